@@ -1,0 +1,8 @@
+//! The outside world, one module an adapter. Nothing inside this module is known to `domain`, `ports` or the use-cases.
+
+#[cfg(any(feature = "server", feature = "simulator"))]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod csi;
+#[cfg(feature = "simulator")]
+pub mod simulator;

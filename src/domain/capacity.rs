@@ -1,0 +1,190 @@
+//! Sizes: what a claim asks for in bytes, what AMLFS sells in steps of whole TiB.
+//!
+//! Why it exists: rounding decides what is paid for. The size made is never below the request, always a multiple of the
+//! SKU's increment, and never above the SKU's maximum or the claim's limit. Integers only: no float can lose a byte.
+
+use std::fmt;
+
+use super::error::quote;
+
+const BYTES_PER_TIB: u64 = 1 << 40;
+
+/// What is provisioned when a claim asks for no size, before rounding (as the Go driver does).
+pub const DEFAULT_SIZE: Tib = Tib(4);
+
+/// Step in which the size of a volume on an existing file system is reported (as the Go driver does).
+pub const STATIC_INCREMENT: Tib = Tib(4);
+
+/// Whole tebibytes (2^40 bytes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tib(pub u32);
+
+impl Tib {
+    /// The size in bytes.
+    pub fn bytes(self) -> Bytes {
+        Bytes(u64::from(self.0) * BYTES_PER_TIB)
+    }
+}
+
+impl fmt::Display for Tib {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} TiB", self.0)
+    }
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_multiple_of(BYTES_PER_TIB) {
+            write!(f, "{} TiB", self.0 / BYTES_PER_TIB)
+        } else {
+            write!(f, "{} bytes", self.0)
+        }
+    }
+}
+
+/// Why a size cannot be had. CSI answers all of these with `OUT_OF_RANGE`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CapacityError {
+    /// A negative number of bytes was asked for.
+    #[error("capacity range: {field} is {value}; a size cannot be negative")]
+    Negative {
+        /// `required_bytes` or `limit_bytes`.
+        field: &'static str,
+        /// What was given.
+        value: i64,
+    },
+    /// The limit lies below the request.
+    #[error("capacity range: the limit of {limit} is below the {required} required")]
+    Inverted {
+        /// Lower bound asked for.
+        required: Bytes,
+        /// Upper bound asked for.
+        limit: Bytes,
+    },
+    /// The smallest size that can be made exceeds the limit.
+    #[error("capacity range: {rounded} is the smallest size that holds the request in steps of {increment}, above the limit of {limit}")]
+    AboveLimit {
+        /// The request, rounded up.
+        rounded: Bytes,
+        /// Step of the SKU.
+        increment: Tib,
+        /// Upper bound asked for.
+        limit: Bytes,
+    },
+    /// The request exceeds what the SKU offers.
+    #[error("capacity range: {required} is above the maximum of {maximum} that {offered_by} offers")]
+    AboveMaximum {
+        /// What was asked for.
+        required: Bytes,
+        /// Most that can be had.
+        maximum: Tib,
+        /// The SKU, or what else sets the maximum.
+        offered_by: String,
+    },
+}
+
+/// The sizes that a claim accepts, in bytes (CSI `CapacityRange`; 0 means unset there).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CapacityRange {
+    required: Option<Bytes>,
+    limit: Option<Bytes>,
+}
+
+impl CapacityRange {
+    /// Takes CSI's two numbers; 0 is "not given".
+    pub fn parse(required_bytes: i64, limit_bytes: i64) -> Result<Self, CapacityError> {
+        let required = non_negative("required_bytes", required_bytes)?;
+        let limit = non_negative("limit_bytes", limit_bytes)?;
+        match (required, limit) {
+            (Some(required), Some(limit)) if limit < required => Err(CapacityError::Inverted { required, limit }),
+            _ => Ok(Self { required, limit }),
+        }
+    }
+
+    /// The size to make: the request rounded up to `increment`, within the limit and `maximum`. `offered_by` names who
+    /// sets the maximum, for the message.
+    pub fn round(&self, increment: Tib, maximum: Tib, offered_by: &str) -> Result<Tib, CapacityError> {
+        let required = self.required.unwrap_or(DEFAULT_SIZE.bytes());
+        let above = || CapacityError::AboveMaximum { required, maximum, offered_by: quote(offered_by) };
+        let step = increment.0.max(1);
+        let wanted = u32::try_from(required.0.div_ceil(BYTES_PER_TIB)).map_err(|_| above())?.max(1);
+        let rounded = wanted.div_ceil(step).checked_mul(step).map(Tib).ok_or_else(above)?;
+        if rounded > maximum {
+            return Err(above());
+        }
+        match self.limit {
+            Some(limit) if rounded.bytes() > limit => {
+                Err(CapacityError::AboveLimit { rounded: rounded.bytes(), increment, limit })
+            }
+            _ => Ok(rounded),
+        }
+    }
+
+    /// Whether an existing file system of this size satisfies the claim.
+    pub fn admits(&self, size: Bytes) -> bool {
+        self.required.is_none_or(|required| size >= required) && self.limit.is_none_or(|limit| size <= limit)
+    }
+}
+
+impl fmt::Display for CapacityRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.required, self.limit) {
+            (Some(required), Some(limit)) if required == limit => write!(f, "exactly {required}"),
+            (Some(required), Some(limit)) => write!(f, "{required} to {limit}"),
+            (Some(required), None) => write!(f, "at least {required}"),
+            (None, Some(limit)) => write!(f, "at most {limit}"),
+            (None, None) => f.write_str("any size"),
+        }
+    }
+}
+
+fn non_negative(field: &'static str, value: i64) -> Result<Option<Bytes>, CapacityError> {
+    let bytes = u64::try_from(value).map_err(|_| CapacityError::Negative { field, value })?;
+    Ok((bytes > 0).then_some(Bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIB: i64 = 1 << 40;
+    const MAXIMUM: Tib = Tib(128);
+
+    fn round(required: i64, limit: i64, increment: u32) -> Result<Tib, CapacityError> {
+        CapacityRange::parse(required, limit)?.round(Tib(increment), MAXIMUM, "SKU")
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_to_the_increment() {
+        for (required, increment, expected) in
+            [(0, 4, 4), (0, 48, 48), (1, 4, 4), (4 * TIB, 4, 4), (4 * TIB + 1, 4, 8), (48 * TIB, 16, 48), (128 * TIB, 8, 128)]
+        {
+            assert_eq!(round(required, 0, increment), Ok(Tib(expected)), "{required} by {increment}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused() {
+        assert!(matches!(round(-1, 0, 4), Err(CapacityError::Negative { field: "required_bytes", .. })));
+        assert!(matches!(round(0, -1, 4), Err(CapacityError::Negative { field: "limit_bytes", .. })));
+        assert!(matches!(round(5 * TIB, 4 * TIB, 4), Err(CapacityError::Inverted { .. })));
+        assert!(matches!(round(5 * TIB, 6 * TIB, 4), Err(CapacityError::AboveLimit { .. })));
+        assert!(matches!(round(0, TIB, 4), Err(CapacityError::AboveLimit { .. })));
+        assert!(matches!(round(129 * TIB, 0, 4), Err(CapacityError::AboveMaximum { .. })));
+        assert!(matches!(round(i64::MAX, 0, 4), Err(CapacityError::AboveMaximum { .. })));
+        assert_eq!(round(5 * TIB, 8 * TIB, 4), Ok(Tib(8)));
+    }
+
+    #[test]
+    fn an_existing_size_is_held_against_the_range() {
+        let range = CapacityRange::parse(8 * TIB, 16 * TIB).unwrap();
+        for (size, admitted) in [(4, false), (8, true), (12, true), (16, true), (20, false)] {
+            assert_eq!(range.admits(Tib(size).bytes()), admitted, "{size}");
+        }
+        assert!(CapacityRange::default().admits(Bytes(1)));
+    }
+}

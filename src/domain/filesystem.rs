@@ -1,0 +1,135 @@
+//! An AMLFS file system: as it is asked for, and as it is found.
+//!
+//! Why it exists: everything that is known about a file system is read from the cloud each time, since nothing is stored
+//! elsewhere. What the cloud left out, nulled or spelled in a new way arrives as `None` or `Unknown`, never as an error.
+
+use std::collections::BTreeMap;
+
+use super::capacity::{Bytes, Tib};
+use super::mount_source::{FsName, MgsAddress};
+use super::names::{FilesystemId, Location, SubnetId, Zone};
+use super::parameters::{IdentityId, MaintenanceWindow};
+
+/// A file system to be created; the same wish always gives the same value, so a repeated PUT has the same body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesystemSpec {
+    /// Where it will be.
+    pub id: FilesystemId,
+    /// Region.
+    pub location: Location,
+    /// SKU as the SKU list spells it.
+    pub sku_name: String,
+    /// Availability zone, where the region has them.
+    pub zone: Option<Zone>,
+    /// Size: a multiple of the SKU's increment.
+    pub capacity: Tib,
+    /// Subnet of its servers.
+    pub subnet: SubnetId,
+    /// Weekly maintenance window.
+    pub maintenance: MaintenanceWindow,
+    /// User-assigned identities.
+    pub identities: Vec<IdentityId>,
+    /// All tags, ours and the user's.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// ARM's `provisioningState`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProvisioningState {
+    /// Usable, once it also has an address.
+    Succeeded,
+    /// Creation or a later change failed.
+    Failed,
+    /// Being made; takes 10 to 20 minutes.
+    Creating,
+    /// Being removed; still visible meanwhile.
+    Deleting,
+    /// Being changed.
+    Updating,
+    /// A change was cancelled.
+    Canceled,
+    /// Anything that this version does not know.
+    Unknown(String),
+}
+
+impl ProvisioningState {
+    /// Reads ARM's word, without case. Never fails.
+    pub fn parse(word: &str) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "succeeded" => Self::Succeeded,
+            "failed" => Self::Failed,
+            "creating" => Self::Creating,
+            "deleting" => Self::Deleting,
+            "updating" => Self::Updating,
+            "canceled" | "cancelled" => Self::Canceled,
+            _ => Self::Unknown(word.to_owned()),
+        }
+    }
+
+    /// The word for messages.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Creating => "Creating",
+            Self::Deleting => "Deleting",
+            Self::Updating => "Updating",
+            Self::Canceled => "Canceled",
+            Self::Unknown(word) => word,
+        }
+    }
+}
+
+/// A file system as the cloud shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    /// Region.
+    pub location: Option<Location>,
+    /// SKU.
+    pub sku_name: Option<String>,
+    /// Zones; null, absent and empty all mean none.
+    pub zones: Vec<Zone>,
+    /// Size now.
+    pub capacity: Option<Bytes>,
+    /// Subnet.
+    pub subnet: Option<SubnetId>,
+    /// Where it is in its life.
+    pub state: ProvisioningState,
+    /// Address of the MGS as reported; empty until the file system was ready for the first time.
+    pub mgs_address: String,
+    /// Lustre file system name, where the cloud tells it.
+    pub fs_name: Option<FsName>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Why the last operation failed, where the adapter could learn it.
+    pub failure: Option<String>,
+}
+
+impl Filesystem {
+    /// Whether it was usable at any time, so that somebody's data may be on it.
+    pub fn was_ready(&self) -> bool {
+        !self.mgs_address.trim().is_empty()
+    }
+}
+
+/// What an observation found. Only a certain "not there" is [`Observed::Absent`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// The cloud said with its own code that it does not exist.
+    Absent,
+    /// It exists.
+    Present(Box<Filesystem>),
+}
+
+/// A file system that can be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyFilesystem {
+    /// Address of the MGS, valid.
+    pub mgs_address: MgsAddress,
+    /// The same as reported; this is what volume id and context hold.
+    pub mgs_text: String,
+    /// Lustre file system name.
+    pub fs_name: FsName,
+    /// Size.
+    pub capacity: Bytes,
+}

@@ -1,0 +1,142 @@
+//! The next step towards a volume: a pure function of what is there and what is wanted.
+//!
+//! Why it exists: the cloud resource is the only journal. Whatever happened before (a crash, a time-out, another
+//! controller), the next call looks at the resource and this function says what to do; it is total, so no state can
+//! surprise the loop that acts on it.
+
+use std::fmt;
+
+use super::capacity::CapacityRange;
+use super::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
+use super::mount_source::MgsAddress;
+use super::names::{FilesystemName, Location, SubnetId, Zone};
+use super::ownership::{self, NotOurs};
+
+/// What cannot change once a file system exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// Its name; its tags must say that it was made for the volume of this name.
+    pub name: FilesystemName,
+    /// Region.
+    pub location: Location,
+    /// SKU.
+    pub sku_name: String,
+    /// Zone, if one was asked for.
+    pub zone: Option<Zone>,
+    /// Subnet.
+    pub subnet: SubnetId,
+    /// Sizes that the claim accepts.
+    pub range: CapacityRange,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing there: check that it can be made, then create it.
+    Create,
+    /// Look again later; the state says why.
+    Wait(ProvisioningState),
+    /// Done.
+    Ready(Box<ReadyFilesystem>),
+    /// A creation that failed and was never usable: delete it, then create anew.
+    DeleteFailed {
+        /// Why it failed, where known.
+        reason: Option<String>,
+    },
+    /// Was usable once and failed since: a person has to look; nothing is deleted.
+    Broken {
+        /// Why it failed, where known.
+        reason: Option<String>,
+    },
+    /// Somebody else's.
+    Foreign(NotOurs),
+    /// Ours, but not what is asked for now.
+    Conflict(Vec<Difference>),
+}
+
+/// One property in which the existing file system differs from the wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Which property.
+    pub property: &'static str,
+    /// What the file system has.
+    pub existing: String,
+    /// What is asked for.
+    pub wanted: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, not {}", self.property, self.existing, self.wanted)
+    }
+}
+
+/// Decides the next step. Ownership comes first, then differences, then the state.
+pub fn next(observed: &Observed, desired: &Desired) -> Step {
+    let found = match observed {
+        Observed::Absent => return Step::Create,
+        Observed::Present(found) => found,
+    };
+    if let Err(reason) = ownership::check(&desired.name, &found.tags) {
+        return Step::Foreign(reason);
+    }
+    let differences = differences(found, desired);
+    if !differences.is_empty() {
+        return Step::Conflict(differences);
+    }
+    match &found.state {
+        ProvisioningState::Succeeded => {
+            ready(found).map_or_else(|| Step::Wait(found.state.clone()), |ready| Step::Ready(Box::new(ready)))
+        }
+        ProvisioningState::Failed if found.was_ready() => Step::Broken { reason: found.failure.clone() },
+        ProvisioningState::Failed => Step::DeleteFailed { reason: found.failure.clone() },
+        waiting @ (ProvisioningState::Creating
+        | ProvisioningState::Deleting
+        | ProvisioningState::Updating
+        | ProvisioningState::Canceled
+        | ProvisioningState::Unknown(_)) => Step::Wait(waiting.clone()),
+    }
+}
+
+/// The file system as something to mount: Succeeded alone is not enough, it also needs a usable address and a size.
+pub fn ready(found: &Filesystem) -> Option<ReadyFilesystem> {
+    let mgs_text = found.mgs_address.trim();
+    Some(ReadyFilesystem {
+        mgs_address: MgsAddress::parse(mgs_text).ok()?,
+        mgs_text: mgs_text.to_owned(),
+        fs_name: found.fs_name.clone().unwrap_or_default(),
+        capacity: found.capacity?,
+    })
+}
+
+/// What differs and cannot be changed. A property that the cloud did not tell is no difference.
+fn differences(found: &Filesystem, desired: &Desired) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |property, same: bool, existing: String, wanted: String| {
+        if !same {
+            differences.push(Difference { property, existing, wanted });
+        }
+    };
+    if let Some(sku) = &found.sku_name {
+        compare("SKU", sku.eq_ignore_ascii_case(&desired.sku_name), sku.clone(), desired.sku_name.clone());
+    }
+    let zone = |zones: &[Zone]| match zones {
+        [] => "none".to_owned(),
+        zones => zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(","),
+    };
+    let wanted = desired.zone.as_slice();
+    compare("zone", found.zones == wanted, zone(&found.zones), zone(wanted));
+    if let Some(subnet) = &found.subnet {
+        compare("subnet", subnet.is(&desired.subnet), subnet.to_string(), desired.subnet.to_string());
+    }
+    if let Some(location) = &found.location {
+        compare("location", *location == desired.location, location.to_string(), desired.location.to_string());
+    }
+    if let Some(size) = found.capacity {
+        compare("size", desired.range.admits(size), size.to_string(), desired.range.to_string());
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! The parameters of a `StorageClass`, read into types that cannot be wrong.
+//!
+//! Why it exists: keys compare without case, some have two spellings, and a user deserves every mistake at once, each with
+//! the nearest valid name. A non-empty `mgs-ip-address` makes the volume static; everything else asks for a new file
+//! system.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::error::{Violations, nearest, quote};
+use super::mount_source::{DEFAULT_FS_NAME, FsName, MgsAddress};
+use super::names::{Location, NetworkName, ResourceGroup, Zone};
+use super::sub_dir::SubDirTemplate;
+use super::tags;
+
+/// Address of an existing file system's MGS; in a volume context the one that publish mounts from.
+pub const MGS_IP_ADDRESS: &str = "mgs-ip-address";
+/// Lustre file system name.
+pub const FS_NAME: &str = "fs-name";
+/// Sub-directory template.
+pub const SUB_DIR: &str = "sub-dir";
+/// Resource group of the file system.
+pub const RESOURCE_GROUP_NAME: &str = "resource-group-name";
+/// Volume context key that repeats the origin flag of the volume id.
+pub const CREATED_BY_DYNAMIC_PROVISIONING: &str = "created-by-dynamic-provisioning";
+/// Provisioner's metadata: the claim.
+pub const PVC_NAME: &str = "csi.storage.k8s.io/pvc/name";
+/// Provisioner's metadata: the claim's namespace.
+pub const PVC_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
+/// Provisioner's metadata: the PersistentVolume.
+pub const PV_NAME: &str = "csi.storage.k8s.io/pv/name";
+
+/// Second spellings and the key that each stands for.
+const ALIASES: [(&str, &str); 2] = [("zones", "zone"), ("resource-group", RESOURCE_GROUP_NAME)];
+
+const KNOWN: [&str; 18] = [
+    "sku-name",
+    "zone",
+    "maintenance-day-of-week",
+    "maintenance-time-of-day-utc",
+    "location",
+    RESOURCE_GROUP_NAME,
+    "vnet-resource-group",
+    "vnet-name",
+    "subnet-name",
+    "identities",
+    "tags",
+    SUB_DIR,
+    MGS_IP_ADDRESS,
+    FS_NAME,
+    PVC_NAME,
+    PVC_NAMESPACE,
+    PV_NAME,
+    // A volume's own context is a valid set of parameters: validators send it back.
+    CREATED_BY_DYNAMIC_PROVISIONING,
+];
+
+/// Weekly maintenance window of a file system (ARM `maintenanceWindow`), 30 minutes long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaintenanceWindow {
+    /// English day name with a capital, as ARM spells it.
+    pub day_of_week: &'static str,
+    /// `HH:MM` in UTC.
+    pub time_of_day_utc: String,
+}
+
+/// ARM id of a user-assigned managed identity.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdentityId(String);
+
+impl IdentityId {
+    /// The ARM id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let segments: Vec<&str> = text.split('/').collect();
+        let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.()".contains(c)) && !part.ends_with('.');
+        let valid = match segments.as_slice() {
+            ["", s, subscription, g, group, p, provider, kind, name] => {
+                s.eq_ignore_ascii_case("subscriptions")
+                    && g.eq_ignore_ascii_case("resourceGroups")
+                    && p.eq_ignore_ascii_case("providers")
+                    && provider.eq_ignore_ascii_case("Microsoft.ManagedIdentity")
+                    && kind.eq_ignore_ascii_case("userAssignedIdentities")
+                    && [subscription, group, name].into_iter().all(plain)
+            }
+            _ => false,
+        };
+        let expected = "/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…";
+        if valid { Ok(Self(text.to_owned())) } else { Err(format!("{} is not an identity id ({expected})", quote(text))) }
+    }
+}
+
+impl fmt::Display for IdentityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a request's parameters ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parameters {
+    /// A volume on a file system that exists.
+    Existing(ExistingParameters),
+    /// A file system to be created.
+    Dynamic(Box<DynamicParameters>),
+}
+
+/// Parameters of a static volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingParameters {
+    /// The server.
+    pub mgs_address: MgsAddress,
+    /// The server as the user wrote it, blanks dropped; this is what id and context hold.
+    pub mgs_text: String,
+    /// Lustre file system name, `lustrefs` unless given.
+    pub fs_name: FsName,
+    /// Directory of the volume, if not the root.
+    pub sub_dir: Option<SubDirTemplate>,
+}
+
+/// Parameters of a volume that gets a file system of its own. `None` is filled from the cloud settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamicParameters {
+    /// SKU; whether the region offers it is checked against the SKU list later.
+    pub sku_name: String,
+    /// Availability zone.
+    pub zone: Option<Zone>,
+    /// Maintenance window.
+    pub maintenance: MaintenanceWindow,
+    /// Region.
+    pub location: Option<Location>,
+    /// Resource group of the new file system.
+    pub resource_group: Option<ResourceGroup>,
+    /// Resource group of the virtual network.
+    pub vnet_resource_group: Option<ResourceGroup>,
+    /// Virtual network.
+    pub vnet: Option<NetworkName>,
+    /// Subnet.
+    pub subnet: Option<NetworkName>,
+    /// User-assigned identities.
+    pub identities: Vec<IdentityId>,
+    /// The user's tags.
+    pub tags: BTreeMap<String, String>,
+    /// Directory of the volume, if not the root.
+    pub sub_dir: Option<SubDirTemplate>,
+    /// Name of the claim, where the provisioner tells it.
+    pub pvc_name: Option<String>,
+    /// Namespace of the claim, where the provisioner tells it.
+    pub pvc_namespace: Option<String>,
+    /// Name of the PersistentVolume, where the provisioner tells it.
+    pub pv_name: Option<String>,
+}
+
+impl Parameters {
+    /// Reads all parameters. On failure every bad key and value is told.
+    pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Violations> {
+        let mut reader = Reader::new(parameters);
+        let parsed = match reader.text(MGS_IP_ADDRESS) {
+            Some(_) => {
+                // Values that a static volume does not use are still held to their rules: a typo is a typo.
+                reader.dynamic(false);
+                reader.existing().map(Self::Existing)
+            }
+            None => reader.dynamic(true).map(|dynamic| Self::Dynamic(Box::new(dynamic))),
+        };
+        reader.violations.into_result(parsed)
+    }
+}
+
+/// One request's parameters by canonical key, and what is wrong with them so far.
+struct Reader<'a> {
+    /// Canonical key to (key as written, value).
+    values: BTreeMap<&'static str, (&'a str, &'a str)>,
+    violations: Violations,
+}
+
+impl<'a> Reader<'a> {
+    fn new(parameters: &'a BTreeMap<String, String>) -> Self {
+        let mut reader = Self { values: BTreeMap::new(), violations: Violations::default() };
+        for (key, value) in parameters {
+            match canonical(key) {
+                None => reader.violations.push(quote(key), unknown_key(key)),
+                Some(known) => reader.take(known, key, value),
+            }
+        }
+        reader
+    }
+
+    fn take(&mut self, known: &'static str, key: &'a str, value: &'a str) {
+        match self.values.insert(known, (key, value)) {
+            Some((first, other)) if other.trim() != value.trim() => {
+                self.violations.push(key, format!("{} here but {} as `{first}`; give it once", quote(value), quote(other)));
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.values.get(key).map(|(_, value)| *value)
+    }
+
+    /// Parses the value of `key` if there is one; an empty value is a violation, except where empty means "default".
+    fn parsed<T, E: fmt::Display>(&mut self, key: &str, parse: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
+        let (written, value) = *self.values.get(key)?;
+        self.violations.note(written, parse(value))
+    }
+
+    /// Like [`Reader::parsed`] for keys whose empty value means "use the default", as the Go driver reads them.
+    fn optional<T, E: fmt::Display>(&mut self, key: &str, parse: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
+        let empty = self.text(key).is_none_or(|value| value.trim().is_empty());
+        if empty { None } else { self.parsed(key, |value| parse(value.trim())) }
+    }
+
+    fn required(&mut self, key: &str, wanted: bool, rule: &str) {
+        if wanted && self.text(key).is_none_or(|value| value.trim().is_empty()) {
+            self.violations.push(key, rule);
+        }
+    }
+
+    fn metadata(&mut self, key: &str) -> Option<String> {
+        self.optional(key, |value| if value.len() <= 253 { Ok(value.to_owned()) } else { Err("longer than 253 bytes") })
+    }
+
+    fn sub_dir(&mut self) -> Option<SubDirTemplate> {
+        self.parsed(SUB_DIR, SubDirTemplate::parse)
+    }
+
+    fn existing(&mut self) -> Option<ExistingParameters> {
+        let mgs_text = self.text(MGS_IP_ADDRESS)?.trim().to_owned();
+        let mgs_address = self.parsed(MGS_IP_ADDRESS, MgsAddress::parse);
+        let fs_name = self.optional(FS_NAME, FsName::parse).unwrap_or_default();
+        let sub_dir = self.text(SUB_DIR).and_then(|text| SubDirTemplate::parse(text).ok());
+        Some(ExistingParameters { mgs_address: mgs_address?, mgs_text, fs_name, sub_dir })
+    }
+
+    fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
+        self.required("sku-name", wanted, "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)");
+        self.required("maintenance-day-of-week", wanted, "missing; one of Monday to Sunday");
+        self.required("maintenance-time-of-day-utc", wanted, "missing; HH:MM in UTC");
+        let sku_name = self.optional("sku-name", sku_name);
+        let day_of_week = self.optional("maintenance-day-of-week", day_of_week);
+        let time_of_day_utc = self.optional("maintenance-time-of-day-utc", time_of_day);
+        let maintenance = day_of_week.zip(time_of_day_utc);
+        let identities = self.optional("identities", identities).unwrap_or_default();
+        let tags = self.tags();
+        if wanted {
+            self.optional(FS_NAME, new_fs_name);
+        }
+        let parsed = DynamicParameters {
+            sku_name: sku_name.unwrap_or_default(),
+            zone: self.optional("zone", Zone::parse),
+            maintenance: MaintenanceWindow { day_of_week: "", time_of_day_utc: String::new() },
+            location: self.optional("location", Location::parse),
+            resource_group: self.optional(RESOURCE_GROUP_NAME, ResourceGroup::parse),
+            vnet_resource_group: self.optional("vnet-resource-group", ResourceGroup::parse),
+            vnet: self.optional("vnet-name", NetworkName::parse),
+            subnet: self.optional("subnet-name", NetworkName::parse),
+            identities,
+            tags,
+            sub_dir: self.sub_dir(),
+            pvc_name: self.metadata(PVC_NAME),
+            pvc_namespace: self.metadata(PVC_NAMESPACE),
+            pv_name: self.metadata(PV_NAME),
+        };
+        let (day_of_week, time_of_day_utc) = maintenance?;
+        Some(DynamicParameters { maintenance: MaintenanceWindow { day_of_week, time_of_day_utc }, ..parsed })
+    }
+
+    fn tags(&mut self) -> BTreeMap<String, String> {
+        let Some((written, value)) = self.values.get("tags") else { return BTreeMap::new() };
+        tags::parse(written, value).unwrap_or_else(|more| {
+            self.violations.extend(more);
+            BTreeMap::new()
+        })
+    }
+}
+
+/// The key that a spelling stands for.
+pub fn canonical(key: &str) -> Option<&'static str> {
+    let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(key)).map(|(_, known)| *known);
+    alias.or_else(|| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key)).copied())
+}
+
+/// Value of a key in a volume context, whatever its case.
+pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    context.get(key).or_else(|| context.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v)).map(String::as_str)
+}
+
+fn unknown_key(key: &str) -> String {
+    let all = KNOWN.iter().copied().chain(ALIASES.iter().map(|(alias, _)| *alias));
+    match nearest(key, all) {
+        Some(near) => format!("invalid parameter; did you mean {near}?"),
+        None => "invalid parameter; this driver does not know it".to_owned(),
+    }
+}
+
+fn sku_name(text: &str) -> Result<String, String> {
+    let valid = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if valid { Ok(text.to_owned()) } else { Err(format!("{} is not a SKU name", quote(text))) }
+}
+
+fn day_of_week(text: &str) -> Result<&'static str, String> {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let day = DAYS.into_iter().find(|day| day.eq_ignore_ascii_case(text));
+    day.ok_or_else(|| {
+        let hint = nearest(text, DAYS).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("{} is not a day of the week in English{hint}", quote(text))
+    })
+}
+
+fn time_of_day(text: &str) -> Result<String, String> {
+    let number = |digits: &str, longest: usize, below: u32| {
+        let plain = (1..=longest).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        plain && digits.parse::<u32>().is_ok_and(|number| number < below)
+    };
+    let valid = text.split_once(':').is_some_and(|(h, m)| number(h, 2, 24) && m.len() == 2 && number(m, 2, 60));
+    if valid { Ok(text.to_owned()) } else { Err(format!("{} is not a time of the form HH:MM", quote(text))) }
+}
+
+fn identities(text: &str) -> Result<Vec<IdentityId>, String> {
+    text.split(',').map(|id| IdentityId::parse(id.trim())).collect()
+}
+
+fn new_fs_name(text: &str) -> Result<(), String> {
+    if text == DEFAULT_FS_NAME {
+        return Ok(());
+    }
+    Err(format!("{} is only for existing file systems (with {MGS_IP_ADDRESS}); a new one is always named {DEFAULT_FS_NAME}", quote(text)))
+}
+
+#[cfg(test)]
+mod tests;

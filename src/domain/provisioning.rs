@@ -1,0 +1,293 @@
+//! From a CreateVolume request to a volume: all that can be decided without the cloud.
+//!
+//! Why it exists: every mistake that can be found locally is found here, before the first request to the cloud, because
+//! only then is a final answer harmless (nothing can have been created yet).
+
+use std::collections::BTreeMap;
+
+use super::access::{self, Capability};
+use super::capacity::{Bytes, CapacityError, CapacityRange, STATIC_INCREMENT, Tib};
+use super::error::{Violation, Violations, quote};
+use super::filesystem::{FilesystemSpec, ReadyFilesystem};
+use super::lifecycle::Desired;
+use super::names::{FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId};
+use super::parameters::{
+    CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME, Parameters,
+    RESOURCE_GROUP_NAME,
+};
+use super::sku::Sku;
+use super::sub_dir::SubDirTemplate;
+use super::tags;
+use super::volume_id::{Origin, VolumeId, VolumeIdError, VolumeIdFields};
+
+/// Longest volume name that CSI allows, in bytes.
+const VOLUME_NAME_MAX: usize = 128;
+/// Largest size that CSI's signed 64-bit bytes can tell, in the step of static volumes.
+const STATIC_MAXIMUM: Tib = Tib(8_388_604);
+
+/// A CreateVolume request in the domain's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeRequest {
+    /// CSI volume name, the idempotency key.
+    pub name: String,
+    /// `capacity_range` as sent: required and limit in bytes, 0 for not given.
+    pub capacity: (i64, i64),
+    /// How the volume will be used.
+    pub capabilities: Vec<Capability>,
+    /// `StorageClass` parameters and the provisioner's metadata.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What the cluster's cloud settings give where a request is silent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Defaults {
+    /// Region of the cluster.
+    pub location: Option<Location>,
+    /// Resource group of new file systems.
+    pub resource_group: Option<ResourceGroup>,
+    /// Resource group of the virtual network; the one above where absent.
+    pub vnet_resource_group: Option<ResourceGroup>,
+    /// Virtual network.
+    pub vnet: Option<NetworkName>,
+    /// Subnet.
+    pub subnet: Option<NetworkName>,
+}
+
+/// Why a request is refused without asking the cloud.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// CSI: `INVALID_ARGUMENT`.
+    #[error("{0}")]
+    Invalid(Violations),
+    /// CSI: `OUT_OF_RANGE`.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+}
+
+impl From<Violations> for RequestError {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+impl From<VolumeIdError> for RequestError {
+    fn from(error: VolumeIdError) -> Self {
+        Self::Invalid(Violation::new("volume id", error.to_string()).into())
+    }
+}
+
+/// A volume as CSI describes it to Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// The id, in the form of [`VolumeId`].
+    pub id: VolumeId,
+    /// Size.
+    pub capacity: Bytes,
+    /// What NodePublishVolume will be given.
+    pub context: BTreeMap<String, String>,
+}
+
+/// A request that passed all local checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// On an existing file system: this is the whole answer, no cloud needed.
+    Existing(Box<Volume>),
+    /// Needs a file system of its own.
+    Dynamic(Box<DynamicWish>),
+}
+
+/// A wish for a new file system, complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamicWish {
+    id: FilesystemId,
+    location: Location,
+    subnet: SubnetId,
+    range: CapacityRange,
+    parameters: DynamicParameters,
+    tags: BTreeMap<String, String>,
+    context: BTreeMap<String, String>,
+}
+
+impl Wish {
+    /// Checks a request. `defaults` fill what it leaves open.
+    pub fn parse(request: &VolumeRequest, defaults: &Defaults) -> Result<Self, RequestError> {
+        let mut violations = Violations::default();
+        if request.name.is_empty() {
+            violations.push("name", "missing");
+        } else if request.name.len() > VOLUME_NAME_MAX {
+            violations.push("name", format!("{} bytes long; CSI allows {VOLUME_NAME_MAX}", request.name.len()));
+        }
+        if let Err(more) = access::check_all(&request.capabilities) {
+            violations.extend(more);
+        }
+        if request.parameters.is_empty() {
+            violations.push("parameters", "missing; see the StorageClass examples");
+            return Err(violations.into());
+        }
+        let parameters = Parameters::parse(&request.parameters).map_err(|more| violations.extend(more)).ok();
+        let wish = match parameters {
+            Some(Parameters::Dynamic(dynamic)) => DynamicWish::new(request, *dynamic, defaults)
+                .map(|complete| Self::Dynamic(Box::new(complete)))
+                .map_err(|more| violations.extend(more))
+                .ok(),
+            Some(Parameters::Existing(existing)) if violations.is_empty() => Some(existing_volume(request, &existing)?),
+            _ => None,
+        };
+        let mut wish = violations.into_result(wish)?;
+        if let Self::Dynamic(dynamic) = &mut wish {
+            dynamic.range = CapacityRange::parse(request.capacity.0, request.capacity.1)?;
+        }
+        Ok(wish)
+    }
+}
+
+fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Result<Wish, RequestError> {
+    let range = CapacityRange::parse(request.capacity.0, request.capacity.1)?;
+    let capacity = range.round(STATIC_INCREMENT, STATIC_MAXIMUM, "CSI")?.bytes();
+    let id = VolumeId::new(VolumeIdFields {
+        name: FilesystemName::for_volume(&request.name).as_str(),
+        fs_name: existing.fs_name.as_str(),
+        mgs_address: &existing.mgs_text,
+        sub_dir: existing.sub_dir.as_ref().map_or("", SubDirTemplate::as_str),
+        origin: Origin::Static,
+        resource_group: "",
+    })?;
+    let context = context(&request.parameters, &[(CREATED_BY_DYNAMIC_PROVISIONING, Origin::Static.flag())]);
+    Ok(Wish::Existing(Box::new(Volume { id, capacity, context })))
+}
+
+impl DynamicWish {
+    fn new(request: &VolumeRequest, mut parameters: DynamicParameters, defaults: &Defaults) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let name = FilesystemName::for_volume(&request.name);
+        if let Some(other) = parameters.pv_name.as_ref().filter(|pv| FilesystemName::for_volume(pv) != name) {
+            violations.push(PV_NAME, format!("{} is not the volume {}", quote(other), quote(&request.name)));
+        }
+        let mut missing = |key: &str, file_key: &str| {
+            violations.push(key, format!("missing; give it in the StorageClass or as `{file_key}` in the cloud settings"));
+        };
+        fn filled<T: Clone>(asked: &mut Option<T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
+            asked.take().or_else(|| default.cloned()).or_else(|| {
+                missing();
+                None
+            })
+        }
+        let p = &mut parameters;
+        let vnet_group = p.vnet_resource_group.take().or_else(|| defaults.vnet_resource_group.clone());
+        let vnet_group = vnet_group.or_else(|| defaults.resource_group.clone()).or_else(|| p.resource_group.clone());
+        let group = filled(&mut p.resource_group, defaults.resource_group.as_ref(), || missing(RESOURCE_GROUP_NAME, "resourceGroup"));
+        let location = filled(&mut p.location, defaults.location.as_ref(), || missing("location", "location"));
+        let vnet = filled(&mut p.vnet, defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
+        let subnet = filled(&mut p.subnet, defaults.subnet.as_ref(), || missing("subnet-name", "subnetName"));
+        let complete = (|| {
+            Some(Self {
+                id: FilesystemId { resource_group: group?, name },
+                location: location?,
+                subnet: SubnetId { resource_group: vnet_group?, vnet: vnet?, subnet: subnet? },
+                range: CapacityRange::default(),
+                tags: all_tags(&request.name, &parameters),
+                context: request.parameters.clone(),
+                parameters,
+            })
+        })();
+        violations.into_result(complete)
+    }
+
+    /// Where the file system is or will be.
+    pub fn id(&self) -> &FilesystemId {
+        &self.id
+    }
+
+    /// Region.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Subnet.
+    pub fn subnet(&self) -> &SubnetId {
+        &self.subnet
+    }
+
+    /// SKU as the request spells it.
+    pub fn sku_name(&self) -> &str {
+        &self.parameters.sku_name
+    }
+
+    /// The claim behind the request, where the provisioner told it: namespace and name.
+    pub fn claim(&self) -> Option<(&str, &str)> {
+        self.parameters.pvc_namespace.as_deref().zip(self.parameters.pvc_name.as_deref())
+    }
+
+    /// What an existing file system of this name is held against.
+    pub fn desired(&self) -> Desired {
+        Desired {
+            name: self.id.name.clone(),
+            location: self.location.clone(),
+            sku_name: self.parameters.sku_name.clone(),
+            zone: self.parameters.zone.clone(),
+            subnet: self.subnet.clone(),
+            range: self.range,
+        }
+    }
+
+    /// The file system to create with this SKU: checks the zone and rounds the size.
+    pub fn spec(&self, sku: &Sku) -> Result<FilesystemSpec, RequestError> {
+        sku.check_zone(self.parameters.zone.as_ref()).map_err(Violations::from)?;
+        Ok(FilesystemSpec {
+            id: self.id.clone(),
+            location: self.location.clone(),
+            sku_name: sku.name.clone(),
+            zone: self.parameters.zone.clone(),
+            capacity: self.range.round(sku.increment, sku.maximum, &sku.name)?,
+            subnet: self.subnet.clone(),
+            maintenance: self.parameters.maintenance.clone(),
+            identities: self.parameters.identities.clone(),
+            tags: self.tags.clone(),
+        })
+    }
+
+    /// The volume that the finished file system makes.
+    pub fn volume(&self, ready: &ReadyFilesystem) -> Result<Volume, RequestError> {
+        let group = self.id.resource_group.as_str();
+        let id = VolumeId::new(VolumeIdFields {
+            name: self.id.name.as_str(),
+            fs_name: ready.fs_name.as_str(),
+            mgs_address: &ready.mgs_text,
+            sub_dir: self.parameters.sub_dir.as_ref().map_or("", SubDirTemplate::as_str),
+            origin: Origin::Dynamic,
+            resource_group: group,
+        })?;
+        let added = [
+            (CREATED_BY_DYNAMIC_PROVISIONING, Origin::Dynamic.flag()),
+            (RESOURCE_GROUP_NAME, group),
+            (MGS_IP_ADDRESS, ready.mgs_text.as_str()),
+            (FS_NAME, ready.fs_name.as_str()),
+        ];
+        Ok(Volume { id, capacity: ready.capacity, context: context(&self.context, &added) })
+    }
+}
+
+/// The volume context: the request's parameters, with `added` in place of any other spelling of those keys.
+fn context(parameters: &BTreeMap<String, String>, added: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let replaced = |key: &String| added.iter().any(|(known, _)| known.eq_ignore_ascii_case(key));
+    let mut context = parameters.clone();
+    context.retain(|key, _| !replaced(key));
+    context.extend(added.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    context
+}
+
+fn all_tags(volume_name: &str, parameters: &DynamicParameters) -> BTreeMap<String, String> {
+    let mut all = parameters.tags.clone();
+    let mut put = |key: &str, value: &str| drop(all.insert(key.to_owned(), value.to_owned()));
+    put(tags::CREATED_BY, tags::CREATED_BY_US);
+    put(tags::PV_NAME, volume_name);
+    for (key, value) in [(tags::PVC_NAME, &parameters.pvc_name), (tags::PVC_NAMESPACE, &parameters.pvc_namespace)] {
+        if let Some(value) = value {
+            put(key, value);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

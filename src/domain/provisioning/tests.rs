@@ -1,0 +1,117 @@
+//! From request to wish, and from a ready file system to the volume that Kubernetes stores.
+
+use super::*;
+use crate::domain::access::{AccessMode, AccessType};
+use crate::domain::mount_source::{FsName, MgsAddress};
+
+fn request(parameters: &[(&str, &str)]) -> VolumeRequest {
+    VolumeRequest {
+        name: "pvc-1".into(),
+        capacity: (0, 0),
+        capabilities: vec![Capability {
+            access: Some(AccessType::Mount { flags: vec![] }),
+            mode: Some(AccessMode::MultiNodeMultiWriter),
+        }],
+        parameters: parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+const DYNAMIC: [(&str, &str); 4] = [
+    ("sku-name", "AMLFS-Durable-Premium-125"),
+    ("maintenance-day-of-week", "Friday"),
+    ("maintenance-time-of-day-utc", "22:00"),
+    ("resource-group", "rg1"),
+];
+
+fn defaults() -> Defaults {
+    Defaults {
+        location: Location::parse("eastus").ok(),
+        resource_group: ResourceGroup::parse("MC_rg").ok(),
+        vnet_resource_group: None,
+        vnet: NetworkName::parse("vnet").ok(),
+        subnet: NetworkName::parse("subnet").ok(),
+    }
+}
+
+fn dynamic(request: &VolumeRequest) -> Result<DynamicWish, RequestError> {
+    match Wish::parse(request, &defaults())? {
+        Wish::Dynamic(dynamic) => Ok(*dynamic),
+        Wish::Existing(_) => panic!("not static"),
+    }
+}
+
+#[test]
+fn a_dynamic_volume_is_described_as_the_go_driver_does() {
+    let wish = dynamic(&request(&[&DYNAMIC[..], &[("sub-dir", "/${pvc.metadata.name}/"), (PV_NAME, "pvc-1")]].concat())).unwrap();
+    assert_eq!((wish.id().to_string().as_str(), wish.subnet().to_string().as_str()), ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet"));
+    let ready = ReadyFilesystem {
+        mgs_address: MgsAddress::parse("10.0.0.4").unwrap(),
+        mgs_text: "10.0.0.4".into(),
+        fs_name: FsName::default(),
+        capacity: Tib(16).bytes(),
+    };
+    let volume = wish.volume(&ready).unwrap();
+    assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#${pvc.metadata.name}#t#rg1");
+    let value = |key: &str| volume.context.get(key).map(String::as_str);
+    assert_eq!(value("created-by-dynamic-provisioning"), Some("t"));
+    assert_eq!((value("mgs-ip-address"), value("fs-name")), (Some("10.0.0.4"), Some("lustrefs")));
+    assert_eq!((value("resource-group"), value("resource-group-name")), (Some("rg1"), Some("rg1")));
+}
+
+#[test]
+fn a_static_volume_needs_no_cloud_settings() {
+    let parameters = [("MGS-IP-Address", "10.0.0.4"), ("sub-dir", "a/b")];
+    let wish = Wish::parse(&request(&parameters), &Defaults::default()).unwrap();
+    let Wish::Existing(volume) = wish else { panic!("not dynamic") };
+    assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#a/b#f#");
+    assert_eq!(volume.capacity, Tib(4).bytes());
+    assert_eq!(volume.context.get("created-by-dynamic-provisioning").map(String::as_str), Some("f"));
+    assert_eq!(volume.context.get("MGS-IP-Address").map(String::as_str), Some("10.0.0.4"));
+}
+
+#[test]
+fn static_sizes_go_in_steps_of_four_tib() {
+    let sized = |required, limit| {
+        let request = VolumeRequest { capacity: (required, limit), ..request(&[("mgs-ip-address", "10.0.0.4")]) };
+        Wish::parse(&request, &Defaults::default())
+    };
+    let Ok(Wish::Existing(volume)) = sized((5 << 40) + 1, 0) else { panic!("refused") };
+    assert_eq!(volume.capacity, Tib(8).bytes());
+    assert!(matches!(sized(i64::MAX, 0), Err(RequestError::Capacity(_))));
+    assert!(matches!(sized(-1, 0), Err(RequestError::Capacity(_))));
+}
+
+#[test]
+fn all_mistakes_are_told_together() {
+    let bad = VolumeRequest { name: String::new(), capabilities: vec![], ..request(&[("sku", "x")]) };
+    let error = Wish::parse(&bad, &defaults()).unwrap_err().to_string();
+    for part in ["name: missing", "volume capabilities: missing", "`sku`: invalid parameter", "sku-name: missing"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+    let error = Wish::parse(&request(&DYNAMIC), &Defaults::default()).unwrap_err().to_string();
+    for part in ["location: missing", "vnet-name: missing", "subnet-name: missing"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+}
+
+#[test]
+fn odd_names_and_foreign_volumes() {
+    let long = VolumeRequest { name: "x".repeat(129), ..request(&DYNAMIC) };
+    assert!(dynamic(&long).is_err());
+    let mapped = dynamic(&VolumeRequest { name: "a#b/../c".into(), ..request(&DYNAMIC) }).unwrap();
+    assert_eq!(mapped.id().name, FilesystemName::for_volume("a#b/../c"));
+    assert_eq!(mapped.tags.get(tags::PV_NAME).map(String::as_str), Some("a#b/../c"));
+    let other = request(&[&DYNAMIC[..], &[(PV_NAME, "pvc-2")]].concat());
+    assert!(dynamic(&other).unwrap_err().to_string().contains("is not the volume"));
+}
+
+#[test]
+fn the_spec_is_rounded_and_zoned() {
+    let sku = Sku { name: "S".into(), increment: Tib(16), maximum: Tib(128), bandwidth_per_tib: 125, zones: vec![] };
+    let wish = dynamic(&VolumeRequest { capacity: (17 << 40, 0), ..request(&DYNAMIC) }).unwrap();
+    assert_eq!(wish.spec(&sku).unwrap().capacity, Tib(32));
+    let zoned = dynamic(&request(&[&DYNAMIC[..], &[("zone", "1")]].concat())).unwrap();
+    assert!(matches!(zoned.spec(&sku), Err(RequestError::Invalid(_))));
+    let large = dynamic(&VolumeRequest { capacity: (129 << 40, 0), ..request(&DYNAMIC) }).unwrap();
+    assert!(matches!(large.spec(&sku), Err(RequestError::Capacity(_))));
+}

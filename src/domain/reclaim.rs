@@ -1,0 +1,113 @@
+//! What deleting a volume may delete.
+//!
+//! Why it exists: the worst thing that this driver could do is delete somebody's work. A file system goes only if the
+//! volume id says that it was made for the volume, and its own tags say so too, at every look.
+
+use super::error::{Violation, quote};
+use super::filesystem::{Observed, ProvisioningState};
+use super::names::{FilesystemId, FilesystemName, ResourceGroup};
+use super::ownership::{self, NotOurs};
+use super::volume_id::{Origin, VolumeId};
+
+/// What a volume id asks to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reclaim {
+    /// A static volume, or a handle that is not ours: nothing behind it may be touched.
+    Nothing,
+    /// The file system that was made for the volume, if its tags agree.
+    Filesystem(FilesystemId),
+}
+
+/// Reads a volume id for deletion. An id that says "dynamic" but does not say where is an error: something that is
+/// billed may be behind it, and success would forget it.
+pub fn plan(volume_id: &str) -> Result<Reclaim, Violation> {
+    let id = match VolumeId::parse(volume_id) {
+        Ok(id) if id.origin() == Origin::Dynamic => id,
+        _ => return Ok(Reclaim::Nothing),
+    };
+    let violation = |rule: String| Violation::new("volume id", format!("{}: {rule}", quote(volume_id)));
+    if id.resource_group().is_empty() {
+        return Err(violation("it names a file system made for the volume but no resource group; delete the file system by hand, then remove the PersistentVolume".into()));
+    }
+    Ok(Reclaim::Filesystem(FilesystemId {
+        resource_group: ResourceGroup::parse(id.resource_group()).map_err(|error| violation(error.to_string()))?,
+        name: FilesystemName::parse(id.name()).map_err(|error| violation(error.to_string()))?,
+    }))
+}
+
+/// What to do next to be rid of a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReclaimStep {
+    /// It is gone.
+    Done,
+    /// Ask for its deletion.
+    Delete,
+    /// It is going; look again later.
+    Wait,
+    /// It is not ours to delete.
+    Refuse(NotOurs),
+}
+
+/// Decides the next step of a deletion.
+pub fn next(observed: &Observed, name: &FilesystemName) -> ReclaimStep {
+    match observed {
+        Observed::Absent => ReclaimStep::Done,
+        Observed::Present(found) => match ownership::check(name, &found.tags) {
+            Err(reason) => ReclaimStep::Refuse(reason),
+            Ok(()) if found.state == ProvisioningState::Deleting => ReclaimStep::Wait,
+            Ok(()) => ReclaimStep::Delete,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::filesystem::Filesystem;
+    use crate::domain::tags::{CREATED_BY, CREATED_BY_US};
+
+    #[test]
+    fn only_dynamic_ids_name_something_to_delete() {
+        for nothing in ["", "any-handle", "v#lustrefs#1.1.1.1", "v#lustrefs#1.1.1.1##f#rg", "a#b#c#t#t#rg#x"] {
+            assert_eq!(plan(nothing), Ok(Reclaim::Nothing), "{nothing:?}");
+        }
+        let Ok(Reclaim::Filesystem(id)) = plan("pvc-1#lustrefs#1.1.1.1#sub#t#rg1") else { panic!("not planned") };
+        assert_eq!((id.name.as_str(), id.resource_group.as_str()), ("pvc-1", "rg1"));
+    }
+
+    #[test]
+    fn an_id_with_something_billed_behind_it_is_never_forgotten() {
+        for bad in ["v1#fs#1.1.1.1##t", "v1#fs#1.1.1.1##t#", "v1#fs#1.1.1.1##t#..", "../x#fs#1.1.1.1##t#rg", "#fs#1##t#rg"] {
+            assert!(plan(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_tagged_as_ours_is_deleted() {
+        let name = FilesystemName::for_volume("pvc-1");
+        let found = |state, creator: &str| {
+            Observed::Present(Box::new(Filesystem {
+                location: None,
+                sku_name: None,
+                zones: vec![],
+                capacity: None,
+                subnet: None,
+                state,
+                mgs_address: String::new(),
+                fs_name: None,
+                tags: BTreeMap::from([(CREATED_BY.to_owned(), creator.to_owned())]),
+                failure: None,
+            }))
+        };
+        use ProvisioningState::{Canceled, Creating, Deleting, Failed, Succeeded};
+        for state in [Creating, Failed, Succeeded, Canceled] {
+            assert_eq!(next(&found(state.clone(), CREATED_BY_US), &name), ReclaimStep::Delete);
+            assert!(matches!(next(&found(state, "somebody"), &name), ReclaimStep::Refuse(_)));
+        }
+        assert_eq!(next(&found(Deleting, CREATED_BY_US), &name), ReclaimStep::Wait);
+        assert!(matches!(next(&found(Deleting, "somebody"), &name), ReclaimStep::Refuse(_)));
+        assert_eq!(next(&Observed::Absent, &name), ReclaimStep::Done);
+    }
+}

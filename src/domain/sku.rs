@@ -1,0 +1,184 @@
+//! What AMLFS sells in a region: SKUs with their size steps, throughput and zones.
+//!
+//! Why it exists: the list comes from Azure at run time as loosely typed capabilities (names with text values), and one
+//! entry that makes no sense must not hide the others. The rules for zones live here too: a SKU that has zones needs
+//! one, a SKU without refuses any.
+
+use std::fmt;
+
+use super::capacity::Tib;
+use super::error::{Violation, nearest, quote};
+use super::names::{Location, Zone};
+
+/// ARM's capability name for the size step.
+pub const CAPABILITY_INCREMENT: &str = "OSS capacity increment (TiB)";
+/// ARM's capability name for the throughput of a TiB.
+pub const CAPABILITY_BANDWIDTH: &str = "bandwidth increment (MB/s/TiB)";
+/// ARM's capability name for the largest size without a support request.
+pub const CAPABILITY_MAXIMUM: &str = "default maximum capacity (TiB)";
+
+/// One SKU as offered in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sku {
+    /// Such as `AMLFS-Durable-Premium-125`.
+    pub name: String,
+    /// Size step, and smallest size. Never 0.
+    pub increment: Tib,
+    /// Largest size.
+    pub maximum: Tib,
+    /// Throughput in MB/s for each TiB.
+    pub bandwidth_per_tib: u32,
+    /// Zones of the region that offer it, sorted; empty where the region has none.
+    pub zones: Vec<Zone>,
+}
+
+impl Sku {
+    /// Reads a SKU from ARM's list of capabilities. Absent, null and empty zones all arrive here as an empty list. Says
+    /// which capability is missing or odd.
+    pub fn from_capabilities<'a>(
+        name: &str,
+        zones: Vec<Zone>,
+        capabilities: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Result<Self, Violation> {
+        let number = |wanted: &str| {
+            let value = capabilities.clone().into_iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+            let (_, value) = value.ok_or_else(|| Violation::new(name, format!("capability {wanted} is missing")))?;
+            let positive = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
+            positive.ok_or_else(|| Violation::new(name, format!("capability {wanted} is {}", quote(value))))
+        };
+        let mut sku = Self {
+            name: name.to_owned(),
+            increment: Tib(number(CAPABILITY_INCREMENT)?),
+            maximum: Tib(number(CAPABILITY_MAXIMUM)?),
+            bandwidth_per_tib: number(CAPABILITY_BANDWIDTH).unwrap_or(0),
+            zones,
+        };
+        sku.zones.sort();
+        sku.zones.dedup();
+        Ok(sku)
+    }
+
+    /// Provisioned throughput of a file system of this size, in MB/s.
+    pub fn throughput(&self, size: Tib) -> u64 {
+        u64::from(self.bandwidth_per_tib) * u64::from(size.0)
+    }
+
+    /// Holds the zone that was asked for against the zones on offer.
+    pub fn check_zone(&self, asked: Option<&Zone>) -> Result<(), Violation> {
+        let offered = || self.zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ");
+        match asked {
+            None if self.zones.is_empty() => Ok(()),
+            Some(zone) if self.zones.contains(zone) => Ok(()),
+            None => Err(Violation::new("zone", format!("{} needs one of {} here", self.name, offered()))),
+            Some(zone) if self.zones.is_empty() => {
+                let rule = format!("`{zone}` was given, but {} has no zones here; leave it out", self.name);
+                Err(Violation::new("zone", rule))
+            }
+            Some(zone) => {
+                Err(Violation::new("zone", format!("`{zone}` is not offered for {}; use one of {}", self.name, offered())))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Sku {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The SKUs of one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkuCatalog {
+    location: Location,
+    skus: Vec<Sku>,
+    unreadable: Vec<Violation>,
+}
+
+impl SkuCatalog {
+    /// Collects what a region offers. Entries that could not be read are kept as the reason to show when exactly that
+    /// SKU is asked for; repeated entries count once.
+    pub fn new(location: Location, entries: impl IntoIterator<Item = Result<Sku, Violation>>) -> Self {
+        let mut catalog = Self { location, skus: Vec::new(), unreadable: Vec::new() };
+        for entry in entries {
+            match entry {
+                Ok(sku) if catalog.skus.iter().any(|known| known.name == sku.name) => {}
+                Ok(sku) => catalog.skus.push(sku),
+                Err(reason) => catalog.unreadable.push(reason),
+            }
+        }
+        catalog.skus.sort_by(|left, right| left.name.cmp(&right.name));
+        catalog
+    }
+
+    /// The SKU of that name, or which ones there are.
+    pub fn get(&self, name: &str) -> Result<&Sku, Violation> {
+        self.skus.iter().find(|sku| sku.name.eq_ignore_ascii_case(name)).ok_or_else(|| self.not_offered(name))
+    }
+
+    /// All readable SKUs, sorted by name.
+    pub fn skus(&self) -> &[Sku] {
+        &self.skus
+    }
+
+    /// The region that the list is of.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    fn not_offered(&self, name: &str) -> Violation {
+        if let Some(reason) = self.unreadable.iter().find(|reason| reason.field.eq_ignore_ascii_case(name)) {
+            return Violation::new("sku-name", format!("{} cannot be used: {}", quote(name), reason.rule));
+        }
+        let names: Vec<&str> = self.skus.iter().map(|sku| sku.name.as_str()).collect();
+        let hint = nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let offered = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let rule = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
+        Violation::new("sku-name", rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zones(names: &[&str]) -> Vec<Zone> {
+        names.iter().map(|name| Zone::parse(name).unwrap()).collect()
+    }
+
+    fn sku(name: &str, with: &[&str]) -> Result<Sku, Violation> {
+        let capabilities = [(CAPABILITY_INCREMENT, "16"), (CAPABILITY_BANDWIDTH, "125"), (CAPABILITY_MAXIMUM, "128")];
+        Sku::from_capabilities(name, zones(with), capabilities)
+    }
+
+    fn catalog() -> SkuCatalog {
+        let odd = Sku::from_capabilities("AMLFS-Odd", vec![], [(CAPABILITY_INCREMENT, "many")]);
+        SkuCatalog::new(Location::parse("eastus").unwrap(), [odd, sku("B", &["2", "1"]), sku("A", &[]), sku("A", &["9"])])
+    }
+
+    #[test]
+    fn one_odd_entry_hides_no_other() {
+        let catalog = catalog();
+        assert_eq!(catalog.skus().iter().map(|sku| sku.name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+        assert!(catalog.get("AMLFS-Odd").unwrap_err().rule.contains("OSS capacity increment (TiB) is `many`"));
+        assert!(catalog.get("C").unwrap_err().rule.contains("offered: A, B"));
+        assert_eq!(catalog.get("a").unwrap().throughput(Tib(16)), 2000);
+    }
+
+    #[test]
+    fn zones_are_needed_exactly_where_there_are_some() {
+        let (with, without) = (sku("B", &["2", "1"]).unwrap(), sku("A", &[]).unwrap());
+        let zone = |name| Zone::parse(name).unwrap();
+        assert_eq!(with.check_zone(Some(&zone("1"))), Ok(()));
+        assert_eq!(without.check_zone(None), Ok(()));
+        assert!(with.check_zone(None).unwrap_err().rule.contains("1, 2"));
+        assert!(with.check_zone(Some(&zone("3"))).unwrap_err().rule.contains("1, 2"));
+        assert!(without.check_zone(Some(&zone("1"))).unwrap_err().rule.contains("leave it out"));
+    }
+
+    #[test]
+    fn a_size_step_of_zero_is_unreadable() {
+        let odd = Sku::from_capabilities("Z", vec![], [(CAPABILITY_INCREMENT, "0"), (CAPABILITY_MAXIMUM, "128")]);
+        assert!(odd.is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! Sub-directories of a file system, as templates and as paths that cannot escape.
+//!
+//! Why it exists: `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
+//! is input from several people. What leaves this module as a [`SubDir`] is relative, not empty and without `..`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::error::{nearest, quote};
+
+/// Longest file name that Lustre stores, in bytes.
+const COMPONENT_MAX: usize = 255;
+/// Longest path that the kernel takes, in bytes.
+const PATH_MAX: usize = 4095;
+
+/// The variables of a template and the volume context key that each takes its value from.
+pub static VARIABLES: [(&str, &str); 7] = [
+    ("pvc.metadata.name", "csi.storage.k8s.io/pvc/name"),
+    ("pvc.metadata.namespace", "csi.storage.k8s.io/pvc/namespace"),
+    ("pv.metadata.name", "csi.storage.k8s.io/pv/name"),
+    ("pod.metadata.name", "csi.storage.k8s.io/pod.name"),
+    ("pod.metadata.namespace", "csi.storage.k8s.io/pod.namespace"),
+    ("pod.metadata.uid", "csi.storage.k8s.io/pod.uid"),
+    ("serviceAccount.metadata.name", "csi.storage.k8s.io/serviceAccount.name"),
+];
+
+/// Why a sub-directory cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubDirError {
+    /// Nothing is left after trimming slashes.
+    #[error("{0} names no directory below the root of the file system")]
+    Empty(String),
+    /// A `..` component.
+    #[error("{0} may not contain `..`")]
+    Parent(String),
+    /// A character that a path cannot hold or that would shift the fields of the volume id.
+    #[error("{0} may not contain `#`, line breaks or other control characters")]
+    Character(String),
+    /// Longer than the file system can store.
+    #[error("{0} is too long: at most 255 bytes a component, 4095 in all")]
+    TooLong(String),
+    /// `${…}` with a name that is not one of the seven, or without its end.
+    #[error("{variable} is not a variable; known are ${{{known}}}{hint}")]
+    UnknownVariable {
+        /// The text between `${` and `}`.
+        variable: String,
+        /// All variables.
+        known: String,
+        /// "; did you mean …?" or nothing.
+        hint: String,
+    },
+    /// The volume context holds no value for the variable, or one that is not a plain name.
+    #[error("${{{variable}}} has no usable value: the volume context {problem}")]
+    Unresolved {
+        /// The variable.
+        variable: String,
+        /// What is wrong with the context.
+        problem: String,
+    },
+}
+
+/// A strict sub-path of a file system's root: relative, not empty, no `.` or `..`, single slashes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SubDir(String);
+
+impl SubDir {
+    /// Takes a path; slashes at both ends and repeated ones are dropped.
+    pub fn parse(text: &str) -> Result<Self, SubDirError> {
+        let shown = || quote(text);
+        if text.chars().any(|c| c.is_control() || c == '#') {
+            return Err(SubDirError::Character(shown()));
+        }
+        let components: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let path = components.join("/");
+        if components.contains(&"..") {
+            Err(SubDirError::Parent(shown()))
+        } else if components.is_empty() {
+            Err(SubDirError::Empty(shown()))
+        } else if path.len() > PATH_MAX || components.iter().any(|part| part.len() > COMPONENT_MAX) {
+            Err(SubDirError::TooLong(shown()))
+        } else {
+            Ok(Self(path))
+        }
+    }
+
+    /// The path, without a slash at either end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SubDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A sub-directory that may hold variables. Stands unexpanded in volume id and context.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SubDirTemplate(String);
+
+impl SubDirTemplate {
+    /// Takes a template; unknown variables and paths that no value could make valid are refused.
+    pub fn parse(text: &str) -> Result<Self, SubDirError> {
+        let trimmed = text.trim_matches('/');
+        let placeholder = expand(trimmed, |_| Ok("x"))?;
+        SubDir::parse(&placeholder).map_err(|error| error.about(text))?;
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    /// The template as written, without slashes at both ends.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Expands the template once, left to right; what a value holds is never expanded again.
+    pub fn expand(&self, volume_context: &BTreeMap<String, String>) -> Result<SubDir, SubDirError> {
+        let expanded = expand(&self.0, |key| value_of(key, volume_context))?;
+        SubDir::parse(&expanded)
+    }
+}
+
+impl fmt::Display for SubDirTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl SubDirError {
+    fn about(self, text: &str) -> Self {
+        match self {
+            Self::Empty(_) => Self::Empty(quote(text)),
+            Self::Parent(_) => Self::Parent(quote(text)),
+            Self::Character(_) => Self::Character(quote(text)),
+            Self::TooLong(_) => Self::TooLong(quote(text)),
+            Self::UnknownVariable { .. } | Self::Unresolved { .. } => self,
+        }
+    }
+}
+
+fn expand<'a>(
+    template: &str,
+    mut value: impl FnMut(&'static (&'static str, &'static str)) -> Result<&'a str, SubDirError>,
+) -> Result<String, SubDirError> {
+    let mut expanded = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let (name, behind) = after.split_once('}').ok_or_else(|| unknown(after))?;
+        let variable = VARIABLES.iter().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))?;
+        expanded.push_str(value(variable)?);
+        rest = behind;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn value_of<'a>(
+    (variable, key): &(&'static str, &'static str),
+    volume_context: &'a BTreeMap<String, String>,
+) -> Result<&'a str, SubDirError> {
+    let unresolved = |problem: String| SubDirError::Unresolved { variable: (*variable).to_owned(), problem };
+    match volume_context.get(*key).map(String::as_str) {
+        None | Some("") => Err(unresolved(format!("lacks {key} (is podInfoOnMount or --extra-create-metadata off?)"))),
+        Some(value) if value.contains('/') || matches!(value, "." | "..") => {
+            Err(unresolved(format!("holds {} for {key}, which is not a plain name", quote(value))))
+        }
+        Some(value) => Ok(value),
+    }
+}
+
+fn unknown(name: &str) -> SubDirError {
+    let names = VARIABLES.map(|(variable, _)| variable);
+    let hint = nearest(name, names).map(|near| format!("; did you mean ${{{near}}}?")).unwrap_or_default();
+    SubDirError::UnknownVariable { variable: quote(&format!("${{{name}")), known: names.join("}, ${"), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn paths_stay_below_the_root() {
+        for (text, path) in [("a", "a"), ("/a/b/", "a/b"), ("a//b/./c", "a/b/c"), ("team a/x", "team a/x"), ("...", "...")] {
+            assert_eq!(SubDir::parse(text).unwrap().as_str(), path);
+        }
+        for bad in ["", "/", "//", ".", "./.", "..", "a/..", "../a", "a/../..", "a\n", "a#b", "a\0", &"x".repeat(256)] {
+            assert!(SubDir::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_put_in_once_and_never_looked_at_again() {
+        let template = SubDirTemplate::parse("/x/${pvc.metadata.namespace}-${pvc.metadata.name}/").unwrap();
+        assert_eq!(template.as_str(), "x/${pvc.metadata.namespace}-${pvc.metadata.name}");
+        let pod = "csi.storage.k8s.io/pvc/";
+        let values = context(&[
+            (&format!("{pod}name"), "${pvc.metadata.namespace}"),
+            (&format!("{pod}namespace"), "team"),
+        ]);
+        assert_eq!(template.expand(&values).unwrap().as_str(), "x/team-${pvc.metadata.namespace}");
+    }
+
+    #[test]
+    fn unknown_variables_are_refused_at_once_and_unresolved_ones_when_expanded() {
+        let error = SubDirTemplate::parse("${pvc.metadata.nam}").unwrap_err().to_string();
+        assert!(error.contains("did you mean ${pvc.metadata.name}?"), "{error}");
+        assert!(SubDirTemplate::parse("a/${pvc.metadata.name").is_err());
+        assert!(SubDirTemplate::parse("../${pvc.metadata.name}").is_err());
+        let template = SubDirTemplate::parse("${pod.metadata.uid}").unwrap();
+        assert!(template.expand(&context(&[])).is_err());
+        for bad in ["", "..", ".", "a/b", "/"] {
+            assert!(template.expand(&context(&[("csi.storage.k8s.io/pod.uid", bad)])).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn dots_that_a_value_completes_do_not_escape() {
+        let template = SubDirTemplate::parse(".${pod.metadata.name}").unwrap();
+        assert!(template.expand(&context(&[("csi.storage.k8s.io/pod.name", "./..")])).is_err());
+        assert_eq!(template.expand(&context(&[("csi.storage.k8s.io/pod.name", "x")])).unwrap().as_str(), ".x");
+    }
+}

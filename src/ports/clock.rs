@@ -1,0 +1,15 @@
+//! Time, as a port: tests turn it by hand and the simulator runs it fast.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// A monotonic clock.
+#[async_trait]
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Time since an arbitrary, fixed beginning. Never goes back.
+    fn now(&self) -> Duration;
+
+    /// Ends when `duration` has passed on this clock. Dropping the future is harmless.
+    async fn sleep(&self, duration: Duration);
+}

@@ -1,0 +1,138 @@
+//! The cloud that AMLFS file systems live in: Azure Resource Manager, or the simulator.
+//!
+//! Why it is shaped so: the use-cases look at a resource, decide and act; so there is one way to look and two ways to act,
+//! and the acts only begin something. Waiting is looking again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Cause;
+use crate::domain::capacity::Tib;
+use crate::domain::filesystem::{FilesystemSpec, Observed};
+use crate::domain::names::{FilesystemId, Location, SubnetId};
+use crate::domain::sku::SkuCatalog;
+
+/// What the use-cases need of a cloud.
+#[async_trait]
+pub trait Cloud: Send + Sync + std::fmt::Debug {
+    /// Looks at a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
+    async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
+
+    /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
+    /// makes no second one. An error whose kind [is a refusal](CloudErrorKind::is_refusal) promises that nothing was
+    /// accepted; any other error leaves that open.
+    async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError>;
+
+    /// Asks for a deletion and returns once that is accepted. Absent is `Ok`.
+    async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError>;
+
+    /// Lists what a region offers, all pages, AMLFS entries only.
+    async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError>;
+
+    /// How many addresses a file system of this SKU and size needs, and how many the subnet has left. A subnet or network
+    /// that does not exist is an error of kind [`CloudErrorKind::NotFound`].
+    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError>;
+}
+
+/// For which file system room is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadroomRequest {
+    /// Where its servers would get their addresses.
+    pub subnet: SubnetId,
+    /// Its SKU.
+    pub sku_name: String,
+    /// Its size.
+    pub capacity: Tib,
+}
+
+/// Addresses in a subnet. Advisory: others take addresses at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headroom {
+    /// Addresses that the file system needs.
+    pub required: u64,
+    /// Addresses that are free.
+    pub available: u64,
+}
+
+/// What a failed cloud call means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloudErrorKind {
+    /// The request itself is wrong (HTTP 400).
+    Invalid,
+    /// No valid token (401).
+    Unauthenticated,
+    /// A permission is missing (403).
+    Denied,
+    /// Something that the request refers to does not exist (404).
+    NotFound,
+    /// Quota of the subscription is used up (409 with the quota text).
+    QuotaExceeded,
+    /// Another operation is under way (409).
+    Busy,
+    /// Too many requests (429).
+    Throttled,
+    /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
+    Unavailable,
+    /// An answer that makes no sense: the call may have had its effect.
+    Unreadable,
+}
+
+impl CloudErrorKind {
+    /// All kinds, for tables and tests.
+    pub const ALL: [Self; 9] = [
+        Self::Invalid,
+        Self::Unauthenticated,
+        Self::Denied,
+        Self::NotFound,
+        Self::QuotaExceeded,
+        Self::Busy,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Unreadable,
+    ];
+
+    /// Whether a creation answered so was certainly refused: nothing was accepted.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Invalid | Self::Unauthenticated | Self::Denied | Self::NotFound | Self::QuotaExceeded => true,
+            Self::Busy | Self::Throttled | Self::Unavailable | Self::Unreadable => false,
+        }
+    }
+}
+
+/// A failed cloud call.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {resource}: {message}")]
+pub struct CloudError {
+    /// What it means.
+    pub kind: CloudErrorKind,
+    /// What was tried, such as "create file system".
+    pub operation: &'static str,
+    /// The resource that it was about.
+    pub resource: String,
+    /// What the cloud said, its code included, without secrets.
+    pub message: String,
+    /// What to do about it, where the adapter knows: a permission, a quota, a setting.
+    pub hint: Option<String>,
+    /// How long the cloud asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The cause below, such as a transport error.
+    #[source]
+    pub source: Option<Cause>,
+}
+
+impl CloudError {
+    /// An error without hint, `Retry-After` or cause; set those fields where known.
+    pub fn new(kind: CloudErrorKind, operation: &'static str, resource: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            operation,
+            resource: resource.into(),
+            message: message.into(),
+            hint: None,
+            retry_after: None,
+            source: None,
+        }
+    }
+}
