@@ -58,7 +58,10 @@ impl Capability {
                 MountOptions::parse(flags).map_err(|more| violations.extend(more)).ok()
             }
             Some(AccessType::Block) => {
-                violations.push("access type", "block volumes are not supported; Lustre is a file system (volumeMode: Filesystem)");
+                violations.push(
+                    "access type",
+                    "block volumes are not supported; Lustre is a file system (volumeMode: Filesystem)",
+                );
                 None
             }
             None => {
@@ -88,18 +91,18 @@ pub fn check_all(capabilities: &[Capability]) -> Result<(), Violations> {
 mod tests {
     use super::*;
 
-    fn mount(flags: &[&str]) -> Option<AccessType> {
-        Some(AccessType::Mount { flags: flags.iter().map(|flag| (*flag).to_owned()).collect() })
+    fn mount(flags: &[&str]) -> AccessType {
+        AccessType::Mount { flags: flags.iter().map(|flag| (*flag).to_owned()).collect() }
     }
 
     #[test]
     fn only_mounts_with_known_modes_and_flags_pass() {
         let mode = Some(AccessMode::MultiNodeMultiWriter);
-        assert!(check_all(&[Capability { access: mount(&["noatime"]), mode }]).is_ok());
+        assert!(check_all(&[Capability { access: Some(mount(&["noatime"])), mode }]).is_ok());
         let bad = [
             Capability { access: Some(AccessType::Block), mode: None },
             Capability { access: None, mode },
-            Capability { access: mount(&["device=x"]), mode },
+            Capability { access: Some(mount(&["device=x"])), mode },
         ];
         assert_eq!(check_all(&bad).unwrap_err().as_slice().len(), 4);
         assert!(check_all(&[]).is_err());

@@ -66,7 +66,9 @@ pub enum CapacityError {
         limit: Bytes,
     },
     /// The smallest size that can be made exceeds the limit.
-    #[error("capacity range: {rounded} is the smallest size that holds the request in steps of {increment}, above the limit of {limit}")]
+    #[error(
+        "capacity range: {rounded} is the smallest size that holds the request in steps of {increment}, above the limit of {limit}"
+    )]
     AboveLimit {
         /// The request, rounded up.
         rounded: Bytes,
@@ -160,9 +162,15 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_up_to_the_increment() {
-        for (required, increment, expected) in
-            [(0, 4, 4), (0, 48, 48), (1, 4, 4), (4 * TIB, 4, 4), (4 * TIB + 1, 4, 8), (48 * TIB, 16, 48), (128 * TIB, 8, 128)]
-        {
+        for (required, increment, expected) in [
+            (0, 4, 4),
+            (0, 48, 48),
+            (1, 4, 4),
+            (4 * TIB, 4, 4),
+            (4 * TIB + 1, 4, 8),
+            (48 * TIB, 16, 48),
+            (128 * TIB, 8, 128),
+        ] {
             assert_eq!(round(required, 0, increment), Ok(Tib(expected)), "{required} by {increment}");
         }
     }

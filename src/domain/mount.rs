@@ -118,7 +118,8 @@ fn source(context: &BTreeMap<String, String>) -> Result<MountSource, Violations>
         None | Some("") => Some(FsName::default()),
         Some(text) => violations.note(FS_NAME, FsName::parse(text)),
     };
-    let template = context_value(context, SUB_DIR).map(|text| SubDirTemplate::parse(text).and_then(|t| t.expand(context)));
+    let template =
+        context_value(context, SUB_DIR).map(|text| SubDirTemplate::parse(text).and_then(|t| t.expand(context)));
     let sub_dir = template.and_then(|expanded| violations.note(SUB_DIR, expanded));
     let source = mgs.zip(fs_name).map(|(mgs, fs_name)| MountSource { mgs, fs_name, sub_dir });
     violations.into_result(source)
@@ -132,7 +133,9 @@ pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Violations> {
         violations.push(field, "missing");
     } else if !path.is_absolute() || path.parent().is_none() {
         violations.push(field, format!("{} is not an absolute path below the root", shown()));
-    } else if path.components().any(|part| part == Component::ParentDir) || path.as_os_str().as_encoded_bytes().contains(&0) {
+    } else if path.components().any(|part| part == Component::ParentDir)
+        || path.as_os_str().as_encoded_bytes().contains(&0)
+    {
         violations.push(field, format!("{} may not contain `..` or a zero byte", shown()));
     }
     violations.into_result(Some(path.to_owned()))

@@ -56,14 +56,30 @@ const LUSTRE: [&[&str]; 11] = [
 
 /// Options with a meaning to mount(8) or systemd only.
 const USERSPACE: [&str; 14] = [
-    "_netdev", "nofail", "fail", "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner", "group",
-    "loop",
+    "_netdev", "nofail", "fail", "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner",
+    "noowner", "group", "loop",
 ];
 const USERSPACE_PREFIXES: [&str; 4] = ["x-", "X-", "retry=", "comment="];
 
 const GENERIC: [&str; 18] = [
-    "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "atime", "noatime", "diratime",
-    "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+    "ro",
+    "rw",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "sync",
+    "async",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
 ];
 
 impl MountOptions {
@@ -138,7 +154,9 @@ impl MountOptions {
             return Some(if self.read_only { "ro".into() } else { "rw".into() });
         }
         let generic = self.words().into_iter().skip(1).filter(|word| !self.lustre.contains(word));
-        let opposite = |option: &&&str| group_of(option).is_some_and(|group| group.iter().any(|other| *other != **option && has(other)));
+        let opposite = |option: &&&str| {
+            group_of(option).is_some_and(|group| group.iter().any(|other| *other != **option && has(other)))
+        };
         generic
             .filter(|word| !has(word))
             .map(str::to_owned)
@@ -179,7 +197,9 @@ mod tests {
 
     #[test]
     fn options_are_sorted_out() {
-        let options = parse(&["ro", "noatime", "nosuid", "_netdev", "x-systemd.automount", "flock", "retry=5", "nouser_xattr"]).unwrap();
+        let options =
+            parse(&["ro", "noatime", "nosuid", "_netdev", "x-systemd.automount", "flock", "retry=5", "nouser_xattr"])
+                .unwrap();
         assert_eq!(options.words(), ["ro", "nosuid", "noatime", "flock", "nouser_xattr"]);
         assert_eq!(parse(&[]).unwrap().access_time, AccessTime::Strict);
         assert_eq!(parse(&["relatime"]).unwrap().access_time, AccessTime::Relative);
@@ -194,8 +214,22 @@ mod tests {
     #[test]
     fn what_could_hijack_or_break_a_mount_is_refused() {
         for bad in [
-            "device=10.0.0.9@tcp:/x", "flock,device=x", "x-a,device=b", "mgsnode=1", "remount", "bind", "lazytime", "rofoo", "Flock", "",
-            "nostrictatime", "acl", "skpath=/k", "noatime ", "svname=x", "param=x",
+            "device=10.0.0.9@tcp:/x",
+            "flock,device=x",
+            "x-a,device=b",
+            "mgsnode=1",
+            "remount",
+            "bind",
+            "lazytime",
+            "rofoo",
+            "Flock",
+            "",
+            "nostrictatime",
+            "acl",
+            "skpath=/k",
+            "noatime ",
+            "svname=x",
+            "param=x",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad:?}");
         }

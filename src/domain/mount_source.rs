@@ -17,7 +17,9 @@ pub const DEFAULT_FS_NAME: &str = "lustrefs";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// Not an MGS address.
-    #[error("{0} is not an MGS address (an IPv4 address or host name, `@tcp` optional; `,` joins addresses of one server, `:` failover servers)")]
+    #[error(
+        "{0} is not an MGS address (an IPv4 address or host name, `@tcp` optional; `,` joins addresses of one server, `:` failover servers)"
+    )]
     Mgs(String),
     /// Not a Lustre file system name.
     #[error("{0} is not a Lustre file system name (1 to 8 of A-Z a-z 0-9 _ -)")]
@@ -215,7 +217,9 @@ mod tests {
         ] {
             assert_eq!(MgsAddress::parse(text).unwrap().to_string(), normal);
         }
-        for bad in ["", "1.2.3", "1.2.3.256", "a b", "a/b", "a#b", "10.0.0.4@", "10.0.0.4@ib", "a,,b", "a:", "-a", "a@tcp00"] {
+        for bad in
+            ["", "1.2.3", "1.2.3.256", "a b", "a/b", "a#b", "10.0.0.4@", "10.0.0.4@ib", "a,,b", "a:", "-a", "a@tcp00"]
+        {
             assert!(MgsAddress::parse(bad).is_err(), "{bad:?}");
         }
     }

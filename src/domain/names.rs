@@ -48,8 +48,8 @@ impl FilesystemName {
         let prefix = prefix.trim_start_matches(['-', '_']);
         let prefix = if prefix.is_empty() { "volume" } else { prefix };
         let digest = Sha256::digest(volume_name.as_bytes());
-        let hash: String = digest.iter().take(HASH_LENGTH / 2).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("{prefix}-{hash}"))
+        let hash = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        Self(format!("{prefix}-{hash:016x}"))
     }
 
     /// The name as text.
@@ -167,7 +167,9 @@ impl SubnetId {
     /// Whether both name the same subnet; ARM ids compare without case.
     pub fn is(&self, other: &Self) -> bool {
         let same = |left: &NetworkName, right: &NetworkName| left.0.eq_ignore_ascii_case(&right.0);
-        self.resource_group.is(&other.resource_group) && same(&self.vnet, &other.vnet) && same(&self.subnet, &other.subnet)
+        self.resource_group.is(&other.resource_group)
+            && same(&self.vnet, &other.vnet)
+            && same(&self.subnet, &other.subnet)
     }
 }
 

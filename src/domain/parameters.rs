@@ -76,7 +76,9 @@ impl IdentityId {
 
     fn parse(text: &str) -> Result<Self, String> {
         let segments: Vec<&str> = text.split('/').collect();
-        let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.()".contains(c)) && !part.ends_with('.');
+        let plain = |part: &&str| {
+            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.()".contains(c)) && !part.ends_with('.')
+        };
         let valid = match segments.as_slice() {
             ["", s, subscription, g, group, p, provider, kind, name] => {
                 s.eq_ignore_ascii_case("subscriptions")
@@ -89,7 +91,11 @@ impl IdentityId {
             _ => false,
         };
         let expected = "/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…";
-        if valid { Ok(Self(text.to_owned())) } else { Err(format!("{} is not an identity id ({expected})", quote(text))) }
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{} is not an identity id ({expected})", quote(text)))
+        }
     }
 }
 
@@ -192,7 +198,8 @@ impl<'a> Reader<'a> {
     fn take(&mut self, known: &'static str, key: &'a str, value: &'a str) {
         match self.values.insert(known, (key, value)) {
             Some((first, other)) if other.trim() != value.trim() => {
-                self.violations.push(key, format!("{} here but {} as `{first}`; give it once", quote(value), quote(other)));
+                self.violations
+                    .push(key, format!("{} here but {} as `{first}`; give it once", quote(value), quote(other)));
             }
             _ => {}
         }
@@ -237,7 +244,11 @@ impl<'a> Reader<'a> {
     }
 
     fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
-        self.required("sku-name", wanted, "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)");
+        self.required(
+            "sku-name",
+            wanted,
+            "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)",
+        );
         self.required("maintenance-day-of-week", wanted, "missing; one of Monday to Sunday");
         self.required("maintenance-time-of-day-utc", wanted, "missing; HH:MM in UTC");
         let sku_name = self.optional("sku-name", sku_name);
@@ -286,7 +297,10 @@ pub fn canonical(key: &str) -> Option<&'static str> {
 
 /// Value of a key in a volume context, whatever its case.
 pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
-    context.get(key).or_else(|| context.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v)).map(String::as_str)
+    context
+        .get(key)
+        .or_else(|| context.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v))
+        .map(String::as_str)
 }
 
 fn unknown_key(key: &str) -> String {
@@ -328,7 +342,10 @@ fn new_fs_name(text: &str) -> Result<(), String> {
     if text == DEFAULT_FS_NAME {
         return Ok(());
     }
-    Err(format!("{} is only for existing file systems (with {MGS_IP_ADDRESS}); a new one is always named {DEFAULT_FS_NAME}", quote(text)))
+    Err(format!(
+        "{} is only for existing file systems (with {MGS_IP_ADDRESS}); a new one is always named {DEFAULT_FS_NAME}",
+        quote(text)
+    ))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Longest pause between two looks at a file system.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Most that a `Retry-After` of the cloud can stretch one pause to.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
 /// Time between the two looks that must both find nothing before the same creation is sent again.
 pub const ABSENCE_CONFIRMED_AFTER: Duration = Duration::from_secs(5);
 /// Time that a call without a deadline gets.

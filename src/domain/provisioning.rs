@@ -12,8 +12,8 @@ use super::filesystem::{FilesystemSpec, ReadyFilesystem};
 use super::lifecycle::Desired;
 use super::names::{FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId};
 use super::parameters::{
-    CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME, Parameters,
-    RESOURCE_GROUP_NAME,
+    CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME,
+    Parameters, RESOURCE_GROUP_NAME,
 };
 use super::sku::Sku;
 use super::sub_dir::SubDirTemplate;
@@ -70,9 +70,15 @@ impl From<Violations> for RequestError {
     }
 }
 
+impl From<Violation> for RequestError {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(violation.into())
+    }
+}
+
 impl From<VolumeIdError> for RequestError {
     fn from(error: VolumeIdError) -> Self {
-        Self::Invalid(Violation::new("volume id", error.to_string()).into())
+        Violation::new("volume id", error.to_string()).into()
     }
 }
 
@@ -157,25 +163,26 @@ fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Re
 }
 
 impl DynamicWish {
-    fn new(request: &VolumeRequest, mut parameters: DynamicParameters, defaults: &Defaults) -> Result<Self, Violations> {
+    fn new(
+        request: &VolumeRequest,
+        mut parameters: DynamicParameters,
+        defaults: &Defaults,
+    ) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let name = FilesystemName::for_volume(&request.name);
         if let Some(other) = parameters.pv_name.as_ref().filter(|pv| FilesystemName::for_volume(pv) != name) {
             violations.push(PV_NAME, format!("{} is not the volume {}", quote(other), quote(&request.name)));
         }
         let mut missing = |key: &str, file_key: &str| {
-            violations.push(key, format!("missing; give it in the StorageClass or as `{file_key}` in the cloud settings"));
+            violations
+                .push(key, format!("missing; give it in the StorageClass or as `{file_key}` in the cloud settings"));
         };
-        fn filled<T: Clone>(asked: &mut Option<T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
-            asked.take().or_else(|| default.cloned()).or_else(|| {
-                missing();
-                None
-            })
-        }
         let p = &mut parameters;
         let vnet_group = p.vnet_resource_group.take().or_else(|| defaults.vnet_resource_group.clone());
         let vnet_group = vnet_group.or_else(|| defaults.resource_group.clone()).or_else(|| p.resource_group.clone());
-        let group = filled(&mut p.resource_group, defaults.resource_group.as_ref(), || missing(RESOURCE_GROUP_NAME, "resourceGroup"));
+        let group = filled(&mut p.resource_group, defaults.resource_group.as_ref(), || {
+            missing(RESOURCE_GROUP_NAME, "resourceGroup");
+        });
         let location = filled(&mut p.location, defaults.location.as_ref(), || missing("location", "location"));
         let vnet = filled(&mut p.vnet, defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
         let subnet = filled(&mut p.subnet, defaults.subnet.as_ref(), || missing("subnet-name", "subnetName"));
@@ -232,7 +239,7 @@ impl DynamicWish {
 
     /// The file system to create with this SKU: checks the zone and rounds the size.
     pub fn spec(&self, sku: &Sku) -> Result<FilesystemSpec, RequestError> {
-        sku.check_zone(self.parameters.zone.as_ref()).map_err(Violations::from)?;
+        sku.check_zone(self.parameters.zone.as_ref())?;
         Ok(FilesystemSpec {
             id: self.id.clone(),
             location: self.location.clone(),
@@ -265,6 +272,14 @@ impl DynamicWish {
         ];
         Ok(Volume { id, capacity: ready.capacity, context: context(&self.context, &added) })
     }
+}
+
+/// What was asked for, or the default, or a note that it is missing.
+fn filled<T: Clone>(asked: &mut Option<T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
+    asked.take().or_else(|| default.cloned()).or_else(|| {
+        missing();
+        None
+    })
 }
 
 /// The volume context: the request's parameters, with `added` in place of any other spelling of those keys.

@@ -79,13 +79,16 @@ mod tests {
 
     #[test]
     fn an_id_with_something_billed_behind_it_is_never_forgotten() {
-        for bad in ["v1#fs#1.1.1.1##t", "v1#fs#1.1.1.1##t#", "v1#fs#1.1.1.1##t#..", "../x#fs#1.1.1.1##t#rg", "#fs#1##t#rg"] {
+        for bad in
+            ["v1#fs#1.1.1.1##t", "v1#fs#1.1.1.1##t#", "v1#fs#1.1.1.1##t#..", "../x#fs#1.1.1.1##t#rg", "#fs#1##t#rg"]
+        {
             assert!(plan(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn only_what_is_tagged_as_ours_is_deleted() {
+        use ProvisioningState::{Canceled, Creating, Deleting, Failed, Succeeded};
         let name = FilesystemName::for_volume("pvc-1");
         let found = |state, creator: &str| {
             Observed::Present(Box::new(Filesystem {
@@ -101,7 +104,6 @@ mod tests {
                 failure: None,
             }))
         };
-        use ProvisioningState::{Canceled, Creating, Deleting, Failed, Succeeded};
         for state in [Creating, Failed, Succeeded, Canceled] {
             assert_eq!(next(&found(state.clone(), CREATED_BY_US), &name), ReclaimStep::Delete);
             assert!(matches!(next(&found(state, "somebody"), &name), ReclaimStep::Refuse(_)));

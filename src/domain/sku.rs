@@ -38,10 +38,11 @@ impl Sku {
     pub fn from_capabilities<'a>(
         name: &str,
         zones: Vec<Zone>,
-        capabilities: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+        capabilities: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Violation> {
+        let capabilities: Vec<(&str, &str)> = capabilities.into_iter().collect();
         let number = |wanted: &str| {
-            let value = capabilities.clone().into_iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+            let value = capabilities.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
             let (_, value) = value.ok_or_else(|| Violation::new(name, format!("capability {wanted} is missing")))?;
             let positive = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
             positive.ok_or_else(|| Violation::new(name, format!("capability {wanted} is {}", quote(value))))
@@ -74,9 +75,10 @@ impl Sku {
                 let rule = format!("`{zone}` was given, but {} has no zones here; leave it out", self.name);
                 Err(Violation::new("zone", rule))
             }
-            Some(zone) => {
-                Err(Violation::new("zone", format!("`{zone}` is not offered for {}; use one of {}", self.name, offered())))
-            }
+            Some(zone) => Err(Violation::new(
+                "zone",
+                format!("`{zone}` is not offered for {}; use one of {}", self.name, offered()),
+            )),
         }
     }
 }
@@ -131,7 +133,8 @@ impl SkuCatalog {
             return Violation::new("sku-name", format!("{} cannot be used: {}", quote(name), reason.rule));
         }
         let names: Vec<&str> = self.skus.iter().map(|sku| sku.name.as_str()).collect();
-        let hint = nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint =
+            nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let offered = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let rule = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
         Violation::new("sku-name", rule)
@@ -153,7 +156,10 @@ mod tests {
 
     fn catalog() -> SkuCatalog {
         let odd = Sku::from_capabilities("AMLFS-Odd", vec![], [(CAPABILITY_INCREMENT, "many")]);
-        SkuCatalog::new(Location::parse("eastus").unwrap(), [odd, sku("B", &["2", "1"]), sku("A", &[]), sku("A", &["9"])])
+        SkuCatalog::new(
+            Location::parse("eastus").unwrap(),
+            [odd, sku("B", &["2", "1"]), sku("A", &[]), sku("A", &["9"])],
+        )
     }
 
     #[test]

@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn paths_stay_below_the_root() {
-        for (text, path) in [("a", "a"), ("/a/b/", "a/b"), ("a//b/./c", "a/b/c"), ("team a/x", "team a/x"), ("...", "...")] {
+        for (text, path) in
+            [("a", "a"), ("/a/b/", "a/b"), ("a//b/./c", "a/b/c"), ("team a/x", "team a/x"), ("...", "...")]
+        {
             assert_eq!(SubDir::parse(text).unwrap().as_str(), path);
         }
         for bad in ["", "/", "//", ".", "./.", "..", "a/..", "../a", "a/../..", "a\n", "a#b", "a\0", &"x".repeat(256)] {
@@ -198,10 +200,8 @@ mod tests {
         let template = SubDirTemplate::parse("/x/${pvc.metadata.namespace}-${pvc.metadata.name}/").unwrap();
         assert_eq!(template.as_str(), "x/${pvc.metadata.namespace}-${pvc.metadata.name}");
         let pod = "csi.storage.k8s.io/pvc/";
-        let values = context(&[
-            (&format!("{pod}name"), "${pvc.metadata.namespace}"),
-            (&format!("{pod}namespace"), "team"),
-        ]);
+        let values =
+            context(&[(&format!("{pod}name"), "${pvc.metadata.namespace}"), (&format!("{pod}namespace"), "team")]);
         assert_eq!(template.expand(&values).unwrap().as_str(), "x/team-${pvc.metadata.namespace}");
     }
 

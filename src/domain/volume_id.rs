@@ -163,11 +163,17 @@ mod tests {
 
     #[test]
     fn old_forms_are_read() {
-        for (text, sub_dir) in
-            [("vol#lustrefs#1.1.1.1", ""), ("vol#lustrefs#1.1.1.1#", ""), ("vol#/lustrefs/#1.1.1.1#/a/b/", "a/b"), ("vol#lustrefs#1.1.1.1##", "")]
-        {
+        for (text, sub_dir) in [
+            ("vol#lustrefs#1.1.1.1", ""),
+            ("vol#lustrefs#1.1.1.1#", ""),
+            ("vol#/lustrefs/#1.1.1.1#/a/b/", "a/b"),
+            ("vol#lustrefs#1.1.1.1##", ""),
+        ] {
             let id = VolumeId::parse(text).unwrap();
-            assert_eq!((id.name(), id.fs_name(), id.mgs_address(), id.sub_dir()), ("vol", "lustrefs", "1.1.1.1", sub_dir));
+            assert_eq!(
+                (id.name(), id.fs_name(), id.mgs_address(), id.sub_dir()),
+                ("vol", "lustrefs", "1.1.1.1", sub_dir)
+            );
             assert_eq!((id.origin(), id.resource_group()), (Origin::Static, ""));
         }
         let id = VolumeId::parse("vol#lustrefs#1.1.1.1#dir#t").unwrap();

@@ -124,7 +124,12 @@ pub struct CloudError {
 
 impl CloudError {
     /// An error without hint, `Retry-After` or cause; set those fields where known.
-    pub fn new(kind: CloudErrorKind, operation: &'static str, resource: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: CloudErrorKind,
+        operation: &'static str,
+        resource: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             operation,

@@ -128,7 +128,12 @@ pub struct MountError {
 
 impl MountError {
     /// An error without hint or cause; set those fields where known.
-    pub fn new(kind: MountErrorKind, operation: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: MountErrorKind,
+        operation: &'static str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { kind, operation, subject: subject.into(), message: message.into(), hint: None, source: None }
     }
 }

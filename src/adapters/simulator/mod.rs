@@ -1,3 +1,3 @@
 //! placeholder
-pub mod servers;
 pub mod lustre;
+pub mod servers;

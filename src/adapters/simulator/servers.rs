@@ -48,7 +48,11 @@ impl Servers {
 
     /// Starts the servers of a file system.
     pub fn start(&self, mgs: Ipv4Addr, fs_name: &FsName, capacity: Bytes) {
-        let served = Served { fs_name: fs_name.clone(), capacity, files: self.root.join(mgs.to_string()).join(fs_name.as_str()) };
+        let served = Served {
+            fs_name: fs_name.clone(),
+            capacity,
+            files: self.root.join(mgs.to_string()).join(fs_name.as_str()),
+        };
         self.known().insert(mgs, Some(served));
     }
 

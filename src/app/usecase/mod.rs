@@ -1,1 +1,22 @@
-//! x
+//! The use-cases: small loops that look, let the domain decide, and act through ports.
+//!
+//! [`provision`] and [`deprovision`] give a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] tells
+//! when the process can do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on
+//! Azure alike.
+
+pub mod attempts;
+pub mod deadline;
+pub mod deprovision;
+pub mod in_flight;
+pub mod provision;
+pub mod publish;
+pub mod readiness;
+pub mod sku_cache;
+pub mod verdict;
+
+mod creation;
+
+/// A lock's content, also after a panic elsewhere: everything that these locks guard is valid between any two statements.
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -47,7 +47,9 @@ fn nothing_there_is_created() {
 
 #[test]
 fn ready_needs_success_and_an_address() {
-    assert!(matches!(step(found(ProvisioningState::Succeeded, "10.0.0.4")), Step::Ready(ready) if ready.mgs_text == "10.0.0.4"));
+    assert!(
+        matches!(step(found(ProvisioningState::Succeeded, "10.0.0.4")), Step::Ready(ready) if ready.mgs_text == "10.0.0.4")
+    );
     for unusable in ["", " ", "not an address"] {
         assert_eq!(step(found(ProvisioningState::Succeeded, unusable)), Step::Wait(ProvisioningState::Succeeded));
     }
@@ -98,6 +100,12 @@ fn every_difference_is_named_in_every_state() {
 
 #[test]
 fn what_the_cloud_does_not_tell_is_no_difference() {
-    let vague = Filesystem { sku_name: None, subnet: None, location: None, capacity: None, ..found(ProvisioningState::Creating, "") };
+    let vague = Filesystem {
+        sku_name: None,
+        subnet: None,
+        location: None,
+        capacity: None,
+        ..found(ProvisioningState::Creating, "")
+    };
     assert_eq!(step(vague), Step::Wait(ProvisioningState::Creating));
 }

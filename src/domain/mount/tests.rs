@@ -30,7 +30,15 @@ fn mounted(source: &str, options: &str) -> MountState {
 
 #[test]
 fn the_source_comes_from_the_context_alone() {
-    let full = request(&["noatime"], &[("MGS-ip-address", "10.0.0.4@tcp0"), ("fs-name", "myfs"), ("sub-dir", "a/${pod.metadata.name}"), ("csi.storage.k8s.io/pod.name", "p-0")]);
+    let full = request(
+        &["noatime"],
+        &[
+            ("MGS-ip-address", "10.0.0.4@tcp0"),
+            ("fs-name", "myfs"),
+            ("sub-dir", "a/${pod.metadata.name}"),
+            ("csi.storage.k8s.io/pod.name", "p-0"),
+        ],
+    );
     assert_eq!(MountPlan::new(&full).unwrap().source.to_string(), "10.0.0.4@tcp:/myfs/a/p-0");
     let by_id_only = PublishRequest { volume_id: "v#lustrefs#10.0.0.4".into(), ..request(&[], &[]) };
     assert!(MountPlan::new(&by_id_only).unwrap_err().to_string().contains("mgs-ip-address: missing"));
@@ -74,11 +82,18 @@ fn anything_else_at_the_target_is_a_conflict() {
         ("10.0.0.4@tcp:/lustrefs", "ro"),
         ("tmpfs", "rw"),
     ] {
-        assert!(matches!(plan(&[], None).action(&mounted(source, options)), MountAction::Conflict(_)), "{source} {options}");
+        assert!(
+            matches!(plan(&[], None).action(&mounted(source, options)), MountAction::Conflict(_)),
+            "{source} {options}"
+        );
     }
-    let tmpfs = Mounted { source: "10.0.0.4@tcp:/lustrefs".into(), fs_type: "tmpfs".into(), options: vec!["rw".into()] };
+    let tmpfs =
+        Mounted { source: "10.0.0.4@tcp:/lustrefs".into(), fs_type: "tmpfs".into(), options: vec!["rw".into()] };
     assert!(matches!(plan(&[], None).action(&MountState::Mounted(vec![tmpfs.clone()])), MountAction::Conflict(_)));
-    assert!(matches!(plan(&[], None).action(&MountState::Mounted(vec![tmpfs.clone(), tmpfs])), MountAction::Conflict(_)));
+    assert!(matches!(
+        plan(&[], None).action(&MountState::Mounted(vec![tmpfs.clone(), tmpfs])),
+        MountAction::Conflict(_)
+    ));
 }
 
 #[test]

@@ -21,7 +21,8 @@ fn dynamic_with(more: &[(&str, &str)]) -> Result<DynamicParameters, Violations> 
 
 #[test]
 fn the_articles_spelling_and_any_case_are_read() {
-    let dynamic = dynamic_with(&[("Resource-Group", "rg1"), ("ZONES", "1"), ("sub-dir", "/a/${pvc.metadata.name}/")]).unwrap();
+    let dynamic =
+        dynamic_with(&[("Resource-Group", "rg1"), ("ZONES", "1"), ("sub-dir", "/a/${pvc.metadata.name}/")]).unwrap();
     assert_eq!(dynamic.resource_group.unwrap().as_str(), "rg1");
     assert_eq!(dynamic.zone.unwrap().as_str(), "1");
     assert_eq!(dynamic.maintenance.day_of_week, "Friday");
@@ -58,9 +59,19 @@ fn every_bad_key_and_value_is_told_at_once() {
     ]))
     .unwrap_err();
     let text = error.to_string();
-    for field in
-        ["`sku-nam`: invalid parameter; did you mean sku-name?", "sku-name: missing", "did you mean Friday?", "24:00", "location", "resource-group-name", "vnet-name", "identities", "tags", "sub-dir", "fs-name"]
-    {
+    for field in [
+        "`sku-nam`: invalid parameter; did you mean sku-name?",
+        "sku-name: missing",
+        "did you mean Friday?",
+        "24:00",
+        "location",
+        "resource-group-name",
+        "vnet-name",
+        "identities",
+        "tags",
+        "sub-dir",
+        "fs-name",
+    ] {
         assert!(text.contains(field), "{field} is not in {text}");
     }
     assert!(!text.contains("zone"), "{text}");

@@ -42,8 +42,13 @@ fn dynamic(request: &VolumeRequest) -> Result<DynamicWish, RequestError> {
 
 #[test]
 fn a_dynamic_volume_is_described_as_the_go_driver_does() {
-    let wish = dynamic(&request(&[&DYNAMIC[..], &[("sub-dir", "/${pvc.metadata.name}/"), (PV_NAME, "pvc-1")]].concat())).unwrap();
-    assert_eq!((wish.id().to_string().as_str(), wish.subnet().to_string().as_str()), ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet"));
+    let wish =
+        dynamic(&request(&[&DYNAMIC[..], &[("sub-dir", "/${pvc.metadata.name}/"), (PV_NAME, "pvc-1")]].concat()))
+            .unwrap();
+    assert_eq!(
+        (wish.id().to_string().as_str(), wish.subnet().to_string().as_str()),
+        ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet")
+    );
     let ready = ReadyFilesystem {
         mgs_address: MgsAddress::parse("10.0.0.4").unwrap(),
         mgs_text: "10.0.0.4".into(),
