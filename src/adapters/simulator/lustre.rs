@@ -11,7 +11,7 @@
 //! that an earlier process left are seen and can be unmounted, but not which volume they were, so
 //! [`Mounter::published`] leaves them out; a link of an earlier process is an obstruction.
 //!
-//! The behaviour is synchronous, in [`node`]; here each call is moved to a thread that may block.
+//! The behaviour is synchronous, in `node`; here each call is moved to a thread that may block.
 
 mod bind;
 mod failure;

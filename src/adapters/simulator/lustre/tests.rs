@@ -107,6 +107,32 @@ fn options_of_a_bind_mount_are_the_kernels() {
 }
 
 #[test]
+fn options_are_set_or_nothing_stays_mounted() {
+    let Some(bench) = Bench::bound() else { return };
+    // A user namespace refuses to change the access times of the mount below.
+    match bench.node.mount(&plan(&bench.target, None, &["noatime"])) {
+        Ok(()) => {
+            let shown = mountinfo::at(&bench.target).unwrap().pop().unwrap().shown.options;
+            assert!(shown.iter().any(|option| option == "noatime"), "{shown:?}");
+        }
+        Err(error) => {
+            assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
+            assert_eq!(bench.state(), MountState::Directory);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_planted_after_the_look_leads_nowhere() {
+    let Some(bench) = Bench::bound() else { return };
+    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+    let link = bench.root.path().join("planted");
+    std::os::unix::fs::symlink(&bench.target, &link).unwrap();
+    assert!(bind::mount(&directory, &link, &MountOptions::default()).is_err());
+    assert_eq!(bench.state(), MountState::Directory);
+}
+
+#[test]
 fn a_mount_that_somebody_else_took_away_is_not_published() {
     for bench in Bench::each() {
         bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
