@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use protox::prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
+use protox::prost_reflect::{
+    Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
+};
 
 const SPECIFICATION: &str = include_str!("data/csi-1.12-descriptors.txt");
 const SERVICES: [&str; 3] = ["csi.v1.Identity", "csi.v1.Controller", "csi.v1.Node"];
@@ -41,7 +43,8 @@ fn type_name(field: &FieldDescriptor) -> String {
 
 fn list_enum(values: &EnumDescriptor, lines: &mut BTreeSet<String>) {
     for value in values.values() {
-        let line = format!("enum {} value {} {}{}", values.full_name(), value.number(), value.name(), marks(&value.options()));
+        let line =
+            format!("enum {} value {} {}{}", values.full_name(), value.number(), value.name(), marks(&value.options()));
         lines.insert(line);
     }
 }
@@ -78,7 +81,11 @@ fn listing(pool: &DescriptorPool) -> BTreeSet<String> {
             assert_eq!(streams, "falsefalse", "CSI's three services stream nothing");
             let (from, to) = (input.full_name(), output.full_name());
             let marks = marks(&method.options());
-            lines.insert(format!("service {} method {} ({from}) returns ({to}){marks}", service.full_name(), method.name()));
+            lines.insert(format!(
+                "service {} method {} ({from}) returns ({to}){marks}",
+                service.full_name(),
+                method.name()
+            ));
             list_message(&input, &mut lines);
             list_message(&output, &mut lines);
         }
@@ -104,10 +111,15 @@ fn every_message_with_secrets_has_a_redacting_debug() {
     let build_script = std::fs::read_to_string("build.rs").unwrap();
     let pool = pool();
     let secret = |field: &FieldDescriptor| marks(&field.options()).contains("csi_secret");
-    let with_secrets: Vec<_> = pool.all_messages().filter(|message| message.fields().any(|field| secret(&field))).collect();
+    let with_secrets: Vec<_> =
+        pool.all_messages().filter(|message| message.fields().any(|field| secret(&field))).collect();
     assert!(!with_secrets.is_empty());
     for message in &with_secrets {
-        assert!(build_script.contains(&format!("\".{}\"", message.full_name())), "{} is missing in build.rs", message.full_name());
+        assert!(
+            build_script.contains(&format!("\".{}\"", message.full_name())),
+            "{} is missing in build.rs",
+            message.full_name()
+        );
     }
     assert_eq!(build_script.matches("\".csi.v1.").count(), with_secrets.len());
 }

@@ -1,0 +1,186 @@
+//! The directory tree that stands for a file system: finding it, its sub-directories, how full it is.
+//!
+//! Why it is careful: pods own what is in the tree and could plant a symbolic link where the next volume's sub-directory
+//! is to be. So below the root nothing is reached by a path that the kernel may resolve elsewhere.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{Mode, mkdirat};
+
+use super::failure;
+use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
+use crate::domain::error::quote;
+use crate::domain::mount_source::MountSource;
+use crate::domain::sub_dir::SubDir;
+use crate::ports::mounter::{Amount, MountError, MountErrorKind, Usage};
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+const SUB_DIR_MODE: Mode = Mode::from_bits_truncate(0o775);
+/// Files counted at most, so that usage stays quick; a fuller tree is reported with what was counted.
+const COUNTED_AT_MOST: u64 = 100_000;
+/// Unit of `st_blocks`, whatever the file system's own block size is.
+const STAT_BLOCK: u64 = 512;
+/// One inode for so many bytes of capacity.
+const BYTES_PER_INODE: u64 = 64 << 10;
+
+/// A file system that answered. The open directory pins its identity: files that are made anew are another file system.
+#[derive(Debug)]
+pub(super) struct Filesystem {
+    source: MountSource,
+    served: Served,
+    root: File,
+}
+
+impl Filesystem {
+    /// Asks the servers for the file system of a source; its sub-directory is not looked at.
+    pub(super) fn open(operation: &'static str, servers: &Servers, source: &MountSource) -> Result<Self, MountError> {
+        let served =
+            servers.find(&source.mgs, &source.fs_name).map_err(|answer| no_filesystem(operation, source, answer))?;
+        let failed =
+            |cause| failure::at(operation, &served.files, "the directory that holds the files cannot be used", cause);
+        std::fs::create_dir_all(&served.files).map_err(failed)?;
+        let root = open_directory(&served.files).map_err(failed)?;
+        Ok(Self { source: source.clone(), served, root })
+    }
+
+    /// Why a mount of this file system would be corrupt by now, if it would.
+    pub(super) fn gone(&self, servers: &Servers) -> Option<String> {
+        match servers.find(&self.source.mgs, &self.source.fs_name) {
+            Err(NoAnswer::Unreachable) => Some(format!("no server answers at {} any more (ENOTCONN)", self.source.mgs)),
+            Err(NoAnswer::OtherFilesystem) => {
+                Some(format!("{} serves another file system now (ESTALE)", self.source.mgs))
+            }
+            Ok(served) if self.is_at(&served.files) => None,
+            Ok(_) => Some(format!("the files of {} were removed or made anew (ESTALE)", self.source.root())),
+        }
+    }
+
+    fn is_at(&self, files: &Path) -> bool {
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let mine = self.root.metadata().map(identity);
+        let there = std::fs::symlink_metadata(files).map(identity);
+        mine.is_ok_and(|mine| there.is_ok_and(|there| mine == there))
+    }
+
+    /// The directory that the source names, and its path. Symbolic links are not followed.
+    pub(super) fn directory(&self, operation: &'static str) -> Result<(File, PathBuf), MountError> {
+        let Some(sub_dir) = &self.source.sub_dir else {
+            let root =
+                self.root.try_clone().map_err(|cause| self.failed(operation, "its root cannot be opened", cause))?;
+            return Ok((root, self.served.files.clone()));
+        };
+        let directory =
+            descend(&self.root, sub_dir.as_str()).map_err(|errno| self.no_directory(operation, sub_dir, errno))?;
+        Ok((directory, self.served.files.join(sub_dir.as_str())))
+    }
+
+    /// Makes the directory that the source names, component by component; existing ones are left as they are.
+    pub(super) fn make_directory(&self) -> Result<(), MountError> {
+        const OPERATION: &str = "make the sub-directory of";
+        let Some(sub_dir) = &self.source.sub_dir else { return Ok(()) };
+        let mut above =
+            self.root.try_clone().map_err(|cause| self.failed(OPERATION, "its root cannot be opened", cause))?;
+        for name in sub_dir.as_str().split('/') {
+            let made = mkdirat(&above, name, SUB_DIR_MODE);
+            let entered = made.or_else(|errno| if errno == Errno::EEXIST { Ok(()) } else { Err(errno) });
+            above = entered
+                .and_then(|()| descend(&above, name))
+                .map_err(|errno| self.no_directory(OPERATION, sub_dir, errno))?;
+        }
+        Ok(())
+    }
+
+    fn no_directory(&self, operation: &'static str, sub_dir: &SubDir, errno: Errno) -> MountError {
+        let shown = quote(sub_dir.as_str());
+        let (kind, message, hint) = match errno {
+            Errno::ENOENT => (
+                MountErrorKind::NotFound,
+                format!("the file system has no directory {shown}"),
+                "make the directory, or publish the volume writable once, which makes it",
+            ),
+            Errno::ENOTDIR | Errno::ELOOP => (
+                MountErrorKind::Invalid,
+                format!("{shown} is no directory, or leads through a file or a symbolic link, which is never followed"),
+                "remove what is in the way, or choose another sub-dir",
+            ),
+            _ => return self.failed(operation, &format!("its directory {shown} cannot be used"), errno.into()),
+        };
+        let error = MountError::new(kind, operation, self.source.to_string(), message);
+        MountError { hint: Some(hint.into()), source: Some(Box::new(errno)), ..error }
+    }
+
+    fn failed(&self, operation: &'static str, message: &str, cause: io::Error) -> MountError {
+        let error = failure::at(operation, &self.served.files, message, cause);
+        MountError { subject: self.source.to_string(), ..error }
+    }
+
+    /// Space and inodes of the whole file system, as Lustre tells them for mounts of sub-directories too.
+    pub(super) fn usage(&self) -> Usage {
+        let (bytes, inodes) = count(&self.served.files);
+        let capacity = self.served.capacity.0;
+        Usage { bytes: amount(capacity, bytes), inodes: amount(capacity / BYTES_PER_INODE, inodes) }
+    }
+}
+
+fn no_filesystem(operation: &'static str, source: &MountSource, answer: NoAnswer) -> MountError {
+    let (kind, message, hint) = match answer {
+        NoAnswer::Unreachable => (
+            MountErrorKind::Unreachable,
+            format!("no server answers at {}", source.mgs),
+            "check the MGS address, and that the file system was not deleted",
+        ),
+        NoAnswer::OtherFilesystem => (
+            MountErrorKind::NotFound,
+            format!("the servers at {} have no file system named {}", source.mgs, source.fs_name),
+            "check fs-name; AMLFS file systems are named lustrefs",
+        ),
+    };
+    MountError { hint: Some(hint.into()), ..MountError::new(kind, operation, source.to_string(), message) }
+}
+
+/// Opens a directory as a place only: neither read nor followed if it is a symbolic link.
+pub(super) fn open_directory(path: &Path) -> io::Result<File> {
+    Ok(open(path, DIRECTORY, Mode::empty())?.into())
+}
+
+/// Opens a directory below another. The kernel asks for another try when something is renamed meanwhile.
+fn descend(above: &File, path: &str) -> Result<File, Errno> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
+    loop {
+        match openat2(above, path, how) {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            opened => return opened.map(File::from),
+        }
+    }
+}
+
+/// Bytes and entries of a tree. What cannot be read, or vanishes meanwhile, is left out.
+fn count(root: &Path) -> (u64, u64) {
+    let (mut bytes, mut entries) = (0_u64, 1_u64);
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            bytes = bytes.saturating_add(found.blocks().saturating_mul(STAT_BLOCK));
+            entries += 1;
+            if entries >= COUNTED_AT_MOST {
+                return (bytes, entries);
+            }
+            if found.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    (bytes, entries)
+}
+
+fn amount(total: u64, counted: u64) -> Amount {
+    let used = counted.min(total);
+    Amount { total, used, available: total - used }
+}

@@ -1,0 +1,244 @@
+//! What only the simulator does: leftovers of other processes, options of bind mounts, servers made anew.
+
+use super::*;
+use crate::domain::capacity::Bytes;
+use crate::domain::mount_options::MountOptions;
+use crate::domain::mount_source::{FsName, MgsAddress};
+use crate::domain::sub_dir::SubDir;
+use std::net::Ipv4Addr;
+use tempfile::TempDir;
+
+const MGS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const CAPACITY: Bytes = Bytes(4 << 40);
+
+pub(super) fn servers(root: &Path) -> Servers {
+    let servers = Servers::new(&root.join("servers"), false);
+    servers.start(MGS, &FsName::default(), CAPACITY);
+    servers
+}
+
+pub(super) fn plan(target: impl Into<PathBuf>, sub_dir: Option<&str>, flags: &[&str]) -> MountPlan {
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let mgs = MgsAddress::parse(&MGS.to_string()).unwrap();
+    let sub_dir = sub_dir.map(|path| SubDir::parse(path).unwrap());
+    MountPlan {
+        volume_id: "vol".into(),
+        source: MountSource { mgs, fs_name: FsName::default(), sub_dir },
+        target: target.into(),
+        options: MountOptions::parse(&flags).unwrap(),
+        exclusive: false,
+    }
+}
+
+/// A node on a temporary directory. Mounts that a failed test leaves are detached.
+struct Bench {
+    node: Node,
+    servers: Arc<Servers>,
+    target: PathBuf,
+    root: TempDir,
+}
+
+impl Bench {
+    fn new(mode: Mode) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let servers = Arc::new(servers(root.path()));
+        let target = root.path().canonicalize().unwrap().join("target");
+        std::fs::create_dir(&target).unwrap();
+        Self { node: Node::new(Arc::clone(&servers), mode), servers, target, root }
+    }
+
+    fn each() -> Vec<Self> {
+        let modes = [Some(Mode::Link), (Mode::detect() == Mode::Bind).then_some(Mode::Bind)];
+        modes.into_iter().flatten().map(Self::new).collect()
+    }
+
+    /// None where the process may not mount; `whoever_has_the_capability_gets_bind_mounts` fails if that is a mistake.
+    fn bound() -> Option<Self> {
+        Self::each().into_iter().find(|bench| bench.node.mode() == Mode::Bind)
+    }
+
+    fn state(&self) -> MountState {
+        self.node.inspect(&self.target).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.node.close();
+        bind::detach(&self.target).ok();
+    }
+}
+
+#[test]
+fn whoever_has_the_capability_gets_bind_mounts() {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
+    assert_eq!(Mode::detect() == Mode::Bind, effective & (1 << CAP_SYS_ADMIN) != 0);
+}
+
+#[test]
+fn mounts_that_another_process_left_are_seen_never_covered_and_taken_away() {
+    let Some(bench) = Bench::bound() else { return };
+    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+    for _ in 0..2 {
+        bind::mount(&directory, &bench.target, &MountOptions::default()).unwrap();
+    }
+    let MountState::Mounted(mounts) = bench.state() else { panic!("{:?}", bench.state()) };
+    assert_eq!(mounts.len(), 2);
+    assert_ne!(mounts[0].fs_type, "lustre");
+    assert_eq!(bench.node.mount(&plan(&bench.target, None, &[])).unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(bench.node.remove_target(&bench.target).unwrap_err().kind, MountErrorKind::Busy);
+    bench.node.unmount(&bench.target).unwrap();
+    assert_eq!(bench.state(), MountState::Directory);
+}
+
+#[test]
+fn options_of_a_bind_mount_are_the_kernels() {
+    let Some(bench) = Bench::bound() else { return };
+    bench.node.mount(&plan(&bench.target, None, &["ro", "nosuid", "nodev", "noexec"])).unwrap();
+    let shown = mountinfo::at(&bench.target).unwrap().pop().unwrap().shown.options;
+    for word in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(shown.iter().any(|option| option == word), "{word} in {shown:?}");
+    }
+    let refused = std::fs::write(bench.target.join("file"), "").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+}
+
+#[test]
+fn options_are_set_or_nothing_stays_mounted() {
+    let Some(bench) = Bench::bound() else { return };
+    // A user namespace refuses to change the access times of the mount below.
+    match bench.node.mount(&plan(&bench.target, None, &["noatime"])) {
+        Ok(()) => {
+            let shown = mountinfo::at(&bench.target).unwrap().pop().unwrap().shown.options;
+            assert!(shown.iter().any(|option| option == "noatime"), "{shown:?}");
+        }
+        Err(error) => {
+            assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
+            assert_eq!(bench.state(), MountState::Directory);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_planted_after_the_look_leads_nowhere() {
+    let Some(bench) = Bench::bound() else { return };
+    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+    let link = bench.root.path().join("planted");
+    std::os::unix::fs::symlink(&bench.target, &link).unwrap();
+    assert!(bind::mount(&directory, &link, &MountOptions::default()).is_err());
+    assert_eq!(bench.state(), MountState::Directory);
+}
+
+#[test]
+fn a_mount_that_somebody_else_took_away_is_not_published() {
+    for bench in Bench::each() {
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        assert_eq!(bench.node.published("vol").unwrap(), [bench.target.as_path()]);
+        match bench.node.mode() {
+            Mode::Bind => bind::detach(&bench.target).unwrap(),
+            Mode::Link => {
+                std::fs::remove_file(&bench.target).and_then(|()| std::fs::create_dir(&bench.target)).unwrap();
+            }
+        }
+        assert_eq!(bench.state(), MountState::Directory);
+        assert!(bench.node.published("vol").unwrap().is_empty());
+        assert_eq!(bench.node.usage(&bench.target).unwrap(), None);
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        assert_eq!(bench.node.published("vol").unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_file_system_made_anew_at_the_same_address_is_another_one() {
+    for bench in Bench::each() {
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        bench.servers.stop(MGS).unwrap();
+        bench.servers.start(MGS, &FsName::default(), CAPACITY);
+        assert!(matches!(bench.state(), MountState::Corrupt { reason } if reason.contains("ESTALE")), "files removed");
+        bench.node.make_sub_dir(&plan("/x", Some("a"), &[]).source).unwrap();
+        assert!(
+            matches!(bench.state(), MountState::Corrupt { reason } if reason.contains("ESTALE")),
+            "files made anew"
+        );
+        assert_eq!(bench.node.usage(&bench.target).unwrap_err().kind, MountErrorKind::Unreachable);
+    }
+}
+
+#[test]
+fn other_names_at_an_address_are_not_found_and_files_are_no_sub_directories() {
+    for bench in Bench::each() {
+        let mut other = plan(&bench.target, None, &[]);
+        other.source.fs_name = FsName::parse("other").unwrap();
+        assert_eq!(bench.node.mount(&other).unwrap_err().kind, MountErrorKind::NotFound);
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        std::fs::write(bench.target.join("file"), "text").unwrap();
+        bench.node.unmount(&bench.target).unwrap();
+        for path in ["file", "file/below"] {
+            let error = bench.node.mount(&plan(&bench.target, Some(path), &[])).unwrap_err();
+            assert!(error.kind == MountErrorKind::Invalid && error.hint.is_some(), "{error}");
+        }
+    }
+}
+
+#[test]
+fn two_spellings_of_a_target_are_one() {
+    for bench in Bench::each() {
+        let alias = bench.root.path().join("alias");
+        std::os::unix::fs::symlink(bench.root.path(), &alias).unwrap();
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        let spelled = alias.join("target");
+        assert!(matches!(bench.node.inspect(&spelled).unwrap(), MountState::Mounted(_)));
+        assert_eq!(bench.node.mount(&plan(&spelled, None, &[])).unwrap_err().kind, MountErrorKind::Busy);
+        assert!(!bench.node.make_target(&spelled).unwrap());
+        bench.node.unmount(&spelled).unwrap();
+        assert_eq!(bench.state(), MountState::Directory);
+    }
+}
+
+#[test]
+fn usage_counts_the_whole_file_system_and_never_more_than_there_is() {
+    for bench in Bench::each() {
+        bench.servers.start(MGS, &FsName::default(), Bytes(4096));
+        bench.node.make_sub_dir(&plan("/x", Some("a/b"), &[]).source).unwrap();
+        bench.node.mount(&plan(&bench.target, Some("a"), &[])).unwrap();
+        std::fs::write(bench.target.join("file"), vec![1; 1 << 20]).unwrap();
+        let usage = bench.node.usage(&bench.target).unwrap().unwrap();
+        assert_eq!((usage.bytes.total, usage.bytes.used, usage.bytes.available), (4096, 4096, 0));
+        assert_eq!((usage.inodes.total, usage.inodes.used, usage.inodes.available), (0, 0, 0));
+    }
+}
+
+#[test]
+fn closing_leaves_nothing_even_in_use() {
+    for bench in Bench::each() {
+        bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+        let in_use = std::fs::File::create(bench.target.join("open")).unwrap();
+        bench.node.close();
+        assert_eq!(bench.state(), MountState::Directory);
+        assert!(bench.node.published("vol").unwrap().is_empty());
+        drop(in_use);
+    }
+}
+
+#[test]
+fn a_mount_in_use_is_busy_and_stays() {
+    let Some(bench) = Bench::bound() else { return };
+    bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
+    let in_use = std::fs::File::create(bench.target.join("open")).unwrap();
+    assert_eq!(bench.node.unmount(&bench.target).unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(bench.node.published("vol").unwrap().len(), 1);
+    drop(in_use);
+    bench.node.unmount(&bench.target).unwrap();
+}
+
+#[test]
+fn the_node_says_what_it_was_told_of_its_readiness() {
+    let bench = Bench::new(Mode::Link);
+    assert_eq!(bench.node.readiness(), Readiness::Ready);
+    let missing = Readiness::NotReady(vec!["LNet has no network".into()]);
+    bench.node.set_readiness(missing.clone());
+    assert_eq!(bench.node.readiness(), missing);
+}

@@ -1,0 +1,78 @@
+//! Laws of sub-directories. That one cannot lead upwards (`..`) is the work of its type.
+
+use std::os::unix::fs::symlink;
+
+use azurelustre_csi::domain::mount::MountState;
+use azurelustre_csi::ports::mounter::MountErrorKind;
+
+use super::world::{MounterWorld, plan, with_sub_dir};
+use super::{Law, Verdict, laws};
+
+pub(crate) const LAWS: &[Law] = laws![
+    a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there,
+    no_sub_directory_is_nothing_to_make,
+    a_sub_directory_is_never_made_through_a_link,
+    a_sub_directory_is_never_mounted_through_a_link,
+    a_sub_directory_is_not_made_where_nobody_answers,
+];
+
+async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    mounter.make_target(&target).await?;
+    mounter.make_sub_dir(&with_sub_dir(&source, "a/b")?).await?;
+    mounter.mount(&plan(&source, &target)).await?;
+    std::fs::write(target.join("a/b/file"), "text")?;
+    for path in ["a/b", "a", "a/b/c/d", "a/b/c/d"] {
+        mounter.make_sub_dir(&with_sub_dir(&source, path)?).await?;
+        assert!(target.join(path).is_dir(), "{path}");
+    }
+    assert_eq!(std::fs::read_to_string(target.join("a/b/file"))?, "text");
+    Ok(())
+}
+
+async fn no_sub_directory_is_nothing_to_make(world: &dyn MounterWorld) -> Verdict {
+    Ok(world.mounter().make_sub_dir(&world.given_filesystem()?).await?)
+}
+
+async fn a_sub_directory_is_never_made_through_a_link(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let elsewhere = world.target("elsewhere");
+    std::fs::create_dir(&elsewhere)?;
+    mounter.make_target(&target).await?;
+    mounter.mount(&plan(&source, &target)).await?;
+    std::fs::create_dir_all(target.join("a/b"))?;
+    for link in ["link", "a/link", "a/b/link"] {
+        symlink(&elsewhere, target.join(link))?;
+        for path in [link.to_owned(), format!("{link}/new"), format!("{link}/new/more")] {
+            assert!(mounter.make_sub_dir(&with_sub_dir(&source, &path)?).await.is_err(), "{path}");
+        }
+    }
+    symlink("a", target.join("inner"))?;
+    assert!(mounter.make_sub_dir(&with_sub_dir(&source, "inner/new")?).await.is_err(), "a link within the file system");
+    assert_eq!(std::fs::read_dir(&elsewhere)?.count(), 0);
+    assert!(!target.join("a/new").exists());
+    Ok(())
+}
+
+async fn a_sub_directory_is_never_mounted_through_a_link(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (whole, part, elsewhere) = (world.target("whole"), world.target("part"), world.target("elsewhere"));
+    std::fs::create_dir_all(elsewhere.join("below"))?;
+    for target in [&whole, &part] {
+        mounter.make_target(target).await?;
+    }
+    mounter.mount(&plan(&source, &whole)).await?;
+    symlink(&elsewhere, whole.join("link"))?;
+    for path in ["link", "link/below"] {
+        assert!(mounter.mount(&plan(&with_sub_dir(&source, path)?, &part)).await.is_err(), "{path}");
+        assert_eq!(mounter.inspect(&part).await?, MountState::Directory);
+    }
+    Ok(())
+}
+
+async fn a_sub_directory_is_not_made_where_nobody_answers(world: &dyn MounterWorld) -> Verdict {
+    let nowhere = with_sub_dir(&world.unreachable()?, "a")?;
+    let error = world.mounter().make_sub_dir(&nowhere).await.err().ok_or("made a directory nowhere")?;
+    assert_eq!(error.kind, MountErrorKind::Unreachable, "{error}");
+    Ok(())
+}
