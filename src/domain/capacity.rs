@@ -20,9 +20,9 @@ pub const STATIC_INCREMENT: Tib = Tib(4);
 pub struct Tib(pub u32);
 
 impl Tib {
-    /// The size in bytes.
+    /// The size in bytes; what 64 bits cannot tell counts as the most that they can.
     pub fn bytes(self) -> Bytes {
-        Bytes(u64::from(self.0) * BYTES_PER_TIB)
+        Bytes(u64::from(self.0).saturating_mul(BYTES_PER_TIB))
     }
 }
 
@@ -82,7 +82,7 @@ pub enum CapacityError {
     AboveMaximum {
         /// What was asked for.
         required: Bytes,
-        /// Most that can be had.
+        /// Most that can be had in whole steps.
         maximum: Tib,
         /// The SKU, or what else sets the maximum.
         offered_by: String,
@@ -107,22 +107,24 @@ impl CapacityRange {
         }
     }
 
-    /// The size to make: the request rounded up to `increment`, within the limit and `maximum`. `offered_by` names who
-    /// sets the maximum, for the message.
+    /// The size to make: the request rounded up to `increment`, within the limit and `maximum`. Where no size was asked
+    /// for, the default gives way to a lower limit or maximum. `offered_by` names who sets the maximum, for the message.
     pub fn round(&self, increment: Tib, maximum: Tib, offered_by: &str) -> Result<Tib, CapacityError> {
-        let required = self.required.unwrap_or(DEFAULT_SIZE.bytes());
-        let above = || CapacityError::AboveMaximum { required, maximum, offered_by: quote(offered_by) };
         let step = increment.0.max(1);
-        let wanted = u32::try_from(required.0.div_ceil(BYTES_PER_TIB)).map_err(|_| above())?.max(1);
-        let rounded = wanted.div_ceil(step).checked_mul(step).map(Tib).ok_or_else(above)?;
-        if rounded > maximum {
-            return Err(above());
-        }
-        match self.limit {
-            Some(limit) if rounded.bytes() > limit => {
-                Err(CapacityError::AboveLimit { rounded: rounded.bytes(), increment, limit })
+        let most = Tib(maximum.0 / step * step);
+        let required = self.required.unwrap_or(DEFAULT_SIZE.bytes());
+
+        let step = u64::from(step);
+        let limit = self.limit.map_or(u64::MAX, |limit| limit.0 / BYTES_PER_TIB / step * step);
+        let room = limit.min(most.0.into());
+        let smallest = required.0.div_ceil(BYTES_PER_TIB).next_multiple_of(step);
+        let size = if self.required.is_none() { smallest.min(room).max(step) } else { smallest };
+        match (u32::try_from(size), self.limit) {
+            (Ok(size), _) if u64::from(size) <= room => Ok(Tib(size)),
+            (Ok(size), Some(limit)) if size <= most.0 => {
+                Err(CapacityError::AboveLimit { rounded: Tib(size).bytes(), increment, limit })
             }
-            _ => Ok(rounded),
+            _ => Err(CapacityError::AboveMaximum { required, maximum: most, offered_by: quote(offered_by) }),
         }
     }
 
@@ -185,6 +187,22 @@ mod tests {
         assert!(matches!(round(129 * TIB, 0, 4), Err(CapacityError::AboveMaximum { .. })));
         assert!(matches!(round(i64::MAX, 0, 4), Err(CapacityError::AboveMaximum { .. })));
         assert_eq!(round(5 * TIB, 8 * TIB, 4), Ok(Tib(8)));
+        let between = round(127 * TIB, 0, 48).unwrap_err().to_string();
+        assert!(between.contains("127 TiB is above the maximum of 96 TiB"), "{between}");
+    }
+
+    #[test]
+    fn the_default_gives_way_to_what_there_is() {
+        assert_eq!(round(0, 2 * TIB, 1), Ok(Tib(2)));
+        assert_eq!(round(0, 5 * TIB - 1, 3), Ok(Tib(3)));
+        assert_eq!(CapacityRange::default().round(Tib(1), Tib(2), "SKU"), Ok(Tib(2)));
+    }
+
+    #[test]
+    fn no_number_overflows() {
+        let (largest, odd) = (Tib(u32::MAX), CapacityRange::parse(1, i64::MAX).unwrap());
+        assert_eq!(largest.bytes(), Bytes(u64::MAX));
+        assert!(matches!(odd.round(largest, largest, "SKU"), Err(CapacityError::AboveLimit { .. })));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::lifecycle::Desired;
 use super::names::{FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId};
 use super::parameters::{
     CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME,
-    Parameters, RESOURCE_GROUP_NAME,
+    Parameters, RESOURCE_GROUP_NAME, canonical,
 };
 use super::sku::Sku;
 use super::sub_dir::SubDirTemplate;
@@ -282,11 +282,15 @@ fn filled<T: Clone>(asked: &mut Option<T>, default: Option<&T>, missing: impl Fn
     })
 }
 
-/// The volume context: the request's parameters, with `added` in place of any other spelling of those keys.
+/// The volume context: the request's parameters, with `added` in place of those keys in another case, and of a second
+/// spelling that holds something else (nothing, where a default was taken): validators send the context back.
 fn context(parameters: &BTreeMap<String, String>, added: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let replaced = |key: &String| added.iter().any(|(known, _)| known.eq_ignore_ascii_case(key));
+    let replaced = |key: &str, value: &str| {
+        let contradicts = |known: &str, new: &str| canonical(key) == Some(known) && value.trim() != new;
+        added.iter().any(|(known, new)| known.eq_ignore_ascii_case(key) || contradicts(known, new))
+    };
     let mut context = parameters.clone();
-    context.retain(|key, _| !replaced(key));
+    context.retain(|key, value| !replaced(key, value));
     context.extend(added.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     context
 }

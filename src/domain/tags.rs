@@ -54,7 +54,9 @@ fn parse_pair(pair: &str) -> Result<(&str, &str), String> {
         Err(format!("tag {} is set by the driver itself", quote(key)))
     } else if key.chars().count() > KEY_MAX || value.chars().count() > VALUE_MAX {
         Err(format!("tag {} is too long (key {KEY_MAX}, value {VALUE_MAX} characters)", quote(key)))
-    } else if key.contains(['<', '>', '%', '&', '\\', '?', '/']) || pair.chars().any(char::is_control) {
+    } else if key.contains(['<', '>', '%', '&', '\\', '?', '/'])
+        || key.chars().chain(value.chars()).any(char::is_control)
+    {
         Err(format!("tag {} holds a character that Azure refuses (< > % & \\ ? / and control characters)", quote(key)))
     } else {
         Ok((key, value))
@@ -71,6 +73,12 @@ mod tests {
         let expected = [("team", "hpc"), ("cost-center", "42"), ("empty", "")];
         assert_eq!(tags, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         assert!(parse("tags", " ").unwrap().is_empty());
+        assert_eq!(
+            parse("tags", "team=hpc,\n cost-center\t= 42,\nempty=\n"),
+            Ok(tags),
+            "a YAML block over several lines"
+        );
+        assert!(parse("tags", "a=b\nc").is_err());
     }
 
     #[test]

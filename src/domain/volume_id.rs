@@ -69,7 +69,8 @@ pub struct VolumeIdFields<'a> {
 }
 
 impl VolumeId {
-    /// Builds an id; a `#` in any field is refused.
+    /// Builds an id; a `#` in any field is refused. Slashes round file system name and sub-directory are dropped, as they
+    /// are when the id is read.
     pub fn new(fields: VolumeIdFields<'_>) -> Result<Self, VolumeIdError> {
         let VolumeIdFields { name, fs_name, mgs_address, sub_dir, origin, resource_group } = fields;
         let texts = [
@@ -84,9 +85,9 @@ impl VolumeId {
         }
         Ok(Self {
             name: name.to_owned(),
-            fs_name: fs_name.to_owned(),
+            fs_name: fs_name.trim_matches('/').to_owned(),
             mgs_address: mgs_address.to_owned(),
-            sub_dir: sub_dir.to_owned(),
+            sub_dir: sub_dir.trim_matches('/').to_owned(),
             origin,
             resource_group: resource_group.to_owned(),
         })
@@ -200,6 +201,8 @@ mod tests {
             resource_group: "rg",
         };
         assert_eq!(VolumeId::new(good).unwrap().to_string(), "v#lustrefs#1.1.1.1#a#t#rg");
+        let slashes = VolumeIdFields { fs_name: "/lustrefs/", sub_dir: "//a", ..good };
+        assert_eq!(VolumeId::new(slashes), VolumeId::new(good), "an id is as it will be read");
         for bad in [
             VolumeIdFields { name: "v#", ..good },
             VolumeIdFields { fs_name: "#", ..good },

@@ -33,6 +33,15 @@ fn defaults() -> Defaults {
     }
 }
 
+fn ready() -> ReadyFilesystem {
+    ReadyFilesystem {
+        mgs_address: MgsAddress::parse("10.0.0.4").unwrap(),
+        mgs_text: "10.0.0.4".into(),
+        fs_name: FsName::default(),
+        capacity: Tib(16).bytes(),
+    }
+}
+
 fn dynamic(request: &VolumeRequest) -> Result<DynamicWish, RequestError> {
     match Wish::parse(request, &defaults())? {
         Wish::Dynamic(dynamic) => Ok(*dynamic),
@@ -49,18 +58,20 @@ fn a_dynamic_volume_is_described_as_the_go_driver_does() {
         (wish.id().to_string().as_str(), wish.subnet().to_string().as_str()),
         ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet")
     );
-    let ready = ReadyFilesystem {
-        mgs_address: MgsAddress::parse("10.0.0.4").unwrap(),
-        mgs_text: "10.0.0.4".into(),
-        fs_name: FsName::default(),
-        capacity: Tib(16).bytes(),
-    };
-    let volume = wish.volume(&ready).unwrap();
+    let volume = wish.volume(&ready()).unwrap();
     assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#${pvc.metadata.name}#t#rg1");
     let value = |key: &str| volume.context.get(key).map(String::as_str);
     assert_eq!(value("created-by-dynamic-provisioning"), Some("t"));
     assert_eq!((value("mgs-ip-address"), value("fs-name")), (Some("10.0.0.4"), Some("lustrefs")));
     assert_eq!((value("resource-group"), value("resource-group-name")), (Some("rg1"), Some("rg1")));
+}
+
+#[test]
+fn a_context_is_a_valid_set_of_parameters() {
+    let empty = request(&[&DYNAMIC[..3], &[("resource-group", "")]].concat());
+    let volume = dynamic(&empty).unwrap().volume(&ready()).unwrap();
+    assert_eq!(volume.context.get(RESOURCE_GROUP_NAME).map(String::as_str), Some("MC_rg"));
+    assert!(matches!(Parameters::parse(&volume.context), Ok(Parameters::Existing(_))));
 }
 
 #[test]
