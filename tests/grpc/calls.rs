@@ -21,6 +21,12 @@ fn pair(key: &str, value: &str) -> std::collections::BTreeMap<String, String> {
     [(key.to_owned(), value.to_owned())].into()
 }
 
+fn within<T>(message: T, budget: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(budget);
+    request
+}
+
 #[tokio::test]
 async fn requests_arrive_in_the_domains_words() {
     let (world, ports) = scripted(Script::Succeed).await;
@@ -67,28 +73,24 @@ async fn an_unknown_access_mode_arrives_as_none() {
 
 #[tokio::test]
 async fn the_callers_deadline_is_handed_on() {
-    fn within<T>(message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(Duration::from_secs(90));
-        request
-    }
+    let budget = Duration::from_secs(90);
     let (mut world, ports) = scripted(Script::Succeed).await;
-    world.controller.create_volume(within(creation())).await.unwrap();
-    world.controller.delete_volume(within(deletion())).await.unwrap();
-    world.controller.validate_volume_capabilities(within(validation())).await.unwrap();
-    world.node.node_publish_volume(within(publication())).await.unwrap();
-    world.node.node_unpublish_volume(within(unpublication())).await.unwrap();
-    world.node.node_get_volume_stats(within(stats())).await.unwrap();
+    world.controller.create_volume(within(creation(), budget)).await.unwrap();
+    world.controller.delete_volume(within(deletion(), budget)).await.unwrap();
+    world.controller.validate_volume_capabilities(within(validation(), budget)).await.unwrap();
+    world.node.node_publish_volume(within(publication(), budget)).await.unwrap();
+    world.node.node_unpublish_volume(within(unpublication(), budget)).await.unwrap();
+    world.node.node_get_volume_stats(within(stats(), budget)).await.unwrap();
     let seen = ports.seen();
     assert_eq!(seen.len(), 6);
     for call in seen {
-        let (Seen::Create(.., budget)
-        | Seen::Delete(.., budget)
-        | Seen::Validate(.., budget)
-        | Seen::Publish(.., budget)
-        | Seen::Unpublish(.., budget)
-        | Seen::Usage(.., budget)) = call;
-        assert_eq!(budget, Some(Duration::from_secs(90)));
+        let (Seen::Create(.., given)
+        | Seen::Delete(.., given)
+        | Seen::Validate(.., given)
+        | Seen::Publish(.., given)
+        | Seen::Unpublish(.., given)
+        | Seen::Usage(.., given)) = call;
+        assert_eq!(given, Some(budget));
     }
 }
 
@@ -155,10 +157,11 @@ async fn what_changes_something_outlives_its_caller_and_what_looks_does_not() {
 #[tokio::test]
 async fn a_deadline_that_passes_ends_the_call_and_not_the_act() {
     let (mut world, ports) = scripted(Script::Hang).await;
-    let mut request = Request::new(creation());
-    request.set_timeout(Duration::from_millis(20));
-    let status = world.controller.create_volume(request).await.unwrap_err();
+    let status = world.controller.create_volume(within(creation(), Duration::from_millis(20))).await.unwrap_err();
     assert!(matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded), "{status}");
+    // Client and server each have a timer; once a later call is seen to be dropped, the server's has passed for this one.
+    world.node.node_get_volume_stats(within(stats(), Duration::from_millis(20))).await.unwrap_err();
+    assert_eq!(ports.ended().await, End::Dropped("usage"));
     ports.let_go();
     assert_eq!(ports.ended().await, End::Finished("create"));
 }
