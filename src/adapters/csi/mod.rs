@@ -1,1 +1,32 @@
-//! placeholder
+//! The CSI front end: Kubernetes' sidecars and kubelet talk gRPC to it, and it talks to the driving ports.
+//!
+//! Why it exists: everything that is CSI's and not ours stays in this folder. An RPC is converted, handed to a port and
+//! its outcome converted back; no rule about volumes is decided here, and no use-case or other adapter is named.
+//!
+//! ```text
+//!   kubelet, sidecars
+//!        │ gRPC (csi.v1, in `proto`)
+//!   identity · controller · node       one short method an RPC
+//!        │ every RPC goes through `call`: span, deadline, panics, tasks that outlive a lost connection, one log line
+//!        │ `convert`: messages <-> domain        `status`: Failure -> gRPC status
+//!        ▼
+//!   ports::inbound   (Ready · Provisioning · Publishing)
+//! ```
+//!
+//! Serve [`Identity`], [`Controller`] and [`Node`] with tonic's [`IdentityServer`], [`ControllerServer`] and
+//! [`NodeServer`].
+
+mod call;
+mod controller;
+mod convert;
+mod identity;
+mod node;
+pub mod proto;
+mod status;
+
+pub use controller::Controller;
+pub use identity::{Identity, IdentityInfo};
+pub use node::{Node, NodeInfo};
+pub use proto::controller_server::ControllerServer;
+pub use proto::identity_server::IdentityServer;
+pub use proto::node_server::NodeServer;

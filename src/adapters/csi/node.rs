@@ -1,0 +1,118 @@
+//! CSI's Node service: kubelet's requests to mount and unmount, and to tell what is used.
+//!
+//! There is no staging: all mounts of one Lustre share device number and root, which kubelet's checks of a staged volume
+//! take for one mount.
+
+use std::sync::Arc;
+
+use tonic::Request;
+
+use super::call::{self, Call, Reply};
+use super::convert;
+use super::proto::node_server;
+use super::proto::node_service_capability::{self, Rpc, rpc};
+use super::proto::{
+    NodeExpandVolumeRequest, NodeExpandVolumeResponse, NodeGetCapabilitiesRequest, NodeGetCapabilitiesResponse,
+    NodeGetInfoRequest, NodeGetInfoResponse, NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse,
+    NodePublishVolumeRequest, NodePublishVolumeResponse, NodeServiceCapability, NodeStageVolumeRequest,
+    NodeStageVolumeResponse, NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse, NodeUnstageVolumeRequest,
+    NodeUnstageVolumeResponse,
+};
+use crate::ports::inbound::Publishing;
+
+const OFFERED: [rpc::Type; 2] = [rpc::Type::GetVolumeStats, rpc::Type::SingleNodeMultiWriter];
+
+/// What the driver says about the node it runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Name of the node, as Kubernetes knows it.
+    pub node_id: String,
+}
+
+/// The Node service.
+#[derive(Debug)]
+pub struct Node {
+    info: NodeInfo,
+    publishing: Arc<dyn Publishing>,
+}
+
+impl Node {
+    /// A service that tells `info` and leaves the work to `publishing`.
+    pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>) -> Self {
+        Self { info, publishing }
+    }
+}
+
+fn capability(offered: rpc::Type) -> NodeServiceCapability {
+    NodeServiceCapability { r#type: Some(node_service_capability::Type::Rpc(Rpc { r#type: offered.into() })) }
+}
+
+#[tonic::async_trait]
+impl node_server::Node for Node {
+    async fn node_publish_volume(
+        &self,
+        request: Request<NodePublishVolumeRequest>,
+    ) -> Reply<NodePublishVolumeResponse> {
+        let call = Call::changing("NodePublishVolume", &request.get_ref().volume_id);
+        let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
+        call.run_to_end(async move {
+            publishing.publish(convert::publish_request(request.into_inner()), budget).await?;
+            Ok(NodePublishVolumeResponse {})
+        })
+        .await
+    }
+
+    async fn node_unpublish_volume(
+        &self,
+        request: Request<NodeUnpublishVolumeRequest>,
+    ) -> Reply<NodeUnpublishVolumeResponse> {
+        let call = Call::changing("NodeUnpublishVolume", &request.get_ref().volume_id);
+        let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
+        call.run_to_end(async move {
+            let NodeUnpublishVolumeRequest { volume_id, target_path } = request.into_inner();
+            let (volume, target) = convert::volume_at(volume_id, "target path", target_path)?;
+            publishing.unpublish(&volume, &target, budget).await?;
+            Ok(NodeUnpublishVolumeResponse {})
+        })
+        .await
+    }
+
+    async fn node_get_volume_stats(
+        &self,
+        request: Request<NodeGetVolumeStatsRequest>,
+    ) -> Reply<NodeGetVolumeStatsResponse> {
+        let call = Call::reading("NodeGetVolumeStats", &request.get_ref().volume_id);
+        let budget = call::budget(request.metadata());
+        call.in_place(async {
+            let NodeGetVolumeStatsRequest { volume_id, volume_path, .. } = request.into_inner();
+            let (volume, path) = convert::volume_at(volume_id, "volume path", volume_path)?;
+            Ok(convert::stats(self.publishing.usage(&volume, &path, budget).await?))
+        })
+        .await
+    }
+
+    async fn node_get_capabilities(
+        &self,
+        _: Request<NodeGetCapabilitiesRequest>,
+    ) -> Reply<NodeGetCapabilitiesResponse> {
+        let answer = async { Ok(NodeGetCapabilitiesResponse { capabilities: OFFERED.map(capability).into() }) };
+        Call::cheap("NodeGetCapabilities").in_place(answer).await
+    }
+
+    async fn node_get_info(&self, _: Request<NodeGetInfoRequest>) -> Reply<NodeGetInfoResponse> {
+        let answer = async { Ok(NodeGetInfoResponse { node_id: self.info.node_id.clone(), ..Default::default() }) };
+        Call::cheap("NodeGetInfo").in_place(answer).await
+    }
+
+    async fn node_stage_volume(&self, _: Request<NodeStageVolumeRequest>) -> Reply<NodeStageVolumeResponse> {
+        call::not_offered("NodeStageVolume").await
+    }
+
+    async fn node_unstage_volume(&self, _: Request<NodeUnstageVolumeRequest>) -> Reply<NodeUnstageVolumeResponse> {
+        call::not_offered("NodeUnstageVolume").await
+    }
+
+    async fn node_expand_volume(&self, _: Request<NodeExpandVolumeRequest>) -> Reply<NodeExpandVolumeResponse> {
+        call::not_offered("NodeExpandVolume").await
+    }
+}

@@ -1,0 +1,161 @@
+//! From failures to gRPC statuses, the only place that makes one.
+//!
+//! Why one table: external-provisioner takes `CANCELLED`, `DEADLINE_EXCEEDED`, `UNAVAILABLE` and `ABORTED` as "may still
+//! run" and every other code as "finished, nothing exists", after which a deleted claim is forgotten. A code on the wrong
+//! side of that line leaks a file system that is billed for ever.
+
+use std::error::Error;
+
+use tonic::{Code, Status};
+
+use crate::ports::inbound::{Failure, FailureKind};
+
+/// Most bytes of a message and its causes in the `grpc-message` header. With the hint it stays below 4 KiB, which every
+/// client and proxy takes.
+const STORY_ROOM: usize = 3000;
+/// Most bytes of a hint there.
+const HINT_ROOM: usize = 900;
+
+/// The code that a failure of this kind becomes.
+fn code(kind: FailureKind) -> Code {
+    match kind {
+        FailureKind::Invalid => Code::InvalidArgument,
+        FailureKind::OutOfRange => Code::OutOfRange,
+        FailureKind::Conflict => Code::AlreadyExists,
+        FailureKind::NotFound => Code::NotFound,
+        FailureKind::Precondition => Code::FailedPrecondition,
+        FailureKind::Exhausted => Code::ResourceExhausted,
+        FailureKind::Unauthenticated => Code::Unauthenticated,
+        FailureKind::Denied => Code::PermissionDenied,
+        FailureKind::Internal => Code::Internal,
+        FailureKind::InProgress => Code::Aborted,
+        FailureKind::Unavailable => Code::Unavailable,
+        FailureKind::TimedOut => Code::DeadlineExceeded,
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut text = printable(&story(&failure), STORY_ROOM);
+        if let Some(hint) = &failure.hint {
+            text.push_str("; hint: ");
+            text.push_str(&printable(hint, HINT_ROOM));
+        }
+        Self::new(code(failure.kind), text)
+    }
+}
+
+/// What an RPC that this driver does not serve answers.
+pub(super) fn not_offered(method: &str) -> Status {
+    Status::unimplemented(format!("RPC {method} is not offered by azurelustre-csi"))
+}
+
+/// What an RPC whose handler panicked answers: nothing of the panic, which may hold anything.
+pub(super) fn panicked(method: &str) -> Status {
+    Status::internal(format!("{method} panicked; see the driver's log"))
+}
+
+/// What an RPC answers whose task was ended with the process.
+pub(super) fn stopping(method: &str) -> Status {
+    Status::unavailable(format!("{method} was cut short since the driver is stopping; call again"))
+}
+
+/// The failure and its causes, each told once.
+fn story(failure: &Failure) -> String {
+    let mut story = failure.message.clone();
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !story.contains(&text) {
+            story.push_str(": ");
+            story.push_str(&text);
+        }
+        cause = error.source();
+    }
+    story
+}
+
+/// The text on one line without control characters, cut to what `room` bytes of a header can hold.
+fn printable(text: &str, room: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(room));
+    let mut used = 0;
+    for character in text.chars() {
+        let before = shown.len();
+        match character {
+            blank if blank.is_whitespace() => shown.push(' '),
+            plain if plain.is_ascii_graphic() => shown.push(plain),
+            other => shown.extend(other.escape_debug()),
+        }
+        used += header_size(shown.as_bytes().get(before..).unwrap_or_default());
+        if used > room {
+            shown.truncate(before);
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
+/// Bytes that a text takes at most in a header, where all but letters and digits may be percent-encoded.
+fn header_size(text: &[u8]) -> usize {
+    text.iter().map(|byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_code_on_the_right_side_of_the_line() {
+        let may_still_run = [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted];
+        for kind in FailureKind::ALL {
+            let status = Status::from(Failure::new(kind, "what happened"));
+            assert_eq!(status.message(), "what happened");
+            assert_eq!(may_still_run.contains(&status.code()), !kind.is_final(), "{kind:?} became {:?}", status.code());
+        }
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_code() {
+        let codes: std::collections::BTreeSet<i32> =
+            FailureKind::ALL.into_iter().map(|kind| code(kind).into()).collect();
+        assert_eq!(codes.len(), FailureKind::ALL.len());
+    }
+
+    #[test]
+    fn causes_are_told_once_and_the_hint_comes_last() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("GET amlFilesystems/v failed")]
+        struct Get(#[source] io::Error);
+
+        let failure = Failure::new(FailureKind::Unavailable, "cannot look at `v`")
+            .caused_by(Get(io::Error::other("connection reset")))
+            .with_hint("try again");
+        let expected = "cannot look at `v`: GET amlFilesystems/v failed: connection reset; hint: try again";
+        assert_eq!(Status::from(failure).message(), expected);
+
+        let failure = Failure::new(FailureKind::Internal, "broken: connection reset")
+            .caused_by(io::Error::other("connection reset"));
+        assert_eq!(Status::from(failure).message(), "broken: connection reset");
+    }
+
+    #[test]
+    fn control_characters_cannot_reach_a_log() {
+        let failure = Failure::new(FailureKind::Invalid, "a\r\nb\u{7}\u{1b}[31m\u{202e}é`").with_hint("x\ty\0");
+        assert_eq!(Status::from(failure).message(), "a  b\\u{7}\\u{1b}[31m\\u{202e}é`; hint: x y\\0");
+    }
+
+    #[test]
+    fn a_status_fits_into_a_header_and_keeps_its_hint() {
+        for filler in ["x", " ", "é", "\u{1}", "字"] {
+            let failure = Failure::new(FailureKind::Invalid, filler.repeat(9000)).with_hint(filler.repeat(9000));
+            let status = Status::from(failure);
+            let (story, hint) = status.message().split_once("; hint: ").unwrap();
+            assert!(story.ends_with('…') && hint.ends_with('…'));
+            assert!(header_size(status.message().as_bytes()) < 4096, "{filler:?}");
+            assert!(story.chars().count() > 300, "{filler:?}: {}", story.chars().count());
+        }
+    }
+}

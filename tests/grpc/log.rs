@@ -1,0 +1,128 @@
+//! What the log says about a call, and what it never says.
+//!
+//! Everything is captured, at the lowest level, also what the libraries below write. The tests share one capture, so each
+//! looks only for texts of its own.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use azurelustre_csi::adapters::csi::proto::*;
+use azurelustre_csi::ports::inbound::FailureKind;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::golden::{creation, deletion, map, publication, stats, validation};
+use super::ports::Script;
+use super::world::scripted;
+
+static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Capture;
+
+impl Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn capture() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(|| Capture).init();
+    });
+}
+
+fn written() -> String {
+    String::from_utf8_lossy(&WRITTEN.lock().unwrap()).into_owned()
+}
+
+/// The lines of our own that tell about a volume.
+fn lines_about(volume: &str) -> Vec<String> {
+    written()
+        .lines()
+        .filter(|line| line.contains(volume) && line.contains("azurelustre_csi"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_failure_is_told_once_with_method_volume_code_and_message() {
+    capture();
+    for (volume, kind, level, code) in [
+        ("volume-unavailable", FailureKind::Unavailable, " WARN ", "code=Unavailable"),
+        ("volume-internal", FailureKind::Internal, "ERROR ", "code=Internal"),
+    ] {
+        let (mut world, _ports) = scripted(Script::Fail(kind)).await;
+        world
+            .controller
+            .create_volume(CreateVolumeRequest { name: volume.to_owned(), ..creation() })
+            .await
+            .unwrap_err();
+        let lines = lines_about(volume);
+        let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+        for part in [level, "method=\"CreateVolume\"", code, "duration_ms=", "create failed; hint: a cure"] {
+            assert!(line.contains(part), "{part:?} is not in {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_act_is_told_at_info_and_a_look_only_for_debugging() {
+    capture();
+    let (mut world, _ports) = scripted(Script::Succeed).await;
+    let id = |name: &str| name.to_owned();
+    let acts = NodePublishVolumeRequest { volume_id: id("volume-published"), ..publication() };
+    world.node.node_publish_volume(acts).await.unwrap();
+    let looks = NodeGetVolumeStatsRequest { volume_id: id("volume-looked-at"), ..stats() };
+    world.node.node_get_volume_stats(looks).await.unwrap();
+    for (volume, level) in [("volume-published", " INFO "), ("volume-looked-at", "DEBUG ")] {
+        let lines = lines_about(volume);
+        assert!(matches!(lines.as_slice(), [line] if line.contains(level) && line.contains("code=Ok")), "{lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_volumes_name_cannot_forge_a_line() {
+    capture();
+    let (mut world, _ports) = scripted(Script::Succeed).await;
+    let name = "volume-forging\n2026-01-01 ERROR forged\u{1b}[31m".to_owned();
+    world.controller.create_volume(CreateVolumeRequest { name, ..creation() }).await.unwrap();
+    let lines = lines_about("volume-forging");
+    assert!(matches!(lines.as_slice(), [line] if line.contains("forged") && !line.contains('\u{1b}')), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_log_and_no_debug_output() {
+    capture();
+    let secret = "correct-horse-battery";
+    let secrets = || map(&[("accountKey", secret)]);
+    let mut shown = String::new();
+    macro_rules! send {
+        ($client:expr, $method:ident($request:expr)) => {{
+            let request = $request;
+            shown += &format!("{request:?}");
+            let _ = $client.$method(request).await;
+        }};
+    }
+    for script in [Script::Succeed, Script::Fail(FailureKind::Internal), Script::Panic { waits: true }] {
+        let (mut world, _ports) = scripted(script).await;
+        let name = "volume-with-secrets".to_owned();
+        send!(world.controller, create_volume(CreateVolumeRequest { secrets: secrets(), name, ..creation() }));
+        send!(world.controller, delete_volume(DeleteVolumeRequest { secrets: secrets(), ..deletion() }));
+        send!(
+            world.controller,
+            validate_volume_capabilities(ValidateVolumeCapabilitiesRequest { secrets: secrets(), ..validation() })
+        );
+        send!(world.node, node_publish_volume(NodePublishVolumeRequest { secrets: secrets(), ..publication() }));
+        send!(world.node, node_stage_volume(NodeStageVolumeRequest { secrets: secrets(), ..Default::default() }));
+        send!(world.controller, list_snapshots(ListSnapshotsRequest { secrets: secrets(), ..Default::default() }));
+    }
+    assert!(shown.contains("secrets: [1 redacted]") && !shown.contains(secret) && !shown.contains("accountKey"));
+    let written = written();
+    assert!(written.contains("volume-with-secrets") && written.contains("TRACE"), "nothing was captured");
+    assert!(!written.contains(secret) && !written.contains("accountKey"));
+}
