@@ -1,0 +1,9 @@
+//! Doubles that only make sense in tests: a clock turned by hand, and wrappers that inject faults into a port.
+//!
+//! Why not in `adapters`: nothing here is complete behaviour. What can stand in for Azure and Lustre as a whole is the
+//! simulator, which is itself held to the contract.
+
+// Each test target takes what it needs.
+#![allow(dead_code)]
+
+pub mod clock;
