@@ -104,5 +104,5 @@ fn trial(adapter: &Adapter, law: &'static Law) -> Trial {
 /// Runs a law in a world of its own, which takes its mounts away however the law ends.
 fn hold(build: Build, law: &Law) -> Verdict {
     let world = build()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on((law.run)(world.as_ref()))
+    harness::run((law.run)(world.as_ref()))
 }

@@ -21,11 +21,11 @@ struct Hands {
 
 /// A clock that a test turns.
 #[derive(Debug, Default)]
-pub struct ManualClock(Mutex<Hands>);
+pub(crate) struct ManualClock(Mutex<Hands>);
 
 impl ManualClock {
     /// Turns the clock and wakes every sleeper whose time has come.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         let mut hands = self.0.lock().unwrap();
         hands.now += by;
         let now = hands.now;
@@ -37,7 +37,7 @@ impl ManualClock {
     }
 
     /// When the next sleeper wakes, if somebody sleeps.
-    pub fn next_wake(&self) -> Option<Duration> {
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
         self.0.lock().unwrap().sleepers.values().map(|(at, _)| *at).min()
     }
 }
@@ -81,7 +81,7 @@ impl Clock for ManualClock {
 
 /// A clock on which every sleep is over at once and has taken its time.
 #[derive(Debug, Default)]
-pub struct SkippingClock(Mutex<Duration>);
+pub(crate) struct SkippingClock(Mutex<Duration>);
 
 #[async_trait]
 impl Clock for SkippingClock {

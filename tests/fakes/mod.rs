@@ -6,4 +6,4 @@
 // Each test target takes what it needs.
 #![allow(dead_code)]
 
-pub mod clock;
+pub(crate) mod clock;

@@ -1,0 +1,80 @@
+//! Laws of deleting.
+
+use std::time::Duration;
+
+use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
+use azurelustre_csi::ports::cloud::CloudErrorKind;
+
+use super::world::{CloudWorld, id, present, spec};
+use super::{Law, Verdict, cloud_laws};
+
+pub(crate) const LAWS: &[Law] = cloud_laws![
+    deleting_nothing_is_a_success,
+    a_deletion_stays_visible_until_it_is_done,
+    a_repeated_deletion_takes_no_longer,
+    a_creation_meanwhile_is_busy_and_not_accepted,
+    a_creation_under_way_can_be_deleted,
+    a_failed_creation_can_be_deleted_and_made_anew,
+];
+
+async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> Verdict {
+    world.cloud().begin_delete(&id("nobody")?).await?;
+    world.given_only_group("other");
+    world.cloud().begin_delete(&id("nobody")?).await?;
+    assert_eq!(world.cloud().observe(&id("nobody")?).await?, Observed::Absent);
+    Ok(())
+}
+
+async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> Verdict {
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.finish_pending();
+    world.cloud().begin_delete(&id("fs1")?).await?;
+    let found = present(world, "fs1").await?;
+    assert_eq!(found.state, ProvisioningState::Deleting);
+    assert_eq!(found.tags, spec("fs1")?.tags, "ownership must be readable to the end");
+    world.finish_pending();
+    assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);
+    Ok(())
+}
+
+async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> Verdict {
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.finish_pending();
+    world.cloud().begin_delete(&id("fs1")?).await?;
+    for _ in 0..6 {
+        world.advance(Duration::from_mins(1));
+        world.cloud().begin_delete(&id("fs1")?).await?;
+    }
+    assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);
+    Ok(())
+}
+
+async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -> Verdict {
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.cloud().begin_delete(&id("fs1")?).await?;
+    let error = world.cloud().begin_create(&spec("fs1")?).await.err().ok_or("accepted while Deleting")?;
+    assert_eq!(error.kind, CloudErrorKind::Busy);
+    world.finish_pending();
+    assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);
+    Ok(())
+}
+
+async fn a_creation_under_way_can_be_deleted(world: &dyn CloudWorld) -> Verdict {
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.cloud().begin_delete(&id("fs1")?).await?;
+    world.finish_pending();
+    assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);
+    Ok(())
+}
+
+async fn a_failed_creation_can_be_deleted_and_made_anew(world: &dyn CloudWorld) -> Verdict {
+    world.given_failing_creation("AscInternalError");
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.finish_pending();
+    world.cloud().begin_delete(&id("fs1")?).await?;
+    world.finish_pending();
+    world.cloud().begin_create(&spec("fs1")?).await?;
+    world.finish_pending();
+    assert_eq!(present(world, "fs1").await?.state, ProvisioningState::Succeeded);
+    Ok(())
+}
