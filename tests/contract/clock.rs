@@ -23,7 +23,7 @@ fn turned(name: &str) -> Turned {
     let still: Box<dyn Fn() + Send> = Box::new(|| {});
     match name {
         "system" => Turned { clock: Arc::new(SystemClock::new()), turn: still },
-        "scaled" => Turned { clock: Arc::new(ScaledClock::new(1000)), turn: still },
+        "scaled" => Turned { clock: Arc::new(ScaledClock::new(1000.0)), turn: still },
         "skipping" => Turned { clock: Arc::new(SkippingClock::default()), turn: still },
         _ => {
             let clock = Arc::new(ManualClock::default());
