@@ -11,6 +11,8 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod settings;
 #[cfg(feature = "server")]
+pub mod shutdown;
+#[cfg(feature = "server")]
 pub mod telemetry;
 pub mod usecase;
 #[cfg(feature = "server")]
