@@ -1,1 +1,95 @@
-//! placeholder
+//! The command line: what to run, how mistakes are told, which exit code it ends with.
+//!
+//! Why it exists: it takes the place of the Go driver's binary in manifests that nobody wants to edit, so it reads flags as
+//! Go does ([`go_flags`]) and hands their values on as text; the settings judge them together with all others.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use super::problem::{Problem, Problems};
+use super::settings::{self, DEFAULT_DRIVER_NAME, Given, go_bool};
+use super::version::VersionInfo;
+
+mod args;
+mod error;
+mod go_flags;
+mod serve;
+
+#[cfg(feature = "simulator")]
+pub use args::DemoOptions;
+pub use args::{Cli, Command, Flags};
+pub use error::{CliError, Exit};
+
+/// Runs a command line, the program's name first, and tells what went wrong on stderr.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match parse(arguments).and_then(dispatch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if stderr is gone.
+            drop(write!(std::io::stderr(), "{error}"));
+            error.exit().into()
+        }
+    }
+}
+
+/// What was asked for. Help is printed on the way.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, CliError> {
+    let mut command = Cli::command();
+    command.build();
+    let arguments = go_flags::normalise(&command, arguments.into_iter().skip(1))?;
+    let program = command.get_name().to_owned();
+    let parsed = Cli::command().try_get_matches_from(std::iter::once(program).chain(arguments));
+    match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if !error.use_stderr() => print(&error.render().to_string()).map(|()| None),
+        Err(error) => Err(error::of_clap(&error, &command)),
+    }
+}
+
+fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
+    let Some(Cli { command, flags }) = cli else { return Ok(()) };
+    match command {
+        None => serve_or_version(&flags),
+        Some(Command::Serve(flags)) => serve_or_version(&flags),
+        Some(Command::CheckConfig(flags)) => check_config(&flags),
+        Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),
+        #[cfg(feature = "simulator")]
+        Some(Command::Demo(options)) => serve::runtime()?.block_on(super::demo::run(options)),
+    }
+}
+
+fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
+    let asked = flags.version.as_deref().map_or(Ok(false), go_bool).map_err(|problem| problem.at("--version"));
+    if asked.map_err(CliError::usage)? {
+        let driver_name = flags.drivername.as_deref().unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
+        return print(&VersionInfo { driver_name }.to_string());
+    }
+    serve::serve(&settings::load(&given(flags))?.settings)
+}
+
+/// Prints every setting in effect, as YAML, with its source.
+fn check_config(flags: &Flags) -> Result<(), CliError> {
+    let loaded = settings::load(&given(flags))?;
+    let lines =
+        loaded.origins.iter().map(|origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source));
+    print(&lines.collect::<String>())
+}
+
+fn given(flags: &Flags) -> Given {
+    Given::with_process_environment(flags.given())
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| CliError::failure(Problem::new(format!("cannot write to stdout: {error}"))))
+}
+
+impl From<Problems> for CliError {
+    fn from(problems: Problems) -> Self {
+        Self::new(Exit::Usage, problems.into_vec())
+    }
+}

@@ -5,9 +5,13 @@ pub mod cli;
 #[cfg(all(feature = "server", feature = "simulator"))]
 pub mod demo;
 #[cfg(feature = "server")]
+pub mod problem;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod settings;
+#[cfg(feature = "server")]
+pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
 pub mod usecase;

@@ -1,1 +1,132 @@
-//! placeholder
+//! The driver's settings: one typed struct, checked once at start.
+//!
+//! Why it exists: what is wrong with a deployment should show before the first volume, all of it at once. Settings come in
+//! layers, each over the one before: defaults, a TOML or YAML file, `AZURELUSTRE_CSI_*` variables, flags. A value that a
+//! higher layer replaces is not looked at.
+
+use std::path::PathBuf;
+
+use super::problem::Problems;
+use super::telemetry::LogSettings;
+
+mod cloud;
+mod endpoint;
+mod environment;
+mod file;
+mod given;
+mod keys;
+mod layers;
+mod read;
+mod values;
+
+pub use cloud::CloudSettings;
+pub use endpoint::{Endpoint, SocketPath};
+pub use environment::PREFIX;
+pub use given::Given;
+pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+pub use layers::Origin;
+pub use values::go_bool;
+
+/// All settings, valid and complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Which CSI services run (`mode`, `nodeid`).
+    pub mode: Mode,
+    /// Where file systems come from (`cloud`). Counts where the controller runs.
+    pub cloud: CloudKind,
+    /// How volumes are mounted (`mounter`). Counts where the node runs.
+    pub mounter: MounterKind,
+    /// How the simulator behaves.
+    pub simulator: SimulatorSettings,
+    /// Where the gRPC server listens (`endpoint`).
+    pub endpoint: Endpoint,
+    /// The name under which the driver registers (`drivername`).
+    pub driver_name: String,
+    /// Directory for private mounts (`working-mount-dir`), absolute.
+    pub working_mount_dir: PathBuf,
+    /// Whether the node's startup taint is removed (`remove-not-ready-taint`).
+    pub remove_not_ready_taint: bool,
+    /// What is logged and how (`log-format`, `log-level`).
+    pub log: LogSettings,
+    /// What the cluster's cloud settings file says; empty where none is read.
+    pub cloud_settings: CloudSettings,
+}
+
+/// Which CSI services run beside Identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Controller: creates and deletes volumes.
+    Controller,
+    /// Node: mounts them.
+    Node {
+        /// The node's name in Kubernetes.
+        node_id: String,
+    },
+    /// Both in one process.
+    All {
+        /// The node's name in Kubernetes.
+        node_id: String,
+    },
+}
+
+impl Mode {
+    /// Whether the Controller service runs.
+    pub fn has_controller(&self) -> bool {
+        matches!(self, Self::Controller | Self::All { .. })
+    }
+
+    /// The node's name where the Node service runs.
+    pub fn node_id(&self) -> Option<&str> {
+        match self {
+            Self::Controller => None,
+            Self::Node { node_id } | Self::All { node_id } => Some(node_id),
+        }
+    }
+}
+
+/// Where file systems come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudKind {
+    /// Azure Resource Manager.
+    Arm,
+    /// The simulator, in memory. Only in builds that have it.
+    Simulator,
+}
+
+/// How volumes are mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MounterKind {
+    /// By the kernel's Lustre client.
+    Kernel,
+    /// By the simulator, as directories. Only in builds that have it.
+    Simulator,
+}
+
+/// How the simulator behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulatorSettings {
+    /// Simulated seconds per second (`simulator-speed`); more than 0, at most 1000000.
+    pub speed: f64,
+    /// File with regions, SKUs and networks (`simulator-world`); the built-in world where absent.
+    pub world: Option<PathBuf>,
+}
+
+/// Settings together with where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Every value in effect and its source, for `check-config`.
+    pub origins: Vec<Origin>,
+}
+
+/// Reads and checks all settings. Every problem found is in the error.
+pub fn load(given: &Given) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let layers = layers::Layers::collect(given, &mut problems);
+    let settings = read::settings(&layers, given, &mut problems);
+    problems.into_result(settings.map(|settings| Loaded { settings, origins: layers.origins() }))
+}
+
+#[cfg(test)]
+mod tests;

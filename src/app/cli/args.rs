@@ -1,0 +1,188 @@
+//! Commands and flags, and the help text that comes of them.
+//!
+//! Values of `serve`'s flags stay text here: the settings judge them together with file and variables, so that all mistakes
+//! are told at once. No flag has a default here either, since an absent flag must not hide a variable.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::settings::{CONFIG, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+
+const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
+
+const AFTER_HELP: &str = "\
+Flags may have one dash or two, and `=` or a blank before the value. Booleans: 1, t, true, 0, f, false; without a value,
+true; a value needs `=`.
+
+Settings come from, each over the one before: defaults; the file of --config, whose keys are the flags' names
+(`log-level: debug`); variables, AZURELUSTRE_CSI_ and the flag's name in capitals (AZURELUSTRE_CSI_LOG_LEVEL); flags.
+
+Exit codes: 0 done or stopped by a signal; 1 failed while running; 2 the command line or the settings are wrong, or ask
+for what this build does not have. Errors go to stderr as `error:` and `hint:` lines, data to stdout.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "azurelustre-csi", about = ABOUT, after_help = AFTER_HELP)]
+#[command(disable_version_flag = true, disable_help_subcommand = true, args_override_self = true)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` where absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of `serve`.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the driver (the default)
+    #[command(args_override_self = true, after_help = AFTER_HELP)]
+    Serve(Box<Flags>),
+    /// Check all settings and print those in effect with their sources; takes the flags of `serve`
+    #[command(args_override_self = true, after_help = AFTER_HELP)]
+    CheckConfig(Box<Flags>),
+    /// Print what this build is, as YAML
+    Version,
+    /// See a volume's life: the real server on the simulator, with progress on screen
+    #[cfg(feature = "simulator")]
+    #[command(args_override_self = true)]
+    Demo(DemoOptions),
+}
+
+/// The flags of `serve`, as text.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// CSI services to run [default: all]
+    #[arg(long, value_name = "controller|node|all")]
+    mode: Option<String>,
+    /// The node's name in Kubernetes; needed unless the mode is controller
+    #[arg(long, value_name = "NAME")]
+    nodeid: Option<String>,
+    /// Where to listen: `unix:///path` or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
+    /// Where file systems come from; the simulator only in builds that have it [default: arm]
+    #[arg(long, value_name = "arm|simulator")]
+    cloud: Option<String>,
+    /// Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`, except for the simulator]
+    #[arg(long, value_name = "FILE")]
+    cloud_config: Option<String>,
+    /// How volumes are mounted; the simulator only in builds that have it [default: kernel]
+    #[arg(long, value_name = "kernel|simulator")]
+    mounter: Option<String>,
+    /// Directory for private mounts [default: /tmp]
+    #[arg(long, value_name = "DIR")]
+    working_mount_dir: Option<String>,
+    /// Remove the node's startup taint once the driver is ready [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    remove_not_ready_taint: Option<String>,
+    /// Name under which the driver registers [default: azurelustre.csi.azure.com]
+    #[arg(long, value_name = "NAME")]
+    pub(super) drivername: Option<String>,
+    /// Simulated seconds per second [default: 600]
+    #[arg(long, value_name = "N")]
+    simulator_speed: Option<String>,
+    /// The simulator's regions, SKUs and networks [default: a built-in world]
+    #[arg(long, value_name = "FILE")]
+    simulator_world: Option<String>,
+    /// Settings file, TOML or YAML by its extension
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// off, error, warn, info, debug, trace, or directives such as `info,azurelustre_csi=debug` [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Form of log lines, which go to stderr [default: text]
+    #[arg(long, value_name = "text|json")]
+    log_format: Option<String>,
+    /// klog verbosity, also -v=N: from 4 on debug, from 6 on trace, unless a log level is given
+    #[arg(long, value_name = "N")]
+    v: Option<String>,
+    /// Mount by the simulator, as the Go driver's switch; =true only in builds that have it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_azurelustre_mock_mount: Option<String>,
+    /// Create in the simulator, as the Go driver's switch; =true only in builds that have it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_azurelustre_mock_dyn_prov: Option<String>,
+    /// Print what this build is, as YAML, and exit
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) version: Option<String>,
+}
+
+impl Flags {
+    /// The flags that were given, by name.
+    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let settings = [
+            &self.mode,
+            &self.nodeid,
+            &self.endpoint,
+            &self.cloud,
+            &self.cloud_config,
+            &self.mounter,
+            &self.working_mount_dir,
+            &self.remove_not_ready_taint,
+            &self.drivername,
+            &self.simulator_speed,
+            &self.simulator_world,
+            &self.log_level,
+            &self.log_format,
+        ];
+        let others = [
+            (CONFIG, &self.config),
+            (VERBOSITY, &self.v),
+            (MOCK_MOUNT, &self.enable_azurelustre_mock_mount),
+            (MOCK_PROVISIONING, &self.enable_azurelustre_mock_dyn_prov),
+        ];
+        let all = KEYS.into_iter().zip(settings).chain(others);
+        all.filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+/// How the demo runs.
+#[cfg(feature = "simulator")]
+#[derive(Debug, Clone, Default, Args)]
+pub struct DemoOptions {
+    /// Leave the volume, its mount and the server's files in place at the end
+    #[arg(long)]
+    pub keep: bool,
+    /// Use this `StorageClass` instead of the article's
+    #[arg(long, value_name = "FILE")]
+    pub storage_class: Option<std::path::PathBuf>,
+    /// Use this claim instead of the article's
+    #[arg(long, value_name = "FILE")]
+    pub claim: Option<std::path::PathBuf>,
+    /// Use this pod instead of the article's
+    #[arg(long, value_name = "FILE")]
+    pub pod: Option<std::path::PathBuf>,
+    /// Walk through a volume on an existing file system instead of a new one
+    #[arg(long = "static")]
+    pub static_volume: bool,
+    /// Simulated seconds per second [default: 600]
+    #[arg(long, value_name = "N")]
+    pub simulator_speed: Option<f64>,
+    /// The simulator's regions, SKUs and networks [default: a built-in world]
+    #[arg(long, value_name = "FILE")]
+    pub simulator_world: Option<std::path::PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_has_its_flag() {
+        let all = KEYS.into_iter().chain([CONFIG, VERBOSITY, MOCK_MOUNT, MOCK_PROVISIONING]);
+        for name in all {
+            let argument = format!("--{name}=x");
+            let cli = Cli::try_parse_from(["azurelustre-csi", &argument]).unwrap();
+            assert_eq!(cli.flags.given(), [(name, "x".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,118 @@
+//! Where the gRPC server listens.
+//!
+//! Why it exists: a socket path that the kernel cannot take should be told among the other settings, not at bind.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::app::problem::Problem;
+use crate::domain::error::quote;
+
+/// The kernel's `sun_path` has 108 bytes, one of them for the NUL at the end.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// An address to listen at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A socket file, for kubelet and the sidecars.
+    Unix(SocketPath),
+    /// `host:port`, for tests. There is no TLS.
+    Tcp(String),
+}
+
+impl Endpoint {
+    /// Takes `unix:///path` or `tcp://host:port`. As in the Go driver, `unix://path` is taken from the root.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        match scheme.to_ascii_lowercase().as_str() {
+            "unix" if !rest.is_empty() => SocketPath::new(Path::new("/").join(rest)).map(Self::Unix),
+            "tcp" if is_host_and_port(rest) => Ok(Self::Tcp(rest.to_owned())),
+            _ => {
+                let problem = Problem::new(format!("{} is no endpoint", quote(text)));
+                Err(problem.with_hint("use unix:///path/to/csi.sock or tcp://host:port"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.as_path().display()),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Path of a socket file, absolute and short enough for the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketPath(PathBuf);
+
+impl SocketPath {
+    /// Takes an absolute path of at most 107 bytes that names a file.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self, Problem> {
+        let path = path.into();
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let shown = quote(&path.to_string_lossy());
+        if bytes.len() > SOCKET_PATH_MAX {
+            let problem =
+                Problem::new(format!("{shown} has {} bytes; the kernel takes {SOCKET_PATH_MAX}", bytes.len()));
+            return Err(problem.with_hint("use a shorter path for the socket"));
+        }
+        if !path.is_absolute() || path.file_name().is_none() || bytes.ends_with(b"/") || bytes.contains(&0) {
+            return Err(Problem::new(format!("{shown} is no socket path"))
+                .with_hint("use an absolute path, such as /csi/csi.sock"));
+        }
+        Ok(Self(path))
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_as_the_go_driver_does() {
+        for (text, expected) in [
+            ("unix:///csi/csi.sock", "unix:///csi/csi.sock"),
+            ("unix://tmp/csi.sock", "unix:///tmp/csi.sock"),
+            ("UNIX:///tmp/csi.sock", "unix:///tmp/csi.sock"),
+            ("tcp://127.0.0.1:10000", "tcp://127.0.0.1:10000"),
+            ("tcp://[::1]:0", "tcp://[::1]:0"),
+            ("TCP://localhost:1", "tcp://localhost:1"),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_listened_at_is_refused_with_a_hint() {
+        let long = format!("unix:///{}", "x".repeat(107));
+        for bad in [
+            "",
+            "/tmp/csi.sock",
+            "unix://",
+            "unix:///",
+            "unix:///a/",
+            "unix:///a/..",
+            "tcp://",
+            "tcp://:1",
+            "tcp://h",
+            "tcp://h:70000",
+            "http://h:1",
+            &long,
+        ] {
+            assert!(Endpoint::parse(bad).unwrap_err().hint.is_some(), "{bad}");
+        }
+        assert!(SocketPath::new(format!("/{}", "x".repeat(106))).is_ok());
+    }
+}

@@ -1,0 +1,55 @@
+//! Settings from the file that `--config` names: TOML or YAML, by its extension, one level of keys.
+
+use std::path::Path;
+
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Value};
+use serde_saphyr::figment::Yaml;
+
+use super::keys::KEYS;
+use super::layers::Layer;
+use crate::app::problem::{Problem, Problems};
+use crate::domain::error::{nearest, quote};
+
+/// The settings in the file at `path`, which `named_by` named. Unknown keys are problems, and so is an absent file.
+pub(super) fn layers(named_by: &str, path: &str, problems: &mut Problems) -> Vec<Layer> {
+    let entries = problems.note(read(Path::new(path)).map_err(|problem| problem.at(named_by)));
+    let entries = entries.unwrap_or_default().into_iter();
+    entries.filter_map(|(key, value)| problems.note(layer(path, &key, value))).collect()
+}
+
+fn layer(path: &str, key: &str, value: Value) -> Result<Layer, Problem> {
+    let source = format!("{} in {path}", quote(key));
+    match KEYS.into_iter().find(|known| *known == key) {
+        Some(key) => Ok(Layer { source, key, value }),
+        None => Err(unknown(&source, key)),
+    }
+}
+
+fn unknown(source: &str, key: &str) -> Problem {
+    let hint = nearest(key, KEYS)
+        .map_or_else(|| format!("the keys are {}", KEYS.join(", ")), |near| format!("did you mean `{near}`?"));
+    Problem::new("no setting has this name").with_hint(hint).at(source)
+}
+
+fn read(path: &Path) -> Result<Dict, Problem> {
+    let parse = parser(path)?;
+    let text = super::values::read_file(path)?;
+    parse(&text).map_err(|message| {
+        let problem = Problem::new(format!("{}: {}", path.display(), message.trim().replace('\n', "; ")));
+        problem.with_hint("write one `key: value` (YAML) or `key = \"value\"` (TOML) a line")
+    })
+}
+
+type Parser = fn(&str) -> Result<Dict, String>;
+
+fn parser(path: &Path) -> Result<Parser, Problem> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => Ok(|text| Toml::from_str(text).map_err(|error| error.to_string())),
+        Some("yaml" | "yml") => Ok(|text| Yaml::from_str(text).map_err(|error| error.to_string())),
+        _ => {
+            let problem = Problem::new(format!("{}: neither TOML nor YAML", path.display()));
+            Err(problem.with_hint("let its name end in .toml, .yaml or .yml"))
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The names of the settings. A flag is `--name`, a key of the file `name`, a variable `AZURELUSTRE_CSI_NAME`.
+
+/// Which services run.
+pub(super) const MODE: &str = "mode";
+/// Where file systems come from.
+pub(super) const CLOUD: &str = "cloud";
+/// How volumes are mounted.
+pub(super) const MOUNTER: &str = "mounter";
+/// Simulated seconds per second.
+pub(super) const SIMULATOR_SPEED: &str = "simulator-speed";
+/// The simulator's world.
+pub(super) const SIMULATOR_WORLD: &str = "simulator-world";
+/// Where the server listens.
+pub(super) const ENDPOINT: &str = "endpoint";
+/// The node's name.
+pub(super) const NODE_ID: &str = "nodeid";
+/// The driver's name.
+pub(super) const DRIVER_NAME: &str = "drivername";
+/// Directory for private mounts.
+pub(super) const WORKING_MOUNT_DIR: &str = "working-mount-dir";
+/// Whether the startup taint is removed.
+pub(super) const REMOVE_TAINT: &str = "remove-not-ready-taint";
+/// The cloud settings file.
+pub(super) const CLOUD_CONFIG: &str = "cloud-config";
+/// Form of log lines.
+pub(super) const LOG_FORMAT: &str = "log-format";
+/// What is logged.
+pub(super) const LOG_LEVEL: &str = "log-level";
+
+/// All settings, in the order of the help text.
+pub const KEYS: [&str; 13] = [
+    MODE,
+    NODE_ID,
+    ENDPOINT,
+    CLOUD,
+    CLOUD_CONFIG,
+    MOUNTER,
+    WORKING_MOUNT_DIR,
+    REMOVE_TAINT,
+    DRIVER_NAME,
+    SIMULATOR_SPEED,
+    SIMULATOR_WORLD,
+    LOG_LEVEL,
+    LOG_FORMAT,
+];
+
+/// The settings file: a flag and a variable, no key of the file.
+pub const CONFIG: &str = "config";
+/// klog's verbosity: a flag only.
+pub const VERBOSITY: &str = "v";
+/// The Go driver's switch for a mounter without Lustre: a flag only.
+pub const MOCK_MOUNT: &str = "enable-azurelustre-mock-mount";
+/// The Go driver's switch for a cloud without Azure: a flag only.
+pub const MOCK_PROVISIONING: &str = "enable-azurelustre-mock-dyn-prov";
+
+/// The name under which the driver registers unless told otherwise.
+pub const DEFAULT_DRIVER_NAME: &str = "azurelustre.csi.azure.com";
+
+/// What counts where nobody says anything.
+pub(super) const DEFAULTS: [(&str, &str); 9] = [
+    (MODE, "all"),
+    (CLOUD, "arm"),
+    (MOUNTER, "kernel"),
+    (SIMULATOR_SPEED, "600"),
+    (ENDPOINT, "unix:///tmp/csi.sock"),
+    (DRIVER_NAME, DEFAULT_DRIVER_NAME),
+    (WORKING_MOUNT_DIR, "/tmp"),
+    (REMOVE_TAINT, "true"),
+    (LOG_FORMAT, "text"),
+];

@@ -1,0 +1,100 @@
+//! From layers to [`Settings`]: every value checked, every problem noted under its source.
+
+use std::path::PathBuf;
+
+use super::keys::{
+    CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, LOG_FORMAT, LOG_LEVEL, MODE, MOUNTER, NODE_ID, REMOVE_TAINT,
+    SIMULATOR_SPEED, SIMULATOR_WORLD, WORKING_MOUNT_DIR,
+};
+use super::layers::{Layers, scalar};
+use super::values::{self, Services};
+use super::{CloudKind, CloudSettings, Endpoint, Given, Mode, Settings, SimulatorSettings, cloud};
+use crate::app::problem::{Problem, Problems};
+use crate::app::telemetry::{LogFilter, LogSettings};
+
+/// All settings, or `None` with at least one problem noted.
+pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) -> Option<Settings> {
+    let mut reader = Reader { layers, problems };
+    let services = reader.read(MODE, values::services);
+    let mode = reader.mode(services);
+    let cloud = reader.read(CLOUD, values::cloud);
+    let mounter = reader.read(MOUNTER, values::mounter);
+    let speed = reader.read(SIMULATOR_SPEED, values::speed);
+    let world = reader.read(SIMULATOR_WORLD, values::existing_file);
+    let endpoint = reader.read(ENDPOINT, Endpoint::parse);
+    let driver_name = reader.read(DRIVER_NAME, values::driver_name);
+    let working_mount_dir = reader.read(WORKING_MOUNT_DIR, values::absolute);
+    let remove_not_ready_taint = reader.read(REMOVE_TAINT, values::go_bool);
+    let format = reader.read(LOG_FORMAT, values::log_format);
+    let filter = reader.read(LOG_LEVEL, LogFilter::parse);
+    let cloud_settings = reader.cloud_settings(given, services, cloud);
+    Some(Settings {
+        mode: mode?,
+        cloud: cloud?,
+        mounter: mounter?,
+        simulator: SimulatorSettings { speed: speed?, world },
+        endpoint: endpoint?,
+        driver_name: driver_name?,
+        working_mount_dir: working_mount_dir?,
+        remove_not_ready_taint: remove_not_ready_taint?,
+        log: LogSettings { format: format?, filter: filter? },
+        cloud_settings: cloud_settings?,
+    })
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    /// The value of a setting; `None` if nobody gave one, or with its problem noted.
+    fn read<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
+        let layer = self.layers.find(key)?;
+        // Numbers and booleans lose their spelling in a file (`007`), so elsewhere they must be text.
+        let loose = key == SIMULATOR_SPEED || key == REMOVE_TAINT;
+        let text = layer.value.as_str().map(str::to_owned).or_else(|| scalar(&layer.value).filter(|_| loose));
+        let text = text.ok_or_else(|| Problem::new("not text").with_hint("put the value in quotes"));
+        self.problems.note(text.and_then(|text| parse(&text)).map_err(|problem| problem.at(&layer.source)))
+    }
+
+    fn mode(&mut self, services: Option<Services>) -> Option<Mode> {
+        match services? {
+            Services::Controller => Some(Mode::Controller),
+            Services::Node => self.node_id().map(|node_id| Mode::Node { node_id }),
+            Services::All => self.node_id().map(|node_id| Mode::All { node_id }),
+        }
+    }
+
+    fn node_id(&mut self) -> Option<String> {
+        let given = self.layers.find(NODE_ID).is_some_and(|layer| layer.value.as_str() != Some(""));
+        if !given {
+            let problem = Problem::new(format!("--{NODE_ID}: missing"));
+            self.problems
+                .push(problem.with_hint("give the node's name in Kubernetes; only `--mode controller` does without"));
+            return None;
+        }
+        self.read(NODE_ID, values::node_id)
+    }
+
+    fn cloud_settings(
+        &mut self,
+        given: &Given,
+        services: Option<Services>,
+        kind: Option<CloudKind>,
+    ) -> Option<CloudSettings> {
+        let source = self.layers.find(CLOUD_CONFIG).map(|layer| layer.source);
+        if let Some(source) = source {
+            let path = self.read(CLOUD_CONFIG, |text| Ok(PathBuf::from(text)))?;
+            return cloud::read_named(&path, &source, self.problems);
+        }
+        // The node asks nothing of the cloud, and the simulated one must not be confused by the real one's file.
+        if services == Some(Services::Node) || kind != Some(CloudKind::Arm) {
+            return Some(CloudSettings::default());
+        }
+        match given.azure_config_file() {
+            Some((variable, path)) => cloud::read_named(path.as_ref(), variable, self.problems),
+            None => cloud::read_default(self.problems),
+        }
+    }
+}

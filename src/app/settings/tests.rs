@@ -1,0 +1,209 @@
+use super::*;
+use crate::app::problem::Problem;
+use crate::app::telemetry::LogFormat;
+
+fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Given {
+    Given {
+        flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Settings {
+    load(&given(flags, environment)).unwrap().settings
+}
+
+fn told(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Vec<String> {
+    load(&given(flags, environment)).unwrap_err().as_slice().iter().map(Problem::to_string).collect()
+}
+
+fn file(extension: &str, text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(extension).tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().unwrap()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_go_driver() {
+    let settings = settings(&[("nodeid", "n1")], &[]);
+    assert_eq!(settings.mode, Mode::All { node_id: "n1".to_owned() });
+    assert_eq!((settings.cloud, settings.mounter), (CloudKind::Arm, MounterKind::Kernel));
+    assert_eq!(settings.endpoint.to_string(), "unix:///tmp/csi.sock");
+    assert_eq!(settings.driver_name, "azurelustre.csi.azure.com");
+    assert_eq!(settings.working_mount_dir, PathBuf::from("/tmp"));
+    assert!(settings.remove_not_ready_taint);
+    assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Text, "info"));
+    assert!((settings.simulator.speed - 600.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn flags_beat_variables_beat_the_file_beats_defaults() {
+    for (extension, text) in [
+        (
+            ".toml",
+            "mode = 'node'\ndrivername = 'file'\nlog-level = 'warn'\nremove-not-ready-taint = false\nsimulator-speed = 5\n",
+        ),
+        (".yaml", "mode: node\ndrivername: file\nlog-level: warn\nremove-not-ready-taint: false\nsimulator-speed: 5\n"),
+    ] {
+        let file = file(extension, text);
+        let environment = [
+            ("AZURELUSTRE_CSI_LOG_LEVEL", "error"),
+            ("AZURELUSTRE_CSI_DRIVERNAME", "env"),
+            ("AZURELUSTRE_CSI_NODEID", "007"),
+        ];
+        let settings = settings(&[("config", path(&file)), ("drivername", "flag"), ("v", "9")], &environment);
+        assert_eq!(settings.mode, Mode::Node { node_id: "007".to_owned() });
+        assert_eq!((settings.driver_name.as_str(), settings.log.filter.as_str()), ("flag", "error"));
+        assert!(!settings.remove_not_ready_taint);
+        assert!((settings.simulator.speed - 5.0).abs() < f64::EPSILON);
+    }
+}
+
+#[test]
+fn every_value_is_told_with_its_source() {
+    let file = file(".yaml", "log-format: json\n");
+    let environment = [("AZURELUSTRE_CSI_CONFIG", path(&file)), ("AZURELUSTRE_CSI_MODE", "controller")];
+    let origins = load(&given(&[("v", "4")], &environment)).unwrap().origins;
+    let of = |key: &str| {
+        origins.iter().find(|origin| origin.key == key).map(|o| format!("{} {}", o.value, o.source)).unwrap()
+    };
+    assert_eq!(of("log-format"), format!("json `log-format` in {}", path(&file)));
+    assert_eq!(of("mode"), "controller AZURELUSTRE_CSI_MODE");
+    assert_eq!(of("log-level"), "debug -v");
+    assert_eq!(of("endpoint"), "unix:///tmp/csi.sock default");
+}
+
+#[test]
+fn all_problems_of_all_layers_are_told_at_once() {
+    let file = file(".toml", "mod = 'node'\nlog-format = 7\nendpoint = { unix = 1 }\n");
+    let environment = [("AZURELUSTRE_CSI_SIMULATOR_SPEED", "fast"), ("AZURELUSTRE_CSI_NODID", "n1")];
+    let flags = [
+        ("config", path(&file)),
+        ("mode", "nod"),
+        ("drivername", "-x-"),
+        ("working-mount-dir", "tmp"),
+        ("log-level", "inof"),
+    ];
+    let told = told(&flags, &environment).join("\n");
+    for expected in [
+        "error: --mode: `nod` is none of controller, node, all\nhint: did you mean `node`?".to_owned(),
+        format!("error: `mod` in {}: no setting has this name\nhint: did you mean `mode`?", path(&file)),
+        format!("error: `log-format` in {}: not text", path(&file)),
+        format!("error: `endpoint` in {}: not text", path(&file)),
+        "error: AZURELUSTRE_CSI_SIMULATOR_SPEED: `fast` is no speed".to_owned(),
+        "error: environment: `AZURELUSTRE_CSI_NODID` is no setting\nhint: did you mean AZURELUSTRE_CSI_NODEID?"
+            .to_owned(),
+        "error: --drivername: `-x-` is no CSI driver name".to_owned(),
+        "error: --working-mount-dir: `tmp` is no absolute path".to_owned(),
+        "error: --log-level: `inof` is no log level".to_owned(),
+    ] {
+        assert!(told.contains(&expected), "{expected}\n-- in --\n{told}");
+    }
+    assert_eq!(told.matches("error: ").count(), told.matches("hint: ").count(), "{told}");
+    assert_eq!(told.matches("error: ").count(), 9, "{told}");
+}
+
+#[test]
+fn files_that_somebody_named_must_be_there() {
+    let flags = [
+        ("mode", "controller"),
+        ("config", "/nowhere/a.toml"),
+        ("cloud-config", "/nowhere/b.json"),
+        ("simulator-world", "/nowhere/c"),
+    ];
+    let told = told(&flags, &[]).join("\n");
+    for expected in
+        ["--config: `/nowhere/a.toml`", "--cloud-config: `/nowhere/b.json`", "--simulator-world: `/nowhere/c`"]
+    {
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_settings_file_is_toml_or_yaml_by_name() {
+    let (json, broken) = (file(".json", "{}"), file(".toml", "mode = "));
+    assert!(told(&[("mode", "controller"), ("config", path(&json))], &[])[0].contains("neither TOML nor YAML"));
+    assert!(told(&[("mode", "controller"), ("config", path(&broken))], &[])[0].starts_with("error: --config: "));
+}
+
+#[test]
+fn a_node_needs_its_name_and_a_controller_does_not() {
+    for nothing in [&[("mode", "node")] as &[_], &[("mode", "all"), ("nodeid", "")], &[]] {
+        let told = told(nothing, &[]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("error: --nodeid: missing\nhint: "), "{told:?}");
+    }
+    assert_eq!(settings(&[("mode", "controller"), ("nodeid", "")], &[]).mode, Mode::Controller);
+    assert!(told(&[("nodeid", "$(KUBE_NODE_NAME)")], &[])[0].contains("not replaced"));
+    assert!(told(&[("nodeid", "a b")], &[])[0].contains("no node name"));
+}
+
+#[test]
+fn variables_of_kubernetes_and_empty_ones_are_passed_over() {
+    let environment = [
+        ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1"),
+        ("AZURELUSTRE_CSI_PORT", "tcp://10.0.0.1:1"),
+        ("AZURELUSTRE_CSI_MODE", ""),
+    ];
+    assert_eq!(settings(&[("nodeid", "n")], &environment).mode.node_id(), Some("n"));
+}
+
+#[test]
+fn the_cloud_settings_file_is_found_by_flag_then_variable() {
+    let (first, second) = (file(".json", r#"{"location": "eastus"}"#), file(".json", r#"{"location": "westus"}"#));
+    let variable = [("AZURE_CONFIG_FILE", path(&second))];
+    let location =
+        |settings: Settings| settings.cloud_settings.defaults.location.map(|location| location.as_str().to_owned());
+    let by_flag = settings(&[("mode", "controller"), ("cloud-config", path(&first))], &variable);
+    assert_eq!(location(by_flag).as_deref(), Some("eastus"));
+    assert_eq!(location(settings(&[("mode", "controller")], &variable)).as_deref(), Some("westus"));
+    assert_eq!(location(settings(&[("mode", "node"), ("nodeid", "n")], &variable)), None);
+    let lost = [("AZURE_CONFIG_FILE", "/nowhere/azure.json")];
+    assert!(told(&[("mode", "controller")], &lost)[0].starts_with("error: AZURE_CONFIG_FILE: `/nowhere"));
+}
+
+#[test]
+fn mock_switches_that_are_off_change_nothing() {
+    let off = [("nodeid", "n"), (MOCK_MOUNT, "false"), (MOCK_PROVISIONING, "F")];
+    assert_eq!(settings(&off, &[]), settings(&[("nodeid", "n")], &[]));
+    assert!(told(&[("nodeid", "n"), (MOCK_MOUNT, "maybe")], &[])[0].contains("neither true nor false"));
+}
+
+#[cfg(not(feature = "simulator"))]
+#[test]
+fn a_build_without_the_simulator_says_so() {
+    for flag in [("cloud", "simulator"), ("mounter", "simulator"), (MOCK_MOUNT, "true"), (MOCK_PROVISIONING, "1")] {
+        let told = told(&[("nodeid", "n"), flag], &[]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("this build has no simulator\nhint: "), "{told:?}");
+    }
+}
+
+#[cfg(feature = "simulator")]
+mod simulator {
+    use super::*;
+
+    #[test]
+    fn mock_switches_choose_the_simulator() {
+        let on = settings(&[("nodeid", "n"), (MOCK_MOUNT, "T")], &[]);
+        assert_eq!((on.cloud, on.mounter), (CloudKind::Arm, MounterKind::Simulator));
+        let on = settings(&[("nodeid", "n"), (MOCK_PROVISIONING, "true"), ("cloud", "simulator")], &[]);
+        assert_eq!((on.cloud, on.mounter), (CloudKind::Simulator, MounterKind::Kernel));
+        let both = told(&[("nodeid", "n"), (MOCK_PROVISIONING, "true"), ("cloud", "arm")], &[]);
+        assert!(both[0].contains("contradicts --cloud=arm"), "{both:?}");
+    }
+
+    #[test]
+    fn the_simulated_cloud_reads_the_real_ones_file_only_when_told() {
+        let file = file(".json", r#"{"location": "eastus"}"#);
+        let variable = [("AZURE_CONFIG_FILE", path(&file))];
+        let flags = [("mode", "controller"), ("cloud", "simulator")];
+        assert_eq!(settings(&flags, &variable).cloud_settings, CloudSettings::default());
+        let told = settings(&[flags[0], flags[1], ("cloud-config", path(&file))], &[]);
+        assert!(told.cloud_settings.defaults.location.is_some());
+    }
+}

@@ -1,0 +1,149 @@
+//! From text to the value of one setting. Errors say what would be right; where the text came from is added by the reader.
+
+use std::path::{Path, PathBuf};
+
+use super::{CloudKind, MounterKind};
+use crate::app::problem::Problem;
+use crate::app::telemetry::LogFormat;
+use crate::domain::error::{nearest, quote};
+
+/// Longest node id that CSI allows, in bytes.
+const NODE_ID_MAX: usize = 256;
+/// Longest driver name that CSI allows, in bytes.
+const DRIVER_NAME_MAX: usize = 63;
+/// Beyond this a simulated day lasts less than a tenth of a second: a typing mistake.
+const SPEED_MAX: f64 = 1_000_000.0;
+
+/// Which services run; the node's name is a setting of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Services {
+    Controller,
+    Node,
+    All,
+}
+
+/// One of these words, and what it stands for.
+fn choice<T: Copy>(text: &str, options: &[(&'static str, T)]) -> Result<T, Problem> {
+    if let Some((_, value)) = options.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = options.iter().map(|(word, _)| *word).collect();
+    let hint = nearest(text, words.iter().copied())
+        .map_or_else(|| "use one of these".to_owned(), |word| format!("did you mean `{word}`?"));
+    Err(Problem::new(format!("{} is none of {}", quote(text), words.join(", "))).with_hint(hint))
+}
+
+pub(super) fn services(text: &str) -> Result<Services, Problem> {
+    choice(text, &[("controller", Services::Controller), ("node", Services::Node), ("all", Services::All)])
+}
+
+pub(super) fn cloud(text: &str) -> Result<CloudKind, Problem> {
+    let kind = choice(text, &[("arm", CloudKind::Arm), ("simulator", CloudKind::Simulator)])?;
+    if kind == CloudKind::Simulator { with_simulator(kind) } else { Ok(kind) }
+}
+
+pub(super) fn mounter(text: &str) -> Result<MounterKind, Problem> {
+    let kind = choice(text, &[("kernel", MounterKind::Kernel), ("simulator", MounterKind::Simulator)])?;
+    if kind == MounterKind::Simulator { with_simulator(kind) } else { Ok(kind) }
+}
+
+/// The value, in builds that have the simulator.
+pub(super) fn with_simulator<T>(value: T) -> Result<T, Problem> {
+    if cfg!(feature = "simulator") {
+        return Ok(value);
+    }
+    Err(Problem::new("this build has no simulator")
+        .with_hint("release images have none; build with `--features simulator`"))
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
+    choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+/// A boolean as Go's `strconv.ParseBool` spells it.
+pub fn go_bool(text: &str) -> Result<bool, Problem> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(Problem::new(format!("{} is neither true nor false", quote(text))).with_hint("write true or false")),
+    }
+}
+
+/// klog's verbosity.
+pub(super) fn verbosity(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(format!("{} is no verbosity", quote(text)))
+            .with_hint("give a whole number; from 4 on it is debug, from 6 on trace")
+    })
+}
+
+pub(super) fn speed(text: &str) -> Result<f64, Problem> {
+    let number = text.parse().ok().filter(|speed: &f64| *speed > 0.0 && *speed <= SPEED_MAX);
+    number.ok_or_else(|| {
+        let problem = Problem::new(format!("{} is no speed", quote(text)));
+        problem.with_hint(format!("give simulated seconds per second, more than 0, at most {SPEED_MAX}"))
+    })
+}
+
+pub(super) fn node_id(text: &str) -> Result<String, Problem> {
+    if text.starts_with("$(") {
+        let problem = Problem::new(format!("{} was not replaced by Kubernetes", quote(text)));
+        return Err(problem.with_hint("define this variable in the container's `env` from the field spec.nodeName"));
+    }
+    if text.len() > NODE_ID_MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let problem = Problem::new(format!("{} is no node name", quote(text)));
+        return Err(
+            problem.with_hint(format!("give the node's name in Kubernetes, at most {NODE_ID_MAX} bytes, no blanks"))
+        );
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn driver_name(text: &str) -> Result<String, Problem> {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let valid = bytes.len() <= DRIVER_NAME_MAX
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last());
+    if valid {
+        return Ok(text.to_owned());
+    }
+    let problem = Problem::new(format!("{} is no CSI driver name", quote(text)));
+    Err(problem.with_hint(format!(
+        "use at most {DRIVER_NAME_MAX} letters, digits, dashes and dots, alphanumeric at both ends"
+    )))
+}
+
+pub(super) fn absolute(text: &str) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() && !text.contains('\0') {
+        return Ok(path);
+    }
+    Err(Problem::new(format!("{} is no absolute path", quote(text))).with_hint("begin it with /"))
+}
+
+/// A file that somebody named, so it must be there.
+pub(super) fn existing_file(text: &str) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(text);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_file() => Ok(path),
+        Ok(_) => Err(Problem::new(format!("{} is no file", quote(text))).with_hint("name a file")),
+        Err(error) => Err(unreadable(&path, &error)),
+    }
+}
+
+/// The text of a file.
+pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    let hint = match error.kind() {
+        std::io::ErrorKind::NotFound => "correct the path, or mount the file into the container",
+        std::io::ErrorKind::PermissionDenied => "let the driver's user read it",
+        std::io::ErrorKind::InvalidData => "write it in UTF-8",
+        _ => "name a readable file",
+    };
+    Problem::new(format!("{}: {error}", quote(&path.to_string_lossy()))).with_hint(hint)
+}

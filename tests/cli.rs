@@ -1,0 +1,204 @@
+//! The command line as a manifest or a person meets it: the built binary, its output, its exit codes.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails by panicking
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run_with(environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
+    let Output { status, stdout, stderr } =
+        command.env_clear().envs(environment.iter().copied()).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    run_with(&[], arguments)
+}
+
+/// The settings in effect, as `check-config` prints them.
+fn settings(arguments: &[&str]) -> String {
+    let ran = run(&[&["check-config", "--nodeid=n"], arguments].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    ran.stdout
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn flags_are_read_in_every_spelling() {
+    for spelling in [
+        &["-endpoint", "tcp://h:1"] as &[_],
+        &["--endpoint", "tcp://h:1"],
+        &["-endpoint=tcp://h:1"],
+        &["--endpoint=tcp://h:1"],
+    ] {
+        assert!(settings(spelling).contains("endpoint: \"tcp://h:1\"  # --endpoint\n"), "{spelling:?}");
+    }
+    for spelling in [&["-v=5"] as &[_], &["--v=5"], &["-v", "5"], &["--v", "5"]] {
+        assert!(settings(spelling).contains("log-level: \"debug\"  # -v\n"), "{spelling:?}");
+    }
+    for (spelling, expected) in
+        [("-remove-not-ready-taint=F", "F"), ("--remove-not-ready-taint=0", "0"), ("-remove-not-ready-taint", "true")]
+    {
+        let line = format!("remove-not-ready-taint: \"{expected}\"  # --remove-not-ready-taint\n");
+        assert!(settings(&[spelling]).contains(&line), "{spelling}");
+    }
+    assert!(settings(&["--mode=all", "--mode=node"]).contains("mode: \"node\""), "the last one counts");
+    assert!(settings(&["--v=9", "--log-level=warn"]).contains("log-level: \"warn\"  # --log-level\n"));
+}
+
+#[test]
+fn the_go_drivers_own_arguments_are_accepted() {
+    let node = [
+        "-v=5",
+        "--endpoint=unix:///csi/csi.sock",
+        "--nodeid=aks-1",
+        "--enable-azurelustre-mock-mount=false",
+        "--enable-azurelustre-mock-dyn-prov=false",
+    ];
+    let printed = settings(&node);
+    assert!(
+        printed.contains("mounter: \"kernel\"  # default") && printed.contains("cloud: \"arm\"  # default"),
+        "{printed}"
+    );
+    assert!(printed.contains("nodeid: \"aks-1\""), "{printed}");
+}
+
+#[test]
+fn the_command_may_stand_anywhere() {
+    for arguments in [
+        &["check-config", "--mode=controller"] as &[_],
+        &["--mode", "controller", "check-config"],
+        &["-mode=controller", "check-config", "-v=2"],
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stdout.starts_with("mode: \"controller\"  # --mode\n"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn the_version_is_yaml_with_the_go_drivers_fields() {
+    let ran = run(&["--version"]);
+    let keys: Vec<&str> = ran.stdout.lines().filter_map(|line| line.split_once(": ")).map(|(key, _)| key).collect();
+    let expected =
+        ["Build Date", "Compiler", "Driver Name", "Driver Version", "Git Commit", "Platform", "Rust Version"];
+    assert_eq!((ran.code, keys.as_slice()), (Some(0), &expected as &[_]), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Driver Name: azurelustre.csi.azure.com\n"));
+    for other in [&["-version"] as &[_], &["version"], &["serve", "--version=true"], &["--version", "--endpoint", "x"]]
+    {
+        assert_eq!(run(other).stdout, ran.stdout, "{other:?}");
+    }
+    assert!(run(&["--version", "--drivername=other"]).stdout.contains("Driver Name: other\n"));
+}
+
+#[test]
+fn help_shows_every_flag_and_the_exit_codes() {
+    for arguments in [&["--help"] as &[_], &["-h"], &["-help"], &["serve", "--help"], &["check-config", "-h"]] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        for expected in [
+            "--mode <controller|node|all>",
+            "--cloud-config <FILE>",
+            "--log-level",
+            "--remove-not-ready-taint",
+            "--enable-azurelustre-mock-mount",
+            "Exit codes: 0",
+        ] {
+            assert!(ran.stdout.contains(expected), "{expected} in {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn what_is_unknown_is_told_with_the_nearest() {
+    for (arguments, message, hint) in [
+        (&["--nodeidd=x"] as &[_], "error: unknown flag `--nodeidd`", "hint: did you mean `--nodeid`?"),
+        (&["-endpont=x"], "error: unknown flag `--endpont`", "hint: did you mean `--endpoint`?"),
+        (&["check-confg"], "error: unknown command `check-confg`", "hint: did you mean `check-config`?"),
+        (
+            &["--remove-not-ready-taint", "false"],
+            "error: unknown command `false`",
+            "hint: write a boolean's value with `=`, such as `--remove-not-ready-taint=false`",
+        ),
+        (&["serve", "extra"], "error: unknown argument `extra`", "hint: see `azurelustre-csi --help`"),
+        (&["--nodeid"], "error: a value is required for '--nodeid <NAME>'", "hint: "),
+        (&["--version=maybe"], "error: --version: `maybe` is neither true nor false", "hint: "),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(ran.stderr.starts_with(message) && ran.stderr.contains(hint), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn check_config_tells_all_problems_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = write(directory.path(), "settings.toml", "log-format = 'jsn'\nmoed = 'node'\n");
+    let cloud = write(directory.path(), "azure.json", r#"{"location": "a/b", "aadClientSecret": "geheim"}"#);
+    let environment = [("AZURELUSTRE_CSI_ENDPOINT", "/tmp/csi.sock"), ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1")];
+    let ran = run_with(
+        &environment,
+        &["check-config", "--config", &config, "--cloud-config", &cloud, "--mode=nod", "--simulator-speed=-1"],
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    for expected in [
+        "--mode: `nod` is none of".to_owned(),
+        "--simulator-speed: `-1` is no speed".to_owned(),
+        "AZURELUSTRE_CSI_ENDPOINT: `/tmp/csi.sock` is no endpoint".to_owned(),
+        format!("`moed` in {config}: no setting has this name"),
+        format!("`log-format` in {config}: `jsn` is none of text, json"),
+        format!("`location` in {cloud}: `a/b` is not an Azure region"),
+    ] {
+        assert!(ran.stderr.contains(&format!("error: {expected}")), "{expected}\n-- in --\n{}", ran.stderr);
+    }
+    assert_eq!(ran.stderr.matches("error: ").count(), 6, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("hint: ").count(), 6, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("geheim"));
+}
+
+#[test]
+fn adapters_that_are_not_there_end_the_start_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let endpoint = format!("--endpoint=unix://{}/csi.sock", directory.path().display());
+    for (mode, setting) in [("all", "--cloud=arm"), ("controller", "--cloud=arm"), ("node", "--mounter=kernel")] {
+        let ran = run(&[&endpoint, "--nodeid=n", "--mode", mode]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("error: {setting}: this build cannot")) && ran.stderr.contains("\nhint: say "),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no socket was made");
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn the_simulator_is_there_only_when_asked_for() {
+    let printed = settings(&["--enable-azurelustre-mock-mount", "--enable-azurelustre-mock-dyn-prov=true"]);
+    assert!(printed.contains("mounter: \"simulator\"  # --enable-azurelustre-mock-mount\n"), "{printed}");
+    assert!(printed.contains("cloud: \"simulator\"  # --enable-azurelustre-mock-dyn-prov\n"), "{printed}");
+}
+
+#[cfg(not(feature = "simulator"))]
+#[test]
+fn a_build_without_the_simulator_refuses_its_switches() {
+    for flag in ["--enable-azurelustre-mock-mount=true", "--enable-azurelustre-mock-dyn-prov", "--cloud=simulator"] {
+        let ran = run(&["--nodeid=n", flag]);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains("this build has no simulator\nhint: "), "{}", ran.stderr);
+    }
+}
