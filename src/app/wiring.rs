@@ -3,11 +3,29 @@
 //! Why it exists: everything else is written against the ports, so that this file alone changes when an adapter arrives.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use tonic::service::Routes;
 
 use super::problem::Problem;
 use super::settings::{CloudKind, MounterKind, Settings};
+use super::usecase::provision::Provision;
+use super::usecase::publish::Publish;
+use super::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
+use super::version::DRIVER_VERSION;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::csi::{
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
+};
+use crate::domain::provisioning::Defaults;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::Cloud;
+use crate::ports::inbound::Ready;
+use crate::ports::mounter::Mounter;
+use crate::ports::orchestrator::Orchestrator;
+
+#[cfg(feature = "simulator")]
+pub mod simulation;
 
 /// The driver, ready to be served.
 #[derive(Debug)]
@@ -46,12 +64,87 @@ impl From<WiringError> for Problem {
     }
 }
 
-/// Puts the driver together. It must be quick and wait for nothing outside the process: the socket is bound after it, and
-/// what takes time belongs behind Probe.
-#[expect(clippy::unused_async, reason = "stub: the adapters that need a runtime are wired when they arrive")]
-pub async fn build(settings: &Settings) -> Result<Wired, WiringError> {
+/// What stands behind the driven ports.
+#[derive(Debug)]
+pub struct Driven {
+    /// Where file systems come from.
+    pub cloud: Arc<dyn Cloud>,
+    /// The cloud's time, for polling it.
+    pub cloud_clock: Arc<dyn Clock>,
+    /// What the cluster's cloud settings say.
+    pub defaults: Defaults,
+    /// How volumes are mounted.
+    pub mounter: Arc<dyn Mounter>,
+    /// The cluster.
+    pub orchestrator: Arc<dyn Orchestrator>,
+}
+
+/// Puts the driver together. It is quick and waits for nothing outside the process: the socket is bound after it, and what
+/// takes time belongs behind Probe.
+pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     check(settings)?;
-    Err(WiringError::Failed("stub: the simulator is not wired yet".to_owned()))
+    simulated(settings)
+}
+
+#[cfg(feature = "simulator")]
+fn simulated(settings: &Settings) -> Result<Wired, WiringError> {
+    let simulation = simulation::Simulation::begin(settings)?;
+    let Wired { routes, keep } = assemble(settings, simulation.driven());
+    // The work in the background ends before the simulated world does.
+    Ok(Wired { routes, keep: Box::new((keep, simulation)) })
+}
+
+/// Settings that get this far ask for the simulator, which [`check`] lets pass only where it is compiled in.
+#[cfg(not(feature = "simulator"))]
+fn simulated(_: &Settings) -> Result<Wired, WiringError> {
+    Err(WiringError::Failed("this build has no simulator".to_owned()))
+}
+
+/// The services that the mode asks for, over the given adapters.
+pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
+    let Driven { cloud, cloud_clock, defaults, mounter, orchestrator } = driven;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let node_id = settings.mode.node_id();
+    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node_id.map(|_| Arc::clone(&mounter))));
+    let info = IdentityInfo {
+        driver_name: settings.driver_name.clone(),
+        vendor_version: DRIVER_VERSION.to_owned(),
+        controller: settings.mode.has_controller(),
+    };
+    let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
+    if settings.mode.has_controller() {
+        let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision))));
+    }
+    let mut keep: Box<dyn Any + Send> = Box::new(());
+    if let Some(node_id) = node_id {
+        let info = NodeInfo { node_id: node_id.to_owned() };
+        let publish = Publish::new(mounter, Arc::clone(&clock));
+        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish))));
+        if settings.remove_not_ready_taint {
+            keep = Box::new(Background::start(async move {
+                remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
+                tracing::info!("the node is ready and has no startup taint");
+            }));
+        }
+    }
+    Wired { routes, keep }
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+struct Background(tokio::task::JoinHandle<()>);
+
+impl Background {
+    fn start(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Whether this build has every adapter that the settings need. A controller needs no mounter, a node no cloud.

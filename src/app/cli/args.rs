@@ -142,7 +142,7 @@ impl Flags {
 #[cfg(feature = "simulator")]
 #[derive(Debug, Clone, Default, Args)]
 pub struct DemoOptions {
-    /// Leave the volume, its mount and the server's files in place at the end
+    /// Leave the server running at the end, and print its socket and example calls
     #[arg(long)]
     pub keep: bool,
     /// Use this `StorageClass` instead of the article's

@@ -32,7 +32,7 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
 
 async fn run(settings: &Settings) -> Result<(), CliError> {
     let (mut first, mut any) = (signals()?, signals()?);
-    let wired = wiring::build(settings).await?;
+    let wired = wiring::build(settings)?;
     let bound = Bound::bind(&settings.endpoint).await.map_err(CliError::failure)?;
     let stop = async {
         let signal = first.next().await;

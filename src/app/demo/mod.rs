@@ -1,0 +1,70 @@
+//! `azurelustre-csi demo`: one claim's whole life on the embedded simulator, through the real gRPC server.
+//!
+//! Why it exists: a newcomer sees in half a minute what the driver does, and a user can try a `StorageClass`, a claim and
+//! a pod before they cost anything. Every step is checked; the exit code is 0 only if all of them held.
+
+mod calls;
+mod manifests;
+mod quantity;
+mod screen;
+mod stage;
+mod steps;
+
+use super::cli::{CliError, DemoOptions};
+use super::problem::{Problem, Problems};
+use super::server::ServerError;
+use super::settings::DEFAULT_DRIVER_NAME;
+use super::wiring::WiringError;
+
+/// Why the demo ended early: a step that did not hold, or a stage that could not be set.
+#[derive(Debug)]
+struct DemoError(CliError);
+
+impl DemoError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(CliError::failure(Problem::new(message)))
+    }
+
+    /// Something in the user's own files or flags.
+    fn usage(message: impl Into<String>, hint: &str) -> Self {
+        Self(CliError::usage(Problem::new(message).with_hint(hint)))
+    }
+}
+
+impl From<Problems> for DemoError {
+    fn from(problems: Problems) -> Self {
+        Self(problems.into())
+    }
+}
+
+impl From<WiringError> for DemoError {
+    fn from(error: WiringError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<ServerError> for DemoError {
+    fn from(error: ServerError) -> Self {
+        Self(CliError::failure(error))
+    }
+}
+
+/// Runs the demo. Ends with an error at the first step that does not hold.
+pub async fn run(options: DemoOptions) -> Result<(), CliError> {
+    walk(&options).await.map_err(|error| error.0)
+}
+
+async fn walk(options: &DemoOptions) -> Result<(), DemoError> {
+    let manifests = manifests::Manifests::load(options, DEFAULT_DRIVER_NAME)?;
+    let mut screen = screen::Screen::new();
+    let stage = stage::Stage::set(options).await?;
+    let walked = steps::walk(&stage, &manifests, &mut screen).await;
+    let kept = match &walked {
+        Ok(()) if options.keep => stage.keep(&screen).await,
+        _ => Ok(()),
+    };
+    let cleared = stage.clear().await;
+    walked.and(kept).and(cleared)?;
+    screen.title("Every step held, and nothing is left: no file system, no mount, no file, no socket.");
+    Ok(())
+}

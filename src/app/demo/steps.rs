@@ -1,0 +1,205 @@
+//! The walk: what happens to a claim in a cluster, step by step, each one checked.
+//!
+//! Why it exists: it is the story of the driver, told by doing it.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::DemoError;
+use super::manifests::Manifests;
+use super::screen::Screen;
+use super::stage::Stage;
+use crate::adapters::csi::proto::volume_usage::Unit;
+use crate::adapters::csi::proto::{Volume, VolumeUsage};
+use crate::domain::capacity::Bytes;
+
+/// The volume name that external-provisioner would give; the demo's world has no other claims.
+const VOLUME_NAME: &str = "pvc-0f8fad5b-d9cb-469f-a165-70867728950e";
+const FILE: &str = "outfile";
+const TICK: Duration = Duration::from_millis(50);
+
+/// Walks a claim and two pods through the driver.
+pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<(), DemoError> {
+    introduce(stage, manifests, screen).await?;
+    let volume = create(stage, manifests, screen).await?;
+    let targets = publish(stage, manifests, &volume, screen).await?;
+    share(&targets, manifests, screen)?;
+    show_usage(stage, &volume, &targets, manifests, screen).await?;
+    unpublish(stage, &volume, &targets, screen).await?;
+    delete(stage, &volume, screen).await
+}
+
+async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
+    let (name, version) = stage.calls.identify().await?;
+    screen.title(&format!("{name} {version} on the embedded simulator"));
+    screen.held(&format!("the gRPC server answers at {}", stage.socket.display()));
+    screen.fact(&format!("one minute in Azure takes {:.1} s here", 60.0 / stage.speed));
+    let (class, claim, pod) = (&manifests.class, &manifests.claim, &manifests.pod);
+    screen.fact(&format!("StorageClass {class}, claim {claim} ({}), pod {pod}", manifests.storage));
+    Ok(())
+}
+
+async fn create(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<Volume, DemoError> {
+    screen.title("1. The claim is created: CreateVolume");
+    let before = stage.filesystems().len();
+    let volume = watch(stage, screen, stage.create_time(), stage.calls.create(VOLUME_NAME, manifests)).await?;
+    let made = stage.filesystems().len() - before;
+    let expected = usize::from(!manifests.parameters.keys().any(|key| key.eq_ignore_ascii_case("mgs-ip-address")));
+    check(made == expected, || format!("{made} file systems were made, not {expected}"))?;
+    screen.held(&format!("volume {}", volume.volume_id));
+    screen.fact(&format!("capacity {}", Bytes(volume.capacity_bytes.unsigned_abs())));
+    for filesystem in stage.filesystems() {
+        screen.fact(&filesystem);
+    }
+    let again = stage.calls.create(VOLUME_NAME, manifests).await?;
+    check(again == volume, || "a repeated CreateVolume gave another volume".to_owned())?;
+    screen.held("repeated, the call finds the same volume again");
+    Ok(volume)
+}
+
+async fn publish(
+    stage: &Stage,
+    manifests: &Manifests,
+    volume: &Volume,
+    screen: &Screen,
+) -> Result<[PathBuf; 2], DemoError> {
+    screen.title("2. Two pods start: NodePublishVolume");
+    let pods = [manifests.pod.clone(), format!("{}-2", manifests.pod)];
+    let targets = pods.each_ref().map(|pod| stage.target(pod));
+    for (pod, target) in pods.iter().zip(&targets) {
+        stage.calls.publish(volume, target, pod, manifests).await?;
+        stage.calls.publish(volume, target, pod, manifests).await?;
+        screen.held(&format!("pod {pod} has the volume at {}", target.display()));
+    }
+    Ok(targets)
+}
+
+fn share(targets: &[PathBuf; 2], manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
+    screen.title("3. The pods share files");
+    let text = "written by the first pod\n";
+    let [first, second] = targets.each_ref().map(|target| target.join(FILE));
+    std::fs::write(&first, text).map_err(|error| in_file(&first, &error))?;
+    let read = std::fs::read_to_string(&second).map_err(|error| in_file(&second, &error))?;
+    check(read == text, || format!("the second pod read {read:?}"))?;
+    screen.held(&format!(
+        "{}/{FILE} of the first pod is read by the second: {:?}",
+        manifests.mount_path,
+        read.trim_end()
+    ));
+    Ok(())
+}
+
+async fn show_usage(
+    stage: &Stage,
+    volume: &Volume,
+    targets: &[PathBuf; 2],
+    manifests: &Manifests,
+    screen: &Screen,
+) -> Result<(), DemoError> {
+    screen.title("4. How full is it: NodeGetVolumeStats");
+    let usage = stage.calls.usage(&volume.volume_id, &targets[0]).await?;
+    let of = |unit: Unit| usage.iter().find(|entry| entry.unit() == unit).copied();
+    let (Some(bytes), Some(inodes)) = (of(Unit::Bytes), of(Unit::Inodes)) else {
+        return Err(DemoError::new("the answer lacks bytes or inodes"));
+    };
+    check(bytes.total > 0 && inodes.used > 0, || format!("odd figures: {bytes:?} {inodes:?}"))?;
+    let context = |key: &str| volume.volume_context.get(key).map_or("", String::as_str);
+    let source = format!("{}@tcp:/{}", context("mgs-ip-address"), context("fs-name"));
+    screen.held("the volume is there and not full");
+    screen.fact(&format!("{:<28} {:>8} {:>8} {:>8} {:>5} Mounted on", "Filesystem", "Size", "Used", "Avail", "Use%"));
+    screen.fact(&row(&source, &bytes, &manifests.mount_path));
+    Ok(())
+}
+
+async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf; 2], screen: &Screen) -> Result<(), DemoError> {
+    screen.title("5. The pods end: NodeUnpublishVolume");
+    for target in targets {
+        stage.calls.unpublish(&volume.volume_id, target).await?;
+        stage.calls.unpublish(&volume.volume_id, target).await?;
+        check(!there(target), || format!("{} is still there", target.display()))?;
+        screen.held(&format!("{} is gone; repeated, the call changes nothing", target.display()));
+    }
+    Ok(())
+}
+
+async fn delete(stage: &Stage, volume: &Volume, screen: &mut Screen) -> Result<(), DemoError> {
+    screen.title("6. The claim is deleted: DeleteVolume");
+    watch(stage, screen, stage.delete_time(), stage.calls.delete(&volume.volume_id)).await?;
+    let left = stage.filesystems();
+    check(left.is_empty(), || format!("left in the simulated Azure: {}", left.join(", ")))?;
+    if stage.made_any() {
+        screen.held("its file system is gone from the simulated Azure");
+    } else {
+        screen.held("the file system existed before and is left alone");
+    }
+    Ok(())
+}
+
+/// Shows the file systems' progress while `call` runs.
+async fn watch<T>(
+    stage: &Stage,
+    screen: &mut Screen,
+    usual: Duration,
+    call: impl Future<Output = Result<T, DemoError>>,
+) -> Result<T, DemoError> {
+    let begun = stage.simulated_now();
+    screen.begin();
+    tokio::pin!(call);
+    let result = loop {
+        tokio::select! {
+            result = &mut call => break result,
+            () = tokio::time::sleep(TICK) => {
+                if let Some(state) = stage.state() {
+                    screen.progress(&state, stage.simulated_now().saturating_sub(begun), usual);
+                }
+            }
+        }
+    };
+    screen.end();
+    result
+}
+
+fn row(source: &str, usage: &VolumeUsage, mount_path: &str) -> String {
+    let percent = usage.used.saturating_mul(100).checked_div(usage.total).unwrap_or(0);
+    let [total, used, available] = [usage.total, usage.used, usage.available].map(human);
+    format!("{source:<28} {total:>8} {used:>8} {available:>8} {percent:>4}% {mount_path}")
+}
+
+/// A number of bytes as `df -h` shows it.
+fn human(bytes: i64) -> String {
+    let mut rest = bytes.unsigned_abs();
+    let mut unit = "B";
+    for larger in ["K", "M", "G", "T", "P"] {
+        if rest < 1024 {
+            break;
+        }
+        rest = rest.div_ceil(1024);
+        unit = larger;
+    }
+    format!("{rest}{unit}")
+}
+
+fn check(held: bool, otherwise: impl FnOnce() -> String) -> Result<(), DemoError> {
+    if held { Ok(()) } else { Err(DemoError::new(otherwise())) }
+}
+
+fn in_file(path: &Path, error: &std::io::Error) -> DemoError {
+    DemoError::new(format!("{}: {error}", path.display()))
+}
+
+/// Whether anything is at a path, links included.
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_like_df() {
+        let shown = [0, 1023, 1024, 48 << 40, 1500].map(human);
+        assert_eq!(shown, ["0B", "1023B", "1K", "48T", "2K"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The simulator behind the ports: a world, its time, and a directory for its files.
+//!
+//! Why a file of its own: the demo looks behind the scenes while it serves the same adapters as `serve` does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Driven, WiringError};
+use crate::adapters::clock::ScaledClock;
+use crate::adapters::simulator::lustre::SimulatedLustre;
+use crate::adapters::simulator::{Simulator, World};
+use crate::app::settings::Settings;
+use crate::domain::provisioning::Defaults;
+use crate::ports::clock::Clock;
+
+/// A simulated world. Dropping it takes its mounts and files away.
+#[derive(Debug)]
+pub struct Simulation {
+    /// The world.
+    pub simulator: Simulator,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+    lustre: Arc<SimulatedLustre>,
+    defaults: Defaults,
+    // Last, so that mounts are gone before the files under them.
+    _files: TempDir,
+}
+
+impl Simulation {
+    /// Begins a world as the settings describe it. Its files lie below the working directory.
+    pub fn begin(settings: &Settings) -> Result<Self, WiringError> {
+        let world = settings.simulator.world.as_deref().map_or_else(|| Ok(World::default()), read)?;
+        let below = &settings.working_mount_dir;
+        let failed = |error| WiringError::Failed(format!("cannot make a directory below {}: {error}", below.display()));
+        std::fs::create_dir_all(below).map_err(failed)?;
+        let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
+        let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.simulator.speed));
+        let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
+        let lustre = Arc::new(SimulatedLustre::new(simulator.servers()));
+        let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
+        Ok(Self { simulator, clock, lustre, defaults, _files: files })
+    }
+
+    /// The world behind the driven ports.
+    pub fn driven(&self) -> Driven {
+        Driven {
+            cloud: self.simulator.cloud(),
+            cloud_clock: Arc::clone(&self.clock),
+            defaults: self.defaults.clone(),
+            mounter: Arc::clone(&self.lustre) as _,
+            orchestrator: self.simulator.orchestrator(),
+        }
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        self.lustre.close();
+    }
+}
+
+/// What the cloud settings file says, and the world's defaults where it is silent.
+fn overlaid(file: Defaults, world: Defaults) -> Defaults {
+    Defaults {
+        location: file.location.or(world.location),
+        resource_group: file.resource_group.or(world.resource_group),
+        vnet_resource_group: file.vnet_resource_group.or(world.vnet_resource_group),
+        vnet: file.vnet.or(world.vnet),
+        subnet: file.subnet.or(world.subnet),
+    }
+}
+
+fn read(path: &Path) -> Result<World, WiringError> {
+    let failed = |error: &dyn std::fmt::Display| WiringError::Failed(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    World::from_yaml(&text).map_err(|error| failed(&error))
+}
