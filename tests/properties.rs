@@ -35,7 +35,7 @@ use proptest::sample::{select, subsequence};
 
 /// A failure that was found becomes a table entry beside the rule, not a file of seeds.
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 // Volume ids.
@@ -189,7 +189,7 @@ fn stays_below(root: &str, dir: &SubDir) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
 
     #[test]
     fn no_template_and_no_value_escapes(text in hostile(), context in context()) {
@@ -354,7 +354,7 @@ fn options_of(words: &[&'static str]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..config() })]
 
     #[test]
     fn nothing_but_allowed_words_reaches_the_kernel(flags in vec(mount_flag(), 0..6)) {
@@ -480,7 +480,7 @@ proptest! {
 // Life cycle and deletion.
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..config() })]
 
     #[test]
     fn no_state_of_the_world_leads_to_a_wrong_step((found, ours) in filesystem(), desired in desired()) {
