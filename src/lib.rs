@@ -11,7 +11,31 @@
 //! - [`app::usecase`]: create, delete, publish, unpublish over the ports.
 //! - `adapters`: the outside world; `app`: settings, command line, wiring.
 //!
-//! Without features the first three build alone, for embedding. Start reading at [`domain::lifecycle`].
+//! Start reading at [`domain::lifecycle`].
+//!
+//! # Embedding
+//!
+//! Without features the first three build alone, with a handful of small dependencies:
+//! `azurelustre-csi = { version = "…", default-features = false }`. The decisions are plain functions:
+//!
+//! ```
+//! use azurelustre_csi::domain::capacity::{CapacityRange, Tib};
+//! use azurelustre_csi::domain::filesystem::Observed;
+//! use azurelustre_csi::domain::reclaim::{self, Reclaim, ReclaimStep};
+//!
+//! // A claim of 17 TiB on AMLFS-Durable-Premium-125, which is sold in steps of 16 TiB up to 128 TiB.
+//! let size = CapacityRange::parse(17 << 40, 0)?.round(Tib(16), Tib(128), "AMLFS-Durable-Premium-125")?;
+//! assert_eq!(size, Tib(32));
+//!
+//! // Deleting a volume: what its id names, and what to do about what is there.
+//! let Reclaim::Filesystem(id) = reclaim::plan("pvc-1#lustrefs#10.0.0.4##t#team")? else { unreachable!() };
+//! assert_eq!(id.to_string(), "pvc-1 in resource group team");
+//! assert_eq!(reclaim::next(&Observed::Absent, &id.name), ReclaimStep::Done);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/plan.rs` goes from a request to a finished plan. To have the work done too, implement
+//! [`ports::cloud::Cloud`] or [`ports::mounter::Mounter`] and hand it to the use-cases.
 
 pub mod adapters;
 pub mod app;

@@ -17,7 +17,7 @@ use azurelustre_csi::domain::capacity::{Bytes, CapacityError, CapacityRange, DEF
 use azurelustre_csi::domain::error::{Violations, quote};
 use azurelustre_csi::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::{self, Desired, Step};
-use azurelustre_csi::domain::mount::{MountAction, MountPlan, MountState, Mounted, PublishRequest, check_path};
+use azurelustre_csi::domain::mount::{MountAction, MountPlan, MountState, Mounted, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::{FsName, MgsAddress, MountSource};
 use azurelustre_csi::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
@@ -35,7 +35,7 @@ use proptest::sample::{select, subsequence};
 
 /// A failure that was found becomes a table entry beside the rule, not a file of seeds.
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 // Volume ids.
@@ -189,7 +189,7 @@ fn stays_below(root: &str, dir: &SubDir) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
 
     #[test]
     fn no_template_and_no_value_escapes(text in hostile(), context in context()) {
@@ -354,7 +354,7 @@ fn options_of(words: &[&'static str]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..config() })]
 
     #[test]
     fn nothing_but_allowed_words_reaches_the_kernel(flags in vec(mount_flag(), 0..6)) {
@@ -410,7 +410,8 @@ proptest! {
         let planned = MountPlan::new(&request);
         prop_assert!(!planned.as_ref().is_err_and(Violations::is_empty));
         let Ok(plan) = planned else { return Ok(()) };
-        prop_assert!(check_path("target", &plan.target).is_ok() && !plan.volume_id.is_empty());
+        prop_assert!(plan.target == request.target && plan.target.is_absolute() && plan.target.file_name().is_some());
+        prop_assert!(!plan.target.components().any(|part| part == Component::ParentDir) && !plan.volume_id.is_empty());
         prop_assert!(plan.source.sub_dir.as_ref().is_none_or(|dir| stays_below("/mnt", dir)));
         prop_assert!(plan.options.read_only || !request.read_only);
         prop_assert_eq!(plan.action(&MountState::Absent), MountAction::Mount);
@@ -479,7 +480,7 @@ proptest! {
 // Life cycle and deletion.
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..config() })]
 
     #[test]
     fn no_state_of_the_world_leads_to_a_wrong_step((found, ours) in filesystem(), desired in desired()) {
@@ -532,7 +533,7 @@ proptest! {
         prop_assert!(asked.is_none_or(|asked| pause >= asked.min(polling::LONGEST_RETRY_AFTER)));
         prop_assert!(pause <= polling::pause(look.saturating_add(1), asked), "a later look comes sooner");
         let recreate = polling::recreate_pause(look);
-        prop_assert!(recreate >= Duration::from_secs(30) && recreate <= Duration::from_mins(10));
+        prop_assert!(recreate >= Duration::from_secs(30) && recreate <= Duration::from_secs(600));
         let (all, working) = (budget.unwrap_or(polling::DEFAULT_BUDGET), polling::working_time(budget));
         prop_assert!(working <= all && all.checked_sub(working).unwrap() <= Duration::from_secs(5));
         prop_assert!(working > Duration::ZERO || all.is_zero());

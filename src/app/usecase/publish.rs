@@ -166,9 +166,15 @@ impl Publishing for Publish {
     }
 
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
-        check(volume_id, "volume path", path)?;
+        let message = || format!("volume {} is not mounted at {}", quote(volume_id), quote(&path.to_string_lossy()));
+        let not_there = || Failure::new(FailureKind::NotFound, message());
+        let given = !volume_id.is_empty() && !path.as_os_str().is_empty();
+        match check(volume_id, "volume path", path) {
+            // A path where nothing can be mounted is one where nothing is mounted.
+            Err(_) if given => return Err(not_there()),
+            checked => checked?,
+        }
         let usage = step(Deadline::new(&*self.clock, budget), "statfs", self.mounter.usage(path)).await?;
-        let message = || format!("volume {} is not mounted at {}", quote(volume_id), path.display());
-        usage.ok_or_else(|| Failure::new(FailureKind::NotFound, message()))
+        usage.ok_or_else(not_there)
     }
 }
