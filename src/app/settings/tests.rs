@@ -1,3 +1,5 @@
+//! Tables of what is read, refused and told.
+
 use super::*;
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;

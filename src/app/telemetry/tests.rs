@@ -1,3 +1,5 @@
+//! Tables of what is read, refused and told.
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 

@@ -1,0 +1,219 @@
+//! Ports that fail on request: the real adapter behind a wrapper that spoils chosen calls.
+//!
+//! Why wrappers: a fault is something that happens to a working adapter, before its effect or after it, so the answer is
+//! lost, the call hangs, or the process dies. What is behind stays complete behaviour.
+
+use std::future::{Future, pending};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
+use azurelustre_csi::domain::mount::{MountPlan, MountState};
+use azurelustre_csi::domain::mount_source::MountSource;
+use azurelustre_csi::domain::names::{FilesystemId, Location};
+use azurelustre_csi::domain::sku::SkuCatalog;
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, Mounter, Readiness, Usage};
+
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault<K> {
+    /// It fails and has no effect.
+    Before(K),
+    /// It has its effect and fails.
+    After(K),
+    /// It never answers and has no effect.
+    HangBefore,
+    /// It has its effect and never answers.
+    HangAfter,
+    /// The process dies before its effect.
+    KillBefore,
+    /// The process dies after its effect.
+    KillAfter,
+}
+
+/// The payload of the unwinding that stands for the death of the process.
+pub(crate) struct Killed;
+
+fn die() -> ! {
+    // Not a panic: no message, no hook; only the unwinding that drops everything the process had in memory.
+    std::panic::resume_unwind(Box::new(Killed))
+}
+
+/// Chooses the fault of a call from its number (from 1) and its operation.
+pub(crate) type Plan<K> = Box<dyn Fn(u32, &'static str) -> Option<Fault<K>> + Send + Sync>;
+
+/// One call that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) operation: &'static str,
+    pub(crate) at: Duration,
+}
+
+/// The faults of one port, and the calls that it got.
+pub(crate) struct Faults<K> {
+    plan: Plan<K>,
+    clock: Arc<dyn Clock>,
+    made: Mutex<Vec<Made>>,
+    /// How often a call steps back to let other tasks go first, before and after its effect.
+    yields: u32,
+}
+
+impl<K> std::fmt::Debug for Faults<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Faults").field("made", &self.made).finish_non_exhaustive()
+    }
+}
+
+impl<K: Copy> Faults<K> {
+    pub(crate) fn new(clock: Arc<dyn Clock>, plan: Plan<K>) -> Self {
+        Self { plan, clock, made: Mutex::default(), yields: 0 }
+    }
+
+    /// No faults; the calls are only written down.
+    pub(crate) fn none(clock: Arc<dyn Clock>) -> Self {
+        Self::new(clock, Box::new(|_, _| None))
+    }
+
+    /// No faults, but every call lets other tasks go first.
+    pub(crate) fn yielding(clock: Arc<dyn Clock>, yields: u32) -> Self {
+        Self { yields, ..Self::none(clock) }
+    }
+
+    /// The calls so far.
+    pub(crate) fn made(&self) -> Vec<Made> {
+        self.made.lock().unwrap().clone()
+    }
+
+    fn next(&self, operation: &'static str) -> Option<Fault<K>> {
+        let mut made = self.made.lock().unwrap();
+        made.push(Made { operation, at: self.clock.now() });
+        (self.plan)(u32::try_from(made.len()).unwrap(), operation)
+    }
+
+    async fn step_back(&self) {
+        for _ in 0..self.yields {
+            futures_lite::future::yield_now().await;
+        }
+    }
+
+    async fn call<T, E>(
+        &self,
+        operation: &'static str,
+        effect: impl Future<Output = Result<T, E>>,
+        error: impl FnOnce(K) -> E,
+    ) -> Result<T, E> {
+        self.step_back().await;
+        let fault = self.next(operation);
+        let before = matches!(fault, Some(Fault::Before(_) | Fault::HangBefore | Fault::KillBefore));
+        let result = if before { None } else { Some(effect.await) };
+        self.step_back().await;
+        match (fault, result) {
+            (None, Some(result)) => result,
+            (Some(Fault::Before(kind) | Fault::After(kind)), _) => Err(error(kind)),
+            (Some(Fault::KillBefore | Fault::KillAfter), _) => die(),
+            _ => pending().await,
+        }
+    }
+}
+
+/// A cloud with faults.
+#[derive(Debug)]
+pub(crate) struct FaultyCloud {
+    inner: Arc<dyn Cloud>,
+    pub(crate) faults: Faults<CloudErrorKind>,
+}
+
+impl FaultyCloud {
+    pub(crate) fn new(inner: Arc<dyn Cloud>, faults: Faults<CloudErrorKind>) -> Self {
+        Self { inner, faults }
+    }
+}
+
+fn cloud_error(kind: CloudErrorKind) -> CloudError {
+    CloudError::new(kind, "call", "something", "injected")
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Cloud for FaultyCloud {
+    async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
+        self.faults.call("observe", self.inner.observe(id), cloud_error).await
+    }
+
+    async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
+        self.faults.call("begin_create", self.inner.begin_create(spec), cloud_error).await
+    }
+
+    async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
+        self.faults.call("begin_delete", self.inner.begin_delete(id), cloud_error).await
+    }
+
+    async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
+        self.faults.call("skus", self.inner.skus(location), cloud_error).await
+    }
+
+    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
+        self.faults.call("headroom", self.inner.headroom(request), cloud_error).await
+    }
+}
+
+/// A mounter with faults.
+#[derive(Debug)]
+pub(crate) struct FaultyMounter {
+    inner: Arc<dyn Mounter>,
+    pub(crate) faults: Faults<MountErrorKind>,
+}
+
+impl FaultyMounter {
+    pub(crate) fn new(inner: Arc<dyn Mounter>, faults: Faults<MountErrorKind>) -> Self {
+        Self { inner, faults }
+    }
+}
+
+fn mount_error(kind: MountErrorKind) -> MountError {
+    MountError::new(kind, "call", "something", "injected")
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Mounter for FaultyMounter {
+    async fn readiness(&self) -> Readiness {
+        self.inner.readiness().await
+    }
+
+    async fn inspect(&self, target: &Path) -> Result<MountState, MountError> {
+        self.faults.call("inspect", self.inner.inspect(target), mount_error).await
+    }
+
+    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
+        self.faults.call("published", self.inner.published(volume_id), mount_error).await
+    }
+
+    async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError> {
+        self.faults.call("make_sub_dir", self.inner.make_sub_dir(source), mount_error).await
+    }
+
+    async fn make_target(&self, target: &Path) -> Result<bool, MountError> {
+        self.faults.call("make_target", self.inner.make_target(target), mount_error).await
+    }
+
+    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
+        self.faults.call("mount", self.inner.mount(plan), mount_error).await
+    }
+
+    async fn unmount(&self, target: &Path) -> Result<(), MountError> {
+        self.faults.call("unmount", self.inner.unmount(target), mount_error).await
+    }
+
+    async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
+        self.faults.call("remove_target", self.inner.remove_target(target), mount_error).await
+    }
+
+    async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {
+        self.faults.call("usage", self.inner.usage(path), mount_error).await
+    }
+}

@@ -1,0 +1,172 @@
+//! A simulated Azure that outlives the driver's process, and the driver as Kubernetes calls it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azurelustre_csi::adapters::simulator::{Simulator, World};
+use azurelustre_csi::app::usecase::provision::Provision;
+use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState};
+use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
+use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
+use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::cloud::CloudErrorKind;
+use azurelustre_csi::ports::inbound::{Failure, Provisioning};
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+
+use crate::fakes::clock::SkippingClock;
+use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
+
+/// The provisioner's `--timeout`.
+pub(crate) const BUDGET: Option<Duration> = Some(Duration::from_mins(15));
+/// The volume of most cases.
+pub(crate) const NAME: &str = "pvc-1";
+
+/// What is there whatever happens to the driver's process.
+pub(crate) struct Azure {
+    pub(crate) clock: Arc<SkippingClock>,
+    pub(crate) simulator: Simulator,
+    _files: TempDir,
+}
+
+impl Azure {
+    pub(crate) fn new() -> Self {
+        Self::with(World::default())
+    }
+
+    pub(crate) fn with(world: World) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SkippingClock::default());
+        let simulator = Simulator::new(world, clock.clone(), files.path());
+        Self { clock, simulator, _files: files }
+    }
+
+    /// A process of the driver that has just started, with faults between it and the cloud.
+    pub(crate) fn driver(&self, faults: Faults<CloudErrorKind>) -> Driver {
+        let cloud = Arc::new(FaultyCloud::new(self.simulator.cloud(), faults));
+        let (orchestrator, clock) = (self.simulator.orchestrator(), self.clock.clone());
+        let provision = Provision::new(cloud.clone(), orchestrator, clock.clone(), clock, self.simulator.defaults());
+        Driver { cloud, provision }
+    }
+
+    /// One without faults.
+    pub(crate) fn healthy(&self) -> Driver {
+        self.driver(Faults::none(self.clock.clone()))
+    }
+
+    /// One whose calls `first`, `first + 1`, … (`times` of them) meet this fault.
+    pub(crate) fn faulty(&self, fault: Fault<CloudErrorKind>, first: u32, times: u32) -> Driver {
+        let plan = move |call: u32, _: &str| (first..first + times).contains(&call).then_some(fault);
+        self.driver(Faults::new(self.clock.clone(), Box::new(plan)))
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        block_on(self.clock.sleep(time));
+    }
+
+    /// Names of all file systems that are billed now.
+    pub(crate) fn billed(&self) -> Vec<String> {
+        self.simulator.cloud().filesystems().into_iter().map(|(id, _)| id.name.to_string()).collect()
+    }
+
+    /// How many creations made a file system of this name.
+    pub(crate) fn made(&self, name: &str) -> u64 {
+        self.simulator.cloud().accepted_creations().get(name).copied().unwrap_or(0)
+    }
+
+    /// Puts a file system there that has these tags, in this state.
+    pub(crate) fn place(&self, name: &str, tags: &[(&str, &str)], state: ProvisioningState, mgs_address: &str) {
+        let filesystem = Filesystem {
+            location: None,
+            sku_name: None,
+            zones: vec![Zone::parse("1").unwrap()],
+            capacity: None,
+            subnet: None,
+            state,
+            mgs_address: mgs_address.to_owned(),
+            fs_name: None,
+            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            failure: Some("UpdateFailed: said so".to_owned()),
+        };
+        self.simulator.cloud().place(id(name), filesystem);
+    }
+
+    /// A finished volume of the usual name.
+    pub(crate) fn volume(&self) -> Volume {
+        self.healthy().create(NAME).unwrap()
+    }
+}
+
+/// Our tag.
+pub(crate) const OURS: [(&str, &str); 1] = [(CREATED_BY, CREATED_BY_US)];
+
+/// The id of a file system in the default group.
+pub(crate) fn id(name: &str) -> FilesystemId {
+    let resource_group = ResourceGroup::parse("MC_hpc_aks_eastus").unwrap();
+    FilesystemId { resource_group, name: FilesystemName::parse(name).unwrap() }
+}
+
+/// A request for the smallest file system.
+pub(crate) fn request(name: &str) -> VolumeRequest {
+    let parameters = [
+        ("sku-name", "AMLFS-Durable-Premium-500"),
+        ("zone", "1"),
+        ("maintenance-day-of-week", "Monday"),
+        ("maintenance-time-of-day-utc", "03:00"),
+        ("csi.storage.k8s.io/pvc/name", "claim"),
+        ("csi.storage.k8s.io/pvc/namespace", "team"),
+    ];
+    VolumeRequest {
+        name: name.to_owned(),
+        capacity: (0, 0),
+        capabilities: vec![Capability {
+            access: Some(AccessType::Mount { flags: vec![] }),
+            mode: Some(AccessMode::MultiNodeMultiWriter),
+        }],
+        parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// One process of the driver.
+pub(crate) struct Driver {
+    cloud: Arc<FaultyCloud>,
+    pub(crate) provision: Provision,
+}
+
+/// How a call ended that may have killed the process.
+pub(crate) type Ended<T> = Result<T, Killed>;
+
+impl Driver {
+    pub(crate) fn create(&self, name: &str) -> Result<Volume, Failure> {
+        block_on(self.provision.create(request(name), BUDGET))
+    }
+
+    pub(crate) fn delete(&self, volume_id: &str) -> Result<(), Failure> {
+        block_on(self.provision.delete(volume_id, BUDGET))
+    }
+
+    /// The calls that reached the cloud.
+    pub(crate) fn calls(&self) -> Vec<Made> {
+        self.cloud.faults.made()
+    }
+
+    /// The operations of these calls.
+    pub(crate) fn operations(&self) -> Vec<&'static str> {
+        self.calls().into_iter().map(|made| made.operation).collect()
+    }
+
+    pub(crate) fn call_count(&self) -> u32 {
+        u32::try_from(self.calls().len()).unwrap()
+    }
+}
+
+/// Runs something that may meet a deadly fault. Any other panic goes on.
+pub(crate) fn mortal<T>(work: impl FnOnce() -> T) -> Ended<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Killed>() {
+        Ok(killed) => *killed,
+        Err(other) => std::panic::resume_unwind(other),
+    })
+}
