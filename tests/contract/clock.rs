@@ -10,7 +10,7 @@ use azurelustre_csi::ports::clock::Clock;
 use futures_lite::future;
 use libtest_mimic::{Failed, Trial};
 
-use crate::fakes::clock::{ManualClock, SkippingClock};
+use crate::fakes::clock::ManualClock;
 use crate::harness;
 
 /// A clock, and how to make the next sleeper's time come on it.
@@ -24,7 +24,6 @@ fn turned(name: &str) -> Turned {
     match name {
         "system" => Turned { clock: Arc::new(SystemClock::new()), turn: still },
         "scaled" => Turned { clock: Arc::new(ScaledClock::new(1000.0)), turn: still },
-        "skipping" => Turned { clock: Arc::new(SkippingClock::default()), turn: still },
         _ => {
             let clock = Arc::new(ManualClock::default());
             let turn = clock.clone();
@@ -40,7 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("no_time_is_over_at_once", no_time_is_over_at_once),
         ("a_sleep_lasts_at_least_as_long_as_asked", a_sleep_lasts_at_least_as_long_as_asked),
     ];
-    let clocks = ["system", "scaled", "manual", "skipping"];
+    let clocks = ["system", "scaled", "manual"];
     let with = |(name, law): &(&'static str, fn(&Turned) -> Result<(), Failed>)| {
         let (name, law) = (*name, *law);
         clocks.map(|clock| harness::trial("clock", clock, name, move || law(&turned(clock))))

@@ -1,12 +1,13 @@
-//! Clocks that never wait.
+//! A clock that stands still until a test turns it, and that can run a future as fast as it can think.
 //!
-//! Why two: [`ManualClock`] stands still until a test turns it, so a moment can be looked at for as long as it takes;
-//! [`SkippingClock`] jumps over every sleep, so a loop that waits for an hour runs at once.
+//! Why: a loop that waits for an hour is tested in no time, and to the second.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::Mutex;
-use std::task::{Poll, Waker};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,9 +37,35 @@ impl ManualClock {
         }
     }
 
+    /// Runs a future to its end. Whenever it can only wait, the clock is turned to the moment at which the next sleeper
+    /// wakes. A future that waits for anything but this clock would wait for ever, which is a panic.
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return output;
+            }
+            if !woken.0.swap(false, Ordering::AcqRel) {
+                let next = self.next_wake().expect("the future waits for something that never comes");
+                self.advance(next.saturating_sub(self.now()));
+            }
+        }
+    }
+
     /// When the next sleeper wakes, if somebody sleeps.
     pub(crate) fn next_wake(&self) -> Option<Duration> {
         self.0.lock().unwrap().sleepers.values().map(|(at, _)| *at).min()
+    }
+}
+
+/// Remembers that somebody asked for another look.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -76,20 +103,5 @@ impl Clock for ManualClock {
             Poll::Pending
         })
         .await;
-    }
-}
-
-/// A clock on which every sleep is over at once and has taken its time.
-#[derive(Debug, Default)]
-pub(crate) struct SkippingClock(Mutex<Duration>);
-
-#[async_trait]
-impl Clock for SkippingClock {
-    fn now(&self) -> Duration {
-        *self.0.lock().unwrap()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        *self.0.lock().unwrap() += duration;
     }
 }

@@ -1,1 +1,105 @@
-//! x
+//! Calls that meet: the same volume created twice at once, created while it is deleted, and many volumes together.
+
+use azurelustre_csi::ports::inbound::{Failure, FailureKind, Provisioning};
+use futures_lite::future::{yield_now, zip};
+
+use crate::fakes::faulty::Faults;
+use crate::world::{Azure, BUDGET, Driver, NAME, request};
+
+/// A driver whose calls to the cloud let other tasks go first.
+fn interleaving(azure: &Azure, yields: u32) -> Driver {
+    azure.driver(Faults::yielding(azure.clock.clone(), yields))
+}
+
+async fn after<T>(steps: u32, work: impl Future<Output = T>) -> T {
+    for _ in 0..steps {
+        yield_now().await;
+    }
+    work.await
+}
+
+/// Every way in which the second call comes later, with calls that are slower and slower.
+fn orders() -> impl Iterator<Item = (u32, u32)> {
+    (1..4).flat_map(|yields| (0..40).map(move |lead| (yields, lead)))
+}
+
+fn busy<T>(result: &Result<T, Failure>) -> bool {
+    result.as_ref().err().is_some_and(|failure| {
+        assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        assert!(failure.message.contains("already exists"), "{failure}");
+        true
+    })
+}
+
+#[test]
+fn two_creations_of_one_volume_exclude_each_other() {
+    let mut met = 0;
+    for (yields, lead) in orders() {
+        let azure = Azure::new();
+        let driver = interleaving(&azure, yields);
+        let create = || driver.provision.create(request(NAME), BUDGET);
+        let (first, second) = azure.clock.run(zip(create(), after(lead, create())));
+        assert!(!busy(&first), "the first was refused ({yields}, {lead})");
+        met += u32::from(busy(&second));
+        assert_eq!((azure.billed().len(), azure.made(NAME)), (1, 1), "({yields}, {lead})");
+    }
+    assert!(met > 20, "only {met} met");
+}
+
+#[test]
+fn creating_and_deleting_one_volume_exclude_each_other() {
+    let mut met = 0;
+    for (yields, lead) in orders() {
+        let azure = Azure::new();
+        let volume_id = azure.volume().id.to_string();
+        let driver = interleaving(&azure, yields);
+        let delete = driver.provision.delete(&volume_id, BUDGET);
+        let create = after(lead, driver.provision.create(request(NAME), BUDGET));
+        let (deleted, created) = azure.clock.run(zip(delete, create));
+        assert!(!busy(&deleted), "({yields}, {lead})");
+        met += u32::from(busy(&created));
+        let expected = usize::from(created.is_ok());
+        assert_eq!(azure.billed().len(), expected, "({yields}, {lead})");
+    }
+    assert!(met > 20, "only {met} met");
+}
+
+#[test]
+fn two_deletions_of_one_volume_exclude_each_other() {
+    for (yields, lead) in orders() {
+        let azure = Azure::new();
+        let volume_id = azure.volume().id.to_string();
+        let driver = interleaving(&azure, yields);
+        let delete = || driver.provision.delete(&volume_id, BUDGET);
+        let (first, second) = azure.clock.run(zip(delete(), after(lead, delete())));
+        assert!(!busy(&first) && (busy(&second) || second.is_ok()));
+        assert_eq!(azure.billed(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn volumes_do_not_wait_for_each_other() {
+    let azure = Azure::new();
+    azure.simulator.cloud().edit_world(|world| {
+        world.quota = 1000;
+        world.free_addresses = 100_000;
+    });
+    let driver = interleaving(&azure, 2);
+    let names: Vec<String> = (0..200).map(|number| format!("pvc-{number}")).collect();
+    // A tree of pairs: all are polled by turns.
+    fn all<'a>(driver: &'a Driver, names: &'a [String]) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>> {
+        Box::pin(async move {
+            match names {
+                [] => {}
+                [name] => drop(driver.provision.create(request(name), BUDGET).await.unwrap()),
+                many => {
+                    let (left, right) = many.split_at(many.len() / 2);
+                    zip(all(driver, left), all(driver, right)).await;
+                }
+            }
+        })
+    }
+    azure.clock.run(all(&driver, &names));
+    assert_eq!(azure.billed().len(), 200);
+    assert!(names.iter().all(|name| azure.made(name) == 1));
+}

@@ -11,13 +11,11 @@ use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState};
 use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
-use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{Failure, Provisioning};
-use futures_lite::future::block_on;
 use tempfile::TempDir;
 
-use crate::fakes::clock::SkippingClock;
+use crate::fakes::clock::ManualClock;
 use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
 
 /// The provisioner's `--timeout`.
@@ -27,7 +25,7 @@ pub(crate) const NAME: &str = "pvc-1";
 
 /// What is there whatever happens to the driver's process.
 pub(crate) struct Azure {
-    pub(crate) clock: Arc<SkippingClock>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) simulator: Simulator,
     _files: TempDir,
 }
@@ -39,7 +37,7 @@ impl Azure {
 
     pub(crate) fn with(world: World) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let clock = Arc::new(SkippingClock::default());
+        let clock = Arc::new(ManualClock::default());
         let simulator = Simulator::new(world, clock.clone(), files.path());
         Self { clock, simulator, _files: files }
     }
@@ -49,7 +47,7 @@ impl Azure {
         let cloud = Arc::new(FaultyCloud::new(self.simulator.cloud(), faults));
         let (orchestrator, clock) = (self.simulator.orchestrator(), self.clock.clone());
         let provision = Provision::new(cloud.clone(), orchestrator, clock.clone(), clock, self.simulator.defaults());
-        Driver { cloud, provision }
+        Driver { cloud, provision, clock: self.clock.clone() }
     }
 
     /// One without faults.
@@ -64,7 +62,7 @@ impl Azure {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        block_on(self.clock.sleep(time));
+        self.clock.advance(time);
     }
 
     /// Names of all file systems that are billed now.
@@ -134,6 +132,7 @@ pub(crate) fn request(name: &str) -> VolumeRequest {
 pub(crate) struct Driver {
     cloud: Arc<FaultyCloud>,
     pub(crate) provision: Provision,
+    clock: Arc<ManualClock>,
 }
 
 /// How a call ended that may have killed the process.
@@ -141,11 +140,15 @@ pub(crate) type Ended<T> = Result<T, Killed>;
 
 impl Driver {
     pub(crate) fn create(&self, name: &str) -> Result<Volume, Failure> {
-        block_on(self.provision.create(request(name), BUDGET))
+        self.create_as(request(name), BUDGET)
+    }
+
+    pub(crate) fn create_as(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
+        self.clock.run(self.provision.create(request, budget))
     }
 
     pub(crate) fn delete(&self, volume_id: &str) -> Result<(), Failure> {
-        block_on(self.provision.delete(volume_id, BUDGET))
+        self.clock.run(self.provision.delete(volume_id, BUDGET))
     }
 
     /// The calls that reached the cloud.

@@ -21,9 +21,13 @@ impl<'a> Deadline<'a> {
         Self { clock, at: clock.now().saturating_add(polling::working_time(budget)) }
     }
 
-    /// Runs `work` until it ends or an answer is due; `None` means that it was not finished. Its effects may go on.
+    /// Runs `work` until it ends or an answer is due; `None` means that it was not finished, or not begun because the time
+    /// is up. Its effects may go on.
     pub async fn limit<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let rest = self.at.saturating_sub(self.clock.now());
+        if rest.is_zero() {
+            return None;
+        }
         let timer = async {
             self.clock.sleep(rest).await;
             None
