@@ -99,7 +99,7 @@ fn call(channel: Channel) -> JoinHandle<Status> {
 }
 
 const SOON: Duration = Duration::from_secs(5);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn the_socket_is_private_and_its_directory_is_made() {

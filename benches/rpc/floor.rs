@@ -3,6 +3,7 @@
 use azurelustre_csi::adapters::csi::proto::controller_server::Controller;
 use azurelustre_csi::adapters::csi::proto::identity_server::Identity;
 use azurelustre_csi::adapters::csi::proto::node_server::Node;
+#[allow(clippy::wildcard_imports)] // every message of the three services
 use azurelustre_csi::adapters::csi::proto::*;
 use tonic::{Request, Response, Status};
 

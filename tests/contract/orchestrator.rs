@@ -8,14 +8,17 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::harness;
 
+/// A law by its name.
+type Law = (&'static str, fn() -> Result<(), Failed>);
+
 /// Every law with every adapter.
 pub(crate) fn trials() -> Vec<Trial> {
-    let laws: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let laws: [Law; 3] = [
         ("the_taint_goes_once_and_for_all", the_taint_goes_once_and_for_all),
         ("events_are_told_in_their_order", events_are_told_in_their_order),
         ("a_long_message_is_cut_between_characters", a_long_message_is_cut_between_characters),
     ];
-    let with = |(name, law): (&str, fn() -> Result<(), Failed>)| {
+    let with = |(name, law): Law| {
         [
             harness::trial("orchestrator", "simulator", name, law),
             harness::ignored("orchestrator", "kubernetes", name, "arrives with the Kubernetes adapter"),

@@ -77,6 +77,20 @@ fn two_deletions_of_one_volume_exclude_each_other() {
     }
 }
 
+/// Creates all volumes at once: a tree of pairs, polled by turns.
+fn all<'a>(driver: &'a Driver, names: &'a [String]) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>> {
+    Box::pin(async move {
+        match names {
+            [] => {}
+            [name] => drop(driver.provision.create(request(name), BUDGET).await.unwrap()),
+            many => {
+                let (left, right) = many.split_at(many.len() / 2);
+                zip(all(driver, left), all(driver, right)).await;
+            }
+        }
+    })
+}
+
 #[test]
 fn volumes_do_not_wait_for_each_other() {
     let azure = Azure::new();
@@ -86,19 +100,6 @@ fn volumes_do_not_wait_for_each_other() {
     });
     let driver = interleaving(&azure, 2);
     let names: Vec<String> = (0..200).map(|number| format!("pvc-{number}")).collect();
-    // A tree of pairs: all are polled by turns.
-    fn all<'a>(driver: &'a Driver, names: &'a [String]) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>> {
-        Box::pin(async move {
-            match names {
-                [] => {}
-                [name] => drop(driver.provision.create(request(name), BUDGET).await.unwrap()),
-                many => {
-                    let (left, right) = many.split_at(many.len() / 2);
-                    zip(all(driver, left), all(driver, right)).await;
-                }
-            }
-        })
-    }
     azure.clock.run(all(&driver, &names));
     assert_eq!(azure.billed().len(), 200);
     assert!(names.iter().all(|name| azure.made(name) == 1));

@@ -1,5 +1,7 @@
 //! The rules of creation one by one: what is final, what is told, what is asked for and how often.
 
+use std::time::Duration;
+
 use azurelustre_csi::adapters::simulator::world::{FailingCreation, Subnet};
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::domain::filesystem::ProvisioningState;
@@ -227,8 +229,8 @@ fn later_claims_of_a_process_do_not_read_the_sku_list_again() {
     driver.create("pvc-2").unwrap();
     assert_eq!(driver.operations()[before..][..3], ["observe", "skus", "headroom"], "12 minutes later it is stale");
     let before = driver.operations().len();
-    driver.create_as(request("pvc-3"), Some(std::time::Duration::from_secs(60))).unwrap_err();
-    driver.create_as(request("pvc-4"), Some(std::time::Duration::from_secs(60))).unwrap_err();
+    driver.create_as(request("pvc-3"), Some(Duration::from_mins(1))).unwrap_err();
+    driver.create_as(request("pvc-4"), Some(Duration::from_mins(1))).unwrap_err();
     let later = &driver.operations()[before..];
     assert_eq!(later.iter().filter(|operation| **operation == "skus").count(), 1, "{later:?}");
 }
@@ -242,7 +244,7 @@ fn an_old_sku_list_serves_while_the_cloud_fails() {
     let faults = crate::fakes::faulty::Faults::new(azure.clock.clone(), Box::new(failing_later));
     let driver = azure.driver(faults);
     driver.create("pvc-1").unwrap();
-    azure.pass(std::time::Duration::from_hours(2));
+    azure.pass(Duration::from_hours(2));
     driver.create("pvc-2").unwrap();
     assert_eq!(azure.billed().len(), 2);
 }

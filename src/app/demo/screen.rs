@@ -30,17 +30,17 @@ impl Screen {
 
     /// A heading.
     pub(super) fn title(&self, text: &str) {
-        self.line(&format!("\n{}", self.paint("1", text)));
+        Self::line(&format!("\n{}", self.paint("1", text)));
     }
 
     /// Something that held.
     pub(super) fn held(&self, text: &str) {
-        self.line(&format!("  {} {text}", self.paint("32", if self.colours { "✓" } else { "ok" })));
+        Self::line(&format!("  {} {text}", self.paint("32", if self.colours { "✓" } else { "ok" })));
     }
 
     /// A fact.
     pub(super) fn fact(&self, text: &str) {
-        self.line(&format!("     {}", self.paint("2", text)));
+        Self::line(&format!("     {}", self.paint("2", text)));
     }
 
     /// Begins something that takes its time.
@@ -57,7 +57,7 @@ impl Screen {
             let _ = stdout().flush();
         } else if so_far >= self.next_line {
             self.next_line = so_far + LINE_EVERY;
-            self.line(&format!("     {text}"));
+            Self::line(&format!("     {text}"));
         }
     }
 
@@ -70,7 +70,7 @@ impl Screen {
     }
 
     /// A line as it is.
-    pub(super) fn line(&self, text: &str) {
+    pub(super) fn line(text: &str) {
         // A reader that went away (a closed pipe) ends nothing.
         let _ = writeln!(stdout(), "{text}");
     }

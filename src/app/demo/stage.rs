@@ -104,10 +104,10 @@ impl Stage {
     pub(super) async fn keep(&self, screen: &Screen) -> Result<(), DemoError> {
         let socket = self.socket.display();
         screen.title("The server keeps running; end it with Ctrl-C.");
-        screen.line(&format!("  socket: {socket}"));
-        screen.line("  example calls (grpcurl, from the root of the project):");
+        Screen::line(&format!("  socket: {socket}"));
+        Screen::line("  example calls (grpcurl, from the root of the project):");
         for (method, request) in EXAMPLES {
-            screen.line(&format!(
+            Screen::line(&format!(
                 "    grpcurl -plaintext -unix -import-path proto -proto csi.proto -d '{request}' {socket} csi.v1.{method}"
             ));
         }

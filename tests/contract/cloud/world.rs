@@ -62,7 +62,7 @@ impl SimulatedWorld {
     pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
         let files = tempfile::tempdir()?;
         let clock = Arc::new(ManualClock::default());
-        let simulator = Simulator::new(World::default(), clock.clone(), files.path());
+        let simulator = Simulator::new(World::default(), Arc::clone(&clock) as _, files.path());
         Ok(Box::new(Self { clock, simulator, _files: files }))
     }
 
