@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -58,10 +59,14 @@ struct Running {
 
 impl Running {
     fn start(bound: Bound, drain: Duration) -> Self {
+        Self::start_with(bound, TaskTracker::new(), drain)
+    }
+
+    fn start_with(bound: Bound, tasks: TaskTracker, drain: Duration) -> Self {
         let gate = Arc::new(Semaphore::new(0));
         let (stop, stopped) = oneshot::channel();
         let routes = Routes::new(Gate(Arc::clone(&gate)));
-        let server = tokio::spawn(serve(bound, routes, async { drop(stopped.await) }, drain));
+        let server = tokio::spawn(serve(bound, routes, tasks, async { drop(stopped.await) }, drain));
         Self { gate, stop, server }
     }
 
@@ -231,4 +236,28 @@ async fn tcp_serves_too() {
     stop.send(()).unwrap();
     Running::ended_within(server, SOON).await;
     assert!(TcpStream::connect(&address).await.is_err());
+}
+
+#[tokio::test]
+async fn work_that_goes_on_without_its_caller_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("csi.sock");
+    let tasks = TaskTracker::new();
+    let bound = Bound::bind(&endpoint(&path)).await.unwrap();
+    let running = Running::start_with(bound, tasks.clone(), LONG);
+    let gate = Arc::clone(&running.gate);
+    let (finished, mut result) = oneshot::channel();
+    tasks.spawn(async move {
+        drop(gate.acquire().await);
+        finished.send("finished").unwrap();
+    });
+    running.stop.send(()).unwrap();
+    // The server closes the tracker once no call is under way: from then on it waits for this task alone.
+    while !tasks.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    assert!(result.try_recv().is_err() && !running.server.is_finished());
+    running.gate.add_permits(1);
+    Running::ended_within(running.server, LONG).await;
+    assert_eq!(result.await.unwrap(), "finished");
 }

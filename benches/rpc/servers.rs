@@ -15,6 +15,7 @@ use azurelustre_csi::app::usecase::readiness::ReadyOnce;
 use azurelustre_csi::ports::clock::Clock;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -42,9 +43,10 @@ pub(crate) fn driver(folder: &Path) -> PathBuf {
         let publish = Publish::new(Arc::new(SimulatedLustre::new(simulator.servers())), clock);
         let info = IdentityInfo { driver_name: "bench".into(), vendor_version: "0".into(), controller: true };
         let identity = Identity::new(info, Arc::new(ReadyOnce::new(None)));
+        let tasks = TaskTracker::new();
         let mut routes = Routes::new(IdentityServer::new(identity));
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision))));
-        routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish))))
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
+        routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish), tasks)))
     })
 }
 

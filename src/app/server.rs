@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
@@ -88,20 +89,23 @@ impl From<ServerError> for Problem {
     }
 }
 
-/// Serves until `stop` ends. Then nothing new is accepted, idle connections are closed, and calls under way get `drain` to
+/// Serves until `stop` ends; `tasks` is what the services go on with after their callers left. Then nothing new is accepted, idle connections are closed, and calls under way get `drain` to
 /// finish; those that do not are cut, which their callers see as UNAVAILABLE and repeat. The socket file is gone when this
 /// returns.
 pub async fn serve(
     bound: Bound,
     routes: Routes,
+    tasks: TaskTracker,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), ServerError> {
     let Bound { listener, file, address } = bound;
     tracing::info!(endpoint = address, "serving");
     let result = match listener {
-        Listener::Unix(listener) => run(routes, UnixListenerStream::new(listener), stop, drain).await,
-        Listener::Tcp(listener) => run(routes, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await,
+        Listener::Unix(listener) => run(routes, tasks, UnixListenerStream::new(listener), stop, drain).await,
+        Listener::Tcp(listener) => {
+            run(routes, tasks, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await
+        }
     };
     drop(file);
     result
@@ -109,6 +113,7 @@ pub async fn serve(
 
 async fn run<I, C>(
     routes: Routes,
+    tasks: TaskTracker,
     incoming: I,
     stop: impl Future<Output = ()>,
     drain: Duration,
@@ -127,9 +132,24 @@ where
         ended = &mut server => return Ok(ended?),
         () = stop => drop(stop_accepting.send(())),
     }
+    let answered = async {
+        tokio::select! {
+            ended = server => ended.map_err(ServerError::from),
+            () = calls.none_for(LINGER) => {
+                tracing::debug!("some connections stayed open; not waiting for them");
+                Ok(())
+            }
+        }
+    };
+    let finished = async {
+        answered.await?;
+        // What goes on without its caller has begun something, and is waited for like a call.
+        tasks.close();
+        tasks.wait().await;
+        Ok::<(), ServerError>(())
+    };
     tokio::select! {
-        ended = server => ended?,
-        () = calls.none_for(LINGER) => tracing::debug!("some connections stayed open; not waiting for them"),
+        ended = finished => ended?,
         () = tokio::time::sleep(drain) => tracing::warn!(seconds = drain.as_secs(), "calls still under way were cut"),
     }
     Ok(())

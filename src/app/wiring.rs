@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::problem::Problem;
@@ -32,6 +33,8 @@ pub mod simulation;
 pub struct Wired {
     /// The CSI services.
     pub routes: Routes,
+    /// Work that outlives the RPC that began it.
+    pub tasks: TaskTracker,
     /// Whatever must live as long as they do. Dropping it ends background work.
     pub keep: Box<dyn Any + Send>,
 }
@@ -89,9 +92,9 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
 #[cfg(feature = "simulator")]
 fn simulated(settings: &Settings) -> Result<Wired, WiringError> {
     let simulation = simulation::Simulation::begin(settings)?;
-    let Wired { routes, keep } = assemble(settings, simulation.driven());
+    let Wired { routes, tasks, keep } = assemble(settings, simulation.driven());
     // The work in the background ends before the simulated world does.
-    Ok(Wired { routes, keep: Box::new((keep, simulation)) })
+    Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) })
 }
 
 /// Settings that get this far ask for the simulator, which [`check`] lets pass only where it is compiled in.
@@ -104,7 +107,7 @@ fn simulated(_: &Settings) -> Result<Wired, WiringError> {
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, cloud_clock, defaults, mounter, orchestrator } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let node_id = settings.mode.node_id();
+    let (node_id, tasks) = (settings.mode.node_id(), TaskTracker::new());
     let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node_id.map(|_| Arc::clone(&mounter))));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
@@ -114,13 +117,13 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
     if settings.mode.has_controller() {
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision))));
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
     }
     let mut keep: Box<dyn Any + Send> = Box::new(());
     if let Some(node_id) = node_id {
         let info = NodeInfo { node_id: node_id.to_owned() };
         let publish = Publish::new(mounter, Arc::clone(&clock));
-        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish))));
+        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint {
             keep = Box::new(Background::start(async move {
                 remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
@@ -128,7 +131,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             }));
         }
     }
-    Wired { routes, keep }
+    Wired { routes, tasks, keep }
 }
 
 /// A task that ends when this is dropped.

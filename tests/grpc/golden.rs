@@ -18,10 +18,10 @@ pub type Calling = Pin<Box<dyn Future<Output = Result<String, Status>> + Send>>;
 
 /// A request, the code that it gets, and what the answer or the message says among other things.
 pub struct Row {
-    what: String,
-    call: Calling,
-    code: Code,
-    gist: &'static str,
+    pub what: String,
+    pub call: Calling,
+    pub code: Code,
+    pub gist: &'static str,
 }
 
 /// `row!(client.method(request) => Code, "gist")`.
@@ -31,9 +31,12 @@ macro_rules! row {
         let what = format!("{} {request:?}", stringify!($method));
         let call: Calling =
             Box::pin(async move { client.$method(request).await.map(|answer| format!("{:?}", answer.into_inner())) });
-        Row { what, call, code: Code::$code, gist: $gist }
+        Row { what, call, code: tonic::Code::$code, gist: $gist }
     }};
 }
+
+#[allow(unused_imports)] // only with the simulator
+pub(crate) use row;
 
 /// Makes every call of a table and compares.
 pub async fn check(table: Vec<Row>) {

@@ -11,4 +11,6 @@ mod calls;
 mod golden;
 mod log;
 mod ports;
+#[cfg(feature = "simulator")]
+mod simulated;
 mod world;

@@ -12,6 +12,7 @@ use azurelustre_csi::ports::inbound::{Provisioning, Publishing, Ready};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::ports::{Script, Scripted};
@@ -35,10 +36,11 @@ pub async fn serve(
     let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
     let (driver_name, vendor_version) = ("azurelustre.csi.azure.com".to_owned(), "1.2.3".to_owned());
     let info = IdentityInfo { driver_name, vendor_version, controller: true };
+    let tasks = TaskTracker::new();
     let server = Server::builder()
         .add_service(IdentityServer::new(Identity::new(info, ready)))
-        .add_service(ControllerServer::new(Controller::new(provisioning)))
-        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing)));
+        .add_service(ControllerServer::new(Controller::new(provisioning, tasks.clone())))
+        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, tasks)));
     tokio::spawn(server.serve_with_incoming(incoming));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
     World {

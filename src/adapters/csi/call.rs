@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 use tracing::field::{Empty, debug};
@@ -53,8 +54,9 @@ impl Call {
         outcome.map(Response::new)
     }
 
-    /// Runs `work` to its end, also when the caller goes away. Work that needs no waiting costs no task.
-    pub(super) async fn run_to_end<T, F>(self, work: F) -> Reply<T>
+    /// Runs `work` to its end, also when the caller goes away. Work that needs no waiting costs no task; other work is one
+    /// of `tasks`, which the process waits for before it ends.
+    pub(super) async fn run_to_end<T, F>(self, tasks: &TaskTracker, work: F) -> Reply<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Status>> + Send + 'static,
@@ -65,7 +67,7 @@ impl Call {
             return reply;
         }
         // Between the first look and the task nothing is awaited, so nothing can be dropped.
-        tokio::spawn(whole).await.unwrap_or_else(|_| Err(status::stopping(method)))
+        tasks.spawn(whole).await.unwrap_or_else(|_| Err(status::stopping(method)))
     }
 
     /// The one log line of a call.

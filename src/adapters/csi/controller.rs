@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
 use tonic::Request;
 
 use super::call::{self, Call, Reply};
@@ -27,12 +28,13 @@ const OFFERED: [rpc::Type; 2] = [rpc::Type::CreateDeleteVolume, rpc::Type::Singl
 #[derive(Debug)]
 pub struct Controller {
     provisioning: Arc<dyn Provisioning>,
+    tasks: TaskTracker,
 }
 
 impl Controller {
-    /// A service that leaves the work to `provisioning`.
-    pub fn new(provisioning: Arc<dyn Provisioning>) -> Self {
-        Self { provisioning }
+    /// A service that leaves the work to `provisioning`. What outlives its caller becomes one of `tasks`.
+    pub fn new(provisioning: Arc<dyn Provisioning>, tasks: TaskTracker) -> Self {
+        Self { provisioning, tasks }
     }
 }
 
@@ -47,7 +49,7 @@ impl controller_server::Controller for Controller {
     async fn create_volume(&self, request: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
         let call = Call::changing("CreateVolume", &request.get_ref().name);
         let (provisioning, budget) = (Arc::clone(&self.provisioning), call::budget(request.metadata()));
-        call.run_to_end(async move {
+        call.run_to_end(&self.tasks, async move {
             let wanted = convert::volume_request(request.into_inner())?;
             Ok(convert::created(provisioning.create(wanted, budget).await?))
         })
@@ -57,7 +59,7 @@ impl controller_server::Controller for Controller {
     async fn delete_volume(&self, request: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
         let call = Call::changing("DeleteVolume", &request.get_ref().volume_id);
         let (provisioning, budget) = (Arc::clone(&self.provisioning), call::budget(request.metadata()));
-        call.run_to_end(async move {
+        call.run_to_end(&self.tasks, async move {
             let volume_id = convert::deletion(request.into_inner())?;
             provisioning.delete(&volume_id, budget).await?;
             Ok(DeleteVolumeResponse {})

@@ -52,7 +52,7 @@ impl Stage {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            let ended = server::serve(bound, wired.routes, stopped, DRAIN).await;
+            let ended = server::serve(bound, wired.routes, wired.tasks, stopped, DRAIN).await;
             drop(wired.keep);
             ended
         });
