@@ -14,6 +14,7 @@ use super::cli::{CliError, DemoOptions};
 use super::problem::{Problem, Problems};
 use super::server::ServerError;
 use super::settings::DEFAULT_DRIVER_NAME;
+use super::shutdown::StopSignals;
 use super::wiring::WiringError;
 
 /// Why the demo ended early: a step that did not hold, or a stage that could not be set.
@@ -57,14 +58,20 @@ pub async fn run(options: DemoOptions) -> Result<(), CliError> {
 async fn walk(options: &DemoOptions) -> Result<(), DemoError> {
     let manifests = manifests::Manifests::load(options, DEFAULT_DRIVER_NAME)?;
     let mut screen = screen::Screen::new();
+    let mut signals =
+        StopSignals::listen().map_err(|error| DemoError::new(format!("cannot catch signals: {error}")))?;
     let stage = stage::Stage::set(options).await?;
-    let walked = steps::walk(&stage, &manifests, &mut screen).await;
-    let kept = match &walked {
-        Ok(()) if options.keep => stage.keep(&screen).await,
-        _ => Ok(()),
+    // However the walk ends, by a signal too, nothing of it stays.
+    let walked = tokio::select! {
+        walked = steps::walk(&stage, &manifests, &mut screen) => walked,
+        signal = signals.next() => Err(DemoError::new(format!("stopped by {signal}"))),
     };
+    if options.keep && walked.is_ok() {
+        stage.show_calls(&screen);
+        signals.next().await;
+    }
     let cleared = stage.clear().await;
-    walked.and(kept).and(cleared)?;
+    walked.and(cleared)?;
     screen.title("Every step held, and nothing is left: no file system, no mount, no file, no socket.");
     Ok(())
 }

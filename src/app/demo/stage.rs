@@ -17,7 +17,6 @@ use super::screen::Screen;
 use crate::app::cli::DemoOptions;
 use crate::app::server::{self, Bound, ServerError};
 use crate::app::settings::{self, Given, Settings};
-use crate::app::shutdown::StopSignals;
 use crate::app::wiring;
 use crate::app::wiring::simulation::Simulation;
 
@@ -100,8 +99,8 @@ impl Stage {
         self.simulation.simulator.cloud().world(|world| Duration::from_secs(world.delete_seconds))
     }
 
-    /// Leaves the server running until a signal, and says how to call it.
-    pub(super) async fn keep(&self, screen: &Screen) -> Result<(), DemoError> {
+    /// Says how to call the server while it is kept running.
+    pub(super) fn show_calls(&self, screen: &Screen) {
         let socket = self.socket.display();
         screen.title("The server keeps running; end it with Ctrl-C.");
         Screen::line(&format!("  socket: {socket}"));
@@ -111,10 +110,6 @@ impl Stage {
                 "    grpcurl -plaintext -unix -import-path proto -proto csi.proto -d '{request}' {socket} csi.v1.{method}"
             ));
         }
-        let signals = StopSignals::listen();
-        let mut signals = signals.map_err(|error| DemoError::new(format!("cannot catch signals: {error}")))?;
-        signals.next().await;
-        Ok(())
     }
 
     /// Ends the server and the world, and looks that nothing is left of either.
