@@ -178,6 +178,19 @@ fn what_the_readme_promises_is_there() {
     report(&missing.map(|path| format!("{path}: missing")).collect::<Vec<_>>());
 }
 
+/// A document that names a test which is gone promises what nobody holds.
+#[test]
+fn every_test_that_the_architecture_names_is_there() {
+    let text = read("ARCHITECTURE.md");
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|name| name.rsplit("::").next());
+    let is_test = |name: &&str| name.len() > 20 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let named: Vec<&str> = quoted.filter(is_test).collect();
+    assert!(named.len() > 10, "ARCHITECTURE.md was not understood: {named:?}");
+    let sources: String = ["src", "tests"].into_iter().flat_map(rust_files).map(|file| read(&file)).collect();
+    let missing = named.iter().filter(|name| !sources.contains(&format!("fn {name}(")));
+    report(&missing.map(|name| format!("ARCHITECTURE.md: no test is named {name}")).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_core_takes_no_further_dependency() {
     let dependencies = dependencies(&read("Cargo.toml"));
