@@ -172,6 +172,22 @@ fn a_failed_mount_is_undone_and_only_what_was_made_is_removed() {
 }
 
 #[test]
+fn a_mount_that_could_not_be_undone_is_never_final() {
+    let machine = Machine::new();
+    let target = machine.target("a");
+    let plan = |call: u32, _: &str| match call {
+        4 => Some(Fault::After(MountErrorKind::Invalid)),
+        5 => Some(Fault::Before(MountErrorKind::Failed)),
+        _ => None,
+    };
+    let process = machine.process(Faults::new(machine.clock.clone(), Box::new(plan)));
+    let failure = process.publish(&request(&target)).unwrap_err();
+    assert!(machine.is_mounted(&target) && !failure.kind.is_final(), "{:?}", failure.kind);
+    process.publish(&request(&target)).unwrap();
+    assert_eq!(process.operations().last(), Some(&"inspect"), "the mount is found and kept");
+}
+
+#[test]
 fn a_fault_at_every_step_of_an_unpublish_ends_with_nothing() {
     for times in [1, 3, 20] {
         for fault in faults() {

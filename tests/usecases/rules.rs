@@ -212,6 +212,16 @@ fn a_creation_in_doubt_is_remembered_by_the_next_call() {
 }
 
 #[test]
+fn nothing_is_final_while_a_creation_is_in_doubt() {
+    let azure = Azure::new();
+    let driver = azure.faulty(Fault::HangBefore, 4, 1);
+    assert_eq!(driver.create(NAME).unwrap_err().kind, FailureKind::InProgress);
+    azure.simulator.cloud().edit_world(|world| world.skus.clear());
+    let failure = driver.create(NAME).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
+}
+
+#[test]
 fn a_repeat_of_a_finished_call_costs_one_request() {
     let azure = Azure::new();
     let volume = azure.volume();
