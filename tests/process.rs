@@ -8,8 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
+use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
+use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::proto::{
+    ControllerGetCapabilitiesRequest, GetPluginCapabilitiesRequest, NodeGetInfoRequest, ProbeRequest,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tonic::Code;
+use tonic::transport::Endpoint;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_azurelustre-csi");
 
@@ -19,8 +27,13 @@ struct Driver(Child);
 impl Driver {
     /// Starts the driver at this socket, and waits until its log says that it serves.
     fn serve(socket: &Path, work: &Path) -> Self {
+        Self::serve_as("all", socket, work)
+    }
+
+    fn serve_as(mode: &str, socket: &Path, work: &Path) -> Self {
         let mut command = Command::new(BINARY);
         command.env_clear().args(["serve", "--nodeid", "node-1", "--cloud", "simulator", "--mounter", "simulator"]);
+        command.args(["--mode", mode]);
         command.arg("--endpoint").arg(format!("unix://{}", socket.display()));
         command.arg("--working-mount-dir").arg(work);
         let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap());
@@ -79,6 +92,30 @@ fn a_killed_process_is_succeeded_and_a_living_one_is_not_robbed() {
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(told.contains("is in use by process") && told.contains("hint:"), "{told}");
     assert!(UnixStream::connect(&socket).is_ok(), "the living one still answers");
+}
+
+#[tokio::test]
+async fn a_mode_serves_its_services_and_identity_only() {
+    for (mode, controller, node) in [
+        ("controller", Code::Ok, Code::Unimplemented),
+        ("node", Code::Unimplemented, Code::Ok),
+        ("all", Code::Ok, Code::Ok),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("csi.sock");
+        let _driver = Driver::serve_as(mode, &socket, folder.path());
+        let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
+        let mut identity = IdentityClient::new(channel.clone());
+        assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true), "{mode}");
+        let claimed = identity.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
+        assert_eq!(!claimed.capabilities.is_empty(), controller == Code::Ok, "{mode}");
+        let asked = ControllerClient::new(channel.clone())
+            .controller_get_capabilities(ControllerGetCapabilitiesRequest {})
+            .await;
+        assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), controller, "{mode}");
+        let asked = NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await;
+        assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), node, "{mode}");
+    }
 }
 
 fn demo(arguments: &[&str]) -> (Option<i32>, String, Vec<String>) {

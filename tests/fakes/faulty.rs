@@ -29,6 +29,8 @@ pub(crate) enum Fault<K> {
     HangBefore,
     /// It has its effect and never answers.
     HangAfter,
+    /// It takes this long before its effect, and is right.
+    Delay(Duration),
     /// The process dies before its effect.
     KillBefore,
     /// The process dies after its effect.
@@ -108,11 +110,14 @@ impl<K: Copy> Faults<K> {
     ) -> Result<T, E> {
         self.step_back().await;
         let fault = self.next(operation);
+        if let Some(Fault::Delay(time)) = fault {
+            self.clock.sleep(time).await;
+        }
         let before = matches!(fault, Some(Fault::Before(_) | Fault::HangBefore | Fault::KillBefore));
         let result = if before { None } else { Some(effect.await) };
         self.step_back().await;
         match (fault, result) {
-            (None, Some(result)) => result,
+            (None | Some(Fault::Delay(_)), Some(result)) => result,
             (Some(Fault::Before(kind) | Fault::After(kind)), _) => Err(error(kind)),
             (Some(Fault::KillBefore | Fault::KillAfter), _) => die(),
             _ => pending().await,

@@ -76,6 +76,17 @@ fn a_fault_at_every_step_ends_with_one_file_system() {
 }
 
 #[test]
+fn a_slow_cloud_ends_with_one_file_system_too() {
+    for seconds in [1, 60, 600, 3600] {
+        for first in 1..=u32::try_from(undisturbed().len()).unwrap() {
+            let azure = Azure::new();
+            let driver = azure.faulty(Fault::Delay(Duration::from_secs(seconds)), first, 3);
+            converges(&azure, &driver, &format!("{seconds} s at call {first}"));
+        }
+    }
+}
+
+#[test]
 fn a_failed_look_is_never_final_whatever_the_cause() {
     for kind in CloudErrorKind::ALL {
         let azure = Azure::new();
