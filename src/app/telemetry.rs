@@ -6,7 +6,7 @@
 use std::io::IsTerminal;
 
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
@@ -30,26 +30,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged: a level or tracing's directives, such as `info,azurelustre_csi=debug`.
+/// What is logged: a level, and levels of single targets, such as `info,azurelustre_csi=debug`. Filters by span or field,
+/// which would cost a regex engine in every process, are not offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// Takes directives that tracing understands.
+    /// Takes directives of levels and targets.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let examples = "use off, error, warn, info, debug or trace, or directives such as `info,azurelustre_csi=debug`";
         // A bare word that is no level would be read as a target: `inof` would log nothing at all.
-        let mut words = text.split(',').filter(|part| !part.contains(['=', '[', '{', '}']));
+        let mut words = text.split(',').filter(|part| !part.contains('=') || part.contains(['[', '{']));
         let misspelt = words.find(|word| !is_level(word));
         if let Some(word) = misspelt {
             let hint =
                 nearest(word, LEVELS).map_or_else(|| examples.to_owned(), |level| format!("did you mean `{level}`?"));
             return Err(Problem::new(format!("{} is no log level", quote(word))).with_hint(hint));
         }
-        let parsed = EnvFilter::builder().parse(text);
-        parsed
-            .map(|_| Self(text.to_owned()))
-            .map_err(|error| Problem::new(format!("{}: {error}", quote(text))).with_hint(examples))
+        match text.parse::<Targets>() {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(Problem::new(format!("{}: {error}", quote(text))).with_hint(examples)),
+        }
     }
 
     /// The level that a klog verbosity stands for.
@@ -66,9 +67,9 @@ impl LogFilter {
         &self.0
     }
 
-    fn env_filter(&self) -> EnvFilter {
-        // Of two directives for one target the later counts: the user's.
-        EnvFilter::builder().parse_lossy(format!("{NOISY},{}", self.0))
+    fn targets(&self) -> Targets {
+        // Of two directives for one target the later counts: the user's. Both parts are known to be readable.
+        format!("{NOISY},{}", self.0).parse().unwrap_or_default()
     }
 }
 
@@ -101,7 +102,7 @@ where
         LogFormat::Json => Box::new(lines.json().flatten_event(true)),
     };
     // A second filter, since within one filter a more specific directive of the user would win.
-    let filter = settings.filter.env_filter().and(filter_fn(harmless));
+    let filter = settings.filter.targets().and(filter_fn(harmless));
     tracing_subscriber::registry().with(lines.with_filter(filter))
 }
 

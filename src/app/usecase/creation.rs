@@ -71,7 +71,10 @@ impl<'a> Creation<'a> {
                 Step::Wait(state) => self.pause(&waiting_for(&state)).await?,
                 Step::Create => self.create().await?,
                 Step::DeleteFailed { reason } => self.delete_failed(reason).await?,
-                refused => return Err(self.refused(&refused)),
+                refused => {
+                    self.on.attempts.forget(self.wish.id());
+                    return Err(self.refused(&refused));
+                }
             }
         }
     }
