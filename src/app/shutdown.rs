@@ -1,23 +1,30 @@
 //! The signals that end the process.
 //!
-//! Why it exists: kubelet ends a container with SIGTERM, a person at a terminal with SIGINT, and both mean the same: finish
-//! what runs, leave no socket behind, exit with 0.
+//! Why it exists: kubelet ends a container with SIGTERM, a person at a terminal with SIGINT or by closing it (SIGHUP), and
+//! all mean the same: finish what runs, leave no socket behind, exit with 0.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, caught from the moment this value exists: one that comes while the driver still starts is not lost.
+/// SIGTERM, SIGINT, SIGHUP and SIGQUIT, caught from the moment this value exists: one that comes while the driver still starts is not lost.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    quit: Signal,
 }
 
 impl StopSignals {
     /// Begins to catch the signals. Several listeners each see every signal.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+        })
     }
 
     /// Waits for the next one and returns its name.
@@ -25,6 +32,8 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+            _ = self.quit.recv() => "SIGQUIT",
         }
     }
 }
@@ -36,11 +45,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn both_signals_are_seen_even_if_they_came_before_the_wait() {
+    async fn every_signal_is_seen_even_if_it_came_before_the_wait() {
         let mut signals = StopSignals::listen().unwrap();
-        raise(Signal::SIGTERM).unwrap();
-        assert_eq!(signals.next().await, "SIGTERM");
-        raise(Signal::SIGINT).unwrap();
-        assert_eq!(signals.next().await, "SIGINT");
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+            raise(signal).unwrap();
+            assert_eq!(signals.next().await, signal.as_str());
+        }
     }
 }

@@ -297,6 +297,32 @@ fn single_writers_that_race_for_a_volume_get_one_target() {
 }
 
 #[test]
+fn spellings_of_one_target_exclude_each_other() {
+    for lead in 0..20 {
+        let machine = Machine::new();
+        let process = machine.process(Faults::yielding(machine.clock.clone(), 2));
+        let plain = machine.pods.path().join("a/mount");
+        let odd = PathBuf::from(format!("{}/.//a/./mount", machine.pods.path().display()));
+        let publish = |target: &Path| process.publish.publish(request(target), BUDGET);
+        let (first, second) = on_runtime(zip(publish(&plain), after(lead, publish(&odd))));
+        first.unwrap();
+        assert!(second.is_ok() || second.is_err_and(|busy| busy.kind == FailureKind::InProgress), "lead {lead}");
+        assert!(machine.is_mounted(&plain), "lead {lead}");
+    }
+}
+
+#[test]
+fn a_mount_that_somebody_else_won_is_left_alone() {
+    let machine = Machine::new();
+    let target = machine.target("a");
+    let busy = machine.faulty(Fault::After(MountErrorKind::Busy), 4, 1);
+    let failure = busy.publish(&request(&target)).unwrap_err();
+    assert!(!failure.kind.is_final(), "{:?}", failure.kind);
+    assert!(machine.is_mounted(&target), "what is there was taken away");
+    assert_eq!(busy.operations().last(), Some(&"mount"));
+}
+
+#[test]
 fn a_publish_and_an_unpublish_that_race_leave_one_mount_or_none() {
     for lead in 0..20 {
         let machine = Machine::new();

@@ -107,7 +107,7 @@ impl Stage {
         Screen::line("  example calls (grpcurl, from the root of the project):");
         for (method, request) in EXAMPLES {
             Screen::line(&format!(
-                "    grpcurl -plaintext -unix -import-path proto -proto csi.proto -d '{request}' {socket} csi.v1.{method}"
+                "    grpcurl -plaintext -unix -authority localhost -import-path proto -proto csi.proto -d '{request}' {socket} csi.v1.{method}"
             ));
         }
     }

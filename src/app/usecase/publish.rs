@@ -3,7 +3,7 @@
 //! Why it exists: one look at the target decides, a mount that fails is undone, and nothing waits for another volume:
 //! operations exclude each other only at the same target (and, for single-writer volumes, on the same volume).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Publish {
             return Ok(None);
         }
         let reservation = self.in_flight.reserve(format!("volume {}", plan.volume_id), "publish")?;
-        let published = step(deadline, "list mounts", self.mounter.published(&plan.volume_id)).await?;
+        let published =
+            step(deadline, "list mounts", self.mounter.published(&plan.volume_id)).await.map_err(in_doubt)?;
         match published.iter().find(|other| **other != plan.target) {
             None => Ok(Some(reservation)),
             Some(other) => {
@@ -57,14 +58,14 @@ impl Publish {
     }
 
     async fn carry_out(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<(), Failure> {
-        let state = step(deadline, "look at the target", self.mounter.inspect(&plan.target)).await?;
+        let state = step(deadline, "look at the target", self.mounter.inspect(&plan.target)).await.map_err(in_doubt)?;
         let target = plan.target.display();
         match plan.action(&state) {
             MountAction::Done => Ok(()),
             MountAction::Mount => self.mount(plan, deadline).await,
             MountAction::RepairThenMount => {
                 tracing::warn!(%target, ?state, "a corrupt mount is replaced");
-                step(deadline, "unmount", self.mounter.unmount(&plan.target)).await?;
+                step(deadline, "unmount", self.mounter.unmount(&plan.target)).await.map_err(in_doubt)?;
                 self.mount(plan, deadline).await
             }
             MountAction::Conflict(what) => {
@@ -82,9 +83,14 @@ impl Publish {
             step(deadline, "make the sub-directory", self.mounter.make_sub_dir(&plan.source)).await?;
         }
         let made_target = step(deadline, "make the target", self.mounter.make_target(&plan.target)).await?;
-        match step(deadline, "mount", self.mounter.mount(plan)).await {
-            Err(failure) if failure.kind != FailureKind::TimedOut => Err(self.undo(plan, made_target, failure).await),
-            result => result,
+        match deadline.limit(self.mounter.mount(plan)).await {
+            None => Err(unfinished("mount")),
+            Some(Ok(())) => Ok(()),
+            // What is there is somebody else's, or still being mounted: it is not ours to take away, nor is this final.
+            Some(Err(error)) if matches!(error.kind, MountErrorKind::Busy | MountErrorKind::Stuck) => {
+                Err(in_doubt(verdict::mount_failed(error)))
+            }
+            Some(Err(error)) => Err(self.undo(plan, made_target, verdict::mount_failed(error)).await),
         }
     }
 
@@ -108,10 +114,7 @@ impl Publish {
             Ok(()) => failure,
             Err(error) => {
                 tracing::warn!(%error, target = %plan.target.display(), "a failed mount could not be undone");
-                Failure {
-                    kind: if failure.kind.is_final() { FailureKind::Unavailable } else { failure.kind },
-                    ..failure
-                }
+                in_doubt(failure)
             }
         }
     }
@@ -125,15 +128,23 @@ async fn step<T>(
 ) -> Result<T, Failure> {
     match deadline.limit(work).await {
         Some(result) => result.map_err(verdict::mount_failed),
-        None => Err(Failure::new(
-            FailureKind::TimedOut,
-            format!("{what}: not finished in time; it may go on, and the call is repeated"),
-        )),
+        None => Err(unfinished(what)),
     }
 }
 
+/// A failure while something may be mounted at the target, by an earlier call if not by this one: never final, or kubelet
+/// would forget the mount.
+fn in_doubt(failure: Failure) -> Failure {
+    Failure { kind: if failure.kind.is_final() { FailureKind::Unavailable } else { failure.kind }, ..failure }
+}
+
+fn unfinished(what: &str) -> Failure {
+    Failure::new(FailureKind::TimedOut, format!("{what}: not finished in time; it may go on, and the call is repeated"))
+}
+
+/// One key for all spellings of a path with `//` and `/./`.
 fn key(target: &Path) -> String {
-    format!("target {}", target.display())
+    format!("target {}", target.components().collect::<PathBuf>().display())
 }
 
 fn check(volume_id: &str, field: &str, path: &Path) -> Result<(), Failure> {
