@@ -47,9 +47,12 @@ struct Adapter {
 
 const ADAPTERS: [Adapter; 2] = [
     Adapter { name: "simulator", unavailable: None, world: SimulatedWorld::boxed },
+    #[cfg(feature = "arm")]
+    Adapter { name: "arm", unavailable: None, world: world::ArmWorld::boxed },
+    #[cfg(not(feature = "arm"))]
     Adapter {
         name: "arm",
-        unavailable: Some("arrives with the ARM adapter"),
+        unavailable: Some("built without the feature `arm`"),
         world: || Err(std::io::ErrorKind::Unsupported.into()),
     },
 ];

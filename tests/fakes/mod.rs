@@ -6,5 +6,7 @@
 // Each test target takes what it needs, and a double that cannot go on ends its test.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::clone_on_ref_ptr)]
 
+#[cfg(feature = "arm")]
+pub(crate) mod arm;
 pub(crate) mod clock;
 pub(crate) mod faulty;

@@ -60,10 +60,14 @@ pub(crate) struct SimulatedWorld {
 impl SimulatedWorld {
     /// A fresh default world.
     pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
+        Ok(Box::new(Self::new()?))
+    }
+
+    fn new() -> std::io::Result<Self> {
         let files = tempfile::tempdir()?;
         let clock = Arc::new(ManualClock::default());
         let simulator = Simulator::new(World::default(), Arc::clone(&clock) as _, files.path());
-        Ok(Box::new(Self { clock, simulator, _files: files }))
+        Ok(Self { clock, simulator, _files: files })
     }
 
     fn edit(&self, edit: impl FnOnce(&mut World)) {
@@ -110,6 +114,66 @@ impl CloudWorld for SimulatedWorld {
             odd.capabilities.values_mut().for_each(|value| "lots".clone_into(value));
             world.skus.insert(0, odd);
         });
+    }
+}
+
+/// The ARM adapter with its real HTTP client, against ARM's REST interface in front of the simulator.
+#[cfg(feature = "arm")]
+pub(crate) struct ArmWorld {
+    behind: SimulatedWorld,
+    adapter: Arc<azurelustre_csi::adapters::arm::cloud::ArmCloud>,
+    _server: wiremock::MockServer,
+}
+
+#[cfg(feature = "arm")]
+impl ArmWorld {
+    /// A fresh default world behind a server of its own.
+    pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
+        use azurelustre_csi::adapters::arm::http::HttpWire;
+
+        let behind = SimulatedWorld::new()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serving = crate::fakes::arm::server::serve(behind.simulator.cloud(), Arc::clone(&behind.clock));
+        let (server, stub) = runtime.block_on(serving);
+        let wire = Arc::new(HttpWire::new().map_err(std::io::Error::other)?);
+        let clock = Arc::clone(&behind.clock) as _;
+        let adapter = Arc::new(crate::fakes::arm::faults::adapter(wire, &stub.endpoint, clock));
+        Ok(Box::new(Self { behind, adapter, _server: server }))
+    }
+}
+
+#[cfg(feature = "arm")]
+impl CloudWorld for ArmWorld {
+    fn cloud(&self) -> Arc<dyn Cloud> {
+        Arc::clone(&self.adapter) as _
+    }
+
+    fn advance(&self, by: Duration) {
+        self.behind.advance(by);
+    }
+
+    fn given_quota(&self, quota: usize) {
+        self.behind.given_quota(quota);
+    }
+
+    fn given_free_addresses(&self, free: i64) {
+        self.behind.given_free_addresses(free);
+    }
+
+    fn given_only_group(&self, group: &str) {
+        self.behind.given_only_group(group);
+    }
+
+    fn given_only_known_subnets(&self) {
+        self.behind.given_only_known_subnets();
+    }
+
+    fn given_failing_creation(&self, code: &str) {
+        self.behind.given_failing_creation(code);
+    }
+
+    fn given_odd_sku(&self, name: &str) {
+        self.behind.given_odd_sku(name);
     }
 }
 

@@ -1,0 +1,244 @@
+//! [`ArmCloud`]: the cloud port over Azure Resource Manager.
+//!
+//! Why it is thin: what may be final, what is ours and when to look again is decided in the core. Here a question becomes
+//! requests, and an answer becomes the domain's words or an error that says what to do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::Response;
+use azure_core::headers::AZURE_ASYNCOPERATION;
+use serde_json::Value;
+
+use super::client::{API_VERSION, Client, json, pages};
+use super::connection::{Connection, Connector};
+use super::failure::{ArmFailure, Call};
+use super::operations::Operations;
+use super::room::{Asking, Rooms};
+use super::shared::Shared;
+use super::skus::Skus;
+use super::waiting::{Waiting, key};
+use super::wire::Method;
+use super::{filesystem, path};
+use crate::domain::error::quote;
+use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
+use crate::domain::names::{FilesystemId, Location, ResourceGroup};
+use crate::domain::sku::SkuCatalog;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+
+/// How old a shared list may be. With the longest pause between two looks it makes 15 seconds.
+const LIST_MAX_AGE: Duration = Duration::from_secs(2);
+
+/// File systems of one resource group, by name in lower case.
+type Listed = HashMap<String, Filesystem>;
+
+/// AMLFS in Azure.
+#[derive(Debug)]
+pub struct ArmCloud {
+    connector: Connector,
+    clock: Arc<dyn Clock>,
+    subscription: String,
+    network_subscription: String,
+    waiting: Waiting,
+    lists: Shared<String, Listed>,
+    operations: Operations,
+    skus: Skus,
+    rooms: Rooms,
+}
+
+impl ArmCloud {
+    /// A cloud that connects when it is first asked.
+    pub fn new(
+        connector: Connector,
+        clock: Arc<dyn Clock>,
+        subscription: String,
+        network_subscription: Option<String>,
+    ) -> Self {
+        Self {
+            connector,
+            clock,
+            network_subscription: network_subscription.unwrap_or_else(|| subscription.clone()),
+            subscription,
+            waiting: Waiting::default(),
+            lists: Shared::new(LIST_MAX_AGE),
+            operations: Operations::default(),
+            skus: Skus::default(),
+            rooms: Rooms::default(),
+        }
+    }
+
+    /// The way to ARM, for figures and for checks that are no part of the port.
+    pub async fn connection(&self) -> Result<&Connection, CloudError> {
+        let call = Call {
+            operation: "connect to",
+            resource: "Azure Resource Manager".to_owned(),
+            action: "",
+            missing: "check resourceManagerEndpoint in the cloud settings",
+        };
+        self.connector.connection().await.map_err(|failure| failure.told(&call))
+    }
+
+    async fn client(&self) -> Result<&Client, CloudError> {
+        self.connection().await.map(|connection| &connection.client)
+    }
+
+    /// Looks at one file system directly.
+    async fn get(&self, client: &Client, id: &FilesystemId) -> Result<Observed, CloudError> {
+        let once = || async {
+            let [group, name, subscription] =
+                [id.resource_group.as_str(), id.name.as_str(), &self.subscription].map(path::segment);
+            let get = client.storage.aml_filesystems_client().get(group?, name?, subscription?);
+            let resource = json(get.send().await?.into_raw_response()).await?;
+            named(id, &resource)
+        };
+        let mut filesystem = match client.read(once).await {
+            Ok(filesystem) => filesystem,
+            Err(ArmFailure::Answer(answer)) if answer.is_absent() => {
+                self.operations.ended(id);
+                return Ok(Observed::Absent);
+            }
+            Err(failure) => {
+                let call = on(id, "look at file system", "Microsoft.StorageCache/amlFilesystems/read");
+                return Err(failure.told(&call));
+            }
+        };
+        match filesystem.state {
+            ProvisioningState::Failed => filesystem.failure = self.operations.reason(id, client).await,
+            ProvisioningState::Succeeded => self.operations.ended(id),
+            _ => {}
+        }
+        Ok(Observed::Present(Box::new(filesystem)))
+    }
+
+    /// Looks at one file system in the list of its group. `None` if the list does not settle it.
+    async fn listed(&self, client: &Client, id: &FilesystemId) -> Result<Option<Filesystem>, CloudError> {
+        let group = key(id).0;
+        match self.lists.get(&group, &*self.clock, self.list(client, &id.resource_group)).await {
+            Ok(list) => {
+                let found = list.value.get(&key(id).1);
+                Ok(found.filter(|found| self.waiting.believes(id, found)).cloned())
+            }
+            // Asking for each one instead would make it worse.
+            Err(error) if matches!(error.kind, CloudErrorKind::Throttled | CloudErrorKind::Unavailable) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "file systems are looked at one by one for a while");
+                self.waiting.cannot_list(id, self.clock.now());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn list(&self, client: &Client, group: &ResourceGroup) -> Result<Listed, CloudError> {
+        let once = || async {
+            let (group, subscription) = (path::segment(group.as_str())?, path::segment(&self.subscription)?);
+            let list = client.filesystems.aml_filesystems_client().list_by_resource_group(group, subscription);
+            pages(list.into_stream()).await
+        };
+        let call = Call {
+            operation: "list file systems of",
+            resource: format!("resource group {}", group.as_str()),
+            action: "Microsoft.StorageCache/amlFilesystems/read",
+            missing: "",
+        };
+        let pages = client.read(once).await.map_err(|failure| failure.told(&call))?;
+        let views = pages.into_iter().flat_map(|page| page.value).filter_map(|model| {
+            let (name, filesystem) = filesystem::view(&serde_json::to_value(model).ok()?)?;
+            Some((name.to_ascii_lowercase(), filesystem))
+        });
+        Ok(views.collect())
+    }
+
+    async fn put(&self, client: &Client, spec: &FilesystemSpec) -> Result<Response, ArmFailure> {
+        let segments = path::filesystem(&self.subscription, &spec.id)?;
+        let url = path::url(client.endpoint(), segments.iter().map(String::as_str), API_VERSION)?;
+        client.send(Method::Put, &url, Some(&filesystem::body(spec, &self.network_subscription))).await
+    }
+
+    /// Notes what ARM showed when it accepted a creation. Whatever the body is, it was accepted.
+    async fn accepted(&self, spec: &FilesystemSpec, response: Response) {
+        let operation = response.headers().get_optional_str(&AZURE_ASYNCOPERATION).map(str::to_owned);
+        self.operations.begun(&spec.id, operation.as_deref());
+        if let Ok(filesystem) = json(response).await.and_then(|resource| named(&spec.id, &resource)) {
+            self.waiting.seen(&spec.id, Some(&filesystem), self.clock.now());
+        }
+    }
+
+    async fn delete(&self, client: &Client, id: &FilesystemId) -> Result<(), ArmFailure> {
+        let segments = path::filesystem(&self.subscription, id)?;
+        let url = path::url(client.endpoint(), segments.iter().map(String::as_str), API_VERSION)?;
+        match client.send(Method::Delete, &url, None).await {
+            Ok(_) => Ok(()),
+            Err(ArmFailure::Answer(answer)) if answer.is_absent() => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+#[async_trait]
+impl Cloud for ArmCloud {
+    async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
+        let client = self.client().await?;
+        if self.waiting.shares(id, self.clock.now())
+            && let Some(filesystem) = self.listed(client, id).await?
+        {
+            return Ok(Observed::Present(Box::new(filesystem)));
+        }
+        let observed = self.get(client, id).await?;
+        let seen = if let Observed::Present(filesystem) = &observed { Some(&**filesystem) } else { None };
+        self.waiting.seen(id, seen, self.clock.now());
+        Ok(observed)
+    }
+
+    async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
+        let client = self.client().await?;
+        let outcome = self.put(client, spec).await;
+        if outcome.as_ref().err().is_none_or(|failure| !failure.kind().is_refusal()) {
+            self.rooms.took(spec, self.clock.now());
+        }
+        let call = Call {
+            missing: "check the names of resource group, network, subnet and identities in the StorageClass",
+            ..on(&spec.id, "create file system", CREATE_ACTIONS)
+        };
+        let response = outcome.map_err(|failure| failure.told(&call))?;
+        self.accepted(spec, response).await;
+        Ok(())
+    }
+
+    async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
+        let client = self.client().await?;
+        let call = on(id, "delete file system", "Microsoft.StorageCache/amlFilesystems/delete");
+        self.delete(client, id).await.map_err(|failure| failure.told(&call))
+    }
+
+    async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
+        let client = self.client().await?;
+        self.skus.of(location, client, &self.subscription, &*self.clock).await
+    }
+
+    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
+        let client = self.client().await?;
+        let (subscription, network_subscription) = (&self.subscription, &self.network_subscription);
+        let on = Asking { client, subscription, network_subscription, clock: &*self.clock };
+        self.rooms.headroom(request, on).await
+    }
+}
+
+const CREATE_ACTIONS: &str = "Microsoft.StorageCache/amlFilesystems/write and \
+                              Microsoft.Network/virtualNetworks/subnets/join/action";
+
+fn on(id: &FilesystemId, operation: &'static str, action: &'static str) -> Call {
+    Call { operation, resource: id.to_string(), action, missing: "" }
+}
+
+/// The file system in an answer, which must be the one that was asked for.
+fn named(id: &FilesystemId, resource: &Value) -> Result<Filesystem, ArmFailure> {
+    let (name, filesystem) =
+        filesystem::view(resource).ok_or_else(|| ArmFailure::Unreadable("the answer shows no file system".to_owned()))?;
+    if name.eq_ignore_ascii_case(id.name.as_str()) {
+        return Ok(filesystem);
+    }
+    Err(ArmFailure::Unreadable(format!("the answer shows the file system {}", quote(&name))))
+}

@@ -1,0 +1,238 @@
+//! The Azure clouds: where ARM is, who gives out tokens, and for whom.
+//!
+//! Why it exists: public, China and US Government Azure are separate worlds with hosts of their own; an Azure Stack has its
+//! own in every installation and tells them itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::{Host, Url};
+
+use super::failure::{ArmAnswer, ArmFailure, beginning};
+use super::wire::{Method, Wire, WireRequest};
+use crate::domain::error::{nearest, quote};
+
+/// The hosts of one cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Azure Resource Manager.
+    pub arm: Url,
+    /// Microsoft Entra, without a tenant.
+    pub authority: Url,
+    /// For whom tokens are asked.
+    pub audience: String,
+}
+
+impl Endpoints {
+    /// What tokens are asked for: the audience without trailing slash and `/.default`.
+    pub fn scope(&self) -> String {
+        format!("{}/.default", self.audience.trim_end_matches('/'))
+    }
+}
+
+/// How the hosts are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Environment {
+    /// A cloud of the table, or one whose hosts are all set.
+    Known(Endpoints),
+    /// An Azure Stack that tells its hosts at this address.
+    Discovered(Url),
+}
+
+/// Name, other name, ARM, authority, audience.
+const CLOUDS: [[&str; 5]; 3] = [
+    [
+        "AzurePublicCloud",
+        "AzureCloud",
+        "https://management.azure.com/",
+        "https://login.microsoftonline.com/",
+        "https://management.core.windows.net/",
+    ],
+    [
+        "AzureUSGovernmentCloud",
+        "AzureUSGovernment",
+        "https://management.usgovcloudapi.net/",
+        "https://login.microsoftonline.us/",
+        "https://management.core.usgovcloudapi.net",
+    ],
+    [
+        "AzureChinaCloud",
+        "AzureChina",
+        "https://management.chinacloudapi.cn/",
+        "https://login.chinacloudapi.cn/",
+        "https://management.core.chinacloudapi.cn",
+    ],
+];
+
+/// The cloud whose hosts differ in every installation.
+const AZURE_STACK: &str = "AzureStackCloud";
+
+/// What the settings say about the cloud.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudChoice {
+    /// Its name; absent and empty mean public Azure.
+    pub name: Option<String>,
+    /// `resourceManagerEndpoint`.
+    pub resource_manager: Option<String>,
+    /// `AZURE_AUTHORITY_HOST`.
+    pub authority_host: Option<String>,
+    /// Text of the file that `AZURE_ENVIRONMENT_FILEPATH` names; only for [`AZURE_STACK`].
+    pub environment_file: Option<String>,
+}
+
+impl CloudChoice {
+    /// The environment that is meant. Fails with a rule in words.
+    pub fn environment(&self) -> Result<Environment, String> {
+        let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let name = given(&self.name).unwrap_or_else(|| CLOUDS[0][0].to_owned());
+        let resource_manager = given(&self.resource_manager).map(|text| endpoint(&text)).transpose()?;
+        let authority = given(&self.authority_host).map(|text| endpoint(&text)).transpose()?;
+        let mut known = match CLOUDS.iter().find(|[first, other, ..]| is(&name, first) || is(&name, other)) {
+            Some([_, _, arm, authority, audience]) => {
+                Endpoints { arm: endpoint(arm)?, authority: endpoint(authority)?, audience: (*audience).to_owned() }
+            }
+            None if is(&name, AZURE_STACK) => match (given(&self.environment_file), &resource_manager) {
+                (Some(file), _) => from_file(&file)?,
+                (None, Some(endpoint)) => return Ok(Environment::Discovered(endpoint.clone())),
+                (None, None) => {
+                    return Err(format!("{AZURE_STACK} needs resourceManagerEndpoint or AZURE_ENVIRONMENT_FILEPATH"));
+                }
+            },
+            None => return Err(unknown(&name)),
+        };
+        known.arm = resource_manager.unwrap_or(known.arm);
+        known.authority = authority.unwrap_or(known.authority);
+        Ok(Environment::Known(known))
+    }
+}
+
+fn is(name: &str, known: &str) -> bool {
+    name.eq_ignore_ascii_case(known)
+}
+
+fn unknown(name: &str) -> String {
+    let all = CLOUDS.iter().flat_map(|cloud| cloud.iter().take(2).copied()).chain([AZURE_STACK]);
+    let near = nearest(name, all.clone()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    format!("{} is no Azure cloud; known: {}{near}", quote(name), all.collect::<Vec<_>>().join(", "))
+}
+
+/// An address that tokens may be sent to: https, or plain http to this very machine.
+pub fn endpoint(text: &str) -> Result<Url, String> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = Url::parse(&with_scheme).map_err(|error| format!("{} is no address ({error})", quote(text)))?;
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(format!("{} names no host", quote(text))),
+    };
+    match url.scheme() {
+        _ if !url.username().is_empty() || url.password().is_some() => Err("an address must not hold a password".to_owned()),
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        _ => Err(format!("{} is not https; tokens go there", quote(text))),
+    }
+}
+
+/// The file of an Azure Stack: JSON with the keys of the Azure SDK for Go.
+fn from_file(text: &str) -> Result<Endpoints, String> {
+    let file: Value = serde_json::from_str(text).map_err(|_| "the file of AZURE_ENVIRONMENT_FILEPATH is not JSON".to_owned())?;
+    let value = |key: &str| {
+        let value = file.get(key).and_then(Value::as_str).filter(|value| !value.is_empty());
+        value.ok_or_else(|| format!("the file of AZURE_ENVIRONMENT_FILEPATH has no {key}"))
+    };
+    let arm = endpoint(value("resourceManagerEndpoint")?)?;
+    let audience = value("serviceManagementEndpoint").or_else(|_| value("tokenAudience"))?.to_owned();
+    Ok(Endpoints { arm, authority: endpoint(value("activeDirectoryEndpoint")?)?, audience })
+}
+
+/// Asks an Azure Stack for its hosts.
+pub async fn discover(wire: &Arc<dyn Wire>, resource_manager: &Url) -> Result<Endpoints, ArmFailure> {
+    let mut url = resource_manager.clone();
+    url.set_path("/metadata/endpoints");
+    url.set_query(Some("api-version=2019-05-01"));
+    let request = WireRequest {
+        method: Method::Get,
+        url,
+        headers: [("accept".to_owned(), "application/json".to_owned())].into(),
+        body: bytes::Bytes::new(),
+        time_limit: Duration::from_secs(30),
+        size_limit: 1 << 20,
+    };
+    let answer = wire.exchange(request).await?;
+    if answer.status != 200 {
+        return Err(ArmFailure::Answer(ArmAnswer::read(&answer)));
+    }
+    let unreadable = || ArmFailure::Unreadable(beginning(&answer.body));
+    let metadata: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+    // Newer versions answer with a list of clouds.
+    let cloud = metadata.as_array().and_then(|clouds| clouds.first()).unwrap_or(&metadata);
+    let text = |pointer: &str| cloud.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let authority = text("/authentication/loginEndpoint").ok_or_else(unreadable)?;
+    let audience = text("/authentication/audiences/0").ok_or_else(unreadable)?;
+    let authority = endpoint(authority).map_err(ArmFailure::Unreadable)?;
+    Ok(Endpoints { arm: resource_manager.clone(), authority, audience: audience.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(name: &str, resource_manager: Option<&str>) -> CloudChoice {
+        CloudChoice {
+            name: Some(name.to_owned()),
+            resource_manager: resource_manager.map(str::to_owned),
+            ..CloudChoice::default()
+        }
+    }
+
+    fn known(choice: &CloudChoice) -> Endpoints {
+        match choice.environment() {
+            Ok(Environment::Known(endpoints)) => endpoints,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clouds_are_known_by_name_without_case() {
+        let public = known(&CloudChoice::default());
+        assert_eq!(public.arm.as_str(), "https://management.azure.com/");
+        assert_eq!(public.scope(), "https://management.core.windows.net/.default");
+        assert_eq!(known(&choice("azurepubliccloud", None)), public);
+        assert_eq!(known(&choice(" ", None)), public);
+        let government = known(&choice("AZUREUSGOVERNMENT", None));
+        assert_eq!(government.authority.as_str(), "https://login.microsoftonline.us/");
+        assert_eq!(known(&choice("AzureChinaCloud", None)).scope(), "https://management.core.chinacloudapi.cn/.default");
+        let error = choice("AzurePublic", None).environment().unwrap_err();
+        assert!(error.contains("did you mean AzurePublicCloud?"), "{error}");
+    }
+
+    #[test]
+    fn a_named_cloud_takes_a_custom_endpoint_as_it_is() {
+        let custom = CloudChoice { authority_host: Some("https://login.test/".to_owned()), ..choice("AzureCloud", Some("https://arm.test")) };
+        let endpoints = known(&custom);
+        assert_eq!((endpoints.arm.as_str(), endpoints.authority.as_str()), ("https://arm.test/", "https://login.test/"));
+    }
+
+    #[test]
+    fn an_azure_stack_is_asked_or_read_from_its_file() {
+        let asked = choice("azurestackcloud", Some("https://management.stack.test")).environment().unwrap();
+        assert_eq!(asked, Environment::Discovered(Url::parse("https://management.stack.test").unwrap()));
+        assert!(choice("AzureStackCloud", None).environment().is_err());
+        let file = r#"{"name":"x","resourceManagerEndpoint":"https://rm.test/","activeDirectoryEndpoint":"https://adfs.test/adfs",
+            "serviceManagementEndpoint":"https://aud.test/x"}"#;
+        let from_file = CloudChoice { environment_file: Some(file.to_owned()), ..choice("AzureStackCloud", None) };
+        assert_eq!(known(&from_file).scope(), "https://aud.test/x/.default");
+    }
+
+    #[test]
+    fn tokens_go_over_https_or_nowhere() {
+        for good in ["https://x.test", "http://127.0.0.1:8080", "http://localhost/", "http://[::1]:1", "x.test"] {
+            assert!(endpoint(good).is_ok(), "{good}");
+        }
+        for bad in ["http://x.test", "ftp://localhost", "https://", "https://a:b@x.test", "http://127.0.0.1.test"] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `amlFilesystems` on the wire: the body that asks for one, and what ARM shows of one.
+//!
+//! Why not the generated model: it fails on null and unknown members, knows no newer ones, and drops user-assigned
+//! identities in both directions. What is read here is read one value at a time, so nothing odd hides the rest.
+
+use serde_json::{Map, Value, json};
+
+use super::path;
+use crate::domain::capacity::Bytes;
+use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState};
+use crate::domain::mount_source::FsName;
+use crate::domain::names::{Location, Zone};
+
+/// The body of the PUT; always the same for the same wish.
+pub(super) fn body(spec: &FilesystemSpec, network_subscription: &str) -> Value {
+    let mut body = json!({
+        "location": spec.location.as_str(),
+        "tags": spec.tags,
+        "sku": { "name": spec.sku_name },
+        "properties": {
+            "storageCapacityTiB": spec.capacity.0,
+            "filesystemSubnet": path::subnet_id(network_subscription, &spec.subnet),
+            "maintenanceWindow": {
+                "dayOfWeek": spec.maintenance.day_of_week,
+                "timeOfDayUTC": spec.maintenance.time_of_day_utc,
+            },
+        },
+    });
+    if let Some(zone) = &spec.zone {
+        body["zones"] = json!([zone.as_str()]);
+    }
+    if !spec.identities.is_empty() {
+        let ids: Map<String, Value> = spec.identities.iter().map(|id| (id.as_str().to_owned(), json!({}))).collect();
+        body["identity"] = json!({ "type": "UserAssigned", "userAssignedIdentities": ids });
+    }
+    body
+}
+
+/// What ARM shows of a file system, and its name; `None` if this is no file system at all.
+pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
+    let name = resource.get("name")?.as_str()?.to_owned();
+    let properties = resource.get("properties").filter(|properties| properties.is_object())?;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let client = properties.get("clientInfo");
+    let client_text = |key: &str| text(client.and_then(|client| client.get(key))).unwrap_or_default();
+    let filesystem = Filesystem {
+        location: text(resource.get("location")).and_then(|location| Location::parse(&location).ok()),
+        sku_name: text(resource.pointer("/sku/name")),
+        zones: zones(resource.get("zones")),
+        capacity: capacity(properties),
+        subnet: text(properties.get("filesystemSubnet")).and_then(|id| path::parse_subnet(&id)),
+        state: ProvisioningState::parse(&text(properties.get("provisioningState")).unwrap_or_default()),
+        mgs_address: client_text("mgsAddress"),
+        fs_name: fs_name(&client_text("mountCommand")),
+        tags: tags(resource.get("tags")),
+        failure: None,
+    };
+    Some((name, filesystem))
+}
+
+fn zones(value: Option<&Value>) -> Vec<Zone> {
+    let listed = value.and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|zone| Zone::parse(zone.as_str()?).ok()).collect()
+}
+
+fn tags(value: Option<&Value>) -> std::collections::BTreeMap<String, String> {
+    let listed = value.and_then(Value::as_object).into_iter().flatten();
+    listed.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// The size now: from API version 2026-01-01 on `currentStorageCapacityTiB` counts expansions, if it is there and not 0.
+fn capacity(properties: &Value) -> Option<Bytes> {
+    let tib = |key: &str| properties.get(key).and_then(Value::as_f64).filter(|tib| *tib > 0.0 && *tib < 1e7);
+    let tib = tib("currentStorageCapacityTiB").or_else(|| tib("storageCapacityTiB"))?;
+    bytes(tib)
+}
+
+/// TiB as ARM's float into bytes. The range is checked by the caller, so nothing is cut off.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and far below 2^64")]
+fn bytes(tib: f64) -> Option<Bytes> {
+    const BYTES_PER_TIB: f64 = 1_099_511_627_776.0;
+    tib.is_finite().then(|| Bytes((tib * BYTES_PER_TIB).round() as u64))
+}
+
+/// The Lustre name, which ARM tells only inside `mount -t lustre -o noatime 10.5.0.4@tcp0:/lustrefs /<local path>`.
+fn fs_name(mount_command: &str) -> Option<FsName> {
+    let (_, rest) = mount_command.split_once(":/")?;
+    FsName::parse(rest.split_whitespace().next()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

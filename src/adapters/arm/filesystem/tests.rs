@@ -1,0 +1,1 @@
+//! What is sent and what is read, held against what ARM was recorded to answer.

@@ -1,0 +1,148 @@
+//! Fewer requests than ARM allows, however many claims there are.
+//!
+//! Why it exists: ARM counts requests by subscription, caller and region in token buckets (reads 250, refilled by 25 a
+//! second; writes and deletes 200 each, refilled by 10 a second) and answers 429 beyond them, to every component that
+//! shares the identity. A thousand claims in one instant would empty them; here they queue instead, each in its turn.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::wire::Method;
+use crate::ports::clock::Clock;
+
+/// Longest that one 429 can hold everybody back.
+const LONGEST_PENALTY: Duration = Duration::from_mins(2);
+
+/// What ARM counts separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Read,
+    Write,
+    Delete,
+}
+
+fn class(method: Method) -> Class {
+    match method {
+        Method::Get => Class::Read,
+        Method::Put | Method::Patch | Method::Post => Class::Write,
+        Method::Delete => Class::Delete,
+    }
+}
+
+/// Requests that may be sent at once, and how many more each second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Size of the bucket.
+    pub burst: u32,
+    /// Refill.
+    pub per_second: f64,
+}
+
+/// Four fifths of what ARM allows; the rest is for others that share the identity.
+const READS: Rate = Rate { burst: 200, per_second: 20.0 };
+const WRITES: Rate = Rate { burst: 160, per_second: 8.0 };
+
+/// The buckets of one subscription.
+#[derive(Debug)]
+pub struct Limiter {
+    reads: Bucket,
+    writes: Bucket,
+    deletes: Bucket,
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { reads: Bucket::new(READS), writes: Bucket::new(WRITES), deletes: Bucket::new(WRITES) }
+    }
+}
+
+impl Limiter {
+    /// Waits until a request of this method may be sent. A caller that gives up loses only its turn.
+    pub async fn admit(&self, method: Method, clock: &dyn Clock) {
+        let wait = self.bucket(method).reserve(clock.now());
+        if !wait.is_zero() {
+            tracing::debug!(%method, wait_seconds = wait.as_secs_f64(), "waiting for a turn to ask ARM");
+            clock.sleep(wait).await;
+        }
+    }
+
+    /// ARM said that it was too much: nobody asks again before this time has passed.
+    pub fn penalise(&self, method: Method, retry_after: Duration, clock: &dyn Clock) {
+        self.bucket(method).empty_for(retry_after.min(LONGEST_PENALTY), clock.now());
+    }
+
+    fn bucket(&self, method: Method) -> &Bucket {
+        match class(method) {
+            Class::Read => &self.reads,
+            Class::Write => &self.writes,
+            Class::Delete => &self.deletes,
+        }
+    }
+}
+
+/// A token bucket. A negative level is the queue: that many turns are promised already.
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    /// Level, and the time at which it was so.
+    level: Mutex<(f64, Duration)>,
+}
+
+impl Bucket {
+    fn new(rate: Rate) -> Self {
+        Self { rate, level: Mutex::new((f64::from(rate.burst), Duration::ZERO)) }
+    }
+
+    /// Takes the next turn and returns how far away it is.
+    fn reserve(&self, now: Duration) -> Duration {
+        self.change(now, |level| level - 1.0)
+    }
+
+    /// The next turn comes after `pause`, and those after it in their usual distance.
+    fn empty_for(&self, pause: Duration, now: Duration) {
+        self.change(now, |level| level.min(-pause.as_secs_f64() * self.rate.per_second));
+    }
+
+    /// Changes the level of this moment; returns how long it takes to be out of debt.
+    fn change(&self, now: Duration, change: impl FnOnce(f64) -> f64) -> Duration {
+        let mut kept = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let refill = now.saturating_sub(kept.1).as_secs_f64() * self.rate.per_second;
+        let level = change((kept.0 + refill).min(f64::from(self.rate.burst)));
+        *kept = (level, now.max(kept.1));
+        Duration::from_secs_f64((-level).max(0.0) / self.rate.per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 3, per_second: 2.0 };
+
+    fn millis(waits: &[Duration]) -> Vec<u128> {
+        waits.iter().map(Duration::as_millis).collect()
+    }
+
+    #[test]
+    fn a_burst_passes_and_the_rest_queues() {
+        let bucket = Bucket::new(RATE);
+        let waits: Vec<Duration> = (0..6).map(|_| bucket.reserve(Duration::ZERO)).collect();
+        assert_eq!(millis(&waits), [0, 0, 0, 500, 1000, 1500]);
+        assert_eq!(bucket.reserve(Duration::from_secs(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn saved_turns_are_bounded() {
+        let bucket = Bucket::new(RATE);
+        let waits: Vec<Duration> = (0..4).map(|_| bucket.reserve(Duration::from_hours(24))).collect();
+        assert_eq!(millis(&waits), [0, 0, 0, 500]);
+    }
+
+    #[test]
+    fn after_a_refusal_everybody_waits_and_then_takes_turns() {
+        let bucket = Bucket::new(RATE);
+        bucket.empty_for(Duration::from_secs(10), Duration::ZERO);
+        let waits: Vec<Duration> = (0..3).map(|_| bucket.reserve(Duration::ZERO)).collect();
+        assert_eq!(millis(&waits), [10_500, 11_000, 11_500]);
+    }
+}

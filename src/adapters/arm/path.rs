@@ -1,0 +1,104 @@
+//! ARM paths: built from checked segments only, and read back.
+//!
+//! Why it exists: a name such as `a/../../x` in a path would address another resource, and the generated clients put names
+//! into paths as they are. The domain's types cannot hold such names; here every segment is looked at once more.
+
+use url::Url;
+
+use super::failure::ArmFailure;
+use crate::domain::error::quote;
+use crate::domain::names::{FilesystemId, NetworkName, ResourceGroup, SubnetId};
+
+/// A segment that is exactly one segment, or an error before anything is sent.
+pub(super) fn segment(text: &str) -> Result<&str, ArmFailure> {
+    let strange = |c: char| c.is_control() || c.is_whitespace() || "/\\%?#:@&=+;,\"'<>|".contains(c);
+    let bad = text.is_empty() || text.chars().all(|c| c == '.') || text.contains(strange);
+    if bad { Err(ArmFailure::BadName(quote(text))) } else { Ok(text) }
+}
+
+/// The path of a file system.
+pub(super) fn filesystem(subscription: &str, id: &FilesystemId) -> Result<[String; 8], ArmFailure> {
+    let (group, name) = (segment(id.resource_group.as_str())?, segment(id.name.as_str())?);
+    let parts = ["subscriptions", segment(subscription)?, "resourceGroups", group, "providers"];
+    let [a, b, c, d, e] = parts.map(str::to_owned);
+    Ok([a, b, c, d, e, "Microsoft.StorageCache".to_owned(), "amlFilesystems".to_owned(), name.to_owned()])
+}
+
+/// A URL at `endpoint` with these path segments and API version.
+pub(super) fn url<'a>(
+    endpoint: &Url,
+    segments: impl IntoIterator<Item = &'a str>,
+    api_version: &str,
+) -> Result<Url, ArmFailure> {
+    let mut url = endpoint.clone();
+    url.set_query(None);
+    {
+        let mut path = url.path_segments_mut().map_err(|()| ArmFailure::BadName(quote(endpoint.as_str())))?;
+        path.clear();
+        for part in segments {
+            path.push(segment(part)?);
+        }
+    }
+    url.query_pairs_mut().append_pair("api-version", api_version);
+    Ok(url)
+}
+
+/// The ARM id of a subnet.
+pub(super) fn subnet_id(subscription: &str, subnet: &SubnetId) -> String {
+    format!(
+        "/subscriptions/{subscription}/resourceGroups/{}/providers/Microsoft.Network/virtualNetworks/{}/subnets/{}",
+        subnet.resource_group.as_str(),
+        subnet.vnet.as_str(),
+        subnet.subnet.as_str()
+    )
+}
+
+/// Reads the ARM id of a subnet; its words compare without case. `None` for anything else.
+pub(super) fn parse_subnet(id: &str) -> Option<SubnetId> {
+    let parts: Vec<&str> = id.split('/').collect();
+    let ["", s, _, g, group, p, provider, v, vnet, n, subnet] = parts.as_slice() else { return None };
+    let words = [*s, *g, *p, *provider, *v, *n].map(str::to_ascii_lowercase);
+    let expected = ["subscriptions", "resourcegroups", "providers", "microsoft.network", "virtualnetworks", "subnets"];
+    (words == expected).then_some(())?;
+    Some(SubnetId {
+        resource_group: ResourceGroup::parse(group).ok()?,
+        vnet: NetworkName::parse(vnet).ok()?,
+        subnet: NetworkName::parse(subnet).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_one_segment() {
+        for bad in ["", ".", "..", "a/b", "a%2fb", "a\\b", "a?b", "a#b", "a b", "a\n"] {
+            assert!(segment(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(segment("Grün_(1).x-y").ok(), Some("Grün_(1).x-y"));
+    }
+
+    #[test]
+    fn urls_keep_every_segment() {
+        let endpoint = Url::parse("https://management.azure.com/").unwrap();
+        let built = url(&endpoint, ["subscriptions", "s", "resourceGroups", "grün"], "2024-03-01").unwrap();
+        let expected = "https://management.azure.com/subscriptions/s/resourceGroups/gr%C3%BCn?api-version=2024-03-01";
+        assert_eq!(built.as_str(), expected);
+        assert!(url(&endpoint, ["subscriptions", ".."], "2024-03-01").is_err());
+    }
+
+    #[test]
+    fn subnet_ids_are_read_without_case() {
+        let subnet = SubnetId {
+            resource_group: ResourceGroup::parse("RG").unwrap(),
+            vnet: NetworkName::parse("v").unwrap(),
+            subnet: NetworkName::parse("default").unwrap(),
+        };
+        let id = subnet_id("sub", &subnet);
+        assert!(parse_subnet(&id.to_uppercase()).unwrap().is(&subnet), "{id}");
+        for odd in ["", "/", "x/y", "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"] {
+            assert_eq!(parse_subnet(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Room in a subnet: how many addresses a file system needs, and how many are left.
+//!
+//! Why both answers are shared: the need depends on SKU and size alone, and the use of a network is one answer for all of
+//! its subnets. What this process has asked for since is taken off, so that a thousand claims in one second do not all
+//! believe in the same free addresses.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use azure_mgmt_network::package_2024_03::models::VirtualNetworkUsage;
+use azure_mgmt_storagecache::package_2024_03::models::{RequiredAmlFilesystemSubnetsSizeInfo, SkuName};
+use serde_json::Value;
+
+use super::client::{Client, json, pages};
+use super::failure::{ArmFailure, Call};
+use super::path;
+use super::shared::{Answer, Shared};
+use crate::domain::capacity::Tib;
+use crate::domain::filesystem::FilesystemSpec;
+use crate::domain::names::SubnetId;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::{CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+
+/// How long the need of a SKU and size is taken as known.
+const NEED_MAX_AGE: Duration = Duration::from_mins(10);
+/// How long the use of a network serves others.
+const USE_MAX_AGE: Duration = Duration::from_secs(2);
+/// How long a file system that was asked for is counted by ourselves.
+const COUNTED_FOR: Duration = Duration::from_mins(1);
+
+/// Where the requests go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// The clients.
+    pub(super) client: &'a Client,
+    /// Subscription of the file systems.
+    pub(super) subscription: &'a str,
+    /// Subscription of the networks.
+    pub(super) network_subscription: &'a str,
+    /// The adapter's time.
+    pub(super) clock: &'a dyn Clock,
+}
+
+/// A resource group and a network, in lower case.
+type Network = (String, String);
+/// A SKU in lower case and a size.
+type Need = (String, Tib);
+
+/// Needs and uses, shared.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    needs: Shared<Need, u64>,
+    uses: Shared<Network, Vec<VirtualNetworkUsage>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    needs: HashMap<Need, u64>,
+    /// Subnet, addresses, when.
+    asked_for: Vec<(SubnetId, u64, Duration)>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { needs: Shared::new(NEED_MAX_AGE), uses: Shared::new(USE_MAX_AGE), taken: Mutex::default() }
+    }
+}
+
+impl Rooms {
+    /// What a file system needs and what is left.
+    pub(super) async fn headroom(&self, request: &HeadroomRequest, on: Asking<'_>) -> Result<Headroom, CloudError> {
+        let need = need(&request.sku_name, request.capacity);
+        let required = self.needs.get(&need, on.clock, required(request, on)).await?.value;
+        self.locked().needs.insert(need, required);
+        let subnet = &request.subnet;
+        let network = (subnet.resource_group.as_str().to_lowercase(), subnet.vnet.as_str().to_ascii_lowercase());
+        let uses = self.uses.get(&network, on.clock, usages(subnet, on)).await?;
+        let free = free(subnet, &uses).ok_or_else(|| no_subnet(subnet, &uses))?;
+        let taken: u64 = self.locked().since(uses.asked_at, subnet).sum();
+        Ok(Headroom { required, available: free.saturating_sub(taken) })
+    }
+
+    /// Counts a file system that was asked for, until the network's own figures show it.
+    pub(super) fn took(&self, spec: &FilesystemSpec, now: Duration) {
+        let mut taken = self.locked();
+        let addresses = taken.needs.get(&need(&spec.sku_name, spec.capacity)).copied().unwrap_or(0);
+        taken.asked_for.retain(|(_, _, at)| now.saturating_sub(*at) < COUNTED_FOR);
+        taken.asked_for.push((spec.subnet.clone(), addresses, now));
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn since<'a>(&'a self, asked_at: Duration, subnet: &'a SubnetId) -> impl Iterator<Item = u64> + 'a {
+        let later = self.asked_for.iter().filter(move |(of, _, at)| *at >= asked_at && of.is(subnet));
+        later.map(|(_, addresses, _)| *addresses)
+    }
+}
+
+fn need(sku_name: &str, capacity: Tib) -> Need {
+    (sku_name.to_ascii_lowercase(), capacity)
+}
+
+async fn required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, CloudError> {
+    let call = Call {
+        operation: "ask for the required subnet size of",
+        resource: format!("{} of {}", request.sku_name, request.capacity),
+        action: "Microsoft.StorageCache/getRequiredAmlFSSubnetsSize/action",
+        missing: "check subscriptionId in the cloud settings",
+    };
+    #[allow(clippy::cast_precision_loss, reason = "the model wants a float; sizes are far below 2^24 TiB")]
+    let body = RequiredAmlFilesystemSubnetsSizeInfo {
+        storage_capacity_ti_b: Some(request.capacity.0 as f32),
+        sku: Some(SkuName { name: Some(request.sku_name.clone()) }),
+    };
+    let once = || async {
+        let question = on.client.storage.get_required_aml_fs_subnets_size(on.subscription);
+        let question = question.required_aml_filesystem_subnets_size_info(body.clone());
+        let answer = json(question.send().await?.into_raw_response()).await?;
+        let size = answer.get("filesystemSubnetSize").and_then(Value::as_u64).filter(|size| *size > 0);
+        size.ok_or_else(|| ArmFailure::Unreadable("no filesystemSubnetSize in the answer".to_owned()))
+    };
+    on.client.read(once).await.map_err(|failure| failure.told(&call))
+}
+
+async fn usages(subnet: &SubnetId, on: Asking<'_>) -> Result<Vec<VirtualNetworkUsage>, CloudError> {
+    let (group, vnet) = (subnet.resource_group.as_str(), subnet.vnet.as_str());
+    let call = Call {
+        operation: "look at the addresses of",
+        resource: format!("virtual network {group}/{vnet}"),
+        action: "Microsoft.Network/virtualNetworks/usages/read and Microsoft.Network/virtualNetworks/subnets/read",
+        missing: "create the network, or name another one (vnet-name, vnet-resource-group)",
+    };
+    let once = || async {
+        let (group, vnet) = (path::segment(group)?, path::segment(vnet)?);
+        let list = on.client.networks.virtual_networks_client().list_usage(group, vnet, on.network_subscription);
+        pages(list.into_stream()).await
+    };
+    let pages = on.client.read(once).await.map_err(|failure| failure.told(&call))?;
+    Ok(pages.into_iter().flat_map(|page| page.value).collect())
+}
+
+/// Free addresses of the subnet; `None` if the network does not list it. Azure's reserved addresses are off the limit
+/// already; -1 is written where it does not count, and then ARM itself has to decide.
+fn free(subnet: &SubnetId, uses: &Answer<Vec<VirtualNetworkUsage>>) -> Option<u64> {
+    let of = |usage: &&VirtualNetworkUsage| {
+        usage.id.as_deref().and_then(path::parse_subnet).is_some_and(|listed| listed.is(subnet))
+    };
+    let usage = uses.value.iter().find(of)?;
+    let (Some(limit), Some(used)) = (usage.limit, usage.current_value) else { return Some(u64::MAX) };
+    Some(if limit < 0.0 || used < 0.0 { u64::MAX } else { whole(limit - used) })
+}
+
+/// Addresses as ARM's float.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; the cast saturates")]
+fn whole(addresses: f64) -> u64 {
+    addresses.max(0.0) as u64
+}
+
+fn no_subnet(subnet: &SubnetId, uses: &Answer<Vec<VirtualNetworkUsage>>) -> CloudError {
+    let known = uses.value.iter().filter_map(|usage| path::parse_subnet(usage.id.as_deref()?));
+    let names: Vec<String> = known.take(20).map(|known| known.subnet.as_str().to_owned()).collect();
+    let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let message = format!("the virtual network has no such subnet; it has: {listed}");
+    let hint = "check subnet-name, vnet-name and vnet-resource-group; a subnet is also missing here if the driver's \
+                identity lacks Microsoft.Network/virtualNetworks/subnets/read";
+    CloudError {
+        hint: Some(hint.to_owned()),
+        ..CloudError::new(CloudErrorKind::NotFound, "look at subnet", subnet.to_string(), message)
+    }
+}

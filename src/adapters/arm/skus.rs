@@ -1,0 +1,94 @@
+//! The SKU list: all regions and products in one list of pages, read once for many claims.
+
+use std::time::Duration;
+
+use azure_mgmt_storagecache::package_2024_03::models::{ResourceSku, Restriction};
+
+use super::client::{Client, pages};
+use super::failure::{ArmFailure, Call};
+use super::shared::Shared;
+use crate::domain::error::{Violation, quote};
+use crate::domain::names::{Location, Zone};
+use crate::domain::sku::{Sku, SkuCatalog};
+use crate::ports::clock::Clock;
+use crate::ports::cloud::CloudError;
+
+/// How long one list serves all regions. Short: the use-cases keep each region's catalogue themselves.
+const MAX_AGE: Duration = Duration::from_mins(1);
+
+/// Product of file systems in the list; HPC Cache shares it.
+const AML_FILESYSTEMS: &str = "amlFilesystems";
+
+/// The list, shared.
+#[derive(Debug)]
+pub(super) struct Skus(Shared<(), Vec<ResourceSku>>);
+
+impl Default for Skus {
+    fn default() -> Self {
+        Self(Shared::new(MAX_AGE))
+    }
+}
+
+impl Skus {
+    /// What a region offers.
+    pub(super) async fn of(
+        &self,
+        location: &Location,
+        client: &Client,
+        subscription: &str,
+        clock: &dyn Clock,
+    ) -> Result<SkuCatalog, CloudError> {
+        let call = Call {
+            operation: "list SKUs of",
+            resource: format!("subscription {subscription}"),
+            action: "Microsoft.StorageCache/skus/read",
+            missing: "check subscriptionId in the cloud settings",
+        };
+        let fetch = async { fetch(client, subscription).await.map_err(|failure| failure.told(&call)) };
+        let list = self.0.get(&(), clock, fetch).await?;
+        Ok(catalogue(location, &list.value))
+    }
+}
+
+async fn fetch(client: &Client, subscription: &str) -> Result<Vec<ResourceSku>, ArmFailure> {
+    let once = || async { pages(client.skus.skus_client().list(subscription).into_stream()).await };
+    let entries = client.read(once).await?.into_iter().flat_map(|page| page.value);
+    let ours = |entry: &ResourceSku| entry.resource_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS));
+    Ok(entries.filter(ours).collect())
+}
+
+fn catalogue(location: &Location, entries: &[ResourceSku]) -> SkuCatalog {
+    let is_here = |name: &str| Location::parse(name).is_ok_and(|parsed| parsed == *location);
+    let here = entries.iter().filter(|entry| {
+        let infos = entry.location_info.iter().filter_map(|info| info.location.as_deref());
+        entry.locations.iter().map(String::as_str).chain(infos).any(is_here)
+    });
+    SkuCatalog::new(location.clone(), here.map(|entry| read(entry, location)).collect::<Vec<_>>())
+}
+
+fn read(entry: &ResourceSku, location: &Location) -> Result<Sku, Violation> {
+    let name = entry.name.as_deref().unwrap_or_default();
+    if let Some(reason) = entry.restrictions.iter().find_map(|restriction| restricted(restriction, location)) {
+        return Err(Violation::new(name, format!("Azure does not offer it to this subscription in {location} ({reason})")));
+    }
+    let here = |info: &str| Location::parse(info).is_ok_and(|parsed| parsed == *location);
+    let info = entry.location_info.iter().find(|info| info.location.as_deref().is_some_and(here));
+    let mut zones: Vec<Zone> =
+        info.into_iter().flat_map(|info| &info.zones).filter_map(|zone| Zone::parse(zone).ok()).collect();
+    zones.sort();
+    zones.dedup();
+    let capabilities =
+        entry.capabilities.iter().filter_map(|pair| Some((pair.name.as_deref()?, pair.value.as_deref()?)));
+    Sku::from_capabilities(name, zones, capabilities)
+}
+
+/// Why the subscription cannot have it in this region, if so.
+fn restricted(restriction: &Restriction, location: &Location) -> Option<String> {
+    let by_location = restriction.type_.as_deref().is_none_or(|kind| kind.eq_ignore_ascii_case("location"));
+    let here = restriction.values.iter().any(|value| Location::parse(value).is_ok_and(|parsed| parsed == *location));
+    let reason = || {
+        let reason = serde_json::to_value(restriction).ok()?;
+        reason.get("reasonCode")?.as_str().map(str::to_owned)
+    };
+    (by_location && here).then(|| quote(&reason().unwrap_or_else(|| "no reason given".to_owned())))
+}

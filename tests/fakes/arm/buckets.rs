@@ -1,0 +1,37 @@
+//! The buckets in which ARM counts requests, with the sizes that it documents.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use azurelustre_csi::adapters::arm::wire::Method;
+
+/// Tokens of each bucket, and when they were counted.
+#[derive(Debug)]
+pub(crate) struct Buckets(Mutex<[(f64, Duration); 3]>);
+
+/// Size and refill a second of reads, writes, deletes.
+const SIZES: [(f64, f64); 3] = [(250.0, 25.0), (200.0, 10.0), (200.0, 10.0)];
+
+impl Buckets {
+    pub(crate) fn full() -> Self {
+        Self(Mutex::new(SIZES.map(|(size, _)| (size, Duration::ZERO))))
+    }
+
+    /// Takes a token, or tells after how many seconds there will be one.
+    pub(crate) fn refuse(&self, method: Method, now: Duration) -> Option<u64> {
+        let class = match method {
+            Method::Get => 0,
+            Method::Put | Method::Patch | Method::Post => 1,
+            Method::Delete => 2,
+        };
+        let (size, refill) = SIZES[class];
+        let (level, counted) = &mut self.0.lock().unwrap()[class];
+        *level = (*level + (now - *counted).as_secs_f64() * refill).min(size);
+        *counted = now;
+        if *level < 1.0 {
+            return Some(((1.0 - *level) / refill).ceil() as u64);
+        }
+        *level -= 1.0;
+        None
+    }
+}

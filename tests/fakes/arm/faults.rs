@@ -1,0 +1,140 @@
+//! The stub without a network, on time that a test turns, and everything that can happen to a request on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::auth::{AccessToken, TokenCredential};
+use azurelustre_csi::adapters::arm::cloud::ArmCloud;
+use azurelustre_csi::adapters::arm::connection::Connector;
+use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
+use azurelustre_csi::adapters::arm::transport::Tokens;
+use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::ports::clock::Clock;
+use bytes::Bytes;
+use url::Url;
+
+use super::{ArmStub, Kind, SUBSCRIPTION, TOKEN, failed};
+use crate::fakes::clock::ManualClock;
+use crate::fakes::faulty::Killed;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// An answer with this status, in ARM's envelope.
+    Status(u16),
+    /// 429 with this `Retry-After` in seconds.
+    Throttled(u64),
+    /// 409 because another operation is running.
+    Busy,
+    /// The connection breaks.
+    Reset,
+    /// Nobody answers until the time limit.
+    TimeOut,
+    /// Half of the answer's body.
+    Truncated,
+    /// A page of some proxy with this status.
+    Html(u16),
+    /// 401: the token is no longer good.
+    ExpiredToken,
+    /// The process dies.
+    Kill,
+}
+
+/// When the trouble comes: before the server acted on the request or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HttpFault {
+    pub(crate) trouble: Trouble,
+    pub(crate) after: bool,
+}
+
+/// Chooses the fault of a request from its number (from 1) and kind.
+pub(crate) type HttpPlan = Box<dyn Fn(usize, Kind) -> Option<HttpFault> + Send + Sync>;
+
+/// The stub as a wire.
+pub(crate) struct StubWire {
+    pub(crate) stub: Arc<ArmStub>,
+    clock: Arc<ManualClock>,
+    plan: HttpPlan,
+    count: std::sync::atomic::AtomicUsize,
+}
+
+impl std::fmt::Debug for StubWire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StubWire")
+    }
+}
+
+impl StubWire {
+    pub(crate) fn new(stub: Arc<ArmStub>, clock: Arc<ManualClock>, plan: HttpPlan) -> Self {
+        Self { stub, clock, plan, count: std::sync::atomic::AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait]
+impl Wire for StubWire {
+    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+        // Requests of other tasks come first, as on a network.
+        futures_lite::future::yield_now().await;
+        let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let kind = self.stub.note(&request);
+        let Some(HttpFault { trouble, after }) = (self.plan)(number, kind) else { return Ok(self.stub.answer(&request)) };
+        let answer = after.then(|| self.stub.answer(&request));
+        match trouble {
+            Trouble::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
+            Trouble::Throttled(seconds) => {
+                let mut answer = failed(429, "TooManyRequests", "Slow down.");
+                answer.headers.insert("retry-after".to_owned(), seconds.to_string());
+                Ok(answer)
+            }
+            Trouble::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
+            Trouble::Reset => Err(WireError::Broken("connection reset by peer".to_owned())),
+            Trouble::TimeOut => {
+                self.clock.sleep(request.time_limit).await;
+                Err(WireError::TimedOut(request.time_limit))
+            }
+            Trouble::Truncated => {
+                let whole = answer.unwrap_or_else(|| failed(200, "Half", "An answer of which half is missing."));
+                let half = whole.body.slice(..whole.body.len() / 2);
+                Ok(WireAnswer { body: half, ..whole })
+            }
+            Trouble::Html(status) => {
+                let body = Bytes::from_static(b"<!DOCTYPE html><html><body>Blocked by your administrator</body></html>");
+                Ok(WireAnswer { status, headers: [("content-type".to_owned(), "text/html".to_owned())].into(), body })
+            }
+            Trouble::ExpiredToken => Ok(failed(401, "ExpiredAuthenticationToken", "The access token expiry is in the past.")),
+            Trouble::Kill => std::panic::resume_unwind(Box::new(Killed)),
+        }
+    }
+}
+
+/// The one token, always good.
+#[derive(Debug)]
+pub(crate) struct OneToken;
+
+#[async_trait]
+impl TokenCredential for OneToken {
+    async fn get_token(&self, _: &[&str]) -> azure_core::Result<AccessToken> {
+        Ok(AccessToken::new(TOKEN.to_owned(), time::OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1 << 32)))
+    }
+
+    async fn clear_cache(&self) -> azure_core::Result<()> {
+        Ok(())
+    }
+}
+
+impl Tokens for OneToken {
+    fn reject(&self, _: &str) {}
+}
+
+/// The adapter over a wire, with the one token.
+pub(crate) fn adapter(wire: Arc<dyn Wire>, endpoint: &str, clock: Arc<dyn Clock>) -> ArmCloud {
+    let endpoints = Endpoints {
+        arm: Url::parse(endpoint).unwrap(),
+        authority: Url::parse("https://login.test/").unwrap(),
+        audience: endpoint.to_owned(),
+    };
+    let tokens = Box::new(|_: &Endpoints| Ok(Arc::new(OneToken) as Arc<dyn Tokens>));
+    let connector = Connector::new(Environment::Known(endpoints), wire, tokens, clock.clone());
+    ArmCloud::new(connector, clock, SUBSCRIPTION.to_owned(), None)
+}
