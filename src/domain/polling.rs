@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-/// Longest pause between two looks at a file system.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Longest pause between two looks at a file system. A look may be served from a list that is up to two seconds old, so
+/// what a look shows is never older than 15 seconds when the next one comes.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(13);
 /// Most that a `Retry-After` of the cloud can stretch one pause to.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
 /// Time between the two looks that must both find nothing before the same creation is sent again.
@@ -17,7 +18,7 @@ pub const DEFAULT_BUDGET: Duration = Duration::from_mins(10);
 const LONGEST_RECREATE_PAUSE: Duration = Duration::from_mins(10);
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
-/// Pause before look number `look` (counted from 0): 2, 4, 8, then 15 seconds; longer if the cloud asked for it.
+/// Pause before look number `look` (counted from 0): 2, 4, 8, then 13 seconds; longer if the cloud asked for it.
 pub fn pause(look: u32, retry_after: Option<Duration>) -> Duration {
     let backoff = Duration::from_secs(2_u64.saturating_pow(look.saturating_add(1))).min(LONGEST_PAUSE);
     retry_after.map_or(backoff, |asked| asked.min(LONGEST_RETRY_AFTER).max(backoff))
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn looks_back_off_to_a_limit() {
         let pauses: Vec<u64> = (0..6).map(|look| pause(look, None).as_secs()).collect();
-        assert_eq!(pauses, [2, 4, 8, 15, 15, 15]);
+        assert_eq!(pauses, [2, 4, 8, 13, 13, 13]);
         assert_eq!(pause(u32::MAX, None), LONGEST_PAUSE);
         assert_eq!(pause(0, Some(secs(30))), secs(30));
         assert_eq!(pause(5, Some(secs(1))), LONGEST_PAUSE);

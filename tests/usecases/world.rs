@@ -11,7 +11,7 @@ use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState};
 use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
-use azurelustre_csi::ports::cloud::CloudErrorKind;
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use azurelustre_csi::ports::inbound::{Failure, Provisioning};
 use tempfile::TempDir;
 
@@ -44,7 +44,12 @@ impl Azure {
 
     /// A process of the driver that has just started, with faults between it and the cloud.
     pub(crate) fn driver(&self, faults: Faults<CloudErrorKind>) -> Driver {
-        let cloud = Arc::new(FaultyCloud::new(self.simulator.cloud(), faults));
+        self.driver_over(self.simulator.cloud(), faults)
+    }
+
+    /// The same, over another way to the same cloud.
+    pub(crate) fn driver_over(&self, cloud: Arc<dyn Cloud>, faults: Faults<CloudErrorKind>) -> Driver {
+        let cloud = Arc::new(FaultyCloud::new(cloud, faults));
         let (orchestrator, clock) = (self.simulator.orchestrator(), self.clock.clone());
         let provision = Provision::new(cloud.clone(), orchestrator, clock.clone(), clock, self.simulator.defaults());
         Driver { cloud, provision, clock: self.clock.clone() }

@@ -5,7 +5,7 @@
 //! resource types need nothing but a call of [`Client::send`].
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,10 +44,9 @@ pub struct Client {
     pub storage: storage::Client,
     /// For lists of SKUs.
     pub skus: storage::Client,
-    /// For lists of file systems.
-    pub filesystems: storage::Client,
     /// For lists of subnets' use.
     pub networks: network::Client,
+    transport: Arc<Transport>,
     pipeline: Pipeline,
     tokens: Arc<dyn Tokens>,
     scope: String,
@@ -80,8 +79,8 @@ impl Client {
         Self {
             storage: storage(plain()),
             skus: storage(options(Tidy::<storage::models::ResourceSku>::over(transport))),
-            filesystems: storage(options(Tidy::<storage::models::AmlFilesystem>::over(transport))),
             networks: network::Client::new(endpoint.clone(), credential, vec![scope.clone()], usages),
+            transport: Arc::clone(transport),
             pipeline: Pipeline::new(None, None, plain(), Vec::new(), Vec::new()),
             tokens,
             scope,
@@ -93,6 +92,21 @@ impl Client {
     /// Where ARM is.
     pub fn endpoint(&self) -> &Url {
         &self.endpoint
+    }
+
+    /// The entries of a list of file systems, as `read` understands them; others are left out. The generated client turns
+    /// the pages, and sees empty ones: its model would fail for one odd file system.
+    pub async fn list<T: Send + 'static>(
+        &self,
+        read: fn(&Value) -> Option<T>,
+        list: impl FnOnce(&storage::Client) -> Pageable<storage::models::AmlFilesystemsListResult, azure_core::Error>,
+    ) -> Result<Vec<T>, ArmFailure> {
+        let taken = Arc::new(Taken { transport: Arc::clone(&self.transport), read, entries: Mutex::default() });
+        let credential = Arc::clone(&self.tokens) as Arc<dyn azure_core::auth::TokenCredential>;
+        let http = options(Arc::clone(&taken) as Arc<dyn HttpClient>);
+        let client = storage::Client::new(self.endpoint.clone(), credential, vec![self.scope.clone()], http);
+        pages(list(&client)).await?;
+        Ok(std::mem::take(&mut *taken.entries.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Sends a request by hand. It is sent once; only a token that ARM did not accept is replaced and tried once more,
@@ -216,6 +230,36 @@ impl<M: DeserializeOwned + 'static> HttpClient for Tidy<M> {
             .map_err(|failure| azure_core::Error::new(azure_core::error::ErrorKind::Other, failure))?;
         Ok(Response::new(status, headers, Box::pin(BytesStream::new(body))))
     }
+}
+
+/// Takes the entries out of each page.
+struct Taken<T> {
+    transport: Arc<Transport>,
+    read: fn(&Value) -> Option<T>,
+    entries: Mutex<Vec<T>>,
+}
+
+impl<T> std::fmt::Debug for Taken<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Taken").field(&self.transport).finish()
+    }
+}
+
+#[async_trait]
+impl<T: Send + 'static> HttpClient for Taken<T> {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<Response> {
+        let (status, headers, body) = self.transport.execute_request(request).await?.deconstruct();
+        let body = body.collect().await?;
+        let mut page: Value = serde_json::from_slice(&body).map_err(|_| unreadable(&body))?;
+        let Some(entries) = page.get_mut("value").and_then(Value::as_array_mut) else { return Err(unreadable(&body)) };
+        let read = entries.drain(..).filter_map(|entry| (self.read)(&entry));
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).extend(read);
+        Ok(Response::new(status, headers, Box::pin(BytesStream::new(serde_json::to_vec(&page)?))))
+    }
+}
+
+fn unreadable(body: &[u8]) -> azure_core::Error {
+    azure_core::Error::new(azure_core::error::ErrorKind::Other, ArmFailure::Unreadable(beginning(body)))
 }
 
 fn tidy<M: DeserializeOwned>(body: &[u8]) -> Result<Bytes, ArmFailure> {

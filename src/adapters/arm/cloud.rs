@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::Response;
 use azure_core::headers::AZURE_ASYNCOPERATION;
+use azure_mgmt_storagecache::package_2024_03 as storage;
 use serde_json::Value;
 
-use super::client::{API_VERSION, Client, json, pages};
+use super::client::{API_VERSION, Client, json};
 use super::connection::{Connection, Connector};
 use super::failure::{ArmFailure, Call};
 use super::operations::Operations;
@@ -134,8 +135,10 @@ impl ArmCloud {
     async fn list(&self, client: &Client, group: &ResourceGroup) -> Result<Listed, CloudError> {
         let once = || async {
             let (group, subscription) = (path::segment(group.as_str())?, path::segment(&self.subscription)?);
-            let list = client.filesystems.aml_filesystems_client().list_by_resource_group(group, subscription);
-            pages(list.into_stream()).await
+            let list = |storage: &storage::Client| {
+                storage.aml_filesystems_client().list_by_resource_group(group, subscription).into_stream()
+            };
+            client.list(filesystem::view, list).await
         };
         let call = Call {
             operation: "list file systems of",
@@ -143,12 +146,8 @@ impl ArmCloud {
             action: "Microsoft.StorageCache/amlFilesystems/read",
             missing: "",
         };
-        let pages = client.read(once).await.map_err(|failure| failure.told(&call))?;
-        let views = pages.into_iter().flat_map(|page| page.value).filter_map(|model| {
-            let (name, filesystem) = filesystem::view(&serde_json::to_value(model).ok()?)?;
-            Some((name.to_ascii_lowercase(), filesystem))
-        });
-        Ok(views.collect())
+        let listed = client.read(once).await.map_err(|failure| failure.told(&call))?;
+        Ok(listed.into_iter().map(|(name, filesystem)| (name.to_ascii_lowercase(), filesystem)).collect())
     }
 
     async fn put(&self, client: &Client, spec: &FilesystemSpec) -> Result<Response, ArmFailure> {

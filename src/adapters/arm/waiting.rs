@@ -27,15 +27,19 @@ struct Waited {
     last_seen: Filesystem,
 }
 
+/// The waiting ones of one resource group, by name.
 #[derive(Debug, Default)]
-struct Table {
-    waited: HashMap<Key, Waited>,
-    unlistable: HashMap<String, Duration>,
+struct Group {
+    waited: HashMap<String, Waited>,
+    /// Until when its list is not read.
+    unlistable: Duration,
+    /// When those that gave up were last sorted out.
+    swept: Duration,
 }
 
-/// The file systems that are waited for.
+/// The file systems that are waited for, by resource group.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<Table>);
+pub(super) struct Waiting(Mutex<HashMap<String, Group>>);
 
 /// The key of a file system.
 pub(super) fn key(id: &FilesystemId) -> Key {
@@ -45,28 +49,35 @@ pub(super) fn key(id: &FilesystemId) -> Key {
 impl Waiting {
     /// Notes what was seen of a file system just now. One that is finished or gone is waited for no more.
     pub(super) fn seen(&self, id: &FilesystemId, filesystem: Option<&Filesystem>, now: Duration) {
-        let mut table = self.locked();
+        let (group, name) = key(id);
+        let mut groups = self.locked();
         match filesystem.filter(|filesystem| is_under_way(&filesystem.state)) {
             Some(filesystem) => {
                 let waited = Waited { last_look: now, last_seen: filesystem.clone() };
-                table.waited.insert(key(id), waited);
+                groups.entry(group).or_default().waited.insert(name, waited);
             }
-            None => drop(table.waited.remove(&key(id))),
+            None => {
+                if let Some(group) = groups.get_mut(&group) {
+                    group.waited.remove(&name);
+                }
+                groups.retain(|_, group| !group.waited.is_empty() || group.unlistable > now);
+            }
         }
     }
 
     /// Whether a list is the better way to look at this file system: it was seen under way, and enough others of its group
     /// are waited for too.
     pub(super) fn shares(&self, id: &FilesystemId, now: Duration) -> bool {
-        let mut table = self.locked();
-        let key = key(id);
-        if table.unlistable.get(&key.0).is_some_and(|until| *until > now) {
-            return false;
-        }
-        let Some(waited) = table.waited.get_mut(&key) else { return false };
+        let (group, name) = key(id);
+        let mut groups = self.locked();
+        let Some(group) = groups.get_mut(&group).filter(|group| group.unlistable <= now) else { return false };
+        let Some(waited) = group.waited.get_mut(&name) else { return false };
         waited.last_look = now;
-        table.waited.retain(|_, waited| now.saturating_sub(waited.last_look) < GIVEN_UP);
-        table.waited.keys().filter(|(group, _)| *group == key.0).count() > HANDFUL
+        if now.saturating_sub(group.swept) >= GIVEN_UP {
+            group.swept = now;
+            group.waited.retain(|_, waited| now.saturating_sub(waited.last_look) < GIVEN_UP);
+        }
+        group.waited.len() > HANDFUL
     }
 
     /// Whether a list may be believed about this file system: it is still under way, and it is the one seen before.
@@ -75,15 +86,18 @@ impl Waiting {
             let fixed = |f: &Filesystem| (f.location.clone(), f.sku_name.clone(), f.zones.clone(), f.capacity);
             fixed(seen) == fixed(listed) && seen.subnet == listed.subnet && seen.tags == listed.tags
         };
-        is_under_way(&listed.state) && self.locked().waited.get(&key(id)).is_some_and(|waited| same(&waited.last_seen))
+        let (group, name) = key(id);
+        let groups = self.locked();
+        let waited = groups.get(&group).and_then(|group| group.waited.get(&name));
+        is_under_way(&listed.state) && waited.is_some_and(|waited| same(&waited.last_seen))
     }
 
     /// The list of this file system's group cannot be read; looks are direct for a while.
     pub(super) fn cannot_list(&self, id: &FilesystemId, now: Duration) {
-        self.locked().unlistable.insert(key(id).0, now.saturating_add(UNLISTABLE));
+        self.locked().entry(key(id).0).or_default().unlistable = now.saturating_add(UNLISTABLE);
     }
 
-    fn locked(&self) -> MutexGuard<'_, Table> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<String, Group>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,5 +110,86 @@ fn is_under_way(state: &ProvisioningState) -> bool {
         | ProvisioningState::Updating
         | ProvisioningState::Canceled
         | ProvisioningState::Unknown(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::names::{FilesystemName, ResourceGroup};
+
+    fn id(group: &str, number: usize) -> FilesystemId {
+        FilesystemId {
+            resource_group: ResourceGroup::parse(group).unwrap(),
+            name: FilesystemName::parse(&format!("pvc-{number}")).unwrap(),
+        }
+    }
+
+    fn filesystem(state: ProvisioningState) -> Filesystem {
+        Filesystem {
+            location: None,
+            sku_name: None,
+            zones: Vec::new(),
+            capacity: None,
+            subnet: None,
+            state,
+            mgs_address: String::new(),
+            fs_name: None,
+            tags: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    fn waiting(count: usize) -> Waiting {
+        let waiting = Waiting::default();
+        for number in 0..count {
+            waiting.seen(&id("rg", number), Some(&filesystem(ProvisioningState::Creating)), Duration::ZERO);
+        }
+        waiting
+    }
+
+    #[test]
+    fn a_handful_is_looked_at_one_by_one_and_more_share_lists() {
+        assert!(!waiting(HANDFUL).shares(&id("rg", 0), Duration::ZERO));
+        let many = waiting(HANDFUL + 1);
+        assert!(many.shares(&id("RG", 0), Duration::ZERO));
+        assert!(!many.shares(&id("rg", HANDFUL + 1), Duration::ZERO), "never seen under way");
+        assert!(!many.shares(&id("other", 0), Duration::ZERO));
+        many.seen(&id("rg", 1), Some(&filesystem(ProvisioningState::Succeeded)), Duration::ZERO);
+        assert!(!many.shares(&id("rg", 0), Duration::ZERO), "finished ones do not count");
+    }
+
+    #[test]
+    fn whoever_gave_up_does_not_count() {
+        let many = waiting(HANDFUL + 1);
+        assert!(!many.shares(&id("rg", 0), GIVEN_UP));
+    }
+
+    #[test]
+    fn a_list_is_believed_only_about_what_was_seen() {
+        let many = waiting(1);
+        let creating = filesystem(ProvisioningState::Creating);
+        assert!(many.believes(&id("rg", 0), &creating));
+        assert!(many.believes(&id("rg", 0), &filesystem(ProvisioningState::Deleting)));
+        for acted_upon in [ProvisioningState::Succeeded, ProvisioningState::Failed] {
+            assert!(!many.believes(&id("rg", 0), &filesystem(acted_upon)));
+        }
+        let another = Filesystem { tags: [("a".to_owned(), "b".to_owned())].into(), ..creating.clone() };
+        assert!(!many.believes(&id("rg", 0), &another), "another file system of the same name");
+        assert!(!many.believes(&id("rg", 1), &creating), "never seen");
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_listed_is_not_for_a_while() {
+        let many = waiting(HANDFUL + 1);
+        many.cannot_list(&id("rg", 0), Duration::ZERO);
+        assert!(!many.shares(&id("rg", 0), Duration::from_secs(1)));
+        for number in 0..=HANDFUL {
+            let seen = filesystem(ProvisioningState::Creating);
+            many.seen(&id("rg", number), Some(&seen), UNLISTABLE);
+        }
+        assert!(many.shares(&id("rg", 0), UNLISTABLE));
     }
 }

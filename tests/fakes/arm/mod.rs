@@ -5,6 +5,7 @@
 //! operations, tokens and the buckets that requests are counted in.
 
 mod buckets;
+pub(crate) use self::buckets::Buckets;
 pub(crate) mod faults;
 mod resource;
 pub(crate) mod server;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
 
-use self::buckets::Buckets;
+
 use super::clock::ManualClock;
 
 /// The subscription that the stub knows.
@@ -80,7 +81,7 @@ impl ArmStub {
             operations: Mutex::default(),
             received: Mutex::default(),
             buckets: None,
-            page_size: 100,
+            page_size: 500,
         }
     }
 
@@ -228,11 +229,9 @@ impl ArmStub {
     fn list(&self, request: &WireRequest, group: &str) -> WireAnswer {
         let page = page_of(request);
         let here = |id: &FilesystemId| id.resource_group.as_str().eq_ignore_ascii_case(group);
-        let all: Vec<Value> = (self.cloud.filesystems().into_iter())
-            .filter(|(id, _)| here(id))
-            .map(|(id, found)| resource::shown(&id, &found))
-            .collect();
-        let shown: Vec<Value> = all.iter().skip(page * self.page_size).take(self.page_size).cloned().collect();
+        let all: Vec<_> = self.cloud.filesystems().into_iter().filter(|(id, _)| here(id)).collect();
+        let shown = all.iter().skip(page * self.page_size).take(self.page_size);
+        let shown: Vec<Value> = shown.map(|(id, found)| resource::shown(id, found)).collect();
         let more = (page + 1) * self.page_size < all.len();
         answered(200, &self.page(request, shown, more.then_some(page + 1)))
     }
@@ -351,7 +350,7 @@ pub(crate) fn failed(status: u16, code: &str, message: &str) -> WireAnswer {
 fn answered(status: u16, body: &Value) -> WireAnswer {
     let mut answer = bare(status);
     answer.headers.insert("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
-    answer.body = Bytes::from(serde_json::to_vec_pretty(body).unwrap());
+    answer.body = Bytes::from(serde_json::to_vec(body).unwrap());
     answer
 }
 

@@ -1,0 +1,70 @@
+//! Many claims in one instant, on simulated time: what they cost in requests and how soon each is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use azurelustre_csi::adapters::simulator::World;
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::inbound::Provisioning;
+use futures_util::future::join_all;
+
+use crate::fakes::arm::{Buckets, Kind};
+use crate::stack::Stack;
+use crate::world::{BUDGET, request};
+
+/// What a number of claims cost.
+#[derive(Debug)]
+pub(crate) struct Storm {
+    pub(crate) claims: usize,
+    pub(crate) kinds: BTreeMap<Kind, usize>,
+    pub(crate) throttled: u64,
+    /// Between the moment a file system was ready and the answer that says so, at worst.
+    pub(crate) latest: Duration,
+    /// Simulated time until all were ready.
+    pub(crate) took: Duration,
+}
+
+impl Storm {
+    pub(crate) fn requests(&self) -> usize {
+        self.kinds.values().sum()
+    }
+
+    pub(crate) fn per_claim(&self) -> f64 {
+        self.requests() as f64 / self.claims as f64
+    }
+}
+
+/// Lets this many claims come in the same instant to one process of the driver, against ARM's own buckets.
+pub(crate) fn storm(claims: usize) -> Storm {
+    let world = World { quota: claims, free_addresses: 1 << 20, ..World::default() };
+    let create = Duration::from_secs(world.create_seconds);
+    let stack = Stack::with(world, |mut stub| {
+        stub.buckets = Some(Buckets::full());
+        stub
+    });
+    let process = stack.process(Box::new(|_, _| None));
+    let clock = stack.azure.clock.clone();
+    let claim = async |number: usize| {
+        let name = format!("pvc-{number}");
+        let provision = &process.driver.provision;
+        // What Kubernetes repeats is repeated.
+        loop {
+            match provision.create(request(&name), BUDGET).await {
+                Ok(_) => return (name, clock.now()),
+                Err(failure) => assert!(!failure.kind.is_final(), "{failure}"),
+            }
+        }
+    };
+    let told: BTreeMap<String, Duration> = clock.run(join_all((0..claims).map(claim))).into_iter().collect();
+    let puts = stack.stub.received().into_iter().filter(|received| received.kind == Kind::Put);
+    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let late = puts.map(|put| told[&name(put.request.url.path())] - (put.at + create));
+    let counts = clock.run(process.adapter.connection()).unwrap().transport.counts().snapshot();
+    Storm {
+        claims,
+        throttled: counts.values().map(|count| count.throttled).sum(),
+        latest: late.max().unwrap(),
+        took: clock.now(),
+        kinds: stack.stub.counts(),
+    }
+}

@@ -1,0 +1,25 @@
+//! The ARM adapter, and the driver on top of it, against ARM's REST interface in front of the simulator.
+//!
+//! Why it exists: what ARM may answer, and what may happen to a request on its way, decides whether a file system leaks.
+//! Most cases run without a network on a clock that never waits, so that every fault can be played at every request;
+//! what the real HTTP client makes of resets and silence is tested over sockets.
+
+// Helpers of tests end their test; clippy's switches for that reach test functions only.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
+
+mod answers;
+mod crashes;
+#[path = "../fakes/mod.rs"]
+mod fakes;
+mod figures;
+mod http;
+mod load;
+mod matrix;
+mod ownership;
+mod replay;
+mod rules;
+mod stack;
+// Shared with the cases of the use-cases, which need more of it.
+#[allow(dead_code)]
+#[path = "../usecases/world.rs"]
+mod world;
