@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -97,6 +97,24 @@ const RULES: [Rule; 10] = [
         refused: &["use", "app"],
         core: false,
         because: "a re-export would hide an arrow",
+    },
+    Rule {
+        scope: "src/adapters/arm",
+        except: &[],
+        refused: &[
+            "app",
+            "csi",
+            "simulator",
+            "kernel",
+            "tonic",
+            "tonic_prost",
+            "prost",
+            "prost_types",
+            "clap",
+            "figment",
+        ],
+        core: false,
+        because: "an adapter knows no other adapter and no front end",
     },
     Rule {
         scope: "src/adapters/clock.rs",

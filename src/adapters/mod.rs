@@ -1,5 +1,7 @@
 //! The outside world, one module an adapter. Nothing inside this module is known to `domain`, `ports` or the use-cases.
 
+#[cfg(feature = "arm")]
+pub mod arm;
 #[cfg(any(feature = "server", feature = "simulator"))]
 pub mod clock;
 #[cfg(feature = "server")]

@@ -1,0 +1,3 @@
+//! Azure Resource Manager: the cloud that file systems really live in.
+
+pub mod credentials;
