@@ -8,7 +8,9 @@ use wiremock::ResponseTemplate;
 
 use super::world::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 fn unavailable() -> ResponseTemplate {
     ResponseTemplate::new(503)
@@ -19,12 +21,12 @@ async fn a_token_is_kept_until_five_minutes_before_its_expiry() {
     let world = World::hourly().await;
     let credential = world.credential(with_secret("not-so-secret"));
     assert_eq!(text(credential.token().await), "token-1");
-    world.clock.advance(minutes(55) - SECOND);
+    world.clock.advance(seconds(55 * 60 - 1));
     assert_eq!(text(credential.token().await), "token-1");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(world.count().await, 1);
     // Then it is refreshed behind the caller, who does not wait.
-    world.clock.advance(SECOND);
+    world.clock.advance(seconds(1));
     assert_eq!(text(credential.token().await), "token-1");
     world.serves(&credential, "token-2").await;
     assert_eq!(world.count().await, 2);
@@ -35,11 +37,11 @@ async fn a_short_lived_token_is_refreshed_when_a_third_of_its_life_is_left() {
     let world = World::new(|number| token(number, 90)).await;
     let credential = world.credential(with_secret("not-so-secret"));
     assert_eq!(text(credential.token().await), "token-1");
-    world.clock.advance(59 * SECOND);
+    world.clock.advance(seconds(59));
     assert_eq!(text(credential.token().await), "token-1");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(world.count().await, 1);
-    world.clock.advance(SECOND);
+    world.clock.advance(seconds(1));
     assert_eq!(text(credential.token().await), "token-1");
     world.serves(&credential, "token-2").await;
 }
@@ -48,9 +50,7 @@ async fn a_short_lived_token_is_refreshed_when_a_third_of_its_life_is_left() {
 async fn shortly_before_expiry_callers_wait_for_the_new_token() {
     let world = World::hourly().await;
     let credential = world.credential(with_secret("not-so-secret"));
-    for (passed, expected) in
-        [(minutes(0), "token-1"), (minutes(60) - 30 * SECOND, "token-2"), (minutes(60), "token-3")]
-    {
+    for (passed, expected) in [(minutes(0), "token-1"), (seconds(3570), "token-2"), (minutes(60), "token-3")] {
         world.clock.advance(passed);
         assert_eq!(text(credential.token().await), expected);
     }
@@ -128,11 +128,11 @@ async fn a_failed_refresh_is_served_from_the_valid_token_and_not_repeated_for_ha
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(text(credential.token().await), "token-1");
     }
-    world.clock.advance(29 * SECOND);
+    world.clock.advance(seconds(29));
     assert_eq!(text(credential.token().await), "token-1");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(world.count().await, 2);
-    world.clock.advance(SECOND);
+    world.clock.advance(seconds(1));
     assert_eq!(text(credential.token().await), "token-1");
     world.asked(3).await;
 }
@@ -142,13 +142,13 @@ async fn a_failed_refresh_at_the_last_moment_is_served_from_the_valid_token() {
     let world = World::new(|number| if number == 1 { token(1, 3600) } else { unavailable() }).await;
     let credential = world.credential(with_secret("not-so-secret"));
     assert_eq!(text(credential.token().await), "token-1");
-    world.clock.advance(minutes(60) - SECOND);
+    world.clock.advance(seconds(3599));
     for _ in 0..3 {
         assert_eq!(text(credential.token().await), "token-1");
         assert_eq!(world.count().await, 2);
     }
     // Without a valid token every call tries, and says why it failed.
-    world.clock.advance(SECOND);
+    world.clock.advance(seconds(1));
     for tries in [3, 4] {
         let error = credential.token().await.unwrap_err();
         assert_eq!((error.kind, world.count().await), (TokenErrorKind::Unavailable, tries));
@@ -184,7 +184,7 @@ async fn a_token_rejected_during_its_refresh_is_not_what_a_failure_falls_back_on
         .await;
     let credential = Arc::new(world.credential(with_secret("not-so-secret")));
     let first = credential.token().await.unwrap();
-    world.clock.advance(minutes(60) - SECOND);
+    world.clock.advance(seconds(3599));
     let waiting = tokio::spawn({
         let credential = Arc::clone(&credential);
         async move { credential.token().await.map(|_| ()).map_err(|error| error.kind) }

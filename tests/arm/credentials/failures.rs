@@ -44,7 +44,7 @@ async fn placeholders_and_ids_that_are_none_are_refused_before_anything_is_sent(
         (by_resource("kubelet"), "`kubelet` is no resource id"),
         (CredentialKind::AzureCli { tenant_id: Some("--help".to_owned()), program: "az".into() }, "`--help` is none"),
     ] {
-        let error = world.try_credential(kind).err().expect(told);
+        let error = world.try_credential(kind).expect_err(told);
         assert_eq!(error.kind, TokenErrorKind::Refused);
         assert!(error.message.contains(told), "{error} is not {told}");
     }
@@ -144,19 +144,22 @@ async fn answers_that_make_no_sense_are_told_as_such() {
         ResponseTemplate::new(status).set_body_raw("<html>Sign in to the Wi-Fi</html>", "text/html; charset=utf-8")
     };
     let json = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "application/json");
-    use TokenErrorKind::{Unavailable, Unreadable};
     for (answer, kind, told) in [
-        (html(200), Unreadable, "something else than a JSON object"),
-        (html(403), Unreadable, "answered 403 with 33 bytes of text/html and no reason"),
-        (html(502), Unavailable, "answered 502 with 33 bytes of text/html and no reason"),
-        (ResponseTemplate::new(429), Unavailable, "answered 429"),
-        (ResponseTemplate::new(404), Unreadable, "answered 404"),
-        (json(r#"{"access_token":"x""#), Unreadable, "something else than a JSON object"),
-        (json("[]"), Unreadable, "something else than a JSON object"),
-        (json(r#"{"expires_in":3600}"#), Unreadable, "without a token"),
-        (json(r#"{"access_token":"x"}"#), Unreadable, "without saying when"),
-        (json(r#"{"access_token":"x\r\ny","expires_in":3600}"#), Unreadable, "no HTTP header"),
-        (json(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(65_536))), Unreadable, "more than 64 KiB"),
+        (html(200), TokenErrorKind::Unreadable, "something else than a JSON object"),
+        (html(403), TokenErrorKind::Unreadable, "answered 403 with 33 bytes of text/html and no reason"),
+        (html(502), TokenErrorKind::Unavailable, "answered 502 with 33 bytes of text/html and no reason"),
+        (ResponseTemplate::new(429), TokenErrorKind::Unavailable, "answered 429"),
+        (ResponseTemplate::new(404), TokenErrorKind::Unreadable, "answered 404"),
+        (json(r#"{"access_token":"x""#), TokenErrorKind::Unreadable, "something else than a JSON object"),
+        (json("[]"), TokenErrorKind::Unreadable, "something else than a JSON object"),
+        (json(r#"{"expires_in":3600}"#), TokenErrorKind::Unreadable, "without a token"),
+        (json(r#"{"access_token":"x"}"#), TokenErrorKind::Unreadable, "without saying when"),
+        (json(r#"{"access_token":"x\r\ny","expires_in":3600}"#), TokenErrorKind::Unreadable, "no HTTP header"),
+        (
+            json(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(65_536))),
+            TokenErrorKind::Unreadable,
+            "more than 64 KiB",
+        ),
     ] {
         let world = World::new(move |_| answer.clone()).await;
         let error = world.credential(with_secret("not-so-secret")).token().await.unwrap_err();

@@ -43,9 +43,8 @@ fn written() -> String {
 
 /// Everything that can be printed of an error and of what is below it.
 fn shown(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| (*error).source())
-        .map(|error| format!("{error} {error:?} {error:#?}\n"))
-        .collect()
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    chain.map(|error| format!("{error} {error:?} {error:#?}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Answers, some of which hold a token, and some of which hold what was sent, plain and as a form.
@@ -71,7 +70,7 @@ async fn printed(kind: &CredentialKind, answer: fn(&Request) -> ResponseTemplate
     let mut told = format!("{kind:?} {kind:#?} {credential:?} {credential:#?} {own:?} {through_the_sdk:?}");
     match &own {
         Ok(token) => credential.reject(token),
-        Err(error) => told += &format!("{:?} {}", error.hint, shown(error)),
+        Err(error) => told += &[format!("{:?}", error.hint), shown(error)].concat(),
     }
     if let Err(error) = &through_the_sdk {
         told += &shown(error);
