@@ -9,13 +9,14 @@ use tokio::sync::OnceCell;
 
 use super::client::Client;
 use super::environment::{self, Endpoints, Environment};
-use super::failure::{ArmFailure, TokenFailure};
+use super::credentials::TokenError;
+use super::failure::ArmFailure;
 use super::transport::{TimeLimits, Tokens, Transport};
 use super::wire::Wire;
 use crate::ports::clock::Clock;
 
 /// Makes the source of tokens for a cloud.
-pub type TokenFactory = Box<dyn Fn(&Endpoints) -> Result<Arc<dyn Tokens>, TokenFailure> + Send + Sync>;
+pub type TokenFactory = Box<dyn Fn(&Endpoints) -> Result<Arc<dyn Tokens>, TokenError> + Send + Sync>;
 
 /// What it takes to reach ARM.
 pub struct Connector {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::credentials::{TokenError, TokenErrorKind};
 use super::wire::{WireAnswer, WireError};
 use crate::domain::error::quote;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
@@ -29,22 +30,10 @@ pub enum ArmFailure {
     BadName(String),
     /// No token; nothing was sent.
     #[error("no token for ARM: {0}")]
-    Token(TokenFailure),
+    Token(#[source] TokenError),
     /// The request was not sent, because it would have gone somewhere else with our token.
     #[error("refused to follow a link to {0}, which is not {1}")]
     ForeignHost(String, String),
-}
-
-/// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct TokenFailure {
-    /// Whether the token service refused, rather than being out of reach.
-    pub refused: bool,
-    /// What happened, without secrets.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
 }
 
 /// An answer that is no success.
@@ -127,7 +116,7 @@ impl From<azure_core::Error> for ArmFailure {
             Ok(failure) => return failure,
             Err(error) => error,
         };
-        match error.into_downcast::<TokenFailure>() {
+        match error.into_downcast::<TokenError>() {
             Ok(failure) => Self::Token(failure),
             Err(error) => Self::Unreadable(plain(&error.to_string(), LONGEST_MESSAGE)),
         }
@@ -143,7 +132,7 @@ impl ArmFailure {
                 CloudErrorKind::Unreadable
             }
             Self::BadName(_) => CloudErrorKind::Invalid,
-            Self::Token(TokenFailure { refused: true, .. }) => CloudErrorKind::Unauthenticated,
+            Self::Token(TokenError { kind: TokenErrorKind::Refused, .. }) => CloudErrorKind::Unauthenticated,
             Self::Token(_) | Self::Wire(_) => CloudErrorKind::Unavailable,
         }
     }

@@ -14,6 +14,7 @@
 pub mod client;
 pub mod cloud;
 pub mod connection;
+pub mod credentials;
 pub mod environment;
 pub mod failure;
 mod filesystem;

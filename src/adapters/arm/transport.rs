@@ -16,6 +16,7 @@ use azure_core::{Body, BytesStream, HttpClient, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::credentials::{Credential, Secret};
 use super::failure::{ArmAnswer, ArmFailure};
 use super::limiter::Limiter;
 use super::metrics::RequestCounts;
@@ -53,6 +54,12 @@ impl Default for TimeLimits {
 pub trait Tokens: azure_core::auth::TokenCredential {
     /// ARM did not accept this token: it is not to be used again.
     fn reject(&self, token: &str);
+}
+
+impl Tokens for Credential {
+    fn reject(&self, token: &str) {
+        Self::reject(self, &Secret::new(token));
+    }
 }
 
 /// The adapter's way to ARM, in the place of the crates' HTTP client.

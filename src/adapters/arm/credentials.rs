@@ -1,0 +1,107 @@
+//! Who we are to Azure: tokens for Resource Manager, from each kind of credential that a cluster can give a pod.
+//!
+//! Why our own: the credentials of the SDK's line read a federated token once, know no user-assigned identities, set no
+//! time limits and hold a lock while they wait.
+//!
+//! ```text
+//!   Credential ──> cache ──one at a time──> exchange ─┬─ file, certificate ──> authority   (Entra)
+//!   token, reject                                     ├─ imds                              (the machine)
+//!                                                     └─ cli                               (people)
+//! ```
+//!
+//! No token, secret, assertion or password is in any log, error, `Debug` or `Display` output.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::auth::{AccessToken, TokenCredential};
+use azure_core::error::ErrorKind;
+use time::OffsetDateTime;
+
+mod answer;
+mod authority;
+mod cache;
+mod certificate;
+mod cli;
+mod error;
+mod exchange;
+mod file;
+mod http;
+mod imds;
+mod kind;
+mod refusal;
+mod secret;
+
+pub use error::{TokenError, TokenErrorKind};
+pub use kind::{CredentialKind, Endpoints, IMDS, ManagedIdentity};
+pub use secret::Secret;
+
+use self::cache::{Cache, Held};
+use self::exchange::Exchange;
+use crate::ports::clock::Clock;
+
+/// A credential and the tokens that it was exchanged for. Shared by reference or in an `Arc`.
+pub struct Credential {
+    kind: CredentialKind,
+    endpoints: Endpoints,
+    cache: Arc<Cache>,
+}
+
+impl Credential {
+    /// A credential for one scope, such as `https://management.azure.com/.default`. `clock` times refreshes and pauses.
+    /// Asks nobody and reads no file; fails with [`TokenErrorKind::Refused`] on settings that cannot work: placeholders
+    /// such as `msi`, ids that are none, endpoints over plain http other than on this machine.
+    pub fn new(
+        kind: CredentialKind,
+        endpoints: Endpoints,
+        scope: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, TokenError> {
+        let exchange = Exchange::new(&kind, &endpoints, scope, Arc::clone(&clock))?;
+        Ok(Self { kind, endpoints, cache: Arc::new(Cache::new(exchange, clock)) })
+    }
+
+    /// A token that is valid now. Usually at once; waits for an exchange when there is none, and fails only if that fails
+    /// too. One attempt at an exchange takes at most 10 s (the Azure CLI: 30 s), and of a managed identity up to five
+    /// attempts are made. Needs a tokio runtime, in which an exchange runs to its end even if its callers go away.
+    pub async fn token(&self) -> Result<Secret, TokenError> {
+        self.held().await.map(|held| held.token)
+    }
+
+    /// Says that Resource Manager answered 401 to this very token: it is never served again.
+    pub fn reject(&self, token: &Secret) {
+        tracing::debug!(credential = self.kind.name(), "a token was rejected");
+        self.cache.reject(token);
+    }
+
+    async fn held(&self) -> Result<Held, TokenError> {
+        self.cache.token().await
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("kind", &self.kind)
+            .field("authority", &self.endpoints.authority.as_str())
+            .field("imds", &self.endpoints.imds.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// For the generated clients. Errors are of the kind `Credential` and hold the [`TokenError`], which `downcast_ref` finds.
+#[async_trait]
+impl TokenCredential for Credential {
+    /// The same as [`Credential::token`], whatever the scopes: a credential has one.
+    async fn get_token(&self, _scopes: &[&str]) -> azure_core::Result<AccessToken> {
+        let held = self.held().await.map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))?;
+        let left = held.expires.saturating_sub(self.cache.now());
+        Ok(AccessToken::new(held.token.reveal().to_owned(), OffsetDateTime::now_utc() + left))
+    }
+
+    async fn clear_cache(&self) -> azure_core::Result<()> {
+        self.cache.clear();
+        Ok(())
+    }
+}
