@@ -19,8 +19,11 @@ fn run_with(environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
     Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
+/// Cloud settings as AKS writes them.
+const AZURE_JSON: (&str, &str) = ("AZURE_CONFIG_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/azure.json"));
+
 fn run(arguments: &[&str]) -> Ran {
-    run_with(&[], arguments)
+    run_with(&[AZURE_JSON], arguments)
 }
 
 /// The settings in effect, as `check-config` prints them.
@@ -173,7 +176,11 @@ fn check_config_tells_all_problems_at_once() {
 fn adapters_that_are_not_there_end_the_start_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let endpoint = format!("--endpoint=unix://{}/csi.sock", directory.path().display());
-    for (mode, setting) in [("all", "--cloud=arm"), ("controller", "--cloud=arm"), ("node", "--mounter=kernel")] {
+    let mut cases = vec![("all", "--mounter=kernel"), ("node", "--mounter=kernel")];
+    if !cfg!(feature = "arm") {
+        cases.extend([("all", "--cloud=arm"), ("controller", "--cloud=arm")]);
+    }
+    for (mode, setting) in cases {
         let ran = run(&[&endpoint, "--nodeid=n", "--mode", mode]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
         assert!(
@@ -183,6 +190,85 @@ fn adapters_that_are_not_there_end_the_start_at_once() {
         );
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no socket was made");
+}
+
+/// Without cloud settings the controller ends at once, and says everything that is missing; a node needs none.
+#[test]
+fn a_controller_without_cloud_settings_says_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = write(directory.path(), "azure.json", "{\"cloud\": \"AzurePublicClout\"}");
+    for command in ["serve", "check-config"] {
+        let ran = run_with(&[], &[command, "--mode=controller", "--cloud-config", &empty]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+        for expected in ["`subscriptionId`: missing", "credentials for Azure: none", "AZURE_CONFIG_FILE"] {
+            assert!(ran.stderr.contains(expected), "{expected} in {}", ran.stderr);
+        }
+    }
+    let ran = run_with(&[], &["check-config", "--mode=node", "--nodeid=n"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+/// What only the adapter can judge is told at the start too.
+#[cfg(feature = "arm")]
+#[test]
+fn a_controller_with_unusable_cloud_settings_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let endpoint = format!("--endpoint=unix://{}/csi.sock", directory.path().display());
+    let usual = std::fs::read_to_string(AZURE_JSON.1).unwrap();
+    for (from, to, expected) in [
+        ("AzurePublicCloud", "AzurePublicClout", "did you mean AzurePublicCloud?"),
+        ("AzurePublicCloud", "AzureStackCloud", "needs resourceManagerEndpoint"),
+        ("\"cloud\"", "\"resourceManagerEndpoint\": \"http://arm.test\", \"cloud\"", "is not https"),
+        ("22222222-", "not an id ", "client id"),
+    ] {
+        let file = write(directory.path(), "azure.json", &usual.replace(from, to));
+        let ran = run_with(&[], &[&endpoint, "--mode=controller", "--cloud-config", &file]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{to}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected) && ran.stderr.contains("\nhint: "), "{expected} in {}", ran.stderr);
+    }
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn skus_are_printed_as_a_table_or_as_json() {
+    let table = run(&["skus", "--cloud=simulator", "--location", "East US"]);
+    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = table.stdout.lines().collect();
+    assert_eq!(lines[0], "NAME                       MB/S PER TIB  INCREMENT  MAXIMUM  ZONES");
+    assert_eq!(lines[3], "AMLFS-Durable-Premium-40   40            48 TiB     768 TiB  1,2,3");
+    let json = run(&["skus", "--cloud=simulator", "-L=westus", "-o", "json"]);
+    let entries: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(entries.as_array().map(Vec::len), Some(4), "{}", json.stdout);
+    assert_eq!(entries[3]["incrementTiB"], 4);
+    assert_eq!(entries[3]["zones"], serde_json::json!([]));
+    for (arguments, expected) in [
+        (&["skus", "--cloud=simulator", "--location=a/b"] as &[_], "--location: "),
+        (&["skus", "--cloud=simulator", "--output=yaml"], "neither table nor json"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+        assert!(ran.stderr.contains(expected) && ran.stderr.contains("hint: "), "{}", ran.stderr);
+    }
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn check_config_online_asks_the_cloud() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(ran.stdout.contains("token: granted\nSKUs of eastus: AMLFS-Durable-Premium-125, "), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("addresses are needed for 4 TiB of AMLFS-Durable-Premium-500, 256 are free"),
+        "{}",
+        ran.stdout
+    );
+    let world = write(directory.path(), "world.yaml", "any-subnet-exists: false\n");
+    let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
+    let node = run(&["check-config", "--online", "--mode=node", "--nodeid=n"]);
+    assert!(node.code == Some(0) && node.stdout.ends_with("a node asks nothing of the cloud\n"), "{}", node.stdout);
 }
 
 #[cfg(feature = "simulator")]

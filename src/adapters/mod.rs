@@ -6,5 +6,7 @@ pub mod arm;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod csi;
+#[cfg(feature = "server")]
+pub mod log;
 #[cfg(feature = "simulator")]
 pub mod simulator;

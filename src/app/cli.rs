@@ -14,13 +14,14 @@ use super::settings::{self, DEFAULT_DRIVER_NAME, Given, go_bool};
 use super::version::VersionInfo;
 
 mod args;
+mod azure;
 mod error;
 mod go_flags;
 mod serve;
 
 #[cfg(feature = "simulator")]
 pub use args::DemoOptions;
-pub use args::{Cli, Command, Flags};
+pub use args::{CheckOptions, Cli, Command, Flags, SkusOptions};
 pub use error::{CliError, Exit};
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
@@ -54,7 +55,8 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     match command {
         None => serve_or_version(&flags),
         Some(Command::Serve(flags)) => serve_or_version(&flags),
-        Some(Command::CheckConfig(flags)) => check_config(&flags),
+        Some(Command::CheckConfig(options)) => check_config(&options),
+        Some(Command::Skus(options)) => print_skus(&options),
         Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),
         #[cfg(feature = "simulator")]
         Some(Command::Demo(options)) => serve::runtime()?.block_on(super::demo::run(options)),
@@ -70,12 +72,18 @@ fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
     serve::serve(&settings::load(&given(flags))?.settings)
 }
 
-/// Prints every setting in effect, as YAML, with its source.
-fn check_config(flags: &Flags) -> Result<(), CliError> {
-    let loaded = settings::load(&given(flags))?;
+/// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
+fn check_config(options: &CheckOptions) -> Result<(), CliError> {
+    let loaded = settings::load(&given(&options.flags))?;
     let lines =
         loaded.origins.iter().map(|origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source));
-    print(&lines.collect::<String>())
+    print(&lines.collect::<String>())?;
+    if options.online { print(&azure::check(&loaded.settings)?) } else { Ok(()) }
+}
+
+fn print_skus(options: &SkusOptions) -> Result<(), CliError> {
+    let loaded = settings::load(&given(&options.flags()))?;
+    print(&azure::skus(&loaded.settings, options.location.as_deref(), &options.output)?)
 }
 
 fn given(flags: &Flags) -> Given {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::problem::Problems;
 use super::telemetry::LogSettings;
 
+mod azure;
 mod cloud;
 mod endpoint;
 mod environment;
@@ -19,6 +20,7 @@ mod layers;
 mod read;
 mod values;
 
+pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::PREFIX;

@@ -18,7 +18,7 @@ use crate::domain::error::{nearest, quote};
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Libraries that tell of every frame at DEBUG. They stay at INFO unless a directive names them, such as `h2=trace`.
-const NOISY: &str = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info";
+const NOISY: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,tonic=info,tower=info";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

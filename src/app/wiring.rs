@@ -18,13 +18,16 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
 };
+use crate::adapters::log::LogOrchestrator;
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::Cloud;
+use crate::ports::cloud::{Cloud, CloudError};
 use crate::ports::inbound::Ready;
 use crate::ports::mounter::Mounter;
 use crate::ports::orchestrator::Orchestrator;
 
+#[cfg(feature = "arm")]
+mod azure;
 #[cfg(feature = "simulator")]
 pub mod simulation;
 
@@ -42,27 +45,20 @@ pub struct Wired {
 /// Why the driver cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    /// The settings ask for an adapter that this build does not have.
-    #[error("{setting}: this build cannot {ability} yet")]
-    Unavailable {
-        /// The setting and its value, such as `--cloud=arm`.
-        setting: &'static str,
-        /// What the adapter would do.
-        ability: &'static str,
-        /// What to choose instead.
-        hint: &'static str,
-    },
+    /// The settings cannot work, or ask for an adapter that this build does not have: everything that is wrong.
+    #[error("the settings cannot be used")]
+    Unusable(Vec<Problem>),
     /// An adapter could not be made.
     #[error("{0}")]
     Failed(String),
 }
 
-impl From<WiringError> for Problem {
-    fn from(error: WiringError) -> Self {
-        let problem = Self::from_error(&error);
-        match error {
-            WiringError::Unavailable { hint, .. } => problem.with_hint(hint),
-            WiringError::Failed(_) => problem,
+impl WiringError {
+    /// Everything that is wrong.
+    pub fn into_problems(self) -> Vec<Problem> {
+        match self {
+            Self::Unusable(problems) => problems,
+            Self::Failed(_) => vec![Problem::from_error(&self)],
         }
     }
 }
@@ -70,68 +66,134 @@ impl From<WiringError> for Problem {
 /// What stands behind the driven ports.
 #[derive(Debug)]
 pub struct Driven {
+    /// Where file systems come from, where the controller runs.
+    pub cloud: Option<CloudSide>,
+    /// How volumes are mounted, where the node runs.
+    pub mounter: Option<Arc<dyn Mounter>>,
+    /// The cluster.
+    pub orchestrator: Arc<dyn Orchestrator>,
+}
+
+/// The cloud and what belongs to it.
+#[derive(Debug)]
+pub struct CloudSide {
     /// Where file systems come from.
     pub cloud: Arc<dyn Cloud>,
     /// The cloud's time, for polling it.
-    pub cloud_clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
     pub defaults: Defaults,
-    /// How volumes are mounted.
-    pub mounter: Arc<dyn Mounter>,
-    /// The cluster.
-    pub orchestrator: Arc<dyn Orchestrator>,
+    #[cfg(feature = "arm")]
+    azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
+    /// Whatever must live as long as the cloud does.
+    pub keep: Box<dyn Any + Send>,
+}
+
+impl CloudSide {
+    /// Proves the credentials, where the cloud wants any.
+    #[cfg_attr(not(feature = "arm"), allow(clippy::unused_async, reason = "there is nobody to ask"))]
+    pub async fn sign_in(&self) -> Result<(), CloudError> {
+        #[cfg(feature = "arm")]
+        if let Some(azure) = &self.azure {
+            return azure.sign_in().await;
+        }
+        Ok(())
+    }
 }
 
 /// Puts the driver together. It is quick and waits for nothing outside the process: the socket is bound after it, and what
 /// takes time belongs behind Probe.
 pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
-    check(settings)?;
-    simulated(settings)
+    let missing: Vec<Problem> = [missing_cloud(settings), missing_mounter(settings)].into_iter().flatten().collect();
+    if !missing.is_empty() {
+        return Err(WiringError::Unusable(missing));
+    }
+    #[cfg(feature = "simulator")]
+    if wants_simulator(settings) {
+        let simulation = simulation::Simulation::begin(settings)?;
+        let mut driven = simulation.driven();
+        if settings.cloud == CloudKind::Arm {
+            driven.cloud = settings.mode.has_controller().then(|| on_azure(settings)).transpose()?;
+        }
+        let Wired { routes, tasks, keep } = assemble(settings, driven);
+        // The work in the background ends before the simulated world does.
+        return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
+    }
+    let cloud = settings.mode.has_controller().then(|| on_azure(settings)).transpose()?;
+    Ok(assemble(settings, Driven { cloud, mounter: None, orchestrator: Arc::new(LogOrchestrator) }))
+}
+
+/// The cloud alone, for commands that only ask it.
+pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
+    if let Some(problem) = missing_cloud(settings) {
+        return Err(WiringError::Unusable(vec![problem]));
+    }
+    #[cfg(feature = "simulator")]
+    if settings.cloud == CloudKind::Simulator {
+        let simulation = simulation::Simulation::begin(settings)?;
+        let cloud = simulation.cloud_side();
+        return Ok(CloudSide { keep: Box::new(simulation), ..cloud });
+    }
+    on_azure(settings)
 }
 
 #[cfg(feature = "simulator")]
-fn simulated(settings: &Settings) -> Result<Wired, WiringError> {
-    let simulation = simulation::Simulation::begin(settings)?;
-    let Wired { routes, tasks, keep } = assemble(settings, simulation.driven());
-    // The work in the background ends before the simulated world does.
-    Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) })
+fn wants_simulator(settings: &Settings) -> bool {
+    let cloud = settings.mode.has_controller() && settings.cloud == CloudKind::Simulator;
+    let mounter = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Simulator;
+    cloud || mounter
 }
 
-/// Settings that get this far ask for the simulator, which [`check`] lets pass only where it is compiled in.
-#[cfg(not(feature = "simulator"))]
-fn simulated(_: &Settings) -> Result<Wired, WiringError> {
-    Err(WiringError::Failed("this build has no simulator".to_owned()))
+#[cfg(feature = "arm")]
+fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let cloud = Arc::new(azure::cloud(settings.cloud_settings.azure.as_ref(), &clock).map_err(WiringError::Unusable)?);
+    Ok(CloudSide {
+        cloud: Arc::clone(&cloud) as _,
+        clock,
+        defaults: settings.cloud_settings.defaults.clone(),
+        azure: Some(cloud),
+        keep: Box::new(()),
+    })
+}
+
+/// Settings that get this far have an adapter, which [`missing_cloud`] sees to.
+#[cfg(not(feature = "arm"))]
+fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
+    Err(WiringError::Failed("this build has no adapter for Azure".to_owned()))
 }
 
 /// The services that the mode asks for, over the given adapters.
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
-    let Driven { cloud, cloud_clock, defaults, mounter, orchestrator } = driven;
+    let Driven { cloud, mounter, orchestrator } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node_id, tasks) = (settings.mode.node_id(), TaskTracker::new());
-    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node_id.map(|_| Arc::clone(&mounter))));
+    let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
+    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
         vendor_version: DRIVER_VERSION.to_owned(),
         controller: settings.mode.has_controller(),
     };
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
-    if settings.mode.has_controller() {
+    let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
+    if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
+        let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
+        keep.push(side.keep);
     }
-    let mut keep: Box<dyn Any + Send> = Box::new(());
-    if let Some(node_id) = node_id {
+    if let Some((node_id, mounter)) = node {
         let info = NodeInfo { node_id: node_id.to_owned() };
         let publish = Publish::new(mounter, Arc::clone(&clock));
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint {
-            keep = Box::new(Background::start(async move {
+            keep.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
-            }));
+            })));
         }
     }
-    Wired { routes, tasks, keep }
+    Wired { routes, tasks, keep: Box::new(keep) }
 }
 
 /// A task that ends when this is dropped.
@@ -150,23 +212,18 @@ impl Drop for Background {
     }
 }
 
-/// Whether this build has every adapter that the settings need. A controller needs no mounter, a node no cloud.
-fn check(settings: &Settings) -> Result<(), WiringError> {
-    if settings.mode.has_controller() && settings.cloud == CloudKind::Arm {
-        let hint = "say `--cloud simulator` to try the driver without Azure, in a build with the simulator";
-        return Err(WiringError::Unavailable {
-            setting: "--cloud=arm",
-            ability: "talk to Azure Resource Manager",
-            hint,
-        });
-    }
-    if settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel {
-        let hint = "say `--mounter simulator` to try the driver without Lustre, in a build with the simulator";
-        return Err(WiringError::Unavailable {
-            setting: "--mounter=kernel",
-            ability: "mount Lustre through the kernel",
-            hint,
-        });
-    }
-    Ok(())
+/// What to do about a cloud that this build does not have. A node needs none.
+fn missing_cloud(settings: &Settings) -> Option<Problem> {
+    let missing = settings.mode.has_controller() && settings.cloud == CloudKind::Arm && !cfg!(feature = "arm");
+    let hint = "say `--cloud simulator` to try the driver without Azure, in a build with the simulator";
+    missing.then(|| Problem::new("--cloud=arm: this build cannot talk to Azure Resource Manager").with_hint(hint))
+}
+
+/// What to do about a mounter that this build does not have. A controller needs none.
+fn missing_mounter(settings: &Settings) -> Option<Problem> {
+    let missing = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+    let hint = "say `--mounter simulator` to try the driver without Lustre, in a build with the simulator";
+    missing.then(|| {
+        Problem::new("--mounter=kernel: this build cannot mount Lustre through the kernel yet").with_hint(hint)
+    })
 }

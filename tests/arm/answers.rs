@@ -122,7 +122,10 @@ fn an_error_says_what_is_missing_and_what_to_do() {
     let denied = hint(error(403, "AuthorizationFailed", "no"));
     assert!(denied.contains("Microsoft.StorageCache/amlFilesystems/read"), "{denied}");
     let linked = hint(error(403, "LinkedAuthorizationFailed", "no"));
-    assert!(linked.contains("subnets/join/action") && linked.contains("userAssignedIdentities/assign/action"), "{linked}");
+    assert!(
+        linked.contains("subnets/join/action") && linked.contains("userAssignedIdentities/assign/action"),
+        "{linked}"
+    );
     assert!(hint(error(404, "SubscriptionNotFound", "no")).contains("subscriptionId"));
     assert!(hint(error(409, "MissingSubscriptionRegistration", "no")).contains("az provider register"));
     assert!(hint(answer(403, &[], "<html>")).contains("proxy or firewall"));
@@ -165,11 +168,31 @@ fn odd_values_hide_nothing() {
     let whole = read(&good);
     assert_eq!(whole.capacity, Some(Tib(16).bytes()));
     assert_eq!(whole.fs_name.as_ref().map(|name| name.as_str()), Some("lustrefs"));
-    let odd = [json!(null), json!(5), json!(-1.5), json!(1e300), json!(true), json!([]), json!({}), json!("???"), json!([null, 7])];
+    let odd = [
+        json!(null),
+        json!(5),
+        json!(-1.5),
+        json!(1e300),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!("???"),
+        json!([null, 7]),
+    ];
     let places = [
-        "/location", "/tags", "/tags/a", "/zones", "/zones/0", "/sku", "/sku/name", "/properties/storageCapacityTiB",
-        "/properties/provisioningState", "/properties/filesystemSubnet", "/properties/clientInfo",
-        "/properties/clientInfo/mgsAddress", "/properties/clientInfo/mountCommand",
+        "/location",
+        "/tags",
+        "/tags/a",
+        "/zones",
+        "/zones/0",
+        "/sku",
+        "/sku/name",
+        "/properties/storageCapacityTiB",
+        "/properties/provisioningState",
+        "/properties/filesystemSubnet",
+        "/properties/clientInfo",
+        "/properties/clientInfo/mgsAddress",
+        "/properties/clientInfo/mountCommand",
     ];
     for place in places {
         for value in &odd {
@@ -177,7 +200,8 @@ fn odd_values_hide_nothing() {
             *resource.pointer_mut(place).unwrap() = value.clone();
             resource["properties"]["laterMember"] = json!({ "of": ["a", "later", "version"] });
             let found: Filesystem = read(&resource);
-            let kept = [found.state == whole.state, found.sku_name == whole.sku_name, found.mgs_address == whole.mgs_address];
+            let kept =
+                [found.state == whole.state, found.sku_name == whole.sku_name, found.mgs_address == whole.mgs_address];
             assert!(kept.iter().filter(|same| !**same).count() <= 1, "{place} = {value} changed {found:?}");
         }
     }
@@ -201,8 +225,17 @@ fn an_odd_entry_of_a_list_hides_no_other() {
         })
     };
     let mut closed = sku("closed", json!("4"));
-    closed["restrictions"] = json!([{ "type": "location", "values": ["East US"], "reasonCode": "NotAvailableForSubscription" }]);
-    let entries = [sku("a", json!("4")), sku("number", json!(4)), json!(null), json!("x"), json!({}), closed, sku("b", json!("8"))];
+    closed["restrictions"] =
+        json!([{ "type": "location", "values": ["East US"], "reasonCode": "NotAvailableForSubscription" }]);
+    let entries = [
+        sku("a", json!("4")),
+        sku("number", json!(4)),
+        json!(null),
+        json!("x"),
+        json!({}),
+        closed,
+        sku("b", json!("8")),
+    ];
     let (cloud, clock, _) = scripted(vec![json_answer(200, &json!({ "value": entries, "nextLink": null }))]);
     let skus = clock.run(cloud.skus(&Location::parse("eastus").unwrap())).unwrap();
     let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
@@ -260,6 +293,10 @@ fn a_subnet_that_is_not_counted_is_left_to_arm() {
     assert!(missing.message.contains("SUBNET"), "{missing}");
     for odd in [json!({}), json!({ "filesystemSubnetSize": 0 }), json!({ "filesystemSubnetSize": "8" }), json!([])] {
         let (cloud, clock, _) = scripted(vec![json_answer(200, &odd)]);
-        assert_eq!(clock.run(cloud.headroom(&request("subnet"))).unwrap_err().kind, CloudErrorKind::Unreadable, "{odd}");
+        assert_eq!(
+            clock.run(cloud.headroom(&request("subnet"))).unwrap_err().kind,
+            CloudErrorKind::Unreadable,
+            "{odd}"
+        );
     }
 }

@@ -108,10 +108,12 @@ fn one_connection_serves_many_requests() {
     let counted = count.clone();
     let url = server(move |mut stream| {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        std::thread::spawn(move || loop {
-            read_head(&mut stream);
-            if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
-                return;
+        std::thread::spawn(move || {
+            loop {
+                read_head(&mut stream);
+                if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+                    return;
+                }
             }
         });
     });

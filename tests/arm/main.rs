@@ -5,7 +5,13 @@
 //! what the real HTTP client makes of resets and silence is tested over sockets.
 
 // Helpers of tests end their test; clippy's switches for that reach test functions only.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::clone_on_ref_ptr,
+    clippy::unchecked_time_subtraction
+)]
 
 mod answers;
 mod crashes;

@@ -17,12 +17,8 @@ const FOREIGN: [&[(&str, &str)]; 5] = [
     &[(PV_NAME, NAME)],
 ];
 
-const STATES: [ProvisioningState; 4] = [
-    ProvisioningState::Succeeded,
-    ProvisioningState::Failed,
-    ProvisioningState::Creating,
-    ProvisioningState::Deleting,
-];
+const STATES: [ProvisioningState; 4] =
+    [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Creating, ProvisioningState::Deleting];
 
 #[test]
 fn a_foreign_file_system_is_not_adopted() {

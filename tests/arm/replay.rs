@@ -54,10 +54,7 @@ fn spec() -> FilesystemSpec {
 }
 
 fn id(name: &str) -> FilesystemId {
-    FilesystemId {
-        resource_group: ResourceGroup::parse("rg1").unwrap(),
-        name: FilesystemName::parse(name).unwrap(),
-    }
+    FilesystemId { resource_group: ResourceGroup::parse("rg1").unwrap(), name: FilesystemName::parse(name).unwrap() }
 }
 
 fn present(observed: Observed) -> Filesystem {
@@ -91,7 +88,10 @@ fn a_creation_from_the_put_to_ready() {
     assert!(creating.subnet.unwrap().is(&spec().subnet));
     let done = present(clock.run(cloud.observe(&id("azps-5jf3vk"))).unwrap());
     let ready = lifecycle::ready(&done).unwrap();
-    assert_eq!((ready.mgs_text.as_str(), ready.fs_name.as_str(), ready.capacity), ("10.5.0.4", "lustrefs", Tib(8).bytes()));
+    assert_eq!(
+        (ready.mgs_text.as_str(), ready.fs_name.as_str(), ready.capacity),
+        ("10.5.0.4", "lustrefs", Tib(8).bytes())
+    );
 }
 
 #[test]
@@ -105,7 +105,10 @@ fn a_failed_operation_tells_why() {
     let requests = script.requests.lock().unwrap();
     let given = recorded("create")["headers"]["Azure-AsyncOperation"].as_str().unwrap().to_owned();
     let (_, signature) = given.split_once("&s=").unwrap();
-    assert!(requests[2].url.query().unwrap().contains(&signature.replace('<', "%3C").replace('>', "%3E")), "the URL goes back as it came");
+    assert!(
+        requests[2].url.query().unwrap().contains(&signature.replace('<', "%3C").replace('>', "%3E")),
+        "the URL goes back as it came"
+    );
 }
 
 #[test]
@@ -137,7 +140,10 @@ fn room_in_the_recorded_network() {
     let room = clock.run(cloud.headroom(&request)).unwrap();
     assert_eq!((room.required, room.available), (8, 1));
     let asked: Value = serde_json::from_slice(&script.requests.lock().unwrap()[0].body).unwrap();
-    assert_eq!(asked["storageCapacityTiB"].as_f64(), recorded("required-size")["request"]["storageCapacityTiB"].as_f64());
+    assert_eq!(
+        asked["storageCapacityTiB"].as_f64(),
+        recorded("required-size")["request"]["storageCapacityTiB"].as_f64()
+    );
     assert_eq!(asked["sku"], recorded("required-size")["request"]["sku"]);
 }
 

@@ -159,11 +159,15 @@ fn once_ready_and_failed_is_told_and_never_deleted() {
 fn a_failed_creation_is_told_with_its_code_and_made_anew() {
     for (code, message) in [
         ("AscInternalError", "Error encountered deploying the cache."),
-        ("CreateTimeout", "Amlfilesystem creation did not complete because an operation timed out.  Delete this amlfilesystem and try again."),
+        (
+            "CreateTimeout",
+            "Amlfilesystem creation did not complete because an operation timed out.  Delete this amlfilesystem and try again.",
+        ),
         ("InternalExecutionError", "An internal execution error occurred. Please retry later."),
         ("DeploymentFailed", "said so"),
     ] {
-        let failing = FailingCreation { times: 1, after_seconds: 60, code: code.to_owned(), message: message.to_owned() };
+        let failing =
+            FailingCreation { times: 1, after_seconds: 60, code: code.to_owned(), message: message.to_owned() };
         let stack = Stack::with(World { failing_creations: vec![failing], ..World::default() }, |stub| stub);
         let driver = stack.healthy();
         let volume = (0..20).find_map(|_| driver.create(NAME).ok());

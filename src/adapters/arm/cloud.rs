@@ -82,6 +82,19 @@ impl ArmCloud {
         self.connector.connection().await.map_err(|failure| failure.told(&call))
     }
 
+    /// Gets a token, so that a check can tell wrong credentials from missing permissions.
+    pub async fn sign_in(&self) -> Result<(), CloudError> {
+        let connection = self.connection().await?;
+        let call = Call {
+            operation: "sign in at",
+            resource: connection.endpoints.authority.host_str().unwrap_or_default().to_owned(),
+            action: "",
+            missing: "",
+        };
+        let token = connection.tokens.get_token(&[&connection.endpoints.scope()]).await;
+        token.map(drop).map_err(|error| ArmFailure::from(error).told(&call))
+    }
+
     async fn client(&self) -> Result<&Client, CloudError> {
         self.connection().await.map(|connection| &connection.client)
     }
@@ -234,8 +247,8 @@ fn on(id: &FilesystemId, operation: &'static str, action: &'static str) -> Call 
 
 /// The file system in an answer, which must be the one that was asked for.
 fn named(id: &FilesystemId, resource: &Value) -> Result<Filesystem, ArmFailure> {
-    let (name, filesystem) =
-        filesystem::view(resource).ok_or_else(|| ArmFailure::Unreadable("the answer shows no file system".to_owned()))?;
+    let (name, filesystem) = filesystem::view(resource)
+        .ok_or_else(|| ArmFailure::Unreadable("the answer shows no file system".to_owned()))?;
     if name.eq_ignore_ascii_case(id.name.as_str()) {
         return Ok(filesystem);
     }

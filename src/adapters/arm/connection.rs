@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::client::Client;
-use super::environment::{self, Endpoints, Environment};
 use super::credentials::TokenError;
+use super::environment::{self, Endpoints, Environment};
 use super::failure::ArmFailure;
 use super::transport::{TimeLimits, Tokens, Transport};
 use super::wire::Wire;

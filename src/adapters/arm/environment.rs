@@ -84,7 +84,8 @@ pub struct CloudChoice {
 impl CloudChoice {
     /// The environment that is meant. Fails with a rule in words.
     pub fn environment(&self) -> Result<Environment, String> {
-        let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let given =
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let name = given(&self.name).unwrap_or_else(|| CLOUDS[0][0].to_owned());
         let resource_manager = given(&self.resource_manager).map(|text| endpoint(&text)).transpose()?;
         let authority = given(&self.authority_host).map(|text| endpoint(&text)).transpose()?;
@@ -128,7 +129,9 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
         None => return Err(format!("{} names no host", quote(text))),
     };
     match url.scheme() {
-        _ if !url.username().is_empty() || url.password().is_some() => Err("an address must not hold a password".to_owned()),
+        _ if !url.username().is_empty() || url.password().is_some() => {
+            Err("an address must not hold a password".to_owned())
+        }
         "https" => Ok(url),
         "http" if local => Ok(url),
         _ => Err(format!("{} is not https; tokens go there", quote(text))),
@@ -137,7 +140,8 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
 
 /// The file of an Azure Stack: JSON with the keys of the Azure SDK for Go.
 fn from_file(text: &str) -> Result<Endpoints, String> {
-    let file: Value = serde_json::from_str(text).map_err(|_| "the file of AZURE_ENVIRONMENT_FILEPATH is not JSON".to_owned())?;
+    let file: Value =
+        serde_json::from_str(text).map_err(|_| "the file of AZURE_ENVIRONMENT_FILEPATH is not JSON".to_owned())?;
     let value = |key: &str| {
         let value = file.get(key).and_then(Value::as_str).filter(|value| !value.is_empty());
         value.ok_or_else(|| format!("the file of AZURE_ENVIRONMENT_FILEPATH has no {key}"))
@@ -203,16 +207,25 @@ mod tests {
         assert_eq!(known(&choice(" ", None)), public);
         let government = known(&choice("AZUREUSGOVERNMENT", None));
         assert_eq!(government.authority.as_str(), "https://login.microsoftonline.us/");
-        assert_eq!(known(&choice("AzureChinaCloud", None)).scope(), "https://management.core.chinacloudapi.cn/.default");
+        assert_eq!(
+            known(&choice("AzureChinaCloud", None)).scope(),
+            "https://management.core.chinacloudapi.cn/.default"
+        );
         let error = choice("AzurePublic", None).environment().unwrap_err();
         assert!(error.contains("did you mean AzurePublicCloud?"), "{error}");
     }
 
     #[test]
     fn a_named_cloud_takes_a_custom_endpoint_as_it_is() {
-        let custom = CloudChoice { authority_host: Some("https://login.test/".to_owned()), ..choice("AzureCloud", Some("https://arm.test")) };
+        let custom = CloudChoice {
+            authority_host: Some("https://login.test/".to_owned()),
+            ..choice("AzureCloud", Some("https://arm.test"))
+        };
         let endpoints = known(&custom);
-        assert_eq!((endpoints.arm.as_str(), endpoints.authority.as_str()), ("https://arm.test/", "https://login.test/"));
+        assert_eq!(
+            (endpoints.arm.as_str(), endpoints.authority.as_str()),
+            ("https://arm.test/", "https://login.test/")
+        );
     }
 
     #[test]

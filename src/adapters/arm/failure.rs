@@ -162,7 +162,8 @@ impl ArmFailure {
             Self::Token(failure) => return failure.hint.clone(),
             Self::BadName(_) => return None,
             Self::Wire(_) => {
-                let check = "check that this pod reaches the ARM endpoint on port 443 (name resolution, firewall, proxy)";
+                let check =
+                    "check that this pod reaches the ARM endpoint on port 443 (name resolution, firewall, proxy)";
                 return Some(check.to_owned());
             }
         };
@@ -170,7 +171,8 @@ impl ArmFailure {
             CloudErrorKind::Denied => {
                 let linked = "Microsoft.Network/virtualNetworks/subnets/join/action and, with identities, \
                               Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
-                let action = if answer.code.as_deref() == Some("LinkedAuthorizationFailed") { linked } else { call.action };
+                let action =
+                    if answer.code.as_deref() == Some("LinkedAuthorizationFailed") { linked } else { call.action };
                 Some(format!("grant the driver's identity {action}; a new role assignment takes some minutes"))
             }
             CloudErrorKind::Unauthenticated => {

@@ -89,4 +89,72 @@ fn fs_name(mount_command: &str) -> Option<FsName> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::domain::capacity::Tib;
+    use crate::domain::names::{FilesystemId, FilesystemName, NetworkName, ResourceGroup, SubnetId};
+    use crate::domain::parameters::{DynamicParameters, MaintenanceWindow, Parameters};
+
+    fn identities() -> Box<DynamicParameters> {
+        let ids = ["a", "b"].map(|name| {
+            format!(
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+            )
+        });
+        let given = [
+            ("sku-name", "S".to_owned()),
+            ("maintenance-day-of-week", "Monday".to_owned()),
+            ("maintenance-time-of-day-utc", "03:00".to_owned()),
+            ("identities", ids.join(",")),
+        ];
+        match Parameters::parse(&given.map(|(key, value)| (key.to_owned(), value)).into()).unwrap() {
+            Parameters::Dynamic(parameters) => parameters,
+            Parameters::Existing(_) => panic!("static"),
+        }
+    }
+
+    #[test]
+    fn a_body_has_identities_and_a_zone_only_where_asked_for() {
+        let plain = FilesystemSpec {
+            id: FilesystemId {
+                resource_group: ResourceGroup::parse("rg").unwrap(),
+                name: FilesystemName::parse("fs1").unwrap(),
+            },
+            location: Location::parse("eastus").unwrap(),
+            sku_name: "S".to_owned(),
+            zone: None,
+            capacity: Tib(8),
+            subnet: SubnetId {
+                resource_group: ResourceGroup::parse("net").unwrap(),
+                vnet: NetworkName::parse("v").unwrap(),
+                subnet: NetworkName::parse("n").unwrap(),
+            },
+            maintenance: MaintenanceWindow { day_of_week: "Monday", time_of_day_utc: "03:00".to_owned() },
+            identities: Vec::new(),
+            tags: [("a".to_owned(), "b".to_owned())].into(),
+        };
+        let sent = body(&plain, "other-subscription");
+        assert!(sent.get("identity").is_none() && sent.get("zones").is_none(), "{sent}");
+        let subnet = "/subscriptions/other-subscription/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/n";
+        assert_eq!(sent["properties"]["filesystemSubnet"], subnet);
+        let rich = FilesystemSpec { zone: Zone::parse("2").ok(), identities: identities().identities, ..plain };
+        let sent = body(&rich, "s");
+        assert_eq!(sent["zones"], json!(["2"]));
+        assert_eq!(sent["identity"]["type"], "UserAssigned");
+        assert_eq!(sent["identity"]["userAssignedIdentities"].as_object().map(Map::len), Some(2), "{sent}");
+    }
+
+    /// ARM's own model can read what is sent.
+    #[test]
+    fn the_generated_model_reads_the_body() {
+        let sent = json!({
+            "location": "eastus", "sku": { "name": "S" }, "tags": {}, "zones": ["1"],
+            "properties": {
+                "storageCapacityTiB": 8, "filesystemSubnet": "x",
+                "maintenanceWindow": { "dayOfWeek": "Monday", "timeOfDayUTC": "03:00" },
+            },
+        });
+        let read = serde_json::from_value::<azure_mgmt_storagecache::package_2024_03::models::AmlFilesystem>(sent);
+        assert!(read.is_ok(), "{read:?}");
+    }
+}

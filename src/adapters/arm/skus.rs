@@ -53,7 +53,9 @@ impl Skus {
 async fn fetch(client: &Client, subscription: &str) -> Result<Vec<ResourceSku>, ArmFailure> {
     let once = || async { pages(client.skus.skus_client().list(subscription).into_stream()).await };
     let entries = client.read(once).await?.into_iter().flat_map(|page| page.value);
-    let ours = |entry: &ResourceSku| entry.resource_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS));
+    let ours = |entry: &ResourceSku| {
+        entry.resource_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS))
+    };
     Ok(entries.filter(ours).collect())
 }
 
@@ -69,7 +71,10 @@ fn catalogue(location: &Location, entries: &[ResourceSku]) -> SkuCatalog {
 fn read(entry: &ResourceSku, location: &Location) -> Result<Sku, Violation> {
     let name = entry.name.as_deref().unwrap_or_default();
     if let Some(reason) = entry.restrictions.iter().find_map(|restriction| restricted(restriction, location)) {
-        return Err(Violation::new(name, format!("Azure does not offer it to this subscription in {location} ({reason})")));
+        return Err(Violation::new(
+            name,
+            format!("Azure does not offer it to this subscription in {location} ({reason})"),
+        ));
     }
     let here = |info: &str| Location::parse(info).is_ok_and(|parsed| parsed == *location);
     let info = entry.location_info.iter().find(|info| info.location.as_deref().is_some_and(here));

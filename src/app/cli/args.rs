@@ -41,7 +41,10 @@ pub enum Command {
     Serve(Box<Flags>),
     /// Check all settings and print those in effect with their sources; takes the flags of `serve`
     #[command(args_override_self = true, after_help = AFTER_HELP)]
-    CheckConfig(Box<Flags>),
+    CheckConfig(Box<CheckOptions>),
+    /// Print the SKUs of a region with throughput, size steps, largest size and zones
+    #[command(args_override_self = true)]
+    Skus(Box<SkusOptions>),
     /// Print what this build is, as YAML
     Version,
     /// See a volume's life: the real server on the simulator, with progress on screen
@@ -68,6 +71,9 @@ pub struct Flags {
     /// Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`, except for the simulator]
     #[arg(long, value_name = "FILE")]
     cloud_config: Option<String>,
+    /// Credentials for Azure: what the cloud settings and the usual variables hold, or the Azure CLI's [default: auto]
+    #[arg(long, value_name = "auto|cli")]
+    auth: Option<String>,
     /// How volumes are mounted; the simulator only in builds that have it [default: kernel]
     #[arg(long, value_name = "kernel|simulator")]
     mounter: Option<String>,
@@ -118,6 +124,7 @@ impl Flags {
             &self.endpoint,
             &self.cloud,
             &self.cloud_config,
+            &self.auth,
             &self.mounter,
             &self.working_mount_dir,
             &self.remove_not_ready_taint,
@@ -135,6 +142,58 @@ impl Flags {
         ];
         let all = KEYS.into_iter().zip(settings).chain(others);
         all.filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+/// What is checked.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CheckOptions {
+    /// Also ask Azure: get a token, list the region's SKUs, look at the subnet, and say what is missing
+    #[arg(long)]
+    pub online: bool,
+    /// The flags of `serve`.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Which SKUs are printed, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SkusOptions {
+    /// Region [default: `location` of the cloud settings]
+    #[arg(long, short = 'L', value_name = "REGION")]
+    pub location: Option<String>,
+    /// Form of the output
+    #[arg(long, short, value_name = "table|json", default_value = "table")]
+    pub output: String,
+    /// Where the list comes from; the simulator only in builds that have it [default: arm]
+    #[arg(long, value_name = "arm|simulator")]
+    cloud: Option<String>,
+    /// Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`]
+    #[arg(long, value_name = "FILE")]
+    cloud_config: Option<String>,
+    /// Credentials for Azure: what the cloud settings and the usual variables hold, or the Azure CLI's [default: auto]
+    #[arg(long, value_name = "auto|cli")]
+    auth: Option<String>,
+    /// The simulator's regions, SKUs and networks [default: a built-in world]
+    #[arg(long, value_name = "FILE")]
+    simulator_world: Option<String>,
+    /// Settings file, TOML or YAML by its extension
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+}
+
+impl SkusOptions {
+    /// The same as flags of a controller.
+    pub(super) fn flags(&self) -> Flags {
+        Flags {
+            mode: Some("controller".to_owned()),
+            cloud: self.cloud.clone(),
+            cloud_config: self.cloud_config.clone(),
+            auth: self.auth.clone(),
+            simulator_world: self.simulator_world.clone(),
+            config: self.config.clone(),
+            ..Flags::default()
+        }
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsStr
     let mut words = texts(arguments)?.into_iter();
     let (mut first, mut rest) = (None, Vec::new());
     while let Some(word) = words.next() {
-        match flag(&word) {
+        let short = flag(&word).and_then(|(name, value)| Some((long_of(command, name)?, value)));
+        match short.or_else(|| flag(&word)) {
             Some((name, None)) if takes_value(command, name) => {
                 rest.push(words.next().map_or(format!("--{name}"), |value| format!("--{name}={value}")));
             }
@@ -62,6 +63,14 @@ fn flag(word: &str) -> Option<(&str, Option<&str>)> {
     let (name, value) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic());
     named.then_some((if name == "h" { "help" } else { name }, value))
+}
+
+/// The name of a flag that was given by its one letter.
+fn long_of<'a>(command: &'a Command, letter: &str) -> Option<&'a str> {
+    let mut letters = letter.chars();
+    let (Some(letter), None) = (letters.next(), letters.next()) else { return None };
+    let commands = std::iter::once(command).chain(command.get_subcommands());
+    commands.flat_map(Command::get_arguments).find(|arg| arg.get_short() == Some(letter)).and_then(Arg::get_long)
 }
 
 /// Whether a flag of any command needs a value; booleans can do without.

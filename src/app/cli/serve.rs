@@ -58,9 +58,9 @@ fn signals() -> Result<StopSignals, CliError> {
 impl From<WiringError> for CliError {
     fn from(error: WiringError) -> Self {
         let exit = match error {
-            WiringError::Unavailable { .. } => Exit::Usage,
+            WiringError::Unusable(_) => Exit::Usage,
             WiringError::Failed(_) => Exit::Failure,
         };
-        Self::new(exit, vec![error.into()])
+        Self::new(exit, error.into_problems())
     }
 }

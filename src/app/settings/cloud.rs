@@ -9,7 +9,9 @@ use std::path::Path;
 
 use figment::value::{Dict, Value};
 
-use super::values::read_file;
+use super::Given;
+use super::azure::{self, AuthKind, AzureSettings};
+use super::values::{go_bool, read_file};
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::quote;
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
@@ -18,37 +20,50 @@ use crate::domain::provisioning::Defaults;
 /// Where the file is unless somebody says otherwise.
 const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
 
-/// What the cloud settings file says.
+/// What the cloud settings file and the variables beside it say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudSettings {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
     pub defaults: Defaults,
+    /// How Azure is reached; always there where the controller runs on Azure.
+    pub azure: Option<AzureSettings>,
 }
+
+/// The variables, and who chooses the credentials, where Azure has to be reached.
+pub(super) type Wanted<'a> = Option<(&'a Given, AuthKind)>;
 
 /// Reads a file that somebody named, so it must be there. All problems are noted.
-pub(super) fn read_named(path: &Path, named_by: &str, problems: &mut Problems) -> Option<CloudSettings> {
+pub(super) fn read_named(
+    path: &Path,
+    named_by: &str,
+    azure: Wanted<'_>,
+    problems: &mut Problems,
+) -> Option<CloudSettings> {
     let text = problems.note(read_file(path).map_err(|problem| problem.at(named_by)))?;
-    parse(&text, path, problems)
+    parse(&text, path, azure, problems)
 }
 
-/// Reads the file at its usual place; without it there are no cloud settings.
-pub(super) fn read_default(problems: &mut Problems) -> Option<CloudSettings> {
+/// Reads the file at its usual place; without it there are only variables.
+pub(super) fn read_default(azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
     let path = Path::new(DEFAULT_PATH);
-    if path.exists() { read_named(path, "cloud settings", problems) } else { Some(CloudSettings::default()) }
+    if path.exists() { read_named(path, "cloud settings", azure, problems) } else { parse("{}", path, azure, problems) }
 }
 
-fn parse(text: &str, path: &Path, problems: &mut Problems) -> Option<CloudSettings> {
+fn parse(text: &str, path: &Path, azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
     let entries = problems.note(entries(text).map_err(|problem| problem.at(&path.display().to_string())))?;
     let mut reader = Reader { entries, path, problems };
-    Some(CloudSettings {
-        defaults: Defaults {
-            location: reader.read("location", Location::parse),
-            resource_group: reader.read("resourceGroup", ResourceGroup::parse),
-            vnet_resource_group: reader.read("vnetResourceGroup", ResourceGroup::parse),
-            vnet: reader.read("vnetName", NetworkName::parse),
-            subnet: reader.read("subnetName", NetworkName::parse),
-        },
-    })
+    let defaults = Defaults {
+        location: reader.read("location", Location::parse),
+        resource_group: reader.read("resourceGroup", ResourceGroup::parse),
+        vnet_resource_group: reader.read("vnetResourceGroup", ResourceGroup::parse),
+        vnet: reader.read("vnetName", NetworkName::parse),
+        subnet: reader.read("subnetName", NetworkName::parse),
+    };
+    let azure = match azure {
+        Some((given, kind)) => Some(azure::read(&mut reader, given, kind)?),
+        None => None,
+    };
+    Some(CloudSettings { defaults, azure })
 }
 
 /// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.
@@ -64,25 +79,65 @@ fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
     Ok(document.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect())
 }
 
-struct Reader<'a> {
+/// Reads values out of the document and notes what is wrong with them.
+pub(super) struct Reader<'a> {
     entries: BTreeMap<String, Value>,
     path: &'a Path,
-    problems: &'a mut Problems,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Reader<'_> {
     /// The value of a key; `None` if it is absent, null or empty, or with its problem noted.
-    fn read<T, E: Display>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn read<T, E: Display>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let value = self.entries.get(&key.to_lowercase()).filter(|value| !matches!(value, Value::Empty(..)))?;
-        let text = value.as_str().ok_or_else(|| "not text".to_owned());
-        let parsed = match text {
-            Ok("") => return None,
-            Ok(text) => parse(text).map_err(|error| error.to_string()),
-            Err(error) => Err(error),
+        let parsed = match value.as_str().map(str::trim) {
+            Some("") => return None,
+            Some(text) => parse(text).map_err(|error| error.to_string()),
+            None => Err("not text".to_owned()),
         };
+        self.note(key, parsed)
+    }
+
+    /// Any text.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        self.read(key, |text| Ok::<_, String>(text.to_owned()))
+    }
+
+    /// A boolean, as such or as text; absent, null and empty are no.
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.entries.get(&key.to_lowercase()) {
+            None | Some(Value::Empty(..)) => Some(false),
+            Some(Value::Bool(_, flag)) => Some(*flag),
+            Some(Value::String(_, text)) if text.trim().is_empty() => Some(false),
+            Some(Value::String(_, text)) => {
+                let parsed = go_bool(text.trim()).map_err(|problem| problem.message);
+                self.note(key, parsed)
+            }
+            Some(_) => self.note(key, Err("neither true nor false".to_owned())),
+        }
+    }
+
+    /// Notes that a value is there neither in the file nor in its variable.
+    pub(super) fn missing<T>(&mut self, key: &str, variable: &str) -> Option<T> {
+        let problem = Problem::new(format!("{}: missing in {}", quote(key), self.path.display()));
+        let hint = format!(
+            "mount the cluster's azure.json into the container (or name it by AZURE_CONFIG_FILE), or set {variable}"
+        );
+        self.problems.push(problem.with_hint(hint));
+        None
+    }
+
+    /// Notes that a kind of credentials lacks a value.
+    pub(super) fn needed<T>(&mut self, what: &str, key: &str, variable: &str) -> Option<T> {
+        let problem = Problem::new(format!("{what} needs {} in {} or {variable}", quote(key), self.path.display()));
+        self.problems.push(problem.with_hint("give it, or use other credentials"));
+        None
+    }
+
+    fn note<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         let source = format!("{} in {}", quote(key), self.path.display());
         let hint = "correct the file; it is shared with Azure's other components of this cluster";
-        self.problems.note(parsed.map_err(|rule| Problem::new(rule).with_hint(hint).at(&source)))
+        self.problems.note(result.map_err(|rule| Problem::new(rule).with_hint(hint).at(&source)))
     }
 }
 
@@ -95,7 +150,7 @@ mod tests {
 
     fn parsed(text: &str) -> (Option<CloudSettings>, Problems) {
         let mut problems = Problems::default();
-        (parse(text, Path::new("azure.json"), &mut problems), problems)
+        (parse(text, Path::new("azure.json"), None, &mut problems), problems)
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //!
 //! Why it exists: settings are read from values, so that tests need neither a process nor its environment.
 
+use super::azure::VARIABLES;
 use super::environment::PREFIX;
 use super::keys::CONFIG;
 
 /// The variable that names the cloud settings file.
 const AZURE_CONFIG_FILE: &str = "AZURE_CONFIG_FILE";
 
-/// Flags and variables.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Flags and variables. `Debug` shows no value of a variable, since one may be a secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Given {
     /// Flags, without dashes, and their values. The last of a name counts.
     pub flags: Vec<(&'static str, String)>,
@@ -17,10 +18,17 @@ pub struct Given {
     pub environment: Vec<(String, String)>,
 }
 
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Given").field("flags", &self.flags).field("environment", &names).finish()
+    }
+}
+
 impl Given {
     /// These flags and the process's variables.
     pub fn with_process_environment(flags: Vec<(&'static str, String)>) -> Self {
-        let ours = |name: &str| name.starts_with(PREFIX) || name == AZURE_CONFIG_FILE;
+        let ours = |name: &str| name.starts_with(PREFIX) || name == AZURE_CONFIG_FILE || VARIABLES.contains(&name);
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Self { flags, environment: all.filter(|(name, _)| ours(name)).collect() }
@@ -32,7 +40,7 @@ impl Given {
     }
 
     /// The value of a variable that is not empty.
-    fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment
             .iter()
             .find(|(known, value)| known == name && !value.is_empty())

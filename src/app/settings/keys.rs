@@ -22,18 +22,21 @@ pub(super) const WORKING_MOUNT_DIR: &str = "working-mount-dir";
 pub(super) const REMOVE_TAINT: &str = "remove-not-ready-taint";
 /// The cloud settings file.
 pub(super) const CLOUD_CONFIG: &str = "cloud-config";
+/// Who chooses the credentials for Azure.
+pub(super) const AUTH: &str = "auth";
 /// Form of log lines.
 pub(super) const LOG_FORMAT: &str = "log-format";
 /// What is logged.
 pub(super) const LOG_LEVEL: &str = "log-level";
 
 /// All settings, in the order of the help text.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     MODE,
     NODE_ID,
     ENDPOINT,
     CLOUD,
     CLOUD_CONFIG,
+    AUTH,
     MOUNTER,
     WORKING_MOUNT_DIR,
     REMOVE_TAINT,
@@ -57,9 +60,10 @@ pub const MOCK_PROVISIONING: &str = "enable-azurelustre-mock-dyn-prov";
 pub const DEFAULT_DRIVER_NAME: &str = "azurelustre.csi.azure.com";
 
 /// What counts where nobody says anything.
-pub(super) const DEFAULTS: [(&str, &str); 9] = [
+pub(super) const DEFAULTS: [(&str, &str); 10] = [
     (MODE, "all"),
     (CLOUD, "arm"),
+    (AUTH, "auto"),
     (MOUNTER, "kernel"),
     (SIMULATOR_SPEED, "600"),
     (ENDPOINT, "unix:///tmp/csi.sock"),

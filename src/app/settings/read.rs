@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::keys::{
-    CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, LOG_FORMAT, LOG_LEVEL, MODE, MOUNTER, NODE_ID, REMOVE_TAINT,
+    AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, LOG_FORMAT, LOG_LEVEL, MODE, MOUNTER, NODE_ID, REMOVE_TAINT,
     SIMULATOR_SPEED, SIMULATOR_WORLD, WORKING_MOUNT_DIR,
 };
 use super::layers::{Layers, scalar};
@@ -83,18 +83,20 @@ impl Reader<'_> {
         services: Option<Services>,
         kind: Option<CloudKind>,
     ) -> Option<CloudSettings> {
-        let source = self.layers.find(CLOUD_CONFIG).map(|layer| layer.source);
-        if let Some(source) = source {
-            let path = self.read(CLOUD_CONFIG, |text| Ok(PathBuf::from(text)))?;
-            return cloud::read_named(&path, &source, self.problems);
-        }
+        let auth = self.read(AUTH, values::auth);
         // The node asks nothing of the cloud, and the simulated one must not be confused by the real one's file.
-        if services == Some(Services::Node) || kind != Some(CloudKind::Arm) {
+        let on_azure = services.is_some_and(|services| services != Services::Node) && kind == Some(CloudKind::Arm);
+        let azure = auth.filter(|_| on_azure).map(|auth| (given, auth));
+        if let Some(source) = self.layers.find(CLOUD_CONFIG).map(|layer| layer.source) {
+            let path = self.read(CLOUD_CONFIG, |text| Ok(PathBuf::from(text)))?;
+            return cloud::read_named(&path, &source, azure, self.problems);
+        }
+        if !on_azure {
             return Some(CloudSettings::default());
         }
         match given.azure_config_file() {
-            Some((variable, path)) => cloud::read_named(path.as_ref(), variable, self.problems),
-            None => cloud::read_default(self.problems),
+            Some((variable, path)) => cloud::read_named(path.as_ref(), variable, azure, self.problems),
+            None => cloud::read_default(azure, self.problems),
         }
     }
 }

@@ -4,11 +4,16 @@ use super::*;
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
 
+/// Cloud settings as AKS writes them; what most cases do not care about.
+const AZURE_JSON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/azure.json");
+
 fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Given {
-    Given {
-        flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+    if !environment.iter().any(|(name, _)| name == "AZURE_CONFIG_FILE") {
+        environment.push(("AZURE_CONFIG_FILE".to_owned(), AZURE_JSON.to_owned()));
     }
+    Given { flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), environment }
 }
 
 fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Settings {
@@ -156,7 +161,8 @@ fn variables_of_kubernetes_and_empty_ones_are_passed_over() {
 
 #[test]
 fn the_cloud_settings_file_is_found_by_flag_then_variable() {
-    let (first, second) = (file(".json", r#"{"location": "eastus"}"#), file(".json", r#"{"location": "westus"}"#));
+    let usual = std::fs::read_to_string(AZURE_JSON).unwrap();
+    let (first, second) = (file(".json", &usual), file(".json", &usual.replace("\"eastus\"", "\"westus\"")));
     let variable = [("AZURE_CONFIG_FILE", path(&second))];
     let location =
         |settings: Settings| settings.cloud_settings.defaults.location.map(|location| location.as_str().to_owned());

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::azure::AuthKind;
 use super::{CloudKind, MounterKind};
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
@@ -40,6 +41,10 @@ pub(super) fn services(text: &str) -> Result<Services, Problem> {
 pub(super) fn cloud(text: &str) -> Result<CloudKind, Problem> {
     let kind = choice(text, &[("arm", CloudKind::Arm), ("simulator", CloudKind::Simulator)])?;
     if kind == CloudKind::Simulator { with_simulator(kind) } else { Ok(kind) }
+}
+
+pub(super) fn auth(text: &str) -> Result<AuthKind, Problem> {
+    choice(text, &[("auto", AuthKind::Auto), ("cli", AuthKind::Cli)])
 }
 
 pub(super) fn mounter(text: &str) -> Result<MounterKind, Problem> {

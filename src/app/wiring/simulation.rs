@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Driven, WiringError};
+use super::{CloudSide, Driven, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -46,11 +46,21 @@ impl Simulation {
     /// The world behind the driven ports.
     pub fn driven(&self) -> Driven {
         Driven {
-            cloud: self.simulator.cloud(),
-            cloud_clock: Arc::clone(&self.clock),
-            defaults: self.defaults.clone(),
-            mounter: Arc::clone(&self.lustre) as _,
+            cloud: Some(self.cloud_side()),
+            mounter: Some(Arc::clone(&self.lustre) as _),
             orchestrator: self.simulator.orchestrator(),
+        }
+    }
+
+    /// Its cloud alone.
+    pub fn cloud_side(&self) -> CloudSide {
+        CloudSide {
+            cloud: self.simulator.cloud(),
+            clock: Arc::clone(&self.clock),
+            defaults: self.defaults.clone(),
+            #[cfg(feature = "arm")]
+            azure: None,
+            keep: Box::new(()),
         }
     }
 }

@@ -78,7 +78,9 @@ impl Wire for StubWire {
         futures_lite::future::yield_now().await;
         let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let kind = self.stub.note(&request);
-        let Some(HttpFault { trouble, after }) = (self.plan)(number, kind) else { return Ok(self.stub.answer(&request)) };
+        let Some(HttpFault { trouble, after }) = (self.plan)(number, kind) else {
+            return Ok(self.stub.answer(&request));
+        };
         let answer = after.then(|| self.stub.answer(&request));
         match trouble {
             Trouble::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
@@ -99,10 +101,13 @@ impl Wire for StubWire {
                 Ok(WireAnswer { body: half, ..whole })
             }
             Trouble::Html(status) => {
-                let body = Bytes::from_static(b"<!DOCTYPE html><html><body>Blocked by your administrator</body></html>");
+                let body =
+                    Bytes::from_static(b"<!DOCTYPE html><html><body>Blocked by your administrator</body></html>");
                 Ok(WireAnswer { status, headers: [("content-type".to_owned(), "text/html".to_owned())].into(), body })
             }
-            Trouble::ExpiredToken => Ok(failed(401, "ExpiredAuthenticationToken", "The access token expiry is in the past.")),
+            Trouble::ExpiredToken => {
+                Ok(failed(401, "ExpiredAuthenticationToken", "The access token expiry is in the past."))
+            }
             Trouble::Kill => std::panic::resume_unwind(Box::new(Killed)),
         }
     }

@@ -25,7 +25,6 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
 
-
 use super::clock::ManualClock;
 
 /// The subscription that the stub knows.
@@ -158,9 +157,11 @@ impl ArmStub {
 
     fn absent(&self, id: &FilesystemId) -> WireAnswer {
         let (group, name) = (id.resource_group.as_str(), id.name.as_str());
-        if self.cloud.world(|world| world.resource_groups.clone()).is_some_and(|groups| {
-            !groups.iter().any(|known| known.eq_ignore_ascii_case(group))
-        }) {
+        if self
+            .cloud
+            .world(|world| world.resource_groups.clone())
+            .is_some_and(|groups| !groups.iter().any(|known| known.eq_ignore_ascii_case(group)))
+        {
             return failed(404, "ResourceGroupNotFound", &format!("Resource group '{group}' could not be found."));
         }
         let message = format!(
@@ -212,7 +213,8 @@ impl ArmStub {
         let Some(id) = self.operations.lock().unwrap().get(operation).cloned() else {
             return failed(404, "NotFound", "The operation was not found.");
         };
-        let mut status = json!({ "startTime": "2026-04-01T14:41:23.74873+00:00", "status": "InProgress", "name": operation });
+        let mut status =
+            json!({ "startTime": "2026-04-01T14:41:23.74873+00:00", "status": "InProgress", "name": operation });
         match self.look(&id) {
             Observed::Present(found) if found.state == ProvisioningState::Failed => {
                 let reason = found.failure.unwrap_or_default();
@@ -285,7 +287,8 @@ impl ArmStub {
     fn usages(&self, group: &str, vnet: &str) -> WireAnswer {
         let entries = SUBNETS.iter().filter_map(|name| {
             let subnet = subnet(group, vnet, name)?;
-            let request = HeadroomRequest { subnet, sku_name: "AMLFS-Durable-Premium-500".to_owned(), capacity: Tib(4) };
+            let request =
+                HeadroomRequest { subnet, sku_name: "AMLFS-Durable-Premium-500".to_owned(), capacity: Tib(4) };
             let free = block_on(self.cloud.headroom(&request)).ok()?.available;
             Some(usage(&group.to_uppercase(), vnet, &name.to_uppercase(), free as f64 + 5.0, 5.0))
         });

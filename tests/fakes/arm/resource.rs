@@ -18,8 +18,12 @@ pub(crate) fn shown(id: &FilesystemId, found: &Filesystem) -> Value {
     let fs_name = found.fs_name.as_ref().map_or("lustrefs", |name| name.as_str());
     let mount = format!("mount -t lustre -o noatime,user_xattr {}@tcp0:/{fs_name} /<local path>", found.mgs_address);
     let health = match found.state {
-        ProvisioningState::Succeeded => json!({ "state": "Available", "statusDescription": "The cluster is available" }),
-        _ => json!({ "state": "Transitioning", "statusDescription": "The cluster is in the process of changing states" }),
+        ProvisioningState::Succeeded => {
+            json!({ "state": "Available", "statusDescription": "The cluster is available" })
+        }
+        _ => {
+            json!({ "state": "Transitioning", "statusDescription": "The cluster is in the process of changing states" })
+        }
     };
     let mut resource = json!({
         "name": name,
@@ -63,7 +67,8 @@ pub(crate) fn spec(id: &FilesystemId, body: &[u8]) -> Option<FilesystemSpec> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let subnet: Vec<&str> = text("/properties/filesystemSubnet")?.split('/').collect();
-    let ["", "subscriptions", SUBSCRIPTION, _, group, _, "Microsoft.Network", _, vnet, _, name] = subnet.as_slice() else {
+    let ["", "subscriptions", SUBSCRIPTION, _, group, _, "Microsoft.Network", _, vnet, _, name] = subnet.as_slice()
+    else {
         return None;
     };
     let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];

@@ -1,0 +1,170 @@
+//! Commands that ask the cloud: `check-config --online` and `skus`.
+//!
+//! Why they exist: a missing permission shows at the first claim otherwise, half an hour after the deployment, to somebody
+//! else.
+
+use serde_json::{Value, json};
+
+use super::{CliError, serve};
+use crate::app::problem::Problem;
+use crate::app::settings::Settings;
+use crate::app::wiring::{self, CloudSide};
+use crate::domain::names::{Location, SubnetId};
+use crate::domain::provisioning::Defaults;
+use crate::domain::sku::{Sku, SkuCatalog};
+use crate::ports::cloud::{CloudError, HeadroomRequest};
+
+/// Asks the cloud for everything that a claim needs; returns what is well, or tells all that is not.
+pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
+    if !settings.mode.has_controller() {
+        return Ok("online: a node asks nothing of the cloud\n".to_owned());
+    }
+    serve::runtime()?.block_on(async {
+        let side = wiring::cloud(settings)?;
+        let mut checks = Checks { side: &side, told: String::new(), problems: Vec::new() };
+        checks.run().await;
+        let Checks { told, problems, .. } = checks;
+        if problems.is_empty() { Ok(told) } else { Err(CliError::new(super::Exit::Failure, problems)) }
+    })
+}
+
+struct Checks<'a> {
+    side: &'a CloudSide,
+    told: String,
+    problems: Vec<Problem>,
+}
+
+impl Checks<'_> {
+    async fn run(&mut self) {
+        // Without a token all the rest would fail for the same reason.
+        if let Err(error) = self.side.sign_in().await {
+            return self.problems.push(of_cloud(&error));
+        }
+        self.line("token: granted");
+        let Defaults { location, .. } = &self.side.defaults;
+        let Some(location) = location.clone() else {
+            return self.unset("SKUs", "location");
+        };
+        let skus = match self.side.cloud.skus(&location).await {
+            Ok(skus) => skus,
+            Err(error) => return self.problems.push(of_cloud(&error)),
+        };
+        let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
+        if names.is_empty() {
+            let problem = Problem::new(format!("no AMLFS SKU is offered in {location} to this subscription"));
+            return self.problems.push(problem.with_hint("choose another region (location), or ask Azure support"));
+        }
+        self.line(&format!("SKUs of {location}: {}", names.join(", ")));
+        self.subnet(&skus).await;
+    }
+
+    async fn subnet(&mut self, skus: &SkuCatalog) {
+        let Some(subnet) = subnet(&self.side.defaults) else {
+            return self.unset("subnet", "vnetName and subnetName");
+        };
+        // The SKU that begins smallest: whatever has no room for it has no room at all.
+        let Some(sku) = skus.skus().iter().min_by_key(|sku| sku.increment) else { return };
+        let (sku_name, capacity) = (sku.name.clone(), sku.increment);
+        let request = HeadroomRequest { subnet: subnet.clone(), sku_name, capacity };
+        match self.side.cloud.headroom(&request).await {
+            Err(error) => self.problems.push(of_cloud(&error)),
+            Ok(room) if room.required > room.available => {
+                let message = format!(
+                    "subnet {subnet} is full: {} addresses are needed for {capacity} of {}, {} are free",
+                    room.required, sku.name, room.available
+                );
+                self.problems.push(Problem::new(message).with_hint("use a larger subnet (subnetName, subnet-name)"));
+            }
+            Ok(room) => self.line(&format!(
+                "subnet {subnet}: {} addresses are needed for {capacity} of {}, {} are free",
+                room.required, sku.name, room.available
+            )),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.told.push_str(text);
+        self.told.push('\n');
+    }
+
+    /// No mistake: a StorageClass may say it.
+    fn unset(&mut self, what: &str, keys: &str) {
+        self.line(&format!("{what}: not checked; the cloud settings have no {keys}, so each StorageClass has to"));
+    }
+}
+
+fn subnet(defaults: &Defaults) -> Option<SubnetId> {
+    Some(SubnetId {
+        resource_group: defaults.vnet_resource_group.clone().or_else(|| defaults.resource_group.clone())?,
+        vnet: defaults.vnet.clone()?,
+        subnet: defaults.subnet.clone()?,
+    })
+}
+
+fn of_cloud(error: &CloudError) -> Problem {
+    let problem = Problem::from_error(error);
+    error.hint.iter().fold(problem, |problem, hint| problem.with_hint(hint.clone()))
+}
+
+/// The SKUs of a region as text.
+pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) -> Result<String, CliError> {
+    let usage = |message: String, hint: &str| CliError::usage(Problem::new(message).with_hint(hint));
+    let write = match output {
+        "table" => table as fn(&SkuCatalog) -> String,
+        "json" => json,
+        other => {
+            return Err(usage(
+                format!("--output: `{}` is neither table nor json", other.escape_debug()),
+                "use one of these",
+            ));
+        }
+    };
+    let given = location.map(Location::parse).transpose();
+    let given = given.map_err(|error| usage(format!("--location: {error}"), "name a region such as eastus"))?;
+    serve::runtime()?.block_on(async {
+        let side = wiring::cloud(settings)?;
+        let location = given.or_else(|| side.defaults.location.clone());
+        let location = location.ok_or_else(|| {
+            usage("--location: missing".to_owned(), "give it, or set `location` in the cloud settings")
+        })?;
+        let listed = side.cloud.skus(&location).await;
+        listed.map(|catalog| write(&catalog)).map_err(|error| CliError::failure(of_cloud(&error)))
+    })
+}
+
+fn zones(sku: &Sku) -> Vec<&str> {
+    sku.zones.iter().map(crate::domain::names::Zone::as_str).collect()
+}
+
+fn table(catalog: &SkuCatalog) -> String {
+    let head = ["NAME", "MB/S PER TIB", "INCREMENT", "MAXIMUM", "ZONES"].map(str::to_owned);
+    let row = |sku: &Sku| {
+        let zones = zones(sku);
+        let zones = if zones.is_empty() { "-".to_owned() } else { zones.join(",") };
+        [sku.name.clone(), sku.bandwidth_per_tib.to_string(), sku.increment.to_string(), sku.maximum.to_string(), zones]
+    };
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(catalog.skus().iter().map(row)).collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let line = |row: &[String; 5]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn json(catalog: &SkuCatalog) -> String {
+    let entry = |sku: &Sku| {
+        json!({
+            "name": sku.name,
+            "throughputMBpsPerTiB": sku.bandwidth_per_tib,
+            "incrementTiB": sku.increment.0,
+            "maximumTiB": sku.maximum.0,
+            "zones": zones(sku),
+        })
+    };
+    let entries: Vec<Value> = catalog.skus().iter().map(entry).collect();
+    format!("{:#}\n", Value::Array(entries))
+}

@@ -1,0 +1,238 @@
+//! How Azure is reached: subscription, cloud and credentials, from the cloud settings file and the usual variables.
+//!
+//! Why it exists: the same file serves clusters of every kind, and AKS fills it in ways that must not be taken at their word
+//! (`msi` where there is no secret). Variables win over the file, as with every Azure component; what is chosen is chosen
+//! by what is there, never by trying.
+
+use std::path::PathBuf;
+
+use super::Given;
+use super::cloud::Reader;
+use super::values::read_file;
+use crate::app::problem::Problem;
+use crate::domain::error::quote;
+
+/// Text that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// What the controller needs to reach Azure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzureSettings {
+    /// Subscription of the file systems.
+    pub subscription_id: String,
+    /// Subscription of the virtual networks, if it is another one.
+    pub network_subscription_id: Option<String>,
+    /// Name of the cloud; `None` is public Azure.
+    pub cloud: Option<String>,
+    /// `resourceManagerEndpoint`.
+    pub resource_manager: Option<String>,
+    /// `AZURE_AUTHORITY_HOST`.
+    pub authority_host: Option<String>,
+    /// Text of the file that `AZURE_ENVIRONMENT_FILEPATH` names.
+    pub environment_file: Option<String>,
+    /// Where managed identities are asked for, if not at the usual address (`AZURE_POD_IDENTITY_AUTHORITY_HOST`).
+    pub identity_endpoint: Option<String>,
+    /// What proves who we are.
+    pub auth: Auth,
+}
+
+/// What proves who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// A federated token in a file.
+    WorkloadIdentity {
+        /// Tenant.
+        tenant_id: String,
+        /// Application or identity.
+        client_id: String,
+        /// The file.
+        token_file: PathBuf,
+    },
+    /// An identity of the machine: its client id, its resource id, or `None` for the machine's own.
+    ManagedIdentity(Option<String>),
+    /// A service principal with a secret.
+    ClientSecret {
+        /// Tenant.
+        tenant_id: String,
+        /// Application.
+        client_id: String,
+        /// Secret.
+        secret: Hidden,
+    },
+    /// A service principal with a certificate.
+    ClientCertificate {
+        /// Tenant.
+        tenant_id: String,
+        /// Application.
+        client_id: String,
+        /// PEM file.
+        path: PathBuf,
+        /// Its password.
+        password: Option<Hidden>,
+    },
+    /// Whoever is signed in to the Azure CLI, in this tenant or the usual one.
+    AzureCli(Option<String>),
+}
+
+/// Who chooses the credentials (`auth`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuthKind {
+    /// What the file and the variables hold.
+    Auto,
+    /// The Azure CLI.
+    Cli,
+}
+
+/// Variables that are read here.
+pub(super) const VARIABLES: [&str; 10] = [
+    "AZURE_SUBSCRIPTION_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_ENVIRONMENT_FILEPATH",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+];
+
+/// What AKS writes where a cluster has a managed identity and no service principal.
+const PLACEHOLDER: &str = "msi";
+
+/// Reads everything; all problems are noted.
+pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<AzureSettings> {
+    let environment_file = given.variable("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
+        let read = read_file(path.as_ref()).map_err(|problem| problem.at("AZURE_ENVIRONMENT_FILEPATH"));
+        reader.problems.note(read)
+    });
+    let subscription = given.variable("AZURE_SUBSCRIPTION_ID").map(|id| checked("AZURE_SUBSCRIPTION_ID", id));
+    let subscription_id = match subscription {
+        Some(checked) => reader.problems.note(checked),
+        None => reader.read("subscriptionId", id).or_else(|| reader.missing("subscriptionId", "AZURE_SUBSCRIPTION_ID")),
+    };
+    let network_subscription_id = reader.read("networkResourceSubscriptionID", id);
+    let auth = choose(reader, given, kind);
+    Some(AzureSettings {
+        subscription_id: subscription_id?,
+        network_subscription_id,
+        cloud: reader.text("cloud"),
+        resource_manager: reader.text("resourceManagerEndpoint"),
+        authority_host: given.variable("AZURE_AUTHORITY_HOST").map(str::to_owned),
+        environment_file: environment_file.map_or(Some(None), |read| read.map(Some))?,
+        identity_endpoint: given.variable("AZURE_POD_IDENTITY_AUTHORITY_HOST").map(str::to_owned),
+        auth: auth?,
+    })
+}
+
+/// An id that can stand in a path.
+fn id(text: &str) -> Result<String, String> {
+    let valid = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if valid { Ok(text.to_owned()) } else { Err(format!("{} is no subscription id", quote(text))) }
+}
+
+fn checked(variable: &str, text: &str) -> Result<String, Problem> {
+    id(text).map_err(|rule| Problem::new(rule).with_hint("give the subscription's UUID").at(variable))
+}
+
+/// Tenant and application, as far as they are known.
+struct Parties {
+    tenant_id: Option<String>,
+    client_id: Option<String>,
+}
+
+impl Parties {
+    /// Both, or a note of what this kind of credentials lacks.
+    fn both(&self, what: &str, reader: &mut Reader<'_>) -> Option<(String, String)> {
+        let tenant = self.tenant_id.clone().or_else(|| reader.needed(what, "tenantId", "AZURE_TENANT_ID"));
+        let client = self.client_id.clone().or_else(|| reader.needed(what, "aadClientId", "AZURE_CLIENT_ID"));
+        tenant.zip(client)
+    }
+
+    fn token_file(&self, path: String, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("workload identity", reader)?;
+        Some(Auth::WorkloadIdentity { tenant_id, client_id, token_file: path.into() })
+    }
+
+    fn secret(&self, secret: String, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("a client secret", reader)?;
+        Some(Auth::ClientSecret { tenant_id, client_id, secret: Hidden(secret) })
+    }
+
+    fn certificate(&self, path: String, password: Option<String>, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("a client certificate", reader)?;
+        let password = password.map(Hidden);
+        Some(Auth::ClientCertificate { tenant_id, client_id, path: path.into(), password })
+    }
+}
+
+fn is_real(text: &String) -> bool {
+    !text.eq_ignore_ascii_case(PLACEHOLDER)
+}
+
+/// The first that is there: variables before the file; of each, workload identity, managed identity, service principal.
+fn choose(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<Auth> {
+    let variable = |name: &str| given.variable(name).map(str::to_owned);
+    let tenant_id = variable("AZURE_TENANT_ID").or_else(|| reader.text("tenantId"));
+    if kind == AuthKind::Cli {
+        return Some(Auth::AzureCli(tenant_id));
+    }
+    let asked_client = variable("AZURE_CLIENT_ID");
+    let client_id = asked_client.clone().or_else(|| reader.text("aadClientId").filter(is_real));
+    let parties = Parties { tenant_id, client_id };
+    if let Some(path) = variable("AZURE_FEDERATED_TOKEN_FILE") {
+        return parties.token_file(path, reader);
+    }
+    if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(is_real) {
+        return parties.secret(secret, reader);
+    }
+    if let Some(path) = variable("AZURE_CLIENT_CERTIFICATE_PATH") {
+        return parties.certificate(path, variable("AZURE_CLIENT_CERTIFICATE_PASSWORD"), reader);
+    }
+    from_file(reader, &parties, asked_client)
+}
+
+fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<String>) -> Option<Auth> {
+    let federated = reader.flag("useFederatedWorkloadIdentityExtension");
+    let managed = reader.flag("useManagedIdentityExtension");
+    if federated? {
+        let file = reader.text("aadFederatedTokenFile");
+        let needed = "AZURE_FEDERATED_TOKEN_FILE";
+        let file = file.or_else(|| reader.needed("workload identity", "aadFederatedTokenFile", needed))?;
+        return parties.token_file(file, reader);
+    }
+    if managed? {
+        let assigned = asked_client.or_else(|| reader.text("userAssignedIdentityID").filter(is_real));
+        return Some(Auth::ManagedIdentity(assigned));
+    }
+    if let Some(secret) = reader.text("aadClientSecret").filter(is_real) {
+        return parties.secret(secret, reader);
+    }
+    if let Some(path) = reader.text("aadClientCertPath") {
+        let password = reader.text("aadClientCertPassword");
+        return parties.certificate(path, password, reader);
+    }
+    let problem = Problem::new("credentials for Azure: none; neither the variables nor the cloud settings hold any");
+    reader.problems.push(problem.with_hint(
+        "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
+         aadClientId and aadClientSecret in the cloud settings, or say `--auth cli` at a terminal",
+    ));
+    None
+}
+
+#[cfg(test)]
+mod tests;

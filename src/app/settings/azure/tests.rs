@@ -1,0 +1,144 @@
+//! Which credentials are chosen from which file and variables, and what is told when none can be.
+
+use super::*;
+use crate::app::problem::Problems;
+use crate::app::settings::cloud;
+
+const TENANT: &str = "11111111-1111-1111-1111-111111111111";
+
+/// The file that AKS writes for a cluster with a managed identity.
+const AKS: &str = r#"{"cloud": "AzurePublicCloud", "tenantId": "11111111-1111-1111-1111-111111111111",
+    "subscriptionId": "sub-1", "aadClientId": "msi", "aadClientSecret": "msi", "useManagedIdentityExtension": true,
+    "userAssignedIdentityID": "kubelet-id", "resourceGroup": "MC_rg", "location": "eastus"}"#;
+
+fn read(file: &str, variables: &[(&str, &str)], auth: &str) -> Result<AzureSettings, Problems> {
+    let file = {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file).unwrap();
+        path
+    };
+    let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let given = Given { flags: Vec::new(), environment };
+    let mut problems = Problems::default();
+    let kind = if auth == "cli" { AuthKind::Cli } else { AuthKind::Auto };
+    let settings = cloud::read_named(file.path(), "test", Some((&given, kind)), &mut problems);
+    problems.into_result(settings.and_then(|settings| settings.azure))
+}
+
+fn auth(file: &str, variables: &[(&str, &str)]) -> Auth {
+    read(file, variables, "auto").unwrap().auth
+}
+
+fn told(file: &str, variables: &[(&str, &str)]) -> String {
+    let problems = read(file, variables, "auto").unwrap_err();
+    problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn with(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(AKS.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    })
+}
+
+#[test]
+fn a_cluster_of_aks_uses_its_managed_identity() {
+    let settings = read(AKS, &[], "auto").unwrap();
+    assert_eq!(settings.auth, Auth::ManagedIdentity(Some("kubelet-id".to_owned())));
+    assert_eq!((settings.subscription_id.as_str(), settings.cloud.as_deref()), ("sub-1", Some("AzurePublicCloud")));
+    assert_eq!(auth(AKS, &[("AZURE_CLIENT_ID", "mine")]), Auth::ManagedIdentity(Some("mine".to_owned())));
+    assert_eq!(auth(&with(&[("kubelet-id", "")]), &[]), Auth::ManagedIdentity(None));
+    assert_eq!(auth(&with(&[("kubelet-id", "msi")]), &[]), Auth::ManagedIdentity(None));
+    assert_eq!(auth(&with(&[("true", "\"True\"")]), &[]), Auth::ManagedIdentity(Some("kubelet-id".to_owned())));
+}
+
+#[test]
+fn variables_win_over_the_file_and_workload_identity_over_all() {
+    let workload =
+        [("AZURE_FEDERATED_TOKEN_FILE", "/token"), ("AZURE_CLIENT_ID", "app"), ("AZURE_CLIENT_SECRET", "geheim")];
+    let expected = |client: &str, tenant: &str| Auth::WorkloadIdentity {
+        tenant_id: tenant.to_owned(),
+        client_id: client.to_owned(),
+        token_file: "/token".into(),
+    };
+    assert_eq!(auth(AKS, &workload), expected("app", TENANT));
+    let tenant = [("AZURE_TENANT_ID", "other"), workload[0], workload[1]];
+    assert_eq!(auth(AKS, &tenant), expected("app", "other"));
+    let from_file = with(&[
+        (
+            "\"useManagedIdentityExtension\": true",
+            "\"useFederatedWorkloadIdentityExtension\": true, \"aadFederatedTokenFile\": \"/token\"",
+        ),
+        ("\"aadClientId\": \"msi\"", "\"aadClientId\": \"file-app\""),
+    ]);
+    assert_eq!(auth(&from_file, &[]), expected("file-app", TENANT));
+    let secret = [("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app")];
+    assert!(matches!(auth(AKS, &secret), Auth::ClientSecret { client_id, secret, .. }
+        if client_id == "app" && secret.reveal() == "geheim"));
+    let certificate = [("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"), ("AZURE_CLIENT_ID", "app")];
+    assert!(
+        matches!(auth(AKS, &certificate), Auth::ClientCertificate { path, password: None, .. } if path == PathBuf::from("/c.pem"))
+    );
+}
+
+#[test]
+fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
+    let secret = with(&[
+        ("true", "false"),
+        ("\"aadClientSecret\": \"msi\"", "\"aadClientSecret\": \"geheim\""),
+        ("\"msi\"", "\"app\""),
+    ]);
+    assert!(
+        matches!(auth(&secret, &[]), Auth::ClientSecret { client_id, secret, .. } if client_id == "app" && secret.reveal() == "geheim")
+    );
+    let certificate = with(&[
+        ("true", "false"),
+        ("\"aadClientSecret\": \"msi\"", "\"aadClientCertPath\": \"/c.pem\", \"aadClientCertPassword\": \"geheim\""),
+        ("\"msi\"", "\"app\""),
+    ]);
+    assert!(
+        matches!(auth(&certificate, &[]), Auth::ClientCertificate { password: Some(password), .. } if password.reveal() == "geheim")
+    );
+}
+
+/// The placeholder is never taken for an id or a secret.
+#[test]
+fn placeholders_are_no_credentials() {
+    let told = told(&with(&[("true", "false")]), &[("AZURE_CLIENT_SECRET", "msi")]);
+    assert!(told.contains("credentials for Azure: none") && told.contains("AZURE_FEDERATED_TOKEN_FILE"), "{told}");
+}
+
+#[test]
+fn the_azure_cli_is_used_only_when_asked() {
+    assert_eq!(read(AKS, &[], "cli").unwrap().auth, Auth::AzureCli(Some(TENANT.to_owned())));
+    let variables = [("AZURE_SUBSCRIPTION_ID", "sub-2")];
+    let settings = read("{}", &variables, "cli").unwrap();
+    assert_eq!((settings.subscription_id.as_str(), settings.auth), ("sub-2", Auth::AzureCli(None)));
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    let told = told(
+        r#"{"useFederatedWorkloadIdentityExtension": "maybe", "networkResourceSubscriptionID": "a/b"}"#,
+        &[("AZURE_ENVIRONMENT_FILEPATH", "/nowhere/stack.json")],
+    );
+    for expected in [
+        "AZURE_ENVIRONMENT_FILEPATH: ",
+        "`subscriptionId`: missing",
+        "`networkResourceSubscriptionID`",
+        "`a/b` is no subscription id",
+        "`useFederatedWorkloadIdentityExtension`",
+    ] {
+        assert!(told.contains(expected), "{expected} in {told}");
+    }
+    let workload = super::tests::told("{\"subscriptionId\": \"s\"}", &[("AZURE_FEDERATED_TOKEN_FILE", "/token")]);
+    assert!(workload.contains("tenantId") && workload.contains("aadClientId"), "{workload}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let settings = read(AKS, &[("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app")], "auto").unwrap();
+    assert!(!format!("{settings:?}").contains("geheim"));
+    let given = Given { flags: Vec::new(), environment: vec![("AZURE_CLIENT_SECRET".to_owned(), "geheim".to_owned())] };
+    assert!(!format!("{given:?}").contains("geheim"));
+}

@@ -1,0 +1,95 @@
+//! From settings to the ARM adapter: what the settings name as text becomes the adapter's own types, all mistakes at once.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::adapters::arm::cloud::ArmCloud;
+use crate::adapters::arm::connection::{Connector, TokenFactory};
+use crate::adapters::arm::credentials::{
+    Credential, CredentialKind, Endpoints as TokenEndpoints, IMDS, ManagedIdentity, Secret, TokenError, TokenErrorKind,
+};
+use crate::adapters::arm::environment::{self, CloudChoice, Endpoints, Environment};
+use crate::adapters::arm::http::HttpWire;
+use crate::adapters::arm::transport::Tokens;
+use crate::app::problem::Problem;
+use crate::app::settings::{Auth, AzureSettings};
+use crate::ports::clock::Clock;
+
+/// The cloud that the settings describe. Nothing is asked of it yet. Every problem found is in the error.
+pub(super) fn cloud(settings: Option<&AzureSettings>, clock: &Arc<dyn Clock>) -> Result<ArmCloud, Vec<Problem>> {
+    let Some(settings) = settings else {
+        return Err(vec![Problem::new("the cloud settings say nothing about Azure")]);
+    };
+    let mut problems = Vec::new();
+    let environment = choice(settings).environment().map_err(|rule| {
+        let hint = "correct `cloud` and `resourceManagerEndpoint` in the cloud settings, or the AZURE_* variables";
+        problems.push(Problem::new(format!("cloud settings: {rule}")).with_hint(hint));
+    });
+    let imds = settings.identity_endpoint.as_deref().unwrap_or(IMDS);
+    let imds = Url::parse(imds).map_err(|error| {
+        let problem = Problem::new(format!("AZURE_POD_IDENTITY_AUTHORITY_HOST: no address ({error})"));
+        problems.push(problem.with_hint("unset it, or give the address of the instance metadata service"));
+    });
+    let wire = HttpWire::new().map_err(|error| {
+        let problem = Problem::new(error.to_string());
+        problems.push(problem.with_hint("mount the system's certificates, or name them by SSL_CERT_FILE"));
+    });
+    let (Ok(environment), Ok(imds), Ok(wire)) = (environment, imds, wire) else { return Err(problems) };
+    let tokens = factory(settings.auth.clone(), imds, Arc::clone(clock));
+    if let Environment::Known(endpoints) = &environment {
+        // Made once for its complaints: placeholders, ids that are none, addresses that are not safe.
+        tokens(endpoints).map_err(|error| vec![unusable(&error)])?;
+    }
+    let connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let network = settings.network_subscription_id.clone();
+    Ok(ArmCloud::new(connector, Arc::clone(clock), settings.subscription_id.clone(), network))
+}
+
+fn choice(settings: &AzureSettings) -> CloudChoice {
+    CloudChoice {
+        name: settings.cloud.clone(),
+        resource_manager: settings.resource_manager.clone(),
+        authority_host: settings.authority_host.clone(),
+        environment_file: settings.environment_file.clone(),
+    }
+}
+
+fn unusable(error: &TokenError) -> Problem {
+    let problem = Problem::new(format!("credentials for Azure: {error}"));
+    problem
+        .with_hint(error.hint.clone().unwrap_or_else(|| "correct the cloud settings or the AZURE_* variables".into()))
+}
+
+fn factory(auth: Auth, imds: Url, clock: Arc<dyn Clock>) -> TokenFactory {
+    Box::new(move |endpoints: &Endpoints| {
+        let authority = environment::endpoint(endpoints.authority.as_str())
+            .map_err(|rule| TokenError::new(TokenErrorKind::Refused, rule))?;
+        let at = TokenEndpoints { authority, imds: imds.clone() };
+        let credential = Credential::new(kind(auth.clone()), at, endpoints.scope(), Arc::clone(&clock))?;
+        Ok(Arc::new(credential) as Arc<dyn Tokens>)
+    })
+}
+
+fn kind(auth: Auth) -> CredentialKind {
+    match auth {
+        Auth::WorkloadIdentity { tenant_id, client_id, token_file } => {
+            CredentialKind::WorkloadIdentity { tenant_id, client_id, token_file }
+        }
+        Auth::ManagedIdentity(id) => CredentialKind::ManagedIdentity(match id {
+            None => ManagedIdentity::System,
+            Some(id) if id.to_ascii_lowercase().contains("/subscriptions/") => ManagedIdentity::ResourceId(id),
+            Some(id) => ManagedIdentity::ClientId(id),
+        }),
+        Auth::ClientSecret { tenant_id, client_id, secret } => {
+            CredentialKind::ClientSecret { tenant_id, client_id, secret: Secret::new(secret.reveal()) }
+        }
+        Auth::ClientCertificate { tenant_id, client_id, path, password } => CredentialKind::ClientCertificate {
+            tenant_id,
+            client_id,
+            path,
+            password: password.map(|password| Secret::new(password.reveal())),
+        },
+        Auth::AzureCli(tenant_id) => CredentialKind::AzureCli { tenant_id, program: "az".into() },
+    }
+}
