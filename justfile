@@ -38,6 +38,10 @@ doc:
 bench:
     cargo bench --bench rpc
 
+# Requests to ARM for 1 to 1,000 claims at once, on simulated time.
+bench-arm:
+    cargo bench --bench arm
+
 # Size, memory and start-up of the release binary.
 figures:
     scripts/figures

@@ -92,7 +92,8 @@ pub fn init(settings: &LogSettings) -> Result<(), tracing::subscriber::SetGlobal
     tracing::subscriber::set_global_default(subscriber(settings, ansi, std::io::stderr))
 }
 
-fn subscriber<W>(settings: &LogSettings, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
+/// The same into any writer, for programs and tests that keep their lines.
+pub fn subscriber<W>(settings: &LogSettings, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

@@ -25,6 +25,7 @@ mod matrix;
 mod ownership;
 mod replay;
 mod rules;
+mod secrets;
 mod stack;
 // Shared with the cases of the use-cases, which need more of it.
 #[allow(dead_code)]
