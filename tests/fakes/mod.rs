@@ -8,3 +8,5 @@
 
 pub(crate) mod clock;
 pub(crate) mod faulty;
+#[cfg(feature = "kernel")]
+pub(crate) mod lustre;
