@@ -5,10 +5,12 @@
 //! mountinfo shows that bind mount as the Lustre mount that was asked for. The rest is the real kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
@@ -39,6 +41,8 @@ struct State {
     mounts: BTreeMap<u64, (String, bool)>,
     /// What hangs until it is released, and how often it hangs now.
     hanging: BTreeMap<String, usize>,
+    /// Lustre mounts that are shown as bind mounts of a directory.
+    bound: BTreeSet<u64>,
     /// What fails instead of being done.
     failing: BTreeMap<String, Errno>,
     /// Every call that changes something, in words.
@@ -81,7 +85,11 @@ impl TreeKernel {
     /// Lets a port answer or not, whatever the server does.
     pub(crate) fn listen(&self, address: IpAddr, listens: bool) {
         let mut state = self.state.lock().unwrap();
-        if listens { state.listening.insert(address) } else { state.listening.remove(&address) };
+        if listens {
+            state.listening.insert(address)
+        } else {
+            state.listening.remove(&address)
+        };
     }
 
     /// From now on calls of this name hang: `mount 10.0.0.4@tcp`, `unmount /path` before it is done, `unmounted /path`
@@ -108,6 +116,12 @@ impl TreeKernel {
             Some(errno) => state.failing.insert(what.to_owned(), errno),
             None => state.failing.remove(what),
         };
+    }
+
+    /// Shows the mount at a path as a bind mount of a directory of Lustre.
+    pub(crate) fn show_as_bind(&self, path: &Path) {
+        let number = mount_number(path).unwrap();
+        self.state.lock().unwrap().bound.insert(number);
     }
 
     /// Every call so far that changes something.
@@ -245,13 +259,13 @@ impl Syscalls for TreeKernel {
             match number_of(line).and_then(|number| state.mounts.get(&number)) {
                 None => shown.extend_from_slice(line),
                 Some((source, read_only)) => {
-                    let text = String::from_utf8_lossy(line);
-                    let (mount, _) = text.split_once(" - ").unwrap();
-                    let mut fields: Vec<&str> = mount.split(' ').collect();
-                    fields[3] = "/";
+                    let is_bound = number_of(line).is_some_and(|number| state.bound.contains(&number));
+                    let mut fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+                    fields[3] = if is_bound { b"/sub" } else { b"/" };
+                    fields.truncate(fields.iter().position(|field| *field == b"-").unwrap());
                     let access = if *read_only { "ro" } else { "rw" };
                     let added = format!(" - lustre {} {access},flock,lazystatfs,checksum", escape(source));
-                    shown.extend_from_slice((fields.join(" ") + &added).as_bytes());
+                    shown.extend_from_slice(&[fields.join(&b' '), added.into_bytes()].concat());
                 }
             }
             shown.push(b'\n');
@@ -281,19 +295,31 @@ impl Drop for TreeKernel {
     }
 }
 
+/// The points of all mounts of this process, unescaped.
+pub(crate) fn mount_points() -> Vec<PathBuf> {
+    let bytes = Kernel.mountinfo().unwrap();
+    let points = lines(&bytes).filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    points.map(|point| OsString::from_vec(unescape(point)).into()).collect()
+}
+
 /// Takes away every mount below a directory, the innermost first.
 pub(crate) fn unmount_below(root: &Path) {
-    let root = escape(&root.canonicalize().unwrap().display().to_string());
-    let bytes = Kernel.mountinfo().unwrap();
-    let points = lines(&bytes).filter_map(|line| std::str::from_utf8(line).ok()?.split(' ').nth(4));
-    let mut points: Vec<String> =
-        points.filter(|point| point.starts_with(&format!("{root}/"))).map(unescape).collect();
-    points.sort_by_key(|point| std::cmp::Reverse(point.len()));
+    let root = root.canonicalize().unwrap();
+    let mut points = mount_points();
+    points.retain(|point| point.starts_with(&root));
+    points.sort_by_key(|point| std::cmp::Reverse(point.as_os_str().len()));
     for point in points {
-        umount2(point.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).ok();
+        umount2(&point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).ok();
     }
 }
 
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut parts = field.split(|byte| *byte == b'\\');
+    let mut plain = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(3);
+        plain.push(u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 8).unwrap());
+        plain.extend_from_slice(rest);
+    }
+    plain
 }

@@ -16,7 +16,8 @@ pub struct KernelSettings {
     /// Kubelet's directory as kubelet itself spells it. Mounts that an earlier process left below it are told in this
     /// spelling, also if it is a symbolic link.
     pub kubelet_dir: PathBuf,
-    /// Permissions of sub-directories that are made, whatever the process's umask.
+    /// Permissions of sub-directories that are made, whatever the process's umask: up to `0o1777`, since mkdir(2) gives no
+    /// set-id bits.
     pub sub_dir_mode: u32,
     /// Most mounts under way at one time for one MGS; more have to wait, and are refused while some are stuck.
     pub mounts_per_mgs: usize,

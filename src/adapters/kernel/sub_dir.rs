@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 
 use super::failure::{self, Fault};
 use super::node::Node;
-use super::syscalls::How;
 use super::{resolve, target};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
@@ -80,29 +79,28 @@ impl Node {
 struct Private<'a> {
     node: &'a Node,
     place: PathBuf,
+    mounted: bool,
 }
 
 impl<'a> Private<'a> {
     fn mount(node: &'a Node, source: &MountSource) -> Result<Self, Fault> {
         let resolved = resolve::numeric(&*node.calls, OPERATION, source)?;
-        let private = Self { node, place: private_place(&node.settings.working_dir, source)? };
+        let place = private_place(&node.settings.working_dir, source)?;
         // What a crash of this very operation left; before the path is touched, since its servers may be dead.
-        node.clean(OPERATION, &private.place)?;
-        make_private(&private.place)?;
+        node.clean(OPERATION, &place)?;
+        make_private(&place)?;
+        let mut private = Self { node, place, mounted: false };
         let directory = target::open_directory(OPERATION, &private.place)?;
         let options = MountOptions { no_suid: true, no_dev: true, no_exec: true, ..MountOptions::default() };
         node.call_mount(OPERATION, &resolved.root(), &options, &private.place, &directory)?;
+        private.mounted = true;
         Ok(private)
     }
 }
 
 impl Drop for Private<'_> {
     fn drop(&mut self) {
-        let unmounted = match self.node.calls.unmount(&self.place, How::Plain) {
-            // Not mounted: the mount itself had failed.
-            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
-            Err(_) => self.node.calls.unmount(&self.place, How::Detach),
-        };
+        let unmounted = if self.mounted { self.node.take_off(&self.place) } else { Ok(()) };
         let removed = unmounted.map_err(io::Error::from).and_then(|()| std::fs::remove_dir(&self.place));
         if let Err(error) = removed {
             tracing::warn!(%error, place = %self.place.display(), "a private mount stays until the next start");
