@@ -173,8 +173,10 @@ impl TreeKernel {
 
     /// Forgets mounts that are gone: their numbers are used again.
     fn prune(&self) {
+        // In this order: a mount that is entered meanwhile is either listed or waits for the lock.
+        let mut state = self.state.lock().unwrap();
         let listed: BTreeSet<u64> = lines(&Kernel.mountinfo().unwrap()).filter_map(number_of).collect();
-        self.state.lock().unwrap().mounts.retain(|mount, _| listed.contains(mount));
+        state.mounts.retain(|mount, _| listed.contains(mount));
     }
 }
 

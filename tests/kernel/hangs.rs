@@ -59,8 +59,8 @@ async fn fifty_hung_mounts_hurt_nobody_and_settle() {
     assert_eq!(bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
 
     let disturbed = slowest_healthy(&bench, 30).await;
-    assert!(disturbed < 2 * undisturbed + Duration::from_millis(50), "{disturbed:?}, not {undisturbed:?}");
-    assert!(bench.mounter.threads() <= HUNG + 10, "{} threads", bench.mounter.threads());
+    assert!(disturbed < 2 * undisturbed + Duration::from_millis(100), "{disturbed:?}, not {undisturbed:?}");
+    assert!(bench.mounter.threads() <= 2 * HUNG + 10, "{} threads", bench.mounter.threads());
 
     let (given_up, kept) = targets.split_at(HUNG / 2);
     let unpublish = |target: &PathBuf| {

@@ -33,6 +33,8 @@ pub(crate) const TESTS: &[Test] = tests![a_driver_killed_at_any_point_is_taken_u
 const ROOT: &str = "AZURELUSTRE_TEST_ROOT";
 const POINT: &str = "AZURELUSTRE_TEST_KILL_AT";
 const KILLED: i32 = 9;
+/// No other test's: their mounts are seen too.
+const VOLUME: &str = "killed";
 
 /// The real kernel, which ends the process at a point.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ fn publish(mounter: Arc<KernelMounter>) -> Publish {
 
 fn request(root: &Path) -> PublishRequest {
     PublishRequest {
-        volume_id: "volume".into(),
+        volume_id: VOLUME.into(),
         target: root.join("pod/mount"),
         capability: Capability {
             access: Some(AccessType::Mount { flags: vec!["noatime".into()] }),
@@ -125,7 +127,7 @@ pub(crate) fn be_killed() -> ! {
         let driver = publish(mounter(&root, Arc::new(Deadly { point, passed: AtomicUsize::new(0) })));
         let request = request(&root);
         driver.publish(request.clone(), None).await.unwrap();
-        driver.unpublish("volume", &request.target, None).await.unwrap();
+        driver.unpublish(VOLUME, &request.target, None).await.unwrap();
     });
     std::process::exit(0)
 }
@@ -153,7 +155,7 @@ async fn a_driver_killed_at_any_point_is_taken_up_by_the_next() {
         let (driver, request) = (publish(mounter), request(&root));
         driver.publish(request.clone(), None).await.unwrap();
         assert_eq!(mounts_below(&root), 1, "point {point}");
-        driver.unpublish("volume", &request.target, None).await.unwrap();
+        driver.unpublish(VOLUME, &request.target, None).await.unwrap();
         assert_eq!(mounts_below(&root), 0, "point {point}");
         assert!(!request.target.exists(), "point {point}");
         assert_eq!(std::fs::read_dir(root.join("working")).into_iter().flatten().count(), 0, "point {point}");

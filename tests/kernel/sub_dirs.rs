@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::fcntl::{RenameFlags, renameat2};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 
 use crate::world::{Bench, SICK, below, patient, with_limits};
 use crate::{Test, tests};
@@ -143,7 +143,7 @@ async fn leftovers_of_the_same_operation_do_not_hinder_it() {
 async fn what_somebody_planted_in_the_working_directory_is_not_used() {
     let bench = Bench::new(with_limits(patient()));
     let place = crash(&bench).await;
-    umount2(&place, MntFlags::MNT_DETACH).unwrap();
+    bench.mounter.unmount(&place).await.unwrap();
     std::fs::remove_dir(&place).unwrap();
     let elsewhere = bench.root.join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();

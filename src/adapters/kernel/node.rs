@@ -148,12 +148,12 @@ impl Node {
         let directory = target::open_directory("mount", place)?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;
         self.call_mount("mount", &source, &plan.options, place, &directory)?;
-        match self.look("mount", &plan.target).map(|mounts| mounts.at(place).last().map(|line| line.id)) {
-            Ok(Some(mount)) => {
-                let (volume_id, target) = (plan.volume_id.clone(), plan.target.clone());
-                self.records.put(place, Record { mount, volume_id, target, source: plan.source.clone() });
-            }
-            gone => tracing::warn!(target = %place.display(), ?gone, "a new mount is not listed in mountinfo"),
+        let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).last().copied().cloned());
+        if let Ok(Some(Line { id: mount, source: shown, .. })) = made {
+            let (volume_id, target, source) = (plan.volume_id.clone(), plan.target.clone(), plan.source.clone());
+            self.records.put(place, Record { mount, shown, volume_id, target, source });
+        } else {
+            tracing::warn!(target = %place.display(), ?made, "a new mount is not listed in mountinfo");
         }
         Ok(())
     }

@@ -21,8 +21,11 @@ use crate::domain::volume_id::VolumeId;
 /// A mount that this process made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its number in mountinfo, which tells whether what is at the place now is still that mount.
+    /// Its number in mountinfo, which with its source tells whether what is at the place now is still that mount:
+    /// numbers are used again.
     pub(super) mount: u64,
+    /// As mountinfo shows it.
+    pub(super) shown: String,
     pub(super) volume_id: String,
     /// As the caller spelled it.
     pub(super) target: PathBuf,
@@ -45,7 +48,8 @@ impl Records {
 
     /// The record of exactly this mount.
     pub(super) fn of(&self, line: &Line) -> Option<Record> {
-        self.all().get(&line.point).filter(|record| record.mount == line.id).cloned()
+        let is_this = |record: &&Record| record.mount == line.id && record.shown == line.source;
+        self.all().get(&line.point).filter(is_this).cloned()
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Record>> {
@@ -153,13 +157,15 @@ mod tests {
     fn a_record_holds_for_its_mount_only() {
         let (records, mut line) = (Records::default(), line("/t".into(), "s"));
         let source = MountSource::parse("mgs.example:/lustrefs").unwrap();
-        let record = Record { mount: 7, volume_id: "v".into(), target: "/t".into(), source };
+        let record = Record { mount: 7, shown: "s".into(), volume_id: "v".into(), target: "/t".into(), source };
         records.put(Path::new("/t"), record.clone());
         assert_eq!(records.of(&line), Some(record));
         line.id = 8;
         assert_eq!(records.of(&line), None);
+        (line.id, line.source) = (7, "t".into());
+        assert_eq!(records.of(&line), None, "another mount with the number of the first");
+        line.source = "s".into();
         records.forget(Path::new("/t"));
-        line.id = 7;
         assert_eq!(records.of(&line), None);
     }
 
