@@ -16,7 +16,7 @@ use azurelustre_csi::ports::inbound::{FailureKind, Publishing};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter, Readiness};
 use nix::errno::Errno;
 
-use crate::world::{Bench, HEALTHY, SICK, patient, plan, source, state, with_limits};
+use crate::world::{Bench, HEALTHY, SICK, patient, plan, source, state, vol_data, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -125,8 +125,8 @@ async fn paths_of_any_bytes_are_mounted_and_unmounted() {
 async fn what_is_published_survives_a_restart() {
     let bench = Bench::new(with_limits(patient()));
     let (one, two) = (bench.mounted("1", SICK).await, bench.mounted("2", SICK).await);
-    bench.vol_data(&one, "volume");
-    bench.vol_data(&two, "volume-2");
+    vol_data(&one, "volume");
+    vol_data(&two, "volume-2");
     let restarted = bench.restarted();
     assert_eq!(restarted.published("volume").await.unwrap(), [one.as_path()]);
     assert_eq!(restarted.published("volume-2").await.unwrap(), [two.as_path()]);
@@ -141,7 +141,7 @@ async fn a_single_writer_stays_alone_after_a_restart() {
     let bench = Bench::new(with_limits(patient()));
     let request = |pod: &str| {
         let target = bench.target(pod);
-        bench.vol_data(&target, "volume");
+        vol_data(&target, "volume");
         PublishRequest {
             volume_id: "volume".into(),
             target,

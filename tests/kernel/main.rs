@@ -3,6 +3,14 @@
 //! Most run on a kernel whose Lustre is a tree of directories, see `fakes/lustre.rs`; mounts and unmounts are real. A test
 //! that cannot run here, because the process may not mount, shows as ignored, never as passed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::clone_on_ref_ptr,
+    clippy::too_many_lines,
+    reason = "what cannot go on is a failed test"
+)]
+
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod gate;

@@ -10,7 +10,7 @@ use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::world::{Bench, SHORT, SICK, patient, plan, source, state, until, with_limits};
+use crate::world::{Bench, SHORT, SICK, is_mounted, patient, plan, source, state, until, vol_data, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -63,7 +63,7 @@ async fn an_unmount_that_hangs_while_servers_answer_is_never_forced() {
     assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
     bench.kernel.release(&hung);
     bench.settled().await;
-    assert!(!bench.is_mounted(&target), "the first one went on");
+    assert!(!is_mounted(&target), "the first one went on");
 }
 
 async fn an_unmount_that_hangs_on_dead_servers_is_ended_by_force() {
@@ -73,7 +73,7 @@ async fn an_unmount_that_hangs_on_dead_servers_is_ended_by_force() {
     bench.kernel.hang(&hung);
     bench.kernel.hang(&statfs);
     assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
-    until("it was forced", || !bench.is_mounted(&target)).await;
+    until("it was forced", || !is_mounted(&target)).await;
     bench.mounter.unmount(&target).await.unwrap();
     assert_eq!(bench.calls_about(&target)[..3], ["mount", "plain", "force"]);
     bench.kernel.release(&hung);
@@ -106,7 +106,7 @@ async fn a_mount_in_use_on_dead_servers_is_forced_then_detached() {
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);
     bench.mounter.unmount(&target).await.unwrap();
-    assert!(!bench.is_mounted(&target));
+    assert!(!is_mounted(&target));
     assert_eq!(bench.calls_about(&target), ["mount", "plain", "force", "detach"]);
 }
 
@@ -145,7 +145,7 @@ async fn a_mount_of_somebody_else_is_never_forced() {
 async fn a_mount_that_kubelet_knows_is_forced_after_a_restart() {
     let bench = Bench::new(with_limits(short_unmounts()));
     let target = bench.mounted("pod", SICK).await;
-    bench.vol_data(&target, "volume");
+    vol_data(&target, "volume");
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);
     bench.restarted().unmount(&target).await.unwrap();
@@ -194,5 +194,5 @@ async fn all_of_a_stack_is_taken_away() {
     drop(directory);
     assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(mounts) if mounts.len() == 2));
     bench.mounter.unmount(&target).await.unwrap();
-    assert!(!bench.is_mounted(&target));
+    assert!(!is_mounted(&target));
 }

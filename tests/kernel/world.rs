@@ -88,22 +88,11 @@ impl Bench {
         target
     }
 
-    /// What kubelet writes beside a target before it publishes.
-    pub(crate) fn vol_data(&self, target: &Path, volume_id: &str) {
-        let text = serde_json::json!({ "volumeHandle": volume_id, "driverName": "azurelustre.csi.azure.com" });
-        std::fs::write(target.parent().unwrap().join("vol_data.json"), text.to_string()).unwrap();
-    }
-
     /// Mounts a server's file system at a new target.
     pub(crate) async fn mounted(&self, pod: &str, server: Ipv4Addr) -> PathBuf {
         let target = self.target(pod);
         self.mounter.mount(&plan(&source(server), &target)).await.unwrap();
         target
-    }
-
-    /// Whether something is mounted, seen from outside.
-    pub(crate) fn is_mounted(&self, target: &Path) -> bool {
-        mount_points().iter().any(|point| point == target)
     }
 
     /// Waits until nothing is under way.
@@ -131,6 +120,17 @@ impl Drop for Bench {
     fn drop(&mut self) {
         unmount_below(&self.root);
     }
+}
+
+/// What kubelet writes beside a target before it publishes.
+pub(crate) fn vol_data(target: &Path, volume_id: &str) {
+    let text = serde_json::json!({ "volumeHandle": volume_id, "driverName": "azurelustre.csi.azure.com" });
+    std::fs::write(target.parent().unwrap().join("vol_data.json"), text.to_string()).unwrap();
+}
+
+/// Whether something is mounted, seen from outside.
+pub(crate) fn is_mounted(target: &Path) -> bool {
+    mount_points().iter().any(|point| point == target)
 }
 
 /// Waits for something that happens on another thread.

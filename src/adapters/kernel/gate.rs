@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(5);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_server_has_its_places_and_others_have_theirs() {

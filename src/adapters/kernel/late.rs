@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::failure::Fault;
 
 /// How long a failure says something about the present.
-const KEPT_FOR: Duration = Duration::from_secs(120);
+const KEPT_FOR: Duration = Duration::from_mins(2);
 
 /// Failures by what was tried.
 #[derive(Debug, Default)]

@@ -191,7 +191,7 @@ impl KernelMounter {
                 Begun::Other(Act::Mount { .. }, handle) => {
                     let abandon = |act: &mut Act| {
                         if let Act::Mount { abandoned, .. } = act {
-                            *abandoned = true
+                            *abandoned = true;
                         }
                     };
                     node.targets.change(&place, abandon);

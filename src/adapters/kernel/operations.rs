@@ -140,7 +140,7 @@ mod tests {
     use futures_lite::future::zip;
 
     type Table = Operations<&'static str, u32, u32>;
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn begin(table: &Arc<Table>) -> (Ticket<&'static str, u32, u32>, Handle<u32>) {
         match table.begin("target", 1) {

@@ -76,7 +76,7 @@ impl Syscalls for Kernel {
 
     fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
         let found = statvfs(path)?;
-        let unit = u64::from(found.fragment_size());
+        let unit = found.fragment_size();
         let amount = |total: u64, free: u64, available: u64, unit: u64| Amount {
             total: total.saturating_mul(unit),
             used: total.saturating_sub(free).saturating_mul(unit),

@@ -47,7 +47,7 @@ fn world(
     let settings = KernelSettings { fs_type: fs_type.to_owned(), working_dir, limits, ..KernelSettings::default() };
     let mut parts = Parts::default();
     if let Some(tree) = &tree {
-        parts.calls = tree.clone();
+        parts.calls = Arc::<TreeKernel>::clone(tree);
     }
     let mounter = Arc::new(KernelMounter::new(settings, parts));
     Ok(Box::new(KernelWorld { mounter, tree, addresses: AtomicU8::new(1), root }))
@@ -65,7 +65,7 @@ fn source(address: Ipv4Addr) -> Result<MountSource, Failed> {
 
 impl MounterWorld for KernelWorld {
     fn mounter(&self) -> Arc<dyn Mounter> {
-        self.mounter.clone()
+        Arc::<KernelMounter>::clone(&self.mounter)
     }
 
     fn target(&self, name: &str) -> PathBuf {
