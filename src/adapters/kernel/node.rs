@@ -54,6 +54,14 @@ pub(super) struct Node {
     pub(super) records: Records,
 }
 
+/// The target of a mount of this volume that nobody has given up.
+fn mounting(act: Act, volume_id: &str) -> Option<PathBuf> {
+    match act {
+        Act::Mount { plan, abandoned: false } if plan.volume_id == volume_id => Some(plan.target),
+        _ => None,
+    }
+}
+
 impl Node {
     pub(super) fn new(settings: KernelSettings, parts: &Parts) -> Self {
         Self {
@@ -103,10 +111,11 @@ impl Node {
                 .is_ok_and(|mounted| resolve::names_same(&*self.calls, planned, &mounted))
     }
 
-    /// Targets of a volume, those of earlier processes included.
+    /// Targets of a volume, those of earlier processes included, and those at which a mount is still under way.
     pub(super) fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, Fault> {
         let mounts = self.look("list the mounts of", Path::new(volume_id))?;
-        let mut targets: Vec<PathBuf> = vec![];
+        let mut targets: Vec<PathBuf> =
+            self.targets.list().into_iter().filter_map(|(_, act, _)| mounting(act, volume_id)).collect();
         for line in mounts.lines().iter().filter(|line| self.is_ours(line)) {
             let of_volume = match self.records.of(line) {
                 Some(record) => (record.volume_id == volume_id).then_some(record.target),

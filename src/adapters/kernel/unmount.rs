@@ -57,6 +57,10 @@ impl Node {
         if self.is_dead(place, top) {
             return self.end(place, top).map_err(|errno| failure::of_unmount(errno, target));
         }
+        // What held it may have been the driver's own question, or has ended meanwhile.
+        if self.calls.unmount(place, How::Plain).is_ok() {
+            return Ok(());
+        }
         let holders = holders::find(top, mounts);
         let message = if holders.is_empty() {
             "the mount is in use".to_owned()
@@ -78,15 +82,21 @@ impl Node {
         }
     }
 
-    /// Whether the servers of a mount are dead: no connection says that it is whole, and statfs gets no answer.
+    /// Whether the servers of a mount are dead: no connection says that it is whole, and statfs fails twice. An evicted
+    /// client fails once and is well again after a moment.
     fn is_dead(&self, place: &Path, top: &Line) -> bool {
+        let limits = &self.settings.limits;
         if self.imports.ask(&top.source) == Imports::Full {
             return false;
         }
-        match self.ask(place, self.settings.limits.statfs) {
+        let fails = || match self.ask(place, limits.statfs) {
             None => true,
             Some(Ok(_)) => false,
             Some(Err(errno)) => is_silence(errno) || is_corrupt(errno) || errno == Errno::ENODEV,
+        };
+        fails() && {
+            std::thread::sleep(limits.second_look);
+            fails()
         }
     }
 
