@@ -45,6 +45,8 @@ struct State {
     bound: BTreeSet<u64>,
     /// What fails instead of being done.
     failing: BTreeMap<String, Errno>,
+    /// How long each mount takes.
+    slowness: Duration,
     /// Every call that changes something, in words.
     calls: Vec<String>,
 }
@@ -122,6 +124,11 @@ impl TreeKernel {
     pub(crate) fn show_as_bind(&self, path: &Path) {
         let number = mount_number(path).unwrap();
         self.state.lock().unwrap().bound.insert(number);
+    }
+
+    /// From now on each mount takes this long.
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.state.lock().unwrap().slowness = slowness;
     }
 
     /// Every call so far that changes something.
@@ -211,6 +218,8 @@ impl Syscalls for TreeKernel {
         (valid && call.fs_type == "lustre").then_some(()).ok_or(Errno::EINVAL)?;
         let source = MountSource::parse(device).map_err(|_| Errno::EINVAL)?;
         self.pass(&format!("mount {}", source.mgs));
+        let slowness = self.state.lock().unwrap().slowness;
+        std::thread::sleep(slowness);
         let from = self.serve_directory(&source)?;
         let onto = format!("/proc/self/fd/{}", directory.as_raw_fd());
         mount(Some(&from), onto.as_str(), None::<&Path>, MsFlags::MS_BIND, None::<&Path>)?;

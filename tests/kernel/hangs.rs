@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_mount_whose_directory_was_removed_meanwhile_fails_by_itself,
     a_caller_that_leaves_leaves_the_mount_to_go_on,
     a_measurement_that_hangs_is_asked_once,
+    a_measurement_that_is_joined_gives_its_answer_to_all,
     a_sub_directory_that_hangs_is_joined_and_cleaned_up,
     another_volume_at_a_target_under_way_is_refused,
     a_mount_under_way_counts_as_published_until_it_is_given_up,
@@ -178,6 +179,25 @@ async fn a_measurement_that_hangs_is_asked_once() {
     assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
     bench.kernel.release(&statfs);
     bench.settled().await;
+}
+
+async fn a_measurement_that_is_joined_gives_its_answer_to_all() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.mounted("pod", SICK).await;
+    let statfs = format!("statfs {}", target.display());
+    bench.kernel.hang(&statfs);
+    let ask = || {
+        let (mounter, target) = (bench.mounter.clone(), target.clone());
+        tokio::spawn(async move { mounter.usage(&target).await })
+    };
+    let calls = [ask(), ask(), ask()];
+    until("one asks", || bench.kernel.hanging(&statfs) == 1).await;
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(bench.kernel.hanging(&statfs), 1);
+    bench.kernel.release(&statfs);
+    for call in calls {
+        assert!(call.await.unwrap().unwrap().is_some());
+    }
 }
 
 async fn a_sub_directory_that_hangs_is_joined_and_cleaned_up() {

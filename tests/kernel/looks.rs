@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_host_name_and_its_address_are_one_server,
     a_host_name_that_cannot_be_resolved_is_told,
     paths_of_any_bytes_are_mounted_and_unmounted,
+    two_spellings_of_a_target_are_one,
     what_is_published_survives_a_restart,
     a_single_writer_stays_alone_after_a_restart,
     readiness_is_asked_where_it_was_said,
@@ -120,6 +121,20 @@ async fn paths_of_any_bytes_are_mounted_and_unmounted() {
         bench.mounter.remove_target(&target).await.unwrap();
         assert!(!target.exists());
     }
+}
+
+async fn two_spellings_of_a_target_are_one() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.mounted("pod", SICK).await;
+    let alias = bench.root.join("alias");
+    std::os::unix::fs::symlink(target.parent().unwrap(), &alias).unwrap();
+    for spelled in [alias.join("mount"), alias.join(".//mount/")] {
+        assert!(matches!(state(&bench.mounter, &spelled).await, MountState::Mounted(mounts) if mounts.len() == 1));
+        let refused = bench.mounter.mount(&plan(&source(SICK), &spelled)).await.unwrap_err();
+        assert_eq!(refused.kind, MountErrorKind::Busy, "{refused}");
+    }
+    bench.mounter.unmount(&alias.join("mount")).await.unwrap();
+    assert_eq!(state(&bench.mounter, &target).await, MountState::Directory);
 }
 
 async fn what_is_published_survives_a_restart() {

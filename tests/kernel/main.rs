@@ -16,6 +16,7 @@ mod fakes;
 mod gate;
 mod hangs;
 mod kills;
+mod load;
 mod looks;
 mod sub_dirs;
 mod unmounts;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         kills::be_killed();
     }
     let may_mount = Mode::detect() == Mode::Bind;
-    let all = [gate::TESTS, hangs::TESTS, kills::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
+    let all = [gate::TESTS, hangs::TESTS, kills::TESTS, load::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
     let trial = |(name, test): &Test| {
         let (name, test) = (name.trim_start_matches("kernel::"), *test);
         if may_mount {

@@ -152,6 +152,13 @@ async fn what_somebody_planted_in_the_working_directory_is_not_used() {
     assert!(!is_mounted(&elsewhere));
     std::fs::remove_file(&place).unwrap();
     std::fs::create_dir(&place).unwrap();
+    // A user namespace may know no other user to give it to.
+    if std::os::unix::fs::chown(&place, Some(1), None).is_ok() {
+        assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "somebody else's directory");
+        assert!(!is_mounted(&place));
+        std::fs::create_dir_all(&place).unwrap();
+        std::os::unix::fs::chown(&place, Some(0), None).unwrap();
+    }
     mount(Some("x"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
     assert!(is_mounted(&place), "a foreign mount stays");
