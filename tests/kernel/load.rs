@@ -75,10 +75,10 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
         for call in calls.collect::<Vec<_>>() {
             failed.extend(call.await.unwrap().err());
         }
-        let mounted = mount_points().iter().filter(|point| point.starts_with(&root)).count();
-        if !failed.is_empty() || mounted != if publish { PODS } else { 0 } {
+        let points = mount_points().iter().filter(|point| point.starts_with(&root)).count();
+        if !failed.is_empty() || points != if publish { PODS } else { 0 } {
             unmount_below(&root);
-            panic!("{mounted} mounts, {failed:?}");
+            panic!("{points} mounts, {failed:?}");
         }
     }
     assert!(mounter.threads() <= 3 * 64, "{} threads", mounter.threads());
