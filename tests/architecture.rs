@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -136,6 +136,13 @@ const RULES: [Rule; 12] = [
         refused: &["app", "simulator", "arm", "kernel", "Cloud", "Mounter", "Orchestrator", "CloudError", "MountError"],
         core: false,
         because: "the front end knows the driving ports, no use-case and nothing that use-cases drive",
+    },
+    Rule {
+        scope: "src/adapters/kernel",
+        except: &[],
+        refused: &["app", "csi", "arm", "simulator", "tonic", "tonic_prost", "prost", "prost_types", "clap", "figment"],
+        core: false,
+        because: "an adapter knows no other adapter and no front end",
     },
     Rule {
         scope: "src/adapters/simulator",

@@ -8,5 +8,7 @@ pub mod clock;
 pub mod csi;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -20,6 +20,12 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
     /// Looks at a target path without touching what is mounted there more than needed.
     async fn inspect(&self, target: &Path) -> Result<MountState, MountError>;
 
+    /// Looks at a plan's target as [`Mounter::inspect`] does. A mount of the plan's own source is shown as the plan spells
+    /// it, also where the plan names a host and the mount has its address. For adapters whose mounts lose host names.
+    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
+        self.inspect(&plan.target).await
+    }
+
     /// Targets at which this volume is published on this node, also those of an earlier process.
     async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError>;
 

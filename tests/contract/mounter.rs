@@ -5,6 +5,11 @@
 //!
 //! [`Mounter`]: azurelustre_csi::ports::mounter::Mounter
 
+#[cfg(feature = "kernel")]
+mod kernel;
+#[cfg(not(feature = "kernel"))]
+#[path = "mounter/no_kernel.rs"]
+mod kernel;
 mod mounts;
 mod sub_dirs;
 mod targets;
@@ -62,7 +67,7 @@ type Build = fn() -> std::io::Result<Box<dyn MounterWorld>>;
 /// Asked once: it makes a mount.
 static MAY_MOUNT: LazyLock<bool> = LazyLock::new(|| Mode::detect() == Mode::Bind);
 
-fn adapters() -> [Adapter; 3] {
+fn adapters() -> [Adapter; 4] {
     let mount_refused = (!*MAY_MOUNT).then_some("this process may not mount; run as root or under unshare -rm");
     [
         Adapter {
@@ -78,10 +83,20 @@ fn adapters() -> [Adapter; 3] {
             world: || SimulatorWorld::boxed(Mode::Link),
         },
         Adapter {
-            name: "kernel",
-            unavailable: Some("arrives with the kernel adapter"),
+            name: "kernel-tmpfs",
+            unavailable: kernel::UNAVAILABLE.or(mount_refused),
+            lacks: &[
+                (Capability::SharesData, "each tmpfs is empty; kernel-tree has it"),
+                (Capability::StopsServers, "a tmpfs has no servers; kernel-tree has them"),
+                (Capability::HasServers, "a tmpfs has no servers; kernel-tree has them"),
+            ],
+            world: kernel::on_tmpfs,
+        },
+        Adapter {
+            name: "kernel-tree",
+            unavailable: kernel::UNAVAILABLE.or(mount_refused),
             lacks: &[],
-            world: || Err(std::io::ErrorKind::Unsupported.into()),
+            world: kernel::on_a_tree,
         },
     ]
 }

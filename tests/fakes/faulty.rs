@@ -194,6 +194,10 @@ impl Mounter for FaultyMounter {
         self.faults.call("inspect", self.inner.inspect(target), mount_error).await
     }
 
+    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
+        self.faults.call("inspect", self.inner.inspect_for(plan), mount_error).await
+    }
+
     async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
         self.faults.call("published", self.inner.published(volume_id), mount_error).await
     }

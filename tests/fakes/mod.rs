@@ -10,3 +10,5 @@
 pub(crate) mod arm;
 pub(crate) mod clock;
 pub(crate) mod faulty;
+#[cfg(feature = "kernel")]
+pub(crate) mod lustre;

@@ -58,7 +58,7 @@ impl Publish {
     }
 
     async fn carry_out(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<(), Failure> {
-        let state = step(deadline, "look at the target", self.mounter.inspect(&plan.target)).await.map_err(in_doubt)?;
+        let state = step(deadline, "look at the target", self.mounter.inspect_for(plan)).await.map_err(in_doubt)?;
         let target = plan.target.display();
         match plan.action(&state) {
             MountAction::Done => Ok(()),

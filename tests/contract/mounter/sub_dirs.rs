@@ -9,11 +9,11 @@ use super::world::{MounterWorld, plan, with_sub_dir};
 use super::{Law, Verdict, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there,
+    a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there needs [SharesData],
     no_sub_directory_is_nothing_to_make,
-    a_sub_directory_is_never_made_through_a_link,
-    a_sub_directory_is_never_mounted_through_a_link,
-    a_sub_directory_is_not_made_where_nobody_answers,
+    a_sub_directory_is_never_made_through_a_link needs [SharesData],
+    a_sub_directory_is_never_mounted_through_a_link needs [SharesData],
+    a_sub_directory_is_not_made_where_nobody_answers needs [HasServers],
 ];
 
 async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(world: &dyn MounterWorld) -> Verdict {

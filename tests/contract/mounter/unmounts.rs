@@ -8,7 +8,7 @@ use super::{Law, Verdict, laws};
 pub(crate) const LAWS: &[Law] = laws![
     unmounting_twice_is_fine,
     unmounting_what_is_not_there_is_fine,
-    files_left_in_a_mount_hinder_nothing_and_are_kept,
+    files_left_in_a_mount_hinder_nothing_and_are_kept needs [SharesData],
     the_directory_stays_until_it_is_removed,
     a_corrupt_mount_is_seen_and_can_be_unmounted needs [StopsServers],
 ];

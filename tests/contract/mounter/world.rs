@@ -26,6 +26,8 @@ pub(crate) enum Capability {
     EnforcesReadOnly,
     /// Servers can be stopped under a mount.
     StopsServers,
+    /// There are servers, which say no to what they do not have.
+    HasServers,
 }
 
 /// A node under test and what is round it. Dropping it takes every mount away.

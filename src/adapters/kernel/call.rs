@@ -1,0 +1,138 @@
+//! One mount(2) call, complete and exact, from a plan.
+//!
+//! Why it is pure: what the kernel is asked for is compared in tests with the calls that mount.lustre was seen to make.
+//! Two things differ from the helper, both on purpose: options are matched whole by the domain, so that `nouser_xattr` is
+//! not lost as `nouser` there, and a host name is replaced by its address without `mgsname=`, which would hide the
+//! sub-directory from mountinfo.
+
+use std::path::{Path, PathBuf};
+
+use sys_mount::MountFlags;
+
+use crate::domain::mount::FS_TYPE;
+use crate::domain::mount_options::{AccessTime, MountOptions};
+use crate::domain::mount_source::MountSource;
+
+/// The kernel copies one page of data, the last byte of which is a zero, and cuts off the rest in silence.
+const DATA_MAX: usize = 4095;
+
+/// The arguments of one mount(2) call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountCall {
+    /// `10.0.0.4@tcp:/lustrefs/dir`. Lustre itself looks at `device=` only.
+    pub source: String,
+    /// Where, free of symbolic links.
+    pub target: PathBuf,
+    /// `lustre`, or what stands for it.
+    pub fs_type: String,
+    /// Generic options.
+    pub flags: MountFlags,
+    /// Options of Lustre, and `device=` with the source as the last of them: Lustre takes all that follows it as part of
+    /// the device. Empty for any other type.
+    pub data: String,
+}
+
+/// Source and options together are longer than mount(2) takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+impl MountCall {
+    /// The call that mounts a source at a target. Host names in the source must have been resolved.
+    pub fn new(source: &MountSource, options: &MountOptions, target: &Path, fs_type: &str) -> Result<Self, TooLong> {
+        let source = source.to_string();
+        let data = if fs_type == FS_TYPE { data(&source, options) } else { String::new() };
+        if data.len().max(source.len()) > DATA_MAX {
+            return Err(TooLong);
+        }
+        Ok(Self { source, target: target.to_owned(), fs_type: fs_type.to_owned(), flags: flags(options), data })
+    }
+}
+
+fn data(source: &str, options: &MountOptions) -> String {
+    let device = format!("device={source}");
+    options.lustre.iter().copied().chain([device.as_str()]).collect::<Vec<_>>().join(",")
+}
+
+fn flags(options: &MountOptions) -> MountFlags {
+    let access_time = match options.access_time {
+        AccessTime::Strict => MountFlags::STRICTATIME,
+        AccessTime::Relative => MountFlags::RELATIME,
+        AccessTime::Never => MountFlags::NOATIME,
+    };
+    let switches = [
+        (options.read_only, MountFlags::RDONLY),
+        (options.no_suid, MountFlags::NOSUID),
+        (options.no_dev, MountFlags::NODEV),
+        (options.no_exec, MountFlags::NOEXEC),
+        (options.synchronous, MountFlags::SYNCHRONOUS),
+        (options.no_dir_atime, MountFlags::NODIRATIME),
+    ];
+    switches.into_iter().filter_map(|(on, flag)| on.then_some(flag)).fold(access_time, |all, flag| all | flag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(source: &str, options: &str, fs_type: &str) -> Result<MountCall, TooLong> {
+        let flags: Vec<String> = options.split(',').filter(|flag| !flag.is_empty()).map(str::to_owned).collect();
+        let (source, options) = (MountSource::parse(source).unwrap(), MountOptions::parse(&flags).unwrap());
+        MountCall::new(&source, &options, Path::new("/target"), fs_type)
+    }
+
+    /// The calls that mount.lustre was seen to make, and those where it loses an option.
+    #[test]
+    fn calls_are_those_of_the_mount_helper() {
+        const STRICT: MountFlags = MountFlags::STRICTATIME;
+        let locked_down =
+            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+        let plain = "10.99.0.1@tcp:/lustrefs";
+        for (source, options, flags, data) in [
+            (plain, "", STRICT, "device=10.99.0.1@tcp:/lustrefs"),
+            (
+                "10.99.0.1@tcp0:/lustrefs/sub",
+                "ro,noatime,nosuid,nodev,noexec,flock,_netdev,x-systemd.automount,user_xattr,lazystatfs",
+                locked_down,
+                "flock,user_xattr,lazystatfs,device=10.99.0.1@tcp:/lustrefs/sub",
+            ),
+            (plain, "relatime", MountFlags::RELATIME, "device=10.99.0.1@tcp:/lustrefs"),
+            (
+                plain,
+                "defaults,nodiratime,nouser_xattr,rw",
+                MountFlags::NODIRATIME | STRICT,
+                "nouser_xattr,device=10.99.0.1@tcp:/lustrefs",
+            ),
+            (plain, "nofail,retry=5", STRICT, "device=10.99.0.1@tcp:/lustrefs"),
+            (plain, "sync,strictatime", MountFlags::SYNCHRONOUS | STRICT, "device=10.99.0.1@tcp:/lustrefs"),
+            (
+                "10.0.0.4,10.1.0.4@tcp1:10.0.0.5@tcp0:/lustrefs//team a/b,c/",
+                "",
+                STRICT,
+                "device=10.0.0.4@tcp,10.1.0.4@tcp1:10.0.0.5@tcp:/lustrefs/team a/b,c",
+            ),
+        ] {
+            let call = call(source, options, FS_TYPE).unwrap();
+            assert_eq!((call.flags, call.data.as_str()), (flags, data), "{source} {options}");
+            assert_eq!(Some(call.source.as_str()), data.split_once("device=").map(|(_, device)| device));
+            assert_eq!((call.fs_type.as_str(), call.target.as_path()), (FS_TYPE, Path::new("/target")));
+        }
+    }
+
+    #[test]
+    fn other_types_get_no_options_of_lustre() {
+        let call = call("10.0.0.4:/lustrefs", "flock,ro", "tmpfs").unwrap();
+        assert_eq!((call.data.as_str(), call.source.as_str()), ("", "10.0.0.4@tcp:/lustrefs"));
+        assert_eq!(call.flags, MountFlags::RDONLY | MountFlags::STRICTATIME);
+    }
+
+    /// A device that the kernel cuts off is another directory.
+    #[test]
+    fn what_the_kernel_would_cut_off_is_refused() {
+        let source = |names: usize| format!("10.0.0.4@tcp:/lustrefs/{}", vec!["x".repeat(250); names].join("/"));
+        assert!(call(&source(16), "", FS_TYPE).is_ok());
+        let longest = format!("{}/{}", source(16), "x".repeat(DATA_MAX - source(16).len() - "/device=".len()));
+        assert_eq!(call(&longest, "", FS_TYPE).unwrap().data.len(), DATA_MAX);
+        assert_eq!(call(&longest, "flock", FS_TYPE), Err(TooLong));
+        assert_eq!(call(&format!("{longest}x"), "", FS_TYPE), Err(TooLong));
+    }
+}

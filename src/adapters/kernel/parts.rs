@@ -1,0 +1,85 @@
+//! What a kernel mounter is put together from, besides its settings.
+//!
+//! Why these are handed in: facts about the node are gathered elsewhere, and tests replace the kernel.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::syscalls::{Kernel, Syscalls};
+use crate::ports::mounter::Readiness;
+
+/// What the Lustre client says of its connections to the servers of a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imports {
+    /// All are in order.
+    Full,
+    /// Some are not.
+    NotFull,
+    /// It cannot be read.
+    Unknown,
+}
+
+/// The parts. The default is the real kernel, of which no further facts are known.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The operating system.
+    pub calls: Arc<dyn Syscalls>,
+    /// Asked for [`Mounter::readiness`]; may block.
+    ///
+    /// [`Mounter::readiness`]: crate::ports::mounter::Mounter::readiness
+    pub readiness: ReadinessSource,
+    /// Asked before a mount is ended by force; may block.
+    pub imports: ImportsSource,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            calls: Arc::new(Kernel),
+            readiness: ReadinessSource::new(|| Readiness::Ready),
+            imports: ImportsSource::new(|_| Imports::Unknown),
+        }
+    }
+}
+
+/// Where readiness is asked.
+#[derive(Clone)]
+pub struct ReadinessSource(Arc<dyn Fn() -> Readiness + Send + Sync>);
+
+impl ReadinessSource {
+    /// A source that asks this function.
+    pub fn new(ask: impl Fn() -> Readiness + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(super) fn ask(&self) -> Readiness {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for ReadinessSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadinessSource")
+    }
+}
+
+/// Where connections are asked, by the source of a mount as mountinfo shows it.
+#[derive(Clone)]
+pub struct ImportsSource(Arc<dyn Fn(&str) -> Imports + Send + Sync>);
+
+impl ImportsSource {
+    /// A source that asks this function.
+    pub fn new(ask: impl Fn(&str) -> Imports + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(super) fn ask(&self, source: &str) -> Imports {
+        (self.0)(source)
+    }
+}
+
+impl fmt::Debug for ImportsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ImportsSource")
+    }
+}

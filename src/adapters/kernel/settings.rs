@@ -1,0 +1,76 @@
+//! What can be set about mounting, with defaults that suit AMLFS.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::mount::FS_TYPE;
+
+/// Settings of a [`super::KernelMounter`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSettings {
+    /// Type of the mounts that are made and taken away: `lustre`, or in tests and benchmarks another that needs no
+    /// server, such as `tmpfs`. A mount of any other type is never touched.
+    pub fs_type: String,
+    /// Directory below which file systems are mounted for a moment to make sub-directories. Made if absent.
+    pub working_dir: PathBuf,
+    /// Kubelet's directory as kubelet itself spells it. Mounts that an earlier process left below it are told in this
+    /// spelling, also if it is a symbolic link.
+    pub kubelet_dir: PathBuf,
+    /// Permissions of sub-directories that are made, whatever the process's umask: up to `0o1777`, since mkdir(2) gives no
+    /// set-id bits.
+    pub sub_dir_mode: u32,
+    /// Most mounts under way at one time for one MGS; more have to wait, and are refused while some are stuck.
+    pub mounts_per_mgs: usize,
+    /// Most threads, stuck ones included; an operation that finds none is refused.
+    pub threads: usize,
+    /// How long each kind of operation is waited for.
+    pub limits: Limits,
+}
+
+/// How long each kind of operation is waited for. What takes longer goes on, and the next call about it waits again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// A mount or a sub-directory. The first mount after a start of the servers was seen to take 31 s.
+    pub mount: Duration,
+    /// An unmount. With dead servers 10 to 22 s were seen.
+    pub unmount: Duration,
+    /// How full a file system is, and whether its servers answer. With dead servers 16 s were seen.
+    pub statfs: Duration,
+    /// Whether what is mounted at a target still works; without an answer it counts as working.
+    pub look: Duration,
+    /// How long after a first error a mount is asked again before it counts as corrupt: an evicted client is well again
+    /// after 2 s.
+    pub second_look: Duration,
+    /// A connection to the MGS, tried before mounts while others of the same MGS are stuck.
+    pub connect: Duration,
+    /// How long an unmount waits for a mount that is under way at its target; after that the mount is left to end alone.
+    pub give_up: Duration,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self {
+            fs_type: FS_TYPE.to_owned(),
+            working_dir: "/tmp".into(),
+            kubelet_dir: "/var/lib/kubelet".into(),
+            sub_dir_mode: 0o775,
+            mounts_per_mgs: 64,
+            threads: 1024,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mount: Duration::from_secs(90),
+            unmount: Duration::from_secs(30),
+            statfs: Duration::from_secs(20),
+            look: Duration::from_secs(5),
+            second_look: Duration::from_secs(2),
+            connect: Duration::from_secs(2),
+            give_up: Duration::from_secs(2),
+        }
+    }
+}

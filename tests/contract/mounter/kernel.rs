@@ -1,0 +1,100 @@
+//! The kernel adapter's worlds: real mounts of tmpfs, and Lustre mounts of a kernel that keeps them in a tree.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
+use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::domain::mount_source::{FsName, Host, MgsAddress, MountSource, Nid};
+use azurelustre_csi::ports::mounter::Mounter;
+use libtest_mimic::Failed;
+use tempfile::TempDir;
+
+use super::world::MounterWorld;
+use crate::fakes::lustre::{TreeKernel, unmount_below};
+
+pub(crate) const UNAVAILABLE: Option<&str> = None;
+
+struct KernelWorld {
+    mounter: Arc<KernelMounter>,
+    tree: Option<Arc<TreeKernel>>,
+    addresses: AtomicU8,
+    root: TempDir,
+}
+
+/// The real kernel with a file system that needs no server.
+pub(crate) fn on_tmpfs() -> io::Result<Box<dyn MounterWorld>> {
+    world("tmpfs", |_| Ok(None))
+}
+
+/// Everything but the calls themselves, with shared data and servers.
+pub(crate) fn on_a_tree() -> io::Result<Box<dyn MounterWorld>> {
+    world("lustre", |root| TreeKernel::new(&root.path().join("tree")).map(Arc::new).map(Some))
+}
+
+fn world(
+    fs_type: &str,
+    tree: impl FnOnce(&TempDir) -> io::Result<Option<Arc<TreeKernel>>>,
+) -> io::Result<Box<dyn MounterWorld>> {
+    let root = tempfile::tempdir()?;
+    let tree = tree(&root)?;
+    let limits = Limits { second_look: Duration::ZERO, ..Limits::default() };
+    let working_dir = root.path().join("working");
+    let settings = KernelSettings { fs_type: fs_type.to_owned(), working_dir, limits, ..KernelSettings::default() };
+    let mut parts = Parts::default();
+    if let Some(tree) = &tree {
+        parts.calls = Arc::<TreeKernel>::clone(tree);
+    }
+    let mounter = Arc::new(KernelMounter::new(settings, parts));
+    Ok(Box::new(KernelWorld { mounter, tree, addresses: AtomicU8::new(1), root }))
+}
+
+impl KernelWorld {
+    fn new_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, self.addresses.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn source(address: Ipv4Addr) -> Result<MountSource, Failed> {
+    Ok(MountSource { mgs: MgsAddress::parse(&address.to_string())?, fs_name: FsName::default(), sub_dir: None })
+}
+
+impl MounterWorld for KernelWorld {
+    fn mounter(&self) -> Arc<dyn Mounter> {
+        Arc::<KernelMounter>::clone(&self.mounter)
+    }
+
+    fn target(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn given_filesystem(&self) -> Result<MountSource, Failed> {
+        let address = self.new_address();
+        if let Some(tree) = &self.tree {
+            tree.serve(address);
+        }
+        source(address)
+    }
+
+    fn unreachable(&self) -> Result<MountSource, Failed> {
+        source(self.new_address())
+    }
+
+    fn stop_servers(&self, source: &MountSource) {
+        let Some(tree) = &self.tree else { return };
+        for Nid { host, .. } in source.mgs.servers().iter().flatten() {
+            let Host::V4(address) = host else { continue };
+            tree.stop(*address);
+        }
+    }
+}
+
+impl Drop for KernelWorld {
+    fn drop(&mut self) {
+        unmount_below(self.root.path());
+    }
+}

@@ -1,0 +1,240 @@
+//! Mounts, measurements and sub-directories that hang: others are not hurt, retries join, and in the end all settles.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use azurelustre_csi::adapters::kernel::settings::Limits;
+use azurelustre_csi::domain::mount::MountState;
+use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+
+use crate::world::{
+    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, source, state, until, with_limits,
+};
+use crate::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![
+    fifty_hung_mounts_hurt_nobody_and_settle,
+    a_retry_joins_and_gets_the_late_success,
+    a_late_failure_is_told_to_the_next_call,
+    a_mount_that_was_unpublished_meanwhile_takes_itself_back,
+    a_mount_whose_directory_was_removed_meanwhile_fails_by_itself,
+    a_caller_that_leaves_leaves_the_mount_to_go_on,
+    a_measurement_that_hangs_is_asked_once,
+    a_measurement_that_is_joined_gives_its_answer_to_all,
+    a_sub_directory_that_hangs_is_joined_and_cleaned_up,
+    another_volume_at_a_target_under_way_is_refused,
+    a_mount_under_way_counts_as_published_until_it_is_given_up,
+];
+
+fn impatient() -> Limits {
+    Limits { mount: SHORT, ..patient() }
+}
+
+/// The slowest of some publications of a healthy volume and their unpublications.
+async fn slowest_healthy(bench: &Bench, rounds: usize) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let target = bench.target(&format!("healthy-{round}"));
+        let begun = Instant::now();
+        bench.mounter.inspect(&target).await.unwrap();
+        bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap();
+        bench.mounter.unmount(&target).await.unwrap();
+        bench.mounter.remove_target(&target).await.unwrap();
+        slowest = slowest.max(begun.elapsed());
+    }
+    slowest
+}
+
+async fn fifty_hung_mounts_hurt_nobody_and_settle() {
+    const HUNG: usize = 50;
+    let bench = Bench::new(with_limits(impatient()));
+    let undisturbed = slowest_healthy(&bench, 30).await;
+    bench.kernel.hang(SICK_MOUNTS);
+    let targets: Vec<_> = (0..HUNG).map(|pod| bench.target(&format!("sick-{pod}"))).collect();
+    let publish = |target: &PathBuf| {
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
+        tokio::spawn(async move { mounter.mount(&plan).await })
+    };
+    let calls: Vec<_> = targets.iter().map(publish).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
+    }
+    assert_eq!(bench.kernel.hanging(SICK_MOUNTS), HUNG);
+    assert_eq!(bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
+
+    let disturbed = slowest_healthy(&bench, 30).await;
+    assert!(disturbed < 2 * undisturbed + Duration::from_millis(100), "{disturbed:?}, not {undisturbed:?}");
+    assert!(bench.mounter.threads() <= 2 * HUNG + 10, "{} threads", bench.mounter.threads());
+
+    let (given_up, kept) = targets.split_at(HUNG / 2);
+    let unpublish = |target: &PathBuf| {
+        let (mounter, target) = (bench.mounter.clone(), target.clone());
+        tokio::spawn(async move { mounter.unmount(&target).await })
+    };
+    for call in given_up.iter().map(unpublish).collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    for target in given_up {
+        assert!(!is_mounted(target), "{}", target.display());
+    }
+    for target in kept {
+        assert!(matches!(state(&bench.mounter, target).await, MountState::Mounted(mounts) if mounts.len() == 1));
+        bench.mounter.unmount(target).await.unwrap();
+    }
+    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
+}
+
+async fn a_retry_joins_and_gets_the_late_success() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    let plan = plan(&source(SICK), &target);
+    bench.kernel.hang(SICK_MOUNTS);
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Stuck);
+    assert_eq!(state(&bench.mounter, &target).await, MountState::Directory);
+    let retry = tokio::spawn({
+        let (mounter, plan) = (bench.mounter.clone(), plan.clone());
+        async move { mounter.mount(&plan).await }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bench.kernel.release(SICK_MOUNTS);
+    retry.await.unwrap().unwrap();
+    assert_eq!(bench.calls_about(&target), ["mount"]);
+    assert_eq!(bench.mounter.published("volume").await.unwrap(), [target]);
+}
+
+async fn a_late_failure_is_told_to_the_next_call() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    let plan = plan(&source(SICK), &target);
+    bench.kernel.hang(SICK_MOUNTS);
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Stuck);
+    bench.kernel.stop(SICK);
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    bench.kernel.serve(SICK);
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    assert_eq!(bench.calls_about(&target), ["mount"]);
+    bench.mounter.mount(&plan).await.unwrap();
+}
+
+async fn a_mount_that_was_unpublished_meanwhile_takes_itself_back() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    let plan = plan(&source(SICK), &target);
+    bench.kernel.hang(SICK_MOUNTS);
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Stuck);
+    bench.mounter.unmount(&target).await.unwrap();
+    let refused = bench.mounter.mount(&plan).await.unwrap_err();
+    assert_eq!(refused.kind, MountErrorKind::Stuck, "{refused}");
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    assert!(!is_mounted(&target));
+    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    bench.mounter.mount(&plan).await.unwrap();
+}
+
+async fn a_mount_whose_directory_was_removed_meanwhile_fails_by_itself() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    bench.kernel.hang(SICK_MOUNTS);
+    assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
+    bench.mounter.unmount(&target).await.unwrap();
+    bench.mounter.remove_target(&target).await.unwrap();
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    assert!(!is_mounted(&target) && !target.exists());
+    assert_eq!(bench.calls_about(&target), ["mount"]);
+}
+
+async fn a_caller_that_leaves_leaves_the_mount_to_go_on() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.target("pod");
+    bench.kernel.hang(SICK_MOUNTS);
+    let call = tokio::spawn({
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &target));
+        async move { mounter.mount(&plan).await }
+    });
+    until("the mount hangs", || bench.kernel.hanging(SICK_MOUNTS) == 1).await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)));
+}
+
+async fn a_measurement_that_hangs_is_asked_once() {
+    let bench = Bench::new(with_limits(Limits { statfs: SHORT, look: SHORT, ..patient() }));
+    let target = bench.mounted("pod", SICK).await;
+    let statfs = format!("statfs {}", target.display());
+    bench.kernel.hang(&statfs);
+    for _ in 0..3 {
+        assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
+    }
+    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)), "no answer is not corrupt");
+    assert_eq!(bench.kernel.hanging(&statfs), 1);
+    // It is not asked before an unmount either.
+    bench.mounter.unmount(&target).await.unwrap();
+    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    bench.kernel.release(&statfs);
+    bench.settled().await;
+}
+
+async fn a_measurement_that_is_joined_gives_its_answer_to_all() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.mounted("pod", SICK).await;
+    let statfs = format!("statfs {}", target.display());
+    bench.kernel.hang(&statfs);
+    let ask = || {
+        let (mounter, target) = (bench.mounter.clone(), target.clone());
+        tokio::spawn(async move { mounter.usage(&target).await })
+    };
+    let calls = [ask(), ask(), ask()];
+    until("one asks", || bench.kernel.hanging(&statfs) == 1).await;
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(bench.kernel.hanging(&statfs), 1);
+    bench.kernel.release(&statfs);
+    for call in calls {
+        assert!(call.await.unwrap().unwrap().is_some());
+    }
+}
+
+async fn a_sub_directory_that_hangs_is_joined_and_cleaned_up() {
+    let bench = Bench::new(with_limits(impatient()));
+    bench.kernel.hang(SICK_MOUNTS);
+    let (one, other) = (below(SICK, "a/b"), below(HEALTHY, "a/b"));
+    for _ in 0..2 {
+        assert_eq!(bench.mounter.make_sub_dir(&one).await.unwrap_err().kind, MountErrorKind::Stuck);
+    }
+    assert_eq!(bench.kernel.hanging(SICK_MOUNTS), 1);
+    bench.mounter.make_sub_dir(&other).await.unwrap();
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+    assert!(bench.kernel.files(SICK).join("a/b").is_dir() && bench.kernel.files(HEALTHY).join("a/b").is_dir());
+    bench.assert_no_leftovers();
+}
+
+async fn another_volume_at_a_target_under_way_is_refused() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    bench.kernel.hang(SICK_MOUNTS);
+    assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
+    let refused = bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap_err();
+    assert!(refused.kind == MountErrorKind::Busy && refused.to_string().contains("10.0.0.9@tcp"), "{refused}");
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+}
+
+/// A single writer must not get a second mount while the first one hangs.
+async fn a_mount_under_way_counts_as_published_until_it_is_given_up() {
+    let bench = Bench::new(with_limits(impatient()));
+    let target = bench.target("pod");
+    bench.kernel.hang(SICK_MOUNTS);
+    assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
+    assert_eq!(bench.mounter.published("volume").await.unwrap(), [target.as_path()]);
+    bench.mounter.unmount(&target).await.unwrap();
+    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
+}

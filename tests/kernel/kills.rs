@@ -1,0 +1,175 @@
+//! A driver that is killed between any two steps: the next one finishes the work, and nothing is left.
+//!
+//! Why a process of its own: only then is nothing tidied up. The victim publishes and unpublishes a volume with a
+//! sub-directory on real tmpfs mounts and ends, without any clean-up, before or after the call whose turn it is.
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use azurelustre_csi::adapters::clock::SystemClock;
+use azurelustre_csi::adapters::kernel::call::MountCall;
+use azurelustre_csi::adapters::kernel::settings::KernelSettings;
+use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::app::usecase::publish::Publish;
+use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::mount::PublishRequest;
+use azurelustre_csi::ports::inbound::Publishing;
+use azurelustre_csi::ports::mounter::Usage;
+use nix::errno::Errno;
+
+use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::world::run;
+use crate::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![a_driver_killed_at_any_point_is_taken_up_by_the_next];
+
+const ROOT: &str = "AZURELUSTRE_TEST_ROOT";
+const POINT: &str = "AZURELUSTRE_TEST_KILL_AT";
+const KILLED: i32 = 9;
+/// No other test's: their mounts are seen too.
+const VOLUME: &str = "killed";
+
+/// The real kernel, which ends the process at a point.
+#[derive(Debug)]
+struct Deadly {
+    point: usize,
+    passed: AtomicUsize,
+}
+
+impl Deadly {
+    fn around<T>(&self, call: impl FnOnce() -> T) -> T {
+        self.pass();
+        let result = call();
+        self.pass();
+        result
+    }
+
+    fn pass(&self) {
+        if self.passed.fetch_add(1, Ordering::SeqCst) == self.point {
+            std::process::exit(KILLED);
+        }
+    }
+}
+
+impl Syscalls for Deadly {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+        self.around(|| Kernel.mount(call, directory))
+    }
+
+    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
+        self.around(|| Kernel.unmount(target, how))
+    }
+
+    fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
+        Kernel.statfs(path)
+    }
+
+    fn mountinfo(&self) -> io::Result<Vec<u8>> {
+        self.pass();
+        Kernel.mountinfo()
+    }
+
+    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Kernel.resolve(host)
+    }
+
+    fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
+        Kernel.connect(address, limit)
+    }
+
+    fn may_mount(&self) -> bool {
+        Kernel.may_mount()
+    }
+}
+
+fn mounter(root: &Path, calls: Arc<dyn Syscalls>) -> Arc<KernelMounter> {
+    let settings =
+        KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
+    Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }))
+}
+
+fn publish(mounter: Arc<KernelMounter>) -> Publish {
+    Publish::new(mounter, Arc::new(SystemClock::new()))
+}
+
+fn request(root: &Path) -> PublishRequest {
+    PublishRequest {
+        volume_id: VOLUME.into(),
+        target: root.join("pod/mount"),
+        capability: Capability {
+            access: Some(AccessType::Mount { flags: vec!["noatime".into()] }),
+            mode: Some(AccessMode::SingleNodeSingleWriter),
+        },
+        read_only: false,
+        context: [("mgs-ip-address", "10.0.0.4"), ("sub-dir", "a/b")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+    }
+}
+
+/// Whether this process is to be killed.
+pub(crate) fn is_victim() -> bool {
+    std::env::var_os(ROOT).is_some()
+}
+
+/// The victim's life.
+pub(crate) fn be_killed() -> ! {
+    let root = PathBuf::from(std::env::var_os(ROOT).unwrap());
+    let point = std::env::var(POINT).unwrap().parse().unwrap();
+    run(async {
+        let driver = publish(mounter(&root, Arc::new(Deadly { point, passed: AtomicUsize::new(0) })));
+        let request = request(&root);
+        driver.publish(request.clone(), None).await.unwrap();
+        driver.unpublish(VOLUME, &request.target, None).await.unwrap();
+    });
+    std::process::exit(0)
+}
+
+/// Takes away what a failed test leaves.
+struct Tidy(PathBuf);
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        unmount_below(&self.0);
+    }
+}
+
+fn mounts_below(path: &Path) -> usize {
+    mount_points().iter().filter(|point| point.starts_with(path)).count()
+}
+
+async fn a_driver_killed_at_any_point_is_taken_up_by_the_next() {
+    let mut point = 0;
+    loop {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let _tidy = Tidy(root.clone());
+        let mut victim = Command::new(std::env::current_exe().unwrap());
+        victim.env(ROOT, &root).env(POINT, point.to_string());
+        let ended = victim.status().unwrap();
+        if ended.success() {
+            assert_eq!(mounts_below(&root), 0);
+            break;
+        }
+        assert_eq!(ended.code(), Some(KILLED));
+        let mounter = mounter(&root, Arc::new(Kernel));
+        mounter.clean_leftovers().await.unwrap();
+        assert_eq!(mounts_below(&root.join("working")), 0, "point {point}");
+        let (driver, request) = (publish(mounter), request(&root));
+        driver.publish(request.clone(), None).await.unwrap();
+        assert_eq!(mounts_below(&root), 1, "point {point}");
+        driver.unpublish(VOLUME, &request.target, None).await.unwrap();
+        assert_eq!(mounts_below(&root), 0, "point {point}");
+        assert!(!request.target.exists(), "point {point}");
+        assert_eq!(std::fs::read_dir(root.join("working")).into_iter().flatten().count(), 0, "point {point}");
+        point += 1;
+    }
+    assert!(point >= 14, "only {point} points were passed");
+}

@@ -1,0 +1,88 @@
+//! Many healthy mounts at once: nothing waits for anything else, and nothing is left.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use azurelustre_csi::adapters::clock::SystemClock;
+use azurelustre_csi::adapters::kernel::settings::KernelSettings;
+use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::app::usecase::publish::Publish;
+use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::mount::PublishRequest;
+use azurelustre_csi::ports::inbound::Publishing;
+use azurelustre_csi::ports::mounter::Mounter;
+use tokio::sync::Semaphore;
+
+use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::world::{Bench, SICK, patient, plan, source, with_limits};
+use crate::{Test, tests};
+
+pub(crate) const TESTS: &[Test] =
+    tests![sixty_four_slow_mounts_take_the_time_of_one, five_hundred_pods_come_and_go_at_sixty_four_in_flight];
+
+async fn sixty_four_slow_mounts_take_the_time_of_one() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.slow_down(Duration::from_millis(100));
+    let targets: Vec<_> = (0..64).map(|pod| bench.target(&pod.to_string())).collect();
+    let begun = Instant::now();
+    let calls = targets.iter().map(|target| {
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
+        tokio::spawn(async move { mounter.mount(&plan).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    // One after the other they would take 6.4 s.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+fn request(root: &Path, pod: usize) -> PublishRequest {
+    PublishRequest {
+        volume_id: format!("load-{pod}"),
+        target: root.join(format!("pods/{pod}/mount")),
+        capability: Capability {
+            access: Some(AccessType::Mount { flags: vec![] }),
+            mode: Some(AccessMode::MultiNodeMultiWriter),
+        },
+        read_only: false,
+        context: [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())].into(),
+    }
+}
+
+async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
+    const PODS: usize = 500;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let settings =
+        KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
+    let mounter = Arc::new(KernelMounter::new(settings, Parts::default()));
+    let driver = Arc::new(Publish::new(mounter.clone(), Arc::new(SystemClock::new())));
+    let in_flight = Arc::new(Semaphore::new(64));
+    for publish in [true, false] {
+        let calls = (0..PODS).map(|pod| {
+            let (driver, in_flight, request) = (driver.clone(), in_flight.clone(), request(&root, pod));
+            tokio::spawn(async move {
+                let _place = in_flight.acquire_owned().await.unwrap();
+                if publish {
+                    driver.publish(request, None).await
+                } else {
+                    driver.unpublish(&request.volume_id, &request.target, None).await
+                }
+            })
+        });
+        let mut failed = vec![];
+        for call in calls.collect::<Vec<_>>() {
+            failed.extend(call.await.unwrap().err());
+        }
+        let points = mount_points().iter().filter(|point| point.starts_with(&root)).count();
+        if !failed.is_empty() || points != if publish { PODS } else { 0 } {
+            unmount_below(&root);
+            panic!("{points} mounts, {failed:?}");
+        }
+    }
+    assert!(mounter.threads() <= 3 * 64, "{} threads", mounter.threads());
+    assert!(mounter.under_way().is_empty());
+    let left = std::fs::read_dir(root.join("pods/1")).unwrap().count();
+    assert_eq!(left, 0, "the directories of targets are removed");
+}

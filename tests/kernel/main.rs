@@ -1,0 +1,60 @@
+//! The kernel adapter where it hurts: calls that hang, servers that die, links that tenants plant, a driver that is killed.
+//!
+//! Most run on a kernel whose Lustre is a tree of directories, see `fakes/lustre.rs`; mounts and unmounts are real. A test
+//! that cannot run here, because the process may not mount, shows as ignored, never as passed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::clone_on_ref_ptr,
+    clippy::too_many_lines,
+    reason = "what cannot go on is a failed test"
+)]
+
+#[path = "../fakes/mod.rs"]
+mod fakes;
+mod gate;
+mod hangs;
+mod kills;
+mod load;
+mod looks;
+mod sub_dirs;
+mod unmounts;
+mod world;
+
+use std::process::ExitCode;
+
+use azurelustre_csi::adapters::simulator::lustre::Mode;
+use libtest_mimic::{Arguments, Trial};
+
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn());
+
+/// A list of tests from the functions that state them; async ones get a runtime of their own.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        &[$((concat!(module_path!(), "::", stringify!($test)), || $crate::world::run($test()))),+]
+    };
+}
+pub(crate) use tests;
+
+fn main() -> ExitCode {
+    if kills::is_victim() {
+        kills::be_killed();
+    }
+    let may_mount = Mode::detect() == Mode::Bind;
+    let all = [gate::TESTS, hangs::TESTS, kills::TESTS, load::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
+    let trial = |(name, test): &Test| {
+        let (name, test) = (name.trim_start_matches("kernel::"), *test);
+        if may_mount {
+            return Trial::test(name, move || {
+                test();
+                Ok(())
+            });
+        }
+        let reason = "this process may not mount; run as root or under unshare -rm";
+        Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
+    };
+    let trials = all.into_iter().flatten().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

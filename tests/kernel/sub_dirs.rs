@@ -1,0 +1,165 @@
+//! Sub-directories among hostile tenants, their permissions, and private mounts that leave nothing behind.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use azurelustre_csi::adapters::kernel::settings::KernelSettings;
+use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+use nix::fcntl::{RenameFlags, renameat2};
+use nix::mount::{MsFlags, mount};
+
+use crate::world::{Bench, SICK, below, is_mounted, patient, with_limits};
+use crate::{Test, tests};
+
+pub(crate) const TESTS: &[Test] = tests![
+    no_link_at_any_depth_leads_anywhere,
+    a_directory_that_becomes_a_link_meanwhile_leads_nowhere,
+    names_as_long_as_they_may_be_are_made,
+    permissions_are_as_set_whatever_the_umask,
+    a_failure_leaves_nothing_behind,
+    leftovers_of_a_crash_are_cleaned_also_when_in_use,
+    leftovers_of_the_same_operation_do_not_hinder_it,
+    what_somebody_planted_in_the_working_directory_is_not_used,
+];
+
+async fn no_link_at_any_depth_leads_anywhere() {
+    let bench = Bench::new(with_limits(patient()));
+    let (files, outside) = (bench.kernel.files(SICK), bench.root.join("outside"));
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::create_dir_all(files.join("a/b")).unwrap();
+    let magic = format!("/proc/{}/root{}", std::process::id(), outside.display());
+    for (number, goal) in
+        [outside.to_str().unwrap(), "../../outside", "..", "/", &magic, "/proc/self/cwd"].iter().enumerate()
+    {
+        for depth in ["", "a/", "a/b/"] {
+            let link = format!("{depth}link{number}");
+            symlink(goal, files.join(&link)).unwrap();
+            for path in [link.clone(), format!("{link}/new"), format!("{link}/new/more")] {
+                let error = bench.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap_err();
+                assert_eq!(error.kind, MountErrorKind::Invalid, "{path}: {error}");
+            }
+        }
+    }
+    std::fs::write(files.join("file"), "text").unwrap();
+    let error = bench.mounter.make_sub_dir(&below(SICK, "file/new")).await.unwrap_err();
+    assert!(error.kind == MountErrorKind::Invalid && error.hint.is_some(), "{error}");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    bench.assert_no_leftovers();
+}
+
+/// A tenant swaps a directory and a link as fast as it can.
+async fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere() {
+    let bench = Bench::new(with_limits(patient()));
+    let (files, outside) = (bench.kernel.files(SICK), bench.root.join("outside"));
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::create_dir(files.join("swapped")).unwrap();
+    symlink(&outside, files.join("link")).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let tenant = std::thread::spawn({
+        let (stop, files) = (stop.clone(), std::fs::File::open(&files).unwrap());
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                renameat2(&files, "swapped", &files, "link", RenameFlags::RENAME_EXCHANGE).unwrap();
+            }
+        }
+    });
+    let (mut made, mut refused) = (0, 0);
+    for number in 0..200 {
+        match bench.mounter.make_sub_dir(&below(SICK, &format!("swapped/{number}/x"))).await {
+            Ok(()) => made += 1,
+            Err(error) => {
+                assert_eq!(error.kind, MountErrorKind::Invalid, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    tenant.join().unwrap();
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(made + refused == 200);
+    bench.assert_no_leftovers();
+}
+
+async fn names_as_long_as_they_may_be_are_made() {
+    let bench = Bench::new(with_limits(patient()));
+    let path = format!("{}/{}", "x".repeat(255), "größe ".repeat(30).trim_end());
+    bench.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap();
+    assert!(bench.kernel.files(SICK).join(path).is_dir());
+}
+
+async fn permissions_are_as_set_whatever_the_umask() {
+    for (set, path) in [(0o775, "default"), (0o1707, "set")] {
+        let bench = Bench::new(KernelSettings { sub_dir_mode: set, ..with_limits(patient()) });
+        std::fs::create_dir(bench.kernel.files(SICK).join("kept")).unwrap();
+        std::fs::set_permissions(bench.kernel.files(SICK).join("kept"), PermissionsExt::from_mode(0o700)).unwrap();
+        bench.mounter.make_sub_dir(&below(SICK, &format!("kept/{path}/below"))).await.unwrap();
+        let mode =
+            |path: &str| std::fs::metadata(bench.kernel.files(SICK).join(path)).unwrap().permissions().mode() & 0o7777;
+        let given = format!("kept/{path}");
+        assert_eq!((mode("kept"), mode(&given), mode(&format!("{given}/below"))), (0o700, set, set), "{path}");
+    }
+}
+
+async fn a_failure_leaves_nothing_behind() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.stop(SICK);
+    assert_eq!(bench.mounter.make_sub_dir(&below(SICK, "a")).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    bench.assert_no_leftovers();
+}
+
+/// Stops an operation in the middle, as a crash would, and returns where its private mount stays.
+async fn crash(bench: &Bench) -> std::path::PathBuf {
+    bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.unwrap();
+    let calls = bench.kernel.calls();
+    let place = calls.last().unwrap().split_once(' ').unwrap().1.to_owned();
+    std::fs::create_dir(&place).unwrap();
+    let plan = crate::world::plan(&crate::world::source(SICK), place.as_ref());
+    bench.mounter.mount(&plan).await.unwrap();
+    place.into()
+}
+
+async fn leftovers_of_a_crash_are_cleaned_also_when_in_use() {
+    let bench = Bench::new(with_limits(patient()));
+    let restarted = bench.restarted();
+    assert_eq!(restarted.clean_leftovers().await.unwrap(), 0, "no working directory yet");
+    let place = crash(&bench).await;
+    let _in_use = std::fs::File::create(place.join("file")).unwrap();
+    let mine = bench.settings.working_dir.join("of-somebody-else");
+    std::fs::create_dir(&mine).unwrap();
+    assert_eq!(restarted.clean_leftovers().await.unwrap(), 1);
+    std::fs::remove_dir(&mine).unwrap();
+    bench.assert_no_leftovers();
+    assert!(bench.kernel.files(SICK).join("a/b").is_dir(), "files are never deleted");
+}
+
+async fn leftovers_of_the_same_operation_do_not_hinder_it() {
+    let bench = Bench::new(with_limits(patient()));
+    crash(&bench).await;
+    bench.restarted().make_sub_dir(&below(SICK, "a/b")).await.unwrap();
+    bench.assert_no_leftovers();
+}
+
+async fn what_somebody_planted_in_the_working_directory_is_not_used() {
+    let bench = Bench::new(with_limits(patient()));
+    let place = crash(&bench).await;
+    bench.mounter.unmount(&place).await.unwrap();
+    std::fs::remove_dir(&place).unwrap();
+    let elsewhere = bench.root.join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, &place).unwrap();
+    assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
+    assert!(!is_mounted(&elsewhere));
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    // A user namespace may know no other user to give it to.
+    if std::os::unix::fs::chown(&place, Some(1), None).is_ok() {
+        assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "somebody else's directory");
+        assert!(!is_mounted(&place));
+        std::fs::create_dir_all(&place).unwrap();
+        std::os::unix::fs::chown(&place, Some(0), None).unwrap();
+    }
+    mount(Some("x"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
+    assert!(is_mounted(&place), "a foreign mount stays");
+}

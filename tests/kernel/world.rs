@@ -1,0 +1,169 @@
+//! A node on a machine of its own, whose Lustre can be made to hang, fail and die.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
+use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::domain::mount::{MountPlan, MountState};
+use azurelustre_csi::domain::mount_options::MountOptions;
+use azurelustre_csi::domain::mount_source::MountSource;
+use azurelustre_csi::ports::mounter::Mounter;
+use tempfile::TempDir;
+
+use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+
+/// A server that works.
+pub(crate) const HEALTHY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// A server that works until a test says otherwise.
+pub(crate) const SICK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+/// What hangs mounts of the sick server.
+pub(crate) const SICK_MOUNTS: &str = "mount 10.0.0.9@tcp";
+
+/// Long enough for anything that does not hang.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+/// The limit of operations that are to run into it.
+pub(crate) const SHORT: Duration = Duration::from_millis(150);
+
+/// Runs a test on a runtime of its own, which waits for nothing that hangs.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
+/// Limits that nothing healthy meets.
+pub(crate) fn patient() -> Limits {
+    Limits {
+        mount: LONG,
+        unmount: LONG,
+        statfs: LONG,
+        look: LONG,
+        second_look: Duration::ZERO,
+        connect: SHORT,
+        give_up: SHORT,
+    }
+}
+
+/// Settings that leave patience to a test.
+pub(crate) fn with_limits(limits: Limits) -> KernelSettings {
+    KernelSettings { limits, ..KernelSettings::default() }
+}
+
+/// One machine with one node on it.
+pub(crate) struct Bench {
+    pub(crate) mounter: Arc<KernelMounter>,
+    pub(crate) kernel: Arc<TreeKernel>,
+    pub(crate) settings: KernelSettings,
+    pub(crate) root: PathBuf,
+    _directory: TempDir,
+}
+
+impl Bench {
+    /// Directories are set here, all else is as given.
+    pub(crate) fn new(settings: KernelSettings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let kernel = Arc::new(TreeKernel::new(&root.join("tree")).unwrap());
+        kernel.serve(HEALTHY);
+        kernel.serve(SICK);
+        let settings = KernelSettings { working_dir: root.join("working"), kubelet_dir: root.clone(), ..settings };
+        let mounter = Self::mounter(&kernel, &settings);
+        Self { mounter, kernel, settings, root, _directory: directory }
+    }
+
+    fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
+        Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), ..Parts::default() }))
+    }
+
+    /// The node after a restart of the driver.
+    pub(crate) fn restarted(&self) -> Arc<KernelMounter> {
+        Self::mounter(&self.kernel, &self.settings)
+    }
+
+    /// A target with its directory, as kubelet lays it out.
+    pub(crate) fn target(&self, pod: &str) -> PathBuf {
+        let target = self.root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/pv/mount"));
+        std::fs::create_dir_all(&target).unwrap();
+        target
+    }
+
+    /// Mounts a server's file system at a new target.
+    pub(crate) async fn mounted(&self, pod: &str, server: Ipv4Addr) -> PathBuf {
+        let target = self.target(pod);
+        self.mounter.mount(&plan(&source(server), &target)).await.unwrap();
+        target
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn settled(&self) {
+        until("everything has ended", || self.mounter.under_way().is_empty()).await;
+    }
+
+    /// Nothing is left of private mounts.
+    pub(crate) fn assert_no_leftovers(&self) {
+        let left: Vec<_> = std::fs::read_dir(&self.settings.working_dir).into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+        let working_dir = &self.settings.working_dir;
+        assert!(!mount_points().iter().any(|point| point.starts_with(working_dir)), "a private mount is left");
+    }
+
+    /// The calls about a path.
+    pub(crate) fn calls_about(&self, path: &Path) -> Vec<String> {
+        let path = path.display().to_string();
+        let calls = self.kernel.calls().into_iter().filter(|call| call.ends_with(&path));
+        calls.map(|call| call.split(' ').next().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        unmount_below(&self.root);
+    }
+}
+
+/// What kubelet writes beside a target before it publishes.
+pub(crate) fn vol_data(target: &Path, volume_id: &str) {
+    let text = serde_json::json!({ "volumeHandle": volume_id, "driverName": "azurelustre.csi.azure.com" });
+    std::fs::write(target.parent().unwrap().join("vol_data.json"), text.to_string()).unwrap();
+}
+
+/// Whether something is mounted, seen from outside.
+pub(crate) fn is_mounted(target: &Path) -> bool {
+    mount_points().iter().any(|point| point == target)
+}
+
+/// Waits for something that happens on another thread.
+pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !happened() {
+        assert!(begun.elapsed() < LONG, "{what}: not within {LONG:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The whole file system of a server.
+pub(crate) fn source(server: Ipv4Addr) -> MountSource {
+    MountSource::parse(&format!("{server}:/lustrefs")).unwrap()
+}
+
+/// A sub-directory of it.
+pub(crate) fn below(server: Ipv4Addr, path: &str) -> MountSource {
+    MountSource::parse(&format!("{server}:/lustrefs/{path}")).unwrap()
+}
+
+/// The plan to mount a source for the volume `volume`.
+pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
+    MountPlan {
+        volume_id: "volume".into(),
+        source: source.clone(),
+        target: target.to_owned(),
+        options: MountOptions::default(),
+        exclusive: false,
+    }
+}
+
+/// What is at a target.
+pub(crate) async fn state(mounter: &KernelMounter, target: &Path) -> MountState {
+    mounter.inspect(target).await.unwrap()
+}
