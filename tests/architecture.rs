@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -118,6 +118,25 @@ const RULES: [Rule; 10] = [
         refused: &["app", "csi", "arm", "kernel", "tonic", "tonic_prost", "prost", "prost_types", "clap", "figment"],
         core: false,
         because: "an adapter knows no other adapter and no front end",
+    },
+    Rule {
+        scope: "src/adapters/kernel",
+        except: &[],
+        refused: &[
+            "app",
+            "csi",
+            "simulator",
+            "arm",
+            "tonic",
+            "tonic_prost",
+            "prost",
+            "prost_types",
+            "clap",
+            "figment",
+            "Command",
+        ],
+        core: false,
+        because: "an adapter knows no other adapter and no front end, and this one starts no programs",
     },
 ];
 

@@ -4,5 +4,7 @@
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod csi;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 #[cfg(feature = "simulator")]
 pub mod simulator;

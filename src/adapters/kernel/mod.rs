@@ -1,0 +1,3 @@
+//! Lustre through the kernel of this node.
+
+pub mod facts;
