@@ -1,7 +1,8 @@
 //! Whether the servers of a mounted file system answer, for the decision how to unmount it.
 //!
 //! Why it is careful: to force an unmount kills the mount for good, so "gone" needs evidence and "unknown" is an answer.
-//! A server counts as answering if any mount of this node is connected to it.
+//! A server counts as answering if any mount of this node is connected to it. A management server that is gone takes no
+//! mounted file system with it, so it alone decides nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +12,27 @@ use crate::domain::mount_source::MountSource;
 /// What the client knows of a file system's servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerState {
-    /// All that are known are connected, or were when they were last needed.
+    /// At least one is connected and none is lost. The kernel may take a while to notice that a server is gone.
     Answering,
-    /// Some are not.
+    /// Some are lost.
     Silent {
-        /// Those that are not, such as `MDT0000 is DISCONN`; `MGS` is the management server.
+        /// Those that are, such as `MDT0000 is DISCONN`; `MGS` is the management server.
         silent: Vec<String>,
-        /// How many others are connected.
+        /// How many MDTs and OSTs are connected; idle ones tell nothing and are not counted.
         answering: usize,
     },
     /// It cannot be told, for this reason.
     Unknown(String),
 }
+
+impl ServerState {
+    /// Whether servers are lost and none is left that answers. What the kernel does for such a mount waits in vain.
+    pub fn all_gone(&self) -> bool {
+        matches!(self, Self::Silent { answering: 0, .. })
+    }
+}
+
+const MGS: &str = "MGS";
 
 /// Whether a device may belong to this file system; the others need not be read.
 pub(super) fn may_belong(device: &Device, source: &MountSource) -> bool {
@@ -41,7 +51,7 @@ pub(super) fn judge(source: &MountSource, mounted: &[MountSource], imports: &[Im
     let mut targets: BTreeMap<&str, Standing> = BTreeMap::new();
     for import in imports.iter().filter(|import| may_belong(&import.device, source)) {
         let target = match import.device.parts() {
-            None => "MGS",
+            None => MGS,
             Some((_, target, mount)) if unique || own.contains(&mount) => target,
             Some(_) => continue,
         };
@@ -52,24 +62,24 @@ pub(super) fn judge(source: &MountSource, mounted: &[MountSource], imports: &[Im
 }
 
 fn verdict(source: &MountSource, targets: &BTreeMap<&str, Standing>) -> ServerState {
-    let silent: Vec<String> = targets
-        .iter()
-        .filter_map(|(target, standing)| match standing {
-            Standing::Lost(state) => Some(format!("{target} is {state}")),
-            _ => None,
-        })
-        .collect();
-    let answering = targets.values().filter(|standing| **standing == Standing::Well).count();
-    let unknown = targets.iter().find_map(|(target, standing)| match standing {
+    let stores = || targets.iter().filter(|(target, _)| **target != MGS);
+    let answering = stores().filter(|(_, standing)| **standing == Standing::Connected).count();
+    let unknown = stores().find_map(|(target, standing)| match standing {
         Standing::Unknown(why) => Some(format!("{target}: {why}")),
         _ => None,
     });
-    if !silent.is_empty() {
-        ServerState::Silent { silent, answering }
+    if stores().any(|(_, standing)| matches!(standing, Standing::Lost(_))) {
+        let lost = targets.iter().filter_map(|(target, standing)| match standing {
+            Standing::Lost(state) => Some(format!("{target} is {state}")),
+            _ => None,
+        });
+        ServerState::Silent { silent: lost.collect(), answering }
     } else if let Some(why) = unknown {
         ServerState::Unknown(why)
-    } else if targets.keys().any(|target| *target != "MGS") {
+    } else if answering > 0 {
         ServerState::Answering
+    } else if stores().next().is_some() {
+        ServerState::Unknown("all connections are idle".to_owned())
     } else {
         ServerState::Unknown(format!("no connection of this node can be said to belong to {source}"))
     }
@@ -93,28 +103,32 @@ fn same_nid(left: &str, right: &str) -> bool {
     plain(left) == plain(right)
 }
 
-/// What all mounts together know of one server, the best last.
+/// What all mounts together know of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
     Lost(String),
+    Idle,
     Unknown(String),
-    Well,
+    Connected,
 }
 
 impl Standing {
     fn of(state: &ImportState) -> Self {
         match state {
-            ImportState::Connected | ImportState::Idle => Self::Well,
+            ImportState::Connected => Self::Connected,
+            ImportState::Idle => Self::Idle,
             ImportState::Lost(state) => Self::Lost(state.clone()),
             ImportState::Unknown(why) => Self::Unknown(why.clone()),
         }
     }
 
+    /// Takes what another mount knows, if that speaks more against the server being gone.
     fn better(&mut self, other: &Self) {
         let rank = |standing: &Self| match standing {
             Self::Lost(_) => 0,
-            Self::Unknown(_) => 1,
-            Self::Well => 2,
+            Self::Idle => 1,
+            Self::Unknown(_) => 2,
+            Self::Connected => 3,
         };
         if rank(other) > rank(self) {
             *self = other.clone();
@@ -168,6 +182,8 @@ mod tests {
         assert_eq!(judged("10.0.0.4@tcp0:/lustrefs/sub", &[A], &lines), "answering");
         assert!(judged(A, &[A], &lines[..1]).starts_with("unknown: no connection"));
         assert!(judged(A, &[A], &[]).starts_with("unknown: no connection"));
+        assert_eq!(judged(A, &[A], &lines[2..]), "unknown: all connections are idle");
+        assert_eq!(judged(A, &[A], &["mgc MGC10.0.0.4@tcp DISCONN", lines[1]]), "answering", "the MGS decides nothing");
     }
 
     #[test]
@@ -191,6 +207,15 @@ mod tests {
         assert_eq!(judged(A, &[A, A], &lines), "answering");
         let doubtful = ["mdc lustrefs-MDT0000-mdc-1 ?", "mdc lustrefs-MDT0000-mdc-2 DISCONN"];
         assert_eq!(judged(A, &[A, A], &doubtful), "unknown: MDT0000: odd");
+    }
+
+    #[test]
+    fn all_are_gone_only_when_some_are_lost_and_none_answers() {
+        let gone = |lines: &[&str]| judge(&source(A), &[source(A)], &imports(lines)).all_gone();
+        let lost = "mdc lustrefs-MDT0000-mdc-1 DISCONN";
+        assert!(gone(&[lost]) && gone(&[lost, "osc lustrefs-OST0000-osc-1 IDLE", "mgc MGC10.0.0.4@tcp FULL"]));
+        assert!(!gone(&[lost, "osc lustrefs-OST0000-osc-1 FULL"]) && !gone(&["mdc lustrefs-MDT0000-mdc-1 ?"]));
+        assert!(!gone(&[lost, "mdc lustrefs-MDT0000-mdc-2 IDLE"]) && !gone(&[]));
     }
 
     #[test]
