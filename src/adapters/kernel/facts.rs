@@ -14,19 +14,25 @@ mod aside;
 pub mod imports;
 pub mod lnet;
 pub mod module;
+pub mod mounts;
+pub mod reach;
 mod read;
 pub mod readiness;
+pub mod report;
 pub mod servers;
 
+use std::path::Path;
 use std::time::Duration;
 
 pub use self::read::{Fact, FactPaths};
 
 use self::aside::{Aside, Ended};
 use self::imports::{Device, Import, ImportState};
+use self::mounts::LustreMount;
+use self::reach::{Attempt, Reach};
 use self::readiness::{Assessment, NodeState};
 use self::servers::ServerState;
-use crate::domain::mount_source::MountSource;
+use crate::domain::mount_source::{MountSource, Nid};
 
 /// How long one look may take before the answer goes without it.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(2);
@@ -40,6 +46,7 @@ pub struct NodeFacts {
     files: Aside,
     /// Apart from the other files: only these are known to block.
     connections: Aside,
+    network: Aside,
 }
 
 impl Default for NodeFacts {
@@ -51,7 +58,7 @@ impl Default for NodeFacts {
 impl NodeFacts {
     /// Looks below `paths`, for at most `limit` each time.
     pub fn new(paths: FactPaths, limit: Duration) -> Self {
-        Self { paths, limit, files: Aside::default(), connections: Aside::default() }
+        Self { paths, limit, files: Aside::default(), connections: Aside::default(), network: Aside::default() }
     }
 
     /// The longest that one look takes.
@@ -92,6 +99,19 @@ impl NodeFacts {
     /// The state of every connection.
     pub async fn imports(&self) -> Fact<Vec<Import>> {
         self.look(|_| true).await.map_or_else(Fact::Unknown, Fact::Known)
+    }
+
+    /// The Lustre mounts of this node that a mountinfo file lists: `/proc/self/mountinfo`, or the host's where a container
+    /// sees it. Touches none of them.
+    pub async fn mounts(&self, mountinfo: &Path) -> Fact<Vec<LustreMount>> {
+        let (paths, mountinfo) = (self.paths.clone(), mountinfo.to_owned());
+        self.files.one(self.limit, move || mounts::read(&paths, &mountinfo)).await.unwrap_or_else(Fact::Unknown)
+    }
+
+    /// Whether servers can be reached, each address by a connection of its own. Takes longer than [`NodeFacts::limit`]:
+    /// up to twice the attempt's limit, and more for more than 32 addresses.
+    pub async fn reach(&self, nids: Vec<Nid>, attempt: Attempt) -> Vec<(Nid, Reach)> {
+        reach::all(&self.network, nids, attempt).await
     }
 
     /// The connections of the devices that are wanted. One that blocks is unknown, and so are those after it.

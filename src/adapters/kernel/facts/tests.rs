@@ -6,6 +6,9 @@ use std::time::Instant;
 use super::*;
 use crate::ports::mounter::Readiness;
 
+/// Where kubelet has a volume mounted.
+pub(super) const POINT: &str = "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/pvc-1/mount";
+
 /// A directory with `sys` and `proc` in it.
 #[derive(Debug)]
 pub(super) struct Tree(tempfile::TempDir);
@@ -29,6 +32,21 @@ impl Tree {
         for device in ["mgc/MGC10.99.0.1@tcp", "mdc/lustrefs-MDT0000-mdc-ffff01", "osc/lustrefs-OST0000-osc-ffff01"] {
             tree.import(device, "FULL");
         }
+        tree
+    }
+
+    /// The same with a mountinfo and kubelet's record.
+    pub(super) fn mounted() -> Self {
+        let tree = Self::client();
+        let options = "rw,flock,checksum,encrypt,lazystatfs,lruresize,nouser_fid2path,nouser_xattr,verbose";
+        let lines = format!(
+            "31 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+             38 31 1296:295330 / {POINT} rw - lustre 10.99.0.1@tcp:/lustrefs {options}\n\
+             39 31 1296:295330 / /mnt/by-hand ro - lustre 10.99.0.1@tcp0:/lustrefs/sub/dir {options}\n"
+        );
+        tree.write("/proc/self/mountinfo", &lines);
+        let record = Path::new(POINT).with_file_name("vol_data.json");
+        tree.write(record, r#"{"specVolID":"pvc-1","volumeHandle":"pvc-1#lustrefs#10.99.0.1##t#team"}"#);
         tree
     }
 
