@@ -32,10 +32,7 @@ impl LocalNid {
 
 /// This node's NIDs without the loopback.
 pub(super) fn read(paths: &FactPaths) -> Fact<Vec<LocalNid>> {
-    match paths.fact(NIS) {
-        Fact::Known(text) => parse(&text),
-        Fact::Unknown(why) => Fact::Unknown(why),
-    }
+    paths.fact(NIS).and_then(|text| parse(&text))
 }
 
 /// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if

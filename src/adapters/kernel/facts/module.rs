@@ -34,19 +34,12 @@ pub enum Health {
 /// Looks at the files of sysfs and proc.
 pub(super) fn read(paths: &FactPaths) -> Client {
     let version = VERSIONS.iter().find_map(|path| paths.line(path));
-    let health = HEALTH.iter().map(|path| paths.fact(path)).reduce(|first, second| match first {
-        Fact::Known(_) => first,
-        Fact::Unknown(_) if second.known().is_some() => second,
-        Fact::Unknown(_) => first,
-    });
+    // The place of newer versions is the one to name when there is none.
+    let place = HEALTH.into_iter().find(|path| paths.text(path).is_ok()).unwrap_or(HEALTH[0]);
     Client {
         loaded: loaded(paths),
         version: version.map(|line| plain_version(&line)),
-        health: match health {
-            Some(Fact::Known(text)) => parse_health(&text),
-            Some(Fact::Unknown(why)) => Fact::Unknown(why),
-            None => Fact::Unknown("no health file is known".to_owned()),
-        },
+        health: paths.fact(place).and_then(|text| parse_health(&text)),
     }
 }
 

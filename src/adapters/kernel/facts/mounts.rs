@@ -3,7 +3,7 @@
 //! Why the age comes from kubelet: the kernel does not tell when something was mounted, and a mount point may only be
 //! looked at through its mount. Kubelet writes `vol_data.json` beside the mount point just before it asks for a volume.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -97,13 +97,11 @@ pub(super) fn parse(text: &[u8]) -> Vec<LustreMount> {
 /// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.
 fn owner(point: &Path) -> Option<Owner> {
     let mut parts = point.iter().rev();
-    let mut is = |wanted: &str| parts.next().filter(|part| *part == OsStr::new(wanted));
-    is("mount")?;
-    let volume = point.iter().rev().nth(1)?.to_string_lossy().into_owned();
-    let mut parts = point.iter().rev().skip(2);
-    (parts.next()? == "kubernetes.io~csi" && parts.next()? == "volumes").then_some(())?;
-    let pod_uid = parts.next()?.to_string_lossy().into_owned();
-    (parts.next()? == "pods").then_some(Owner { volume, pod_uid, volume_id: None, since: None })
+    let (last, volume) = (parts.next()?, parts.next()?.to_string_lossy().into_owned());
+    let (plugin, volumes) = (parts.next()?, parts.next()?);
+    let (pod_uid, pods) = (parts.next()?.to_string_lossy().into_owned(), parts.next()?);
+    let is_kubelets = last == "mount" && plugin == "kubernetes.io~csi" && volumes == "volumes" && pods == "pods";
+    is_kubelets.then_some(Owner { volume, pod_uid, volume_id: None, since: None })
 }
 
 fn unescape(field: &[u8]) -> Vec<u8> {
@@ -177,7 +175,7 @@ mod tests {
         let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/self/mountinfo")) else { panic!("a mountinfo") };
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!(owner.volume_id.as_deref(), Some("pvc-1#lustrefs#10.99.0.1##t#team"));
-        assert!(owner.since.unwrap().elapsed().unwrap_or_default() < Duration::from_secs(600));
+        assert!(owner.since.unwrap().elapsed().unwrap_or_default() < Duration::from_mins(10));
         let covered = format!("38 31 1:2 / {POINT} rw - lustre a:/b rw\n39 1 1:2 / /var/lib rw - lustre a:/b rw\n");
         tree.write("/proc/covered", &covered);
         let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/covered")) else { panic!("a mountinfo") };

@@ -36,10 +36,10 @@ impl<T> Fact<T> {
         }
     }
 
-    /// The same fact, with a value made from the value.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Fact<U> {
+    /// What the value tells, if it is known.
+    pub fn and_then<U>(self, tell: impl FnOnce(T) -> Fact<U>) -> Fact<U> {
         match self {
-            Self::Known(value) => Fact::Known(make(value)),
+            Self::Known(value) => tell(value),
             Self::Unknown(why) => Fact::Unknown(why),
         }
     }

@@ -4,6 +4,7 @@
 //! a running driver; what only the driver knows, its stuck operations, is handed in.
 
 mod gather;
+mod judge;
 mod text;
 
 use serde::Serialize;

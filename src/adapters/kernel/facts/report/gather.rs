@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, ServerReport};
+use super::{AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, ServerReport, judge};
 use crate::adapters::kernel::facts::NodeFacts;
 use crate::adapters::kernel::facts::imports::{Import, ImportState};
+use crate::adapters::kernel::facts::lnet::LocalNid;
 use crate::adapters::kernel::facts::module::Health;
 use crate::adapters::kernel::facts::mounts::LustreMount;
 use crate::adapters::kernel::facts::reach::{Attempt, Reach};
@@ -60,7 +61,7 @@ pub async fn gather(facts: &NodeFacts, request: &Request) -> NodeReport {
         }
     }
     let reach = facts.reach(nids, request.attempt).await;
-    judge(&Found { state, mounts, imports, reach }, request, SystemTime::now())
+    report_of(&Found { state, mounts, imports, reach }, request, SystemTime::now())
 }
 
 /// Servers by name, with their address (none for a mount whose source cannot be read) and their mounts.
@@ -80,7 +81,7 @@ fn servers<'a>(mounts: &'a Fact<Vec<LustreMount>>, asked: &[MgsAddress]) -> Serv
 }
 
 /// The report of what was found. Pure; `now` is for the age of mounts.
-pub(super) fn judge(found: &Found, request: &Request, now: SystemTime) -> NodeReport {
+pub(super) fn report_of(found: &Found, request: &Request, now: SystemTime) -> NodeReport {
     let assessment = found.state.assess();
     let (mut reasons, mut notes) = (assessment.missing, assessment.notes);
     let servers: Vec<ServerReport> = servers(&found.mounts, &request.servers)
@@ -92,8 +93,8 @@ pub(super) fn judge(found: &Found, request: &Request, now: SystemTime) -> NodeRe
             mgs: name,
         })
         .collect();
-    judge_servers(&servers, request.attempt.port, &mut reasons, &mut notes);
-    judge_connections(&found.imports, &servers, &mut reasons, &mut notes);
+    judge::servers(&servers, request.attempt.port, &mut reasons, &mut notes);
+    judge::connections(&found.imports, &servers, &mut reasons, &mut notes);
     if let Fact::Unknown(why) = &found.mounts {
         notes.push(format!("the mounts of this node are unknown: {why}"));
     }
@@ -101,10 +102,7 @@ pub(super) fn judge(found: &Found, request: &Request, now: SystemTime) -> NodeRe
     if !stuck.is_empty() {
         reasons.push(format!("{} mount operations do not end: look at the servers that they name", stuck.len()));
     }
-    let nid = |nid: &crate::adapters::kernel::facts::lnet::LocalNid| NidReport {
-        nid: one_line(&nid.nid),
-        status: one_line(&nid.status),
-    };
+    let nid = |nid: &LocalNid| NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status) };
     NodeReport {
         healthy: reasons.is_empty(),
         reasons,
@@ -114,69 +112,6 @@ pub(super) fn judge(found: &Found, request: &Request, now: SystemTime) -> NodeRe
         servers,
         connections: found.imports.known().map(|imports| imports.iter().map(connection).collect()),
         stuck,
-    }
-}
-
-fn judge_servers(servers: &[ServerReport], port: u16, reasons: &mut Vec<String>, notes: &mut Vec<String>) {
-    for server in servers {
-        let failed = |address: &&AddressReport| address.reachable != Some(true);
-        let told = server
-            .addresses
-            .iter()
-            .filter(failed)
-            .filter_map(|address| Some(format!("{}: {}", address.nid, address.detail.as_deref()?)));
-        let told = told.collect::<Vec<_>>().join("; ");
-        match server.reachable {
-            Some(true) if told.is_empty() => {}
-            Some(true) => notes.push(format!("MGS {} can be reached, but not everywhere: {told}", server.mgs)),
-            Some(false) => reasons.push(format!(
-                "MGS {} cannot be reached at TCP port {port} ({told}): check the file system's state, VNet peering, \
-                 routes, and the network security groups of both subnets (ports 988 and 1019-1023)",
-                server.mgs
-            )),
-            None if server.addresses.is_empty() => {
-                notes.push(format!("{} is no source that names an MGS; nothing was tried", server.mgs));
-            }
-            None => notes.push(format!("whether MGS {} can be reached is unknown: {told}", server.mgs)),
-        }
-    }
-}
-
-fn judge_connections(
-    imports: &Fact<Vec<Import>>,
-    servers: &[ServerReport],
-    reasons: &mut Vec<String>,
-    notes: &mut Vec<String>,
-) {
-    let imports = match imports {
-        Fact::Known(imports) => imports,
-        Fact::Unknown(why) => {
-            notes.push(format!("the connections to servers are unknown: {why}"));
-            return;
-        }
-    };
-    if imports.is_empty() && servers.iter().any(|server| !server.mounts.is_empty()) {
-        notes.push("Lustre is mounted, but no connection can be seen: give the container the node's /sys".to_owned());
-    }
-    let mut unknown = imports.iter().filter_map(|import| match &import.state {
-        ImportState::Unknown(why) => Some(format!("{}: {why}", one_line(&import.device.name))),
-        _ => None,
-    });
-    if let Some(first) = unknown.next() {
-        notes.push(format!("the state of {} connections is unknown, the first: {first}", unknown.count() + 1));
-    }
-    let lost = imports.iter().filter_map(|import| match &import.state {
-        ImportState::Lost(state) => Some(format!("{} is {state}", one_line(&import.device.name))),
-        _ => None,
-    });
-    let lost: Vec<String> = lost.collect();
-    if !lost.is_empty() {
-        let shown = lost.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if lost.len() > 8 { format!(" and {} more", lost.len() - 8) } else { String::new() };
-        reasons.push(format!(
-            "connections to servers are not in use ({shown}{more}): the servers are gone, recovering, or cut off by the \
-             network; a mount that was forced off stays so until it is unmounted"
-        ));
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::gather::{Found, judge};
+use super::gather::{Found, report_of};
 use super::*;
 use crate::adapters::kernel::facts::lnet::NIS;
 use crate::adapters::kernel::facts::reach::{Attempt, Reach};
@@ -21,7 +21,7 @@ async fn report(tree: &Tree, reach: Reach, request: &Request) -> NodeReport {
         imports: facts.imports().await,
         reach: vec![(nid, reach)],
     };
-    judge(&found, request, SystemTime::now() + Duration::from_secs(3600 * 30))
+    report_of(&found, request, SystemTime::now() + Duration::from_hours(30))
 }
 
 #[tokio::test]
