@@ -6,9 +6,9 @@ pub mod arm;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod csi;
-#[cfg(feature = "server")]
-pub mod log;
 #[cfg(feature = "kernel")]
 pub mod kernel;
+#[cfg(feature = "server")]
+pub mod log;
 #[cfg(feature = "simulator")]
 pub mod simulator;

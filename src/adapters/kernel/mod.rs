@@ -16,6 +16,7 @@
 //! The synchronous side is in `node`, `unmount` and `sub_dir`; here calls are begun, joined and waited for.
 
 pub mod call;
+pub mod facts;
 mod failure;
 mod gate;
 mod holders;

@@ -1,0 +1,209 @@
+//! The Lustre mounts of this node and whose they are, without touching any of them.
+//!
+//! Why the age comes from kubelet: the kernel does not tell when something was mounted, and a mount point may only be
+//! looked at through its mount. Kubelet writes `vol_data.json` beside the mount point just before it asks for a volume.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::read::{Fact, FactPaths, SMALL, unreadable};
+use crate::domain::mount::FS_TYPE;
+use crate::domain::mount_source::MountSource;
+
+/// Longest mountinfo that is read, in bytes: some 100 000 mounts.
+const LONGEST: u64 = 32 << 20;
+
+/// One Lustre mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LustreMount {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// As it was given to mount(2), in any spelling.
+    pub source: String,
+    /// Whether this mount takes no writes.
+    pub read_only: bool,
+    /// Whose it is, if its path is one of kubelet's.
+    pub owner: Option<Owner>,
+}
+
+impl LustreMount {
+    /// The source in its normal form, if it can be read as one.
+    pub fn parsed(&self) -> Option<MountSource> {
+        MountSource::parse(&self.source).ok()
+    }
+}
+
+/// The volume for which kubelet had something mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Name of the PersistentVolume.
+    pub volume: String,
+    /// UID of the pod.
+    pub pod_uid: String,
+    /// CSI volume id, from kubelet's record.
+    pub volume_id: Option<String>,
+    /// When kubelet last wrote its record, which is shortly before the volume was mounted.
+    pub since: Option<SystemTime>,
+}
+
+/// The Lustre mounts that a mountinfo file lists, in its order.
+pub(super) fn read(paths: &FactPaths, mountinfo: &Path) -> Fact<Vec<LustreMount>> {
+    let text = match paths.bytes(mountinfo, LONGEST) {
+        Ok(text) => text,
+        Err(error) => return Fact::Unknown(unreadable(&mountinfo.to_string_lossy(), &error)),
+    };
+    let mut mounts = parse(&text);
+    let points: Vec<PathBuf> = mounts.iter().map(|mount| mount.point.clone()).collect();
+    for mount in &mut mounts {
+        let Some((owner, folder)) = mount.owner.as_mut().zip(mount.point.parent()) else { continue };
+        // What lies on Lustre is not looked at.
+        if !points.iter().any(|point| folder.starts_with(point)) {
+            (owner.volume_id, owner.since) = record(paths, &folder.join("vol_data.json"));
+        }
+    }
+    Fact::Known(mounts)
+}
+
+/// Volume id and time of writing of kubelet's record, as far as it can be read.
+fn record(paths: &FactPaths, path: &Path) -> (Option<String>, Option<SystemTime>) {
+    let since = fs::symlink_metadata(paths.at(path)).and_then(|found| found.modified()).ok();
+    let bytes = paths.bytes(path, SMALL).unwrap_or_default();
+    let record: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    (record.and_then(|record| Some(record.get("volumeHandle")?.as_str()?.to_owned())), since)
+}
+
+/// `id parent major:minor root point options [tag…] - type source super-options`, blanks and the like as octal escapes.
+/// Lines of other types, and lines of another form, are passed over.
+pub(super) fn parse(text: &[u8]) -> Vec<LustreMount> {
+    let line = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(4)?)));
+        let read_only = fields.next()?.split(|byte| *byte == b',').any(|word| word == b"ro");
+        fields.find(|field| *field == b"-")?;
+        if fields.next()? != FS_TYPE.as_bytes() {
+            return None;
+        }
+        let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
+        let read_only = read_only || fields.next()?.split(|byte| *byte == b',').any(|word| word == b"ro");
+        let owner = owner(&point);
+        Some(LustreMount { point, source, read_only, owner })
+    };
+    text.split(|byte| *byte == b'\n').filter_map(line).collect()
+}
+
+/// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.
+fn owner(point: &Path) -> Option<Owner> {
+    let mut parts = point.iter().rev();
+    let (last, volume) = (parts.next()?, parts.next()?.to_string_lossy().into_owned());
+    let (plugin, volumes) = (parts.next()?, parts.next()?);
+    let (pod_uid, pods) = (parts.next()?.to_string_lossy().into_owned(), parts.next()?);
+    let is_kubelets = last == "mount" && plugin == "kubernetes.io~csi" && volumes == "volumes" && pods == "pods";
+    is_kubelets.then_some(Owner { volume, pod_uid, volume_id: None, since: None })
+}
+
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = if *first == b'\\' { behind.split_at_checked(3) } else { None };
+        let octal = |digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        let decoded = escaped.and_then(|(digits, after)| Some((octal(digits)?, after)));
+        let (byte, after) = decoded.unwrap_or((*first, behind));
+        plain.push(byte);
+        rest = after;
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::adapters::kernel::facts::tests::{POINT, Tree};
+
+    #[test]
+    fn lustre_mounts_are_found_with_their_owners() {
+        let text = format!(
+            "31 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+             38 31 1296:295330 / {POINT} rw,nosuid shared:7 master:1 - lustre 10.99.0.1@tcp:/lustrefs/a\\040b rw,flock\n\
+             39 31 1296:295330 / /mnt/x\\040y ro - lustre 10.99.0.1@tcp:/lustrefs rw,flock\n\
+             40 31 1296:295330 / /mnt/z rw - lustre odd ro,flock\n\
+             41 31 0:9 / /lustre rw - tmpfs lustre rw\n"
+        );
+        let mounts = parse(text.as_bytes());
+        let shown: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.point.to_str().unwrap(), mount.source.as_str(), mount.read_only))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (POINT, "10.99.0.1@tcp:/lustrefs/a b", false),
+                ("/mnt/x y", "10.99.0.1@tcp:/lustrefs", true),
+                ("/mnt/z", "odd", true)
+            ]
+        );
+        let owner = mounts[0].owner.as_ref().unwrap();
+        assert_eq!((owner.volume.as_str(), owner.pod_uid.as_str()), ("pvc-1", "uid-1"));
+        assert_eq!((mounts[1].owner.clone(), mounts[2].parsed()), (None, None));
+    }
+
+    #[test]
+    fn only_kubelets_paths_have_owners() {
+        for odd in [
+            "/mount",
+            "/pods/u/volumes/kubernetes.io~csi/v",
+            "/pods/u/volumes/kubernetes.io~nfs/v/mount",
+            "/pods/u/x/kubernetes.io~csi/v/mount",
+            "/x/u/volumes/kubernetes.io~csi/v/mount",
+            "/volumes/kubernetes.io~csi/v/mount",
+        ] {
+            assert_eq!(owner(Path::new(odd)), None, "{odd}");
+        }
+        assert!(owner(Path::new("/data/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount")).is_some());
+    }
+
+    #[test]
+    fn kubelets_record_tells_volume_and_age_but_not_through_lustre() {
+        let tree = Tree::mounted();
+        let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/self/mountinfo")) else { panic!("a mountinfo") };
+        let owner = mounts[0].owner.as_ref().unwrap();
+        assert_eq!(owner.volume_id.as_deref(), Some("pvc-1#lustrefs#10.99.0.1##t#team"));
+        assert!(owner.since.unwrap().elapsed().unwrap_or_default() < Duration::from_mins(10));
+        let covered = format!("38 31 1:2 / {POINT} rw - lustre a:/b rw\n39 1 1:2 / /var/lib rw - lustre a:/b rw\n");
+        tree.write("/proc/covered", &covered);
+        let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/covered")) else { panic!("a mountinfo") };
+        let owner = mounts[0].owner.as_ref().unwrap();
+        assert_eq!((&owner.volume_id, owner.since), (&None, None));
+        assert!(read(&tree.paths(), Path::new("/proc/1/mountinfo")).unknown().is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_mountinfo_is_too_odd(text in proptest::collection::vec(any::<u8>(), 0..200), tail in "[ -~]{0,40}") {
+            let _ = parse(&text);
+            let _ = parse(format!("38 31 1:2 / /p rw - lustre {tail}").as_bytes());
+        }
+
+        #[test]
+        fn a_path_is_read_back_whatever_bytes_it_holds(path in proptest::collection::vec(1_u8.., 1..60)) {
+            let mut line = b"38 31 1:2 / ".to_vec();
+            for byte in &path {
+                match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' => line.extend(format!("\\{byte:03o}").bytes()),
+                    byte => line.push(*byte),
+                }
+            }
+            line.extend(b" rw - lustre 10.0.0.4@tcp:/lustrefs rw");
+            prop_assert_eq!(parse(&line)[0].point.clone().into_os_string().into_vec(), path);
+        }
+    }
+}
