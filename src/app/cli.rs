@@ -15,13 +15,18 @@ use super::version::VersionInfo;
 
 mod args;
 mod azure;
+#[cfg(feature = "kernel")]
+mod doctor;
 mod error;
 mod go_flags;
+mod probe;
 mod serve;
 
 #[cfg(feature = "simulator")]
 pub use args::DemoOptions;
-pub use args::{CheckOptions, Cli, Command, Flags, SkusOptions};
+#[cfg(feature = "kernel")]
+pub use args::DoctorOptions;
+pub use args::{CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 pub use error::{CliError, Exit};
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
@@ -57,6 +62,9 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),
         Some(Command::Skus(options)) => print_skus(&options),
+        Some(Command::Probe(options)) => print(&probe::ask(&options)?),
+        #[cfg(feature = "kernel")]
+        Some(Command::Doctor(options)) => doctor::node(&options),
         Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),
         #[cfg(feature = "simulator")]
         Some(Command::Demo(options)) => serve::runtime()?.block_on(super::demo::run(options)),

@@ -5,6 +5,7 @@
 //! higher layer replaces is not looked at.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::problem::Problems;
 use super::telemetry::LogSettings;
@@ -25,7 +26,7 @@ pub use cloud::CloudSettings;
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::PREFIX;
 pub use given::Given;
-pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 pub use layers::Origin;
 pub use values::go_bool;
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub cloud: CloudKind,
     /// How volumes are mounted (`mounter`). Counts where the node runs.
     pub mounter: MounterKind,
+    /// How the kernel mounts.
+    pub kernel: KernelChoice,
     /// How the simulator behaves.
     pub simulator: SimulatorSettings,
     /// Where the gRPC server listens (`endpoint`).
@@ -102,6 +105,25 @@ pub enum MounterKind {
     Kernel,
     /// By the simulator, as directories. Only in builds that have it.
     Simulator,
+}
+
+/// How the kernel mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelChoice {
+    /// Type of the mounts (`mount-fs-type`): `lustre`; another one is for benchmarks and tests.
+    pub fs_type: String,
+    /// Kubelet's directory (`kubelet-dir`), absolute.
+    pub kubelet_dir: PathBuf,
+    /// Permissions of sub-directories that are made (`sub-dir-mode`), at most `0o1777`.
+    pub sub_dir_mode: u32,
+    /// Most mounts under way for one MGS (`mounts-per-mgs`), at least 1.
+    pub mounts_per_mgs: usize,
+    /// How long a mount is waited for (`mount-timeout`).
+    pub mount_timeout: Duration,
+    /// How long an unmount is waited for (`unmount-timeout`).
+    pub unmount_timeout: Duration,
+    /// How long statfs is waited for (`stat-timeout`).
+    pub stat_timeout: Duration,
 }
 
 /// How the simulator behaves.

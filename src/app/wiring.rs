@@ -26,8 +26,11 @@ use crate::ports::inbound::Ready;
 use crate::ports::mounter::Mounter;
 use crate::ports::orchestrator::Orchestrator;
 
+pub mod ask;
 #[cfg(feature = "arm")]
 mod azure;
+#[cfg(feature = "kernel")]
+pub mod node;
 #[cfg(feature = "simulator")]
 pub mod simulation;
 
@@ -72,6 +75,8 @@ pub struct Driven {
     pub mounter: Option<Arc<dyn Mounter>>,
     /// The cluster.
     pub orchestrator: Arc<dyn Orchestrator>,
+    /// Whether the orchestrator can remove the startup taint.
+    pub removes_taint: bool,
 }
 
 /// The cloud and what belongs to it.
@@ -111,16 +116,29 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     #[cfg(feature = "simulator")]
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
-        let mut driven = simulation.driven();
-        if settings.cloud == CloudKind::Arm {
-            driven.cloud = settings.mode.has_controller().then(|| on_azure(settings)).transpose()?;
-        }
+        let simulated = simulation.driven();
+        let Driven { cloud, mounter, .. } = real(settings)?;
+        let driven =
+            Driven { cloud: cloud.or(simulated.cloud), mounter: mounter.or(simulated.mounter), ..simulation.driven() };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
     }
-    let cloud = settings.mode.has_controller().then(|| on_azure(settings)).transpose()?;
-    Ok(assemble(settings, Driven { cloud, mounter: None, orchestrator: Arc::new(LogOrchestrator) }))
+    Ok(assemble(settings, real(settings)?))
+}
+
+/// The adapters of the real world that the settings ask for.
+fn real(settings: &Settings) -> Result<Driven, WiringError> {
+    let azure = settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
+    let cloud = azure.then(|| on_azure(settings)).transpose()?;
+    #[cfg(feature = "kernel")]
+    let mounter = {
+        let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+        kernel.then(|| node::mounter(settings) as Arc<dyn Mounter>)
+    };
+    #[cfg(not(feature = "kernel"))]
+    let mounter = None;
+    Ok(Driven { cloud, mounter, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
 }
 
 /// The cloud alone, for commands that only ask it.
@@ -165,7 +183,7 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 
 /// The services that the mode asks for, over the given adapters.
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
-    let Driven { cloud, mounter, orchestrator } = driven;
+    let Driven { cloud, mounter, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
     let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
@@ -186,7 +204,12 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let info = NodeInfo { node_id: node_id.to_owned() };
         let publish = Publish::new(mounter, Arc::clone(&clock));
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
-        if settings.remove_not_ready_taint {
+        if settings.remove_not_ready_taint && !removes_taint {
+            tracing::warn!(
+                "this build does not talk to Kubernetes: a startup taint of the node stays until somebody removes it"
+            );
+        }
+        if settings.remove_not_ready_taint && removes_taint {
             keep.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
@@ -221,9 +244,8 @@ fn missing_cloud(settings: &Settings) -> Option<Problem> {
 
 /// What to do about a mounter that this build does not have. A controller needs none.
 fn missing_mounter(settings: &Settings) -> Option<Problem> {
-    let missing = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+    let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+    let missing = kernel && !cfg!(feature = "kernel");
     let hint = "say `--mounter simulator` to try the driver without Lustre, in a build with the simulator";
-    missing.then(|| {
-        Problem::new("--mounter=kernel: this build cannot mount Lustre through the kernel yet").with_hint(hint)
-    })
+    missing.then(|| Problem::new("--mounter=kernel: this build cannot mount Lustre through the kernel").with_hint(hint))
 }

@@ -86,8 +86,8 @@ impl ArmCloud {
     pub async fn sign_in(&self) -> Result<(), CloudError> {
         let connection = self.connection().await?;
         let call = Call {
-            operation: "sign in at",
-            resource: connection.endpoints.authority.host_str().unwrap_or_default().to_owned(),
+            operation: "get a token for",
+            resource: connection.endpoints.audience.clone(),
             action: "",
             missing: "",
         };

@@ -20,6 +20,7 @@ mod read;
 pub mod readiness;
 pub mod report;
 pub mod servers;
+pub(super) mod stuck;
 
 use std::path::Path;
 use std::time::Duration;
@@ -99,6 +100,12 @@ impl NodeFacts {
     /// The state of every connection.
     pub async fn imports(&self) -> Fact<Vec<Import>> {
         self.look(|_| true).await.map_or_else(Fact::Unknown, Fact::Known)
+    }
+
+    /// Threads of a running driver that hang in the kernel, a line each; nothing where its processes cannot be seen.
+    pub async fn stuck(&self) -> Vec<String> {
+        let paths = self.paths.clone();
+        self.files.one(self.limit, move || stuck::read(&paths)).await.unwrap_or_default()
     }
 
     /// The Lustre mounts of this node that a mountinfo file lists: `/proc/self/mountinfo`, or the host's where a container

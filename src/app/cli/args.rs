@@ -45,6 +45,12 @@ pub enum Command {
     /// Print the SKUs of a region with throughput, size steps, largest size and zones
     #[command(args_override_self = true)]
     Skus(Box<SkusOptions>),
+    /// Ask a running driver whether it is ready: one line, exit code 0 or 1; for exec probes
+    #[command(args_override_self = true)]
+    Probe(ProbeOptions),
+    /// Look at what the driver stands on
+    #[cfg(feature = "kernel")]
+    Doctor(DoctorOptions),
     /// Print what this build is, as YAML
     Version,
     /// See a volume's life: the real server on the simulator, with progress on screen
@@ -80,6 +86,27 @@ pub struct Flags {
     /// Directory for private mounts [default: /tmp]
     #[arg(long, value_name = "DIR")]
     working_mount_dir: Option<String>,
+    /// Kubelet's directory as kubelet itself spells it [default: /var/lib/kubelet]
+    #[arg(long, value_name = "DIR")]
+    kubelet_dir: Option<String>,
+    /// Permissions of sub-directories that are made, octal [default: 0775]
+    #[arg(long, value_name = "MODE")]
+    sub_dir_mode: Option<String>,
+    /// Most mounts under way at one time for one MGS [default: 64]
+    #[arg(long, value_name = "N")]
+    mounts_per_mgs: Option<String>,
+    /// How long a mount is waited for; it goes on, and the next call meets it [default: 90s]
+    #[arg(long, value_name = "TIME")]
+    mount_timeout: Option<String>,
+    /// The same for an unmount [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    unmount_timeout: Option<String>,
+    /// The same for statfs [default: 20s]
+    #[arg(long, value_name = "TIME")]
+    stat_timeout: Option<String>,
+    /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]
+    #[arg(long, value_name = "TYPE")]
+    mount_fs_type: Option<String>,
     /// Remove the node's startup taint once the driver is ready [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     remove_not_ready_taint: Option<String>,
@@ -127,6 +154,13 @@ impl Flags {
             &self.auth,
             &self.mounter,
             &self.working_mount_dir,
+            &self.kubelet_dir,
+            &self.sub_dir_mode,
+            &self.mounts_per_mgs,
+            &self.mount_timeout,
+            &self.unmount_timeout,
+            &self.stat_timeout,
+            &self.mount_fs_type,
             &self.remove_not_ready_taint,
             &self.drivername,
             &self.simulator_speed,
@@ -195,6 +229,35 @@ impl SkusOptions {
             ..Flags::default()
         }
     }
+}
+
+/// Which driver is asked.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ProbeOptions {
+    /// Its socket: `unix:///path` or `tcp://host:port` [default: the same as of `serve`, `unix:///tmp/csi.sock`]
+    #[arg(long, value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// Seconds to wait for its answer
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    pub timeout: String,
+}
+
+/// What is looked at.
+#[cfg(feature = "kernel")]
+#[derive(Debug, Clone, Args)]
+pub struct DoctorOptions {
+    /// `node`: module, LNet, mounts, connections and the way to each MGS; needs no running driver
+    #[arg(value_name = "node", value_parser = ["node"])]
+    pub what: String,
+    /// Form of the output
+    #[arg(long, short, value_name = "text|json", default_value = "text")]
+    pub output: String,
+    /// Mounts to look at; the host's from a container that sees its processes
+    #[arg(long, value_name = "FILE", default_value = "/proc/self/mountinfo")]
+    pub mountinfo: std::path::PathBuf,
+    /// An MGS to try besides those of the mounts
+    #[arg(long, value_name = "ADDRESS")]
+    pub mgs: Option<String>,
 }
 
 /// How the demo runs.

@@ -26,6 +26,7 @@ pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsStr
             Some((name, None)) => rest.push(format!("--{name}")),
             Some((name, Some(value))) => rest.push(format!("--{name}={value}")),
             None if first.is_none() && command.find_subcommand(&word).is_some() => first = Some(word),
+            None if first.as_deref().is_some_and(|first| takes_word(command, first, &word)) => rest.push(word),
             None => return Err(stray(command, &word, first.is_none())),
         }
     }
@@ -63,6 +64,12 @@ fn flag(word: &str) -> Option<(&str, Option<&str>)> {
     let (name, value) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic());
     named.then_some((if name == "h" { "help" } else { name }, value))
+}
+
+/// Whether this word is one that the command itself takes, such as `node` after `doctor`.
+fn takes_word(command: &Command, first: &str, word: &str) -> bool {
+    let values = command.find_subcommand(first).into_iter().flat_map(Command::get_positionals);
+    values.flat_map(Arg::get_possible_values).any(|value| value.get_name() == word)
 }
 
 /// The name of a flag that was given by its one letter.

@@ -18,6 +18,20 @@ pub(super) const NODE_ID: &str = "nodeid";
 pub(super) const DRIVER_NAME: &str = "drivername";
 /// Directory for private mounts.
 pub(super) const WORKING_MOUNT_DIR: &str = "working-mount-dir";
+/// Type of mounts.
+pub(super) const FS_TYPE: &str = "mount-fs-type";
+/// Kubelet's directory.
+pub(super) const KUBELET_DIR: &str = "kubelet-dir";
+/// Permissions of sub-directories.
+pub(super) const SUB_DIR_MODE: &str = "sub-dir-mode";
+/// Most mounts under way for one MGS.
+pub(super) const MOUNTS_PER_MGS: &str = "mounts-per-mgs";
+/// How long a mount is waited for.
+pub(super) const MOUNT_TIMEOUT: &str = "mount-timeout";
+/// How long an unmount is waited for.
+pub(super) const UNMOUNT_TIMEOUT: &str = "unmount-timeout";
+/// How long statfs is waited for.
+pub(super) const STAT_TIMEOUT: &str = "stat-timeout";
 /// Whether the startup taint is removed.
 pub(super) const REMOVE_TAINT: &str = "remove-not-ready-taint";
 /// The cloud settings file.
@@ -30,7 +44,7 @@ pub(super) const LOG_FORMAT: &str = "log-format";
 pub(super) const LOG_LEVEL: &str = "log-level";
 
 /// All settings, in the order of the help text.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 21] = [
     MODE,
     NODE_ID,
     ENDPOINT,
@@ -39,6 +53,13 @@ pub const KEYS: [&str; 14] = [
     AUTH,
     MOUNTER,
     WORKING_MOUNT_DIR,
+    KUBELET_DIR,
+    SUB_DIR_MODE,
+    MOUNTS_PER_MGS,
+    MOUNT_TIMEOUT,
+    UNMOUNT_TIMEOUT,
+    STAT_TIMEOUT,
+    FS_TYPE,
     REMOVE_TAINT,
     DRIVER_NAME,
     SIMULATOR_SPEED,
@@ -59,16 +80,26 @@ pub const MOCK_PROVISIONING: &str = "enable-azurelustre-mock-dyn-prov";
 /// The name under which the driver registers unless told otherwise.
 pub const DEFAULT_DRIVER_NAME: &str = "azurelustre.csi.azure.com";
 
+/// Where the server listens unless told otherwise.
+pub const DEFAULT_ENDPOINT: &str = "unix:///tmp/csi.sock";
+
 /// What counts where nobody says anything.
-pub(super) const DEFAULTS: [(&str, &str); 10] = [
+pub(super) const DEFAULTS: [(&str, &str); 17] = [
     (MODE, "all"),
     (CLOUD, "arm"),
     (AUTH, "auto"),
     (MOUNTER, "kernel"),
     (SIMULATOR_SPEED, "600"),
-    (ENDPOINT, "unix:///tmp/csi.sock"),
+    (ENDPOINT, DEFAULT_ENDPOINT),
     (DRIVER_NAME, DEFAULT_DRIVER_NAME),
     (WORKING_MOUNT_DIR, "/tmp"),
+    (KUBELET_DIR, "/var/lib/kubelet"),
+    (SUB_DIR_MODE, "0775"),
+    (MOUNTS_PER_MGS, "64"),
+    (MOUNT_TIMEOUT, "90s"),
+    (UNMOUNT_TIMEOUT, "30s"),
+    (STAT_TIMEOUT, "20s"),
+    (FS_TYPE, "lustre"),
     (REMOVE_TAINT, "true"),
     (LOG_FORMAT, "text"),
 ];

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use super::keys::{
-    AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, LOG_FORMAT, LOG_LEVEL, MODE, MOUNTER, NODE_ID, REMOVE_TAINT,
-    SIMULATOR_SPEED, SIMULATOR_WORLD, WORKING_MOUNT_DIR,
+    AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, FS_TYPE, KUBELET_DIR, LOG_FORMAT, LOG_LEVEL, MODE, MOUNT_TIMEOUT,
+    MOUNTER, MOUNTS_PER_MGS, NODE_ID, REMOVE_TAINT, SIMULATOR_SPEED, SIMULATOR_WORLD, STAT_TIMEOUT, SUB_DIR_MODE,
+    UNMOUNT_TIMEOUT, WORKING_MOUNT_DIR,
 };
 use super::layers::{Layers, scalar};
 use super::values::{self, Services};
-use super::{CloudKind, CloudSettings, Endpoint, Given, Mode, Settings, SimulatorSettings, cloud};
+use super::{CloudKind, CloudSettings, Endpoint, Given, KernelChoice, Mode, Settings, SimulatorSettings, cloud};
 use crate::app::problem::{Problem, Problems};
 use crate::app::telemetry::{LogFilter, LogSettings};
 
@@ -19,6 +20,7 @@ pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) 
     let mode = reader.mode(services);
     let cloud = reader.read(CLOUD, values::cloud);
     let mounter = reader.read(MOUNTER, values::mounter);
+    let kernel = reader.kernel();
     let speed = reader.read(SIMULATOR_SPEED, values::speed);
     let world = reader.read(SIMULATOR_WORLD, values::existing_file);
     let endpoint = reader.read(ENDPOINT, Endpoint::parse);
@@ -32,6 +34,7 @@ pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) 
         mode: mode?,
         cloud: cloud?,
         mounter: mounter?,
+        kernel: kernel?,
         simulator: SimulatorSettings { speed: speed?, world },
         endpoint: endpoint?,
         driver_name: driver_name?,
@@ -52,10 +55,28 @@ impl Reader<'_> {
     fn read<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
         let layer = self.layers.find(key)?;
         // Numbers and booleans lose their spelling in a file (`007`), so elsewhere they must be text.
-        let loose = key == SIMULATOR_SPEED || key == REMOVE_TAINT;
+        let loose = [SIMULATOR_SPEED, REMOVE_TAINT, MOUNTS_PER_MGS, MOUNT_TIMEOUT, UNMOUNT_TIMEOUT, STAT_TIMEOUT]
+            .contains(&key);
         let text = layer.value.as_str().map(str::to_owned).or_else(|| scalar(&layer.value).filter(|_| loose));
         let text = text.ok_or_else(|| Problem::new("not text").with_hint("put the value in quotes"));
         self.problems.note(text.and_then(|text| parse(&text)).map_err(|problem| problem.at(&layer.source)))
+    }
+
+    fn kernel(&mut self) -> Option<KernelChoice> {
+        let (fs_type, kubelet_dir) = (self.read(FS_TYPE, values::fs_type), self.read(KUBELET_DIR, values::absolute));
+        let sub_dir_mode = self.read(SUB_DIR_MODE, values::permissions);
+        let mounts_per_mgs = self.read(MOUNTS_PER_MGS, values::small_number);
+        let [mount, unmount, stat] =
+            [MOUNT_TIMEOUT, UNMOUNT_TIMEOUT, STAT_TIMEOUT].map(|key| self.read(key, values::duration));
+        Some(KernelChoice {
+            fs_type: fs_type?,
+            kubelet_dir: kubelet_dir?,
+            sub_dir_mode: sub_dir_mode?,
+            mounts_per_mgs: mounts_per_mgs?,
+            mount_timeout: mount?,
+            unmount_timeout: unmount?,
+            stat_timeout: stat?,
+        })
     }
 
     fn mode(&mut self, services: Option<Services>) -> Option<Mode> {

@@ -1,6 +1,7 @@
 //! From text to the value of one setting. Errors say what would be right; where the text came from is added by the reader.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::azure::AuthKind;
 use super::{CloudKind, MounterKind};
@@ -126,6 +127,45 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Problem> {
         return Ok(path);
     }
     Err(Problem::new(format!("{} is no absolute path", quote(text))).with_hint("begin it with /"))
+}
+
+/// A type of file systems, as /proc/filesystems names them.
+pub(super) fn fs_type(text: &str) -> Result<String, Problem> {
+    let valid = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if valid {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(format!("{} is no type of file systems", quote(text))).with_hint("leave it at lustre"))
+}
+
+/// Permissions in octal digits.
+pub(super) fn permissions(text: &str) -> Result<u32, Problem> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o1777);
+    mode.ok_or_else(|| {
+        let problem = Problem::new(format!("{} are no permissions", quote(text)));
+        problem.with_hint("give octal digits up to 1777, such as 0775")
+    })
+}
+
+/// A number from 1 to 1000.
+pub(super) fn small_number(text: &str) -> Result<usize, Problem> {
+    let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+    number.ok_or_else(|| Problem::new(format!("{} is no number from 1 to 1000", quote(text))).with_hint("give one"))
+}
+
+/// Seconds or minutes: `90s`, `2m`, `90`.
+pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let seconds = seconds.filter(|seconds| (1..=3600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let problem = Problem::new(format!("{} is no time from 1 second to 1 hour", quote(text)));
+        problem.with_hint("give seconds or minutes, such as 90s or 2m")
+    })
 }
 
 /// A file that somebody named, so it must be there.

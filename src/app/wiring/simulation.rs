@@ -49,6 +49,7 @@ impl Simulation {
             cloud: Some(self.cloud_side()),
             mounter: Some(Arc::clone(&self.lustre) as _),
             orchestrator: self.simulator.orchestrator(),
+            removes_taint: true,
         }
     }
 
