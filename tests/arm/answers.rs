@@ -167,7 +167,7 @@ fn odd_values_hide_nothing() {
     };
     let whole = read(&good);
     assert_eq!(whole.capacity, Some(Tib(16).bytes()));
-    assert_eq!(whole.fs_name.as_ref().map(|name| name.as_str()), Some("lustrefs"));
+    assert_eq!(whole.fs_name.as_ref().map(azurelustre_csi::domain::mount_source::FsName::as_str), Some("lustrefs"));
     let odd = [
         json!(null),
         json!(5),

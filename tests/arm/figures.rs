@@ -42,5 +42,6 @@ fn a_thousand_claims_at_once_share_their_requests() {
     for storm in [&alone, &crowd, &storm(10), &storm(100)] {
         assert!(storm.latest <= Duration::from_secs(15), "told late: {storm:?}");
         assert_eq!(storm.kinds[&Kind::Put], storm.claims, "{storm:?}");
+        assert!(storm.took < Duration::from_mins(20), "{storm:?}");
     }
 }

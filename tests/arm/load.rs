@@ -30,7 +30,8 @@ impl Storm {
     }
 
     pub(crate) fn per_claim(&self) -> f64 {
-        self.requests() as f64 / self.claims as f64
+        let whole = |number: usize| f64::from(u32::try_from(number).unwrap());
+        whole(self.requests()) / whole(self.claims)
     }
 }
 

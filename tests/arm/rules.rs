@@ -63,7 +63,8 @@ fn before_the_creation_is_sent_refusals_are_final() {
 
 #[test]
 fn a_full_or_absent_subnet_and_a_wrong_sku_end_the_call() {
-    let cases: [(fn(&mut World), FailureKind); 3] = [
+    type Case = (fn(&mut World), FailureKind);
+    let cases: [Case; 3] = [
         (|world| world.free_addresses = 3, FailureKind::Exhausted),
         (|world| world.any_subnet_exists = false, FailureKind::Precondition),
         (|world| drop(world.skus.drain(..)), FailureKind::Invalid),

@@ -5,6 +5,8 @@
 
 // Each test target takes what it needs, and a double that cannot go on ends its test.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::clone_on_ref_ptr)]
+// Sizes and counts on their way through ARM's floats.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 #[cfg(feature = "arm")]
 pub(crate) mod arm;

@@ -15,7 +15,7 @@ use super::wire::{Method, Wire, WireAnswer, WireError, WireRequest};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Idle connections that are kept, and for how long: a little more than the longest pause between two looks.
 const IDLE_CONNECTIONS: usize = 4;
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// [`Wire`] over HTTP.
 #[derive(Debug, Clone)]

@@ -19,9 +19,10 @@ pub(super) fn segment(text: &str) -> Result<&str, ArmFailure> {
 /// The path of a file system.
 pub(super) fn filesystem(subscription: &str, id: &FilesystemId) -> Result<[String; 8], ArmFailure> {
     let (group, name) = (segment(id.resource_group.as_str())?, segment(id.name.as_str())?);
-    let parts = ["subscriptions", segment(subscription)?, "resourceGroups", group, "providers"];
-    let [a, b, c, d, e] = parts.map(str::to_owned);
-    Ok([a, b, c, d, e, "Microsoft.StorageCache".to_owned(), "amlFilesystems".to_owned(), name.to_owned()])
+    let subscription = segment(subscription)?;
+    let (provider, kind) = ("Microsoft.StorageCache", "amlFilesystems");
+    let parts = ["subscriptions", subscription, "resourceGroups", group, "providers", provider, kind, name];
+    Ok(parts.map(str::to_owned))
 }
 
 /// A URL at `endpoint` with these path segments and API version.
@@ -55,15 +56,22 @@ pub(super) fn subnet_id(subscription: &str, subnet: &SubnetId) -> String {
 
 /// Reads the ARM id of a subnet; its words compare without case. `None` for anything else.
 pub(super) fn parse_subnet(id: &str) -> Option<SubnetId> {
+    const WORDS: [(usize, &str); 6] = [
+        (1, "subscriptions"),
+        (3, "resourceGroups"),
+        (5, "providers"),
+        (6, "Microsoft.Network"),
+        (7, "virtualNetworks"),
+        (9, "subnets"),
+    ];
     let parts: Vec<&str> = id.split('/').collect();
-    let ["", s, _, g, group, p, provider, v, vnet, n, subnet] = parts.as_slice() else { return None };
-    let words = [*s, *g, *p, *provider, *v, *n].map(str::to_ascii_lowercase);
-    let expected = ["subscriptions", "resourcegroups", "providers", "microsoft.network", "virtualnetworks", "subnets"];
-    (words == expected).then_some(())?;
+    let has = |at: &usize, word: &str| parts.get(*at).is_some_and(|part| part.eq_ignore_ascii_case(word));
+    let whole = parts.len() == 11 && parts.first() == Some(&"") && WORDS.iter().all(|(at, word)| has(at, word));
+    let part = |at: usize| parts.get(at).copied().filter(|_| whole);
     Some(SubnetId {
-        resource_group: ResourceGroup::parse(group).ok()?,
-        vnet: NetworkName::parse(vnet).ok()?,
-        subnet: NetworkName::parse(subnet).ok()?,
+        resource_group: ResourceGroup::parse(part(4)?).ok()?,
+        vnet: NetworkName::parse(part(8)?).ok()?,
+        subnet: NetworkName::parse(part(10)?).ok()?,
     })
 }
 

@@ -148,12 +148,12 @@ async fn usages(subnet: &SubnetId, on: Asking<'_>) -> Result<Vec<VirtualNetworkU
 /// Free addresses of the subnet; `None` if the network does not list it. Azure's reserved addresses are off the limit
 /// already; -1 is written where it does not count, and then ARM itself has to decide.
 fn free(subnet: &SubnetId, uses: &Answer<Vec<VirtualNetworkUsage>>) -> Option<u64> {
-    let of = |usage: &&VirtualNetworkUsage| {
-        usage.id.as_deref().and_then(path::parse_subnet).is_some_and(|listed| listed.is(subnet))
+    let of = |entry: &&VirtualNetworkUsage| {
+        entry.id.as_deref().and_then(path::parse_subnet).is_some_and(|listed| listed.is(subnet))
     };
-    let usage = uses.value.iter().find(of)?;
-    let (Some(limit), Some(used)) = (usage.limit, usage.current_value) else { return Some(u64::MAX) };
-    Some(if limit < 0.0 || used < 0.0 { u64::MAX } else { whole(limit - used) })
+    let found = uses.value.iter().find(of)?;
+    let (Some(limit), Some(taken)) = (found.limit, found.current_value) else { return Some(u64::MAX) };
+    Some(if limit < 0.0 || taken < 0.0 { u64::MAX } else { whole(limit - taken) })
 }
 
 /// Addresses as ARM's float.

@@ -107,7 +107,7 @@ impl Transport {
             let [to, home] = [url, &self.endpoint].map(|url| url.origin().ascii_serialization());
             return Err(ArmFailure::ForeignHost(to, home));
         }
-        let Some(wire_request) = self.translate(request).await else {
+        let Some(wire_request) = self.translate(request) else {
             return Err(ArmFailure::Unreadable(format!("{:?} is no method of ARM", request.method())));
         };
         let (method, path) = (wire_request.method, url.path().to_owned());
@@ -133,7 +133,7 @@ impl Transport {
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(ArmFailure::Answer(ArmAnswer::read(&answer))) }
     }
 
-    async fn translate(&self, request: &Request) -> Option<WireRequest> {
+    fn translate(&self, request: &Request) -> Option<WireRequest> {
         let method = match request.method() {
             azure_core::Method::Get => Method::Get,
             azure_core::Method::Put => Method::Put,

@@ -51,18 +51,15 @@ impl Waiting {
     pub(super) fn seen(&self, id: &FilesystemId, filesystem: Option<&Filesystem>, now: Duration) {
         let (group, name) = key(id);
         let mut groups = self.locked();
-        match filesystem.filter(|filesystem| is_under_way(&filesystem.state)) {
-            Some(filesystem) => {
-                let waited = Waited { last_look: now, last_seen: filesystem.clone() };
-                groups.entry(group).or_default().waited.insert(name, waited);
-            }
-            None => {
-                if let Some(group) = groups.get_mut(&group) {
-                    group.waited.remove(&name);
-                }
-                groups.retain(|_, group| !group.waited.is_empty() || group.unlistable > now);
-            }
+        if let Some(filesystem) = filesystem.filter(|filesystem| is_under_way(&filesystem.state)) {
+            let waited = Waited { last_look: now, last_seen: filesystem.clone() };
+            groups.entry(group).or_default().waited.insert(name, waited);
+            return;
         }
+        if let Some(group) = groups.get_mut(&group) {
+            group.waited.remove(&name);
+        }
+        groups.retain(|_, group| !group.waited.is_empty() || group.unlistable > now);
     }
 
     /// Whether a list is the better way to look at this file system: it was seen under way, and enough others of its group

@@ -180,7 +180,7 @@ impl Parties {
     }
 }
 
-fn is_real(text: &String) -> bool {
+fn is_real(text: &str) -> bool {
     !text.eq_ignore_ascii_case(PLACEHOLDER)
 }
 
@@ -192,12 +192,12 @@ fn choose(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<Auth
         return Some(Auth::AzureCli(tenant_id));
     }
     let asked_client = variable("AZURE_CLIENT_ID");
-    let client_id = asked_client.clone().or_else(|| reader.text("aadClientId").filter(is_real));
+    let client_id = asked_client.clone().or_else(|| reader.text("aadClientId").filter(|text| is_real(text)));
     let parties = Parties { tenant_id, client_id };
     if let Some(path) = variable("AZURE_FEDERATED_TOKEN_FILE") {
         return parties.token_file(path, reader);
     }
-    if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(is_real) {
+    if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|text| is_real(text)) {
         return parties.secret(secret, reader);
     }
     if let Some(path) = variable("AZURE_CLIENT_CERTIFICATE_PATH") {
@@ -216,10 +216,10 @@ fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<St
         return parties.token_file(file, reader);
     }
     if managed? {
-        let assigned = asked_client.or_else(|| reader.text("userAssignedIdentityID").filter(is_real));
+        let assigned = asked_client.or_else(|| reader.text("userAssignedIdentityID").filter(|text| is_real(text)));
         return Some(Auth::ManagedIdentity(assigned));
     }
-    if let Some(secret) = reader.text("aadClientSecret").filter(is_real) {
+    if let Some(secret) = reader.text("aadClientSecret").filter(|text| is_real(text)) {
         return parties.secret(secret, reader);
     }
     if let Some(path) = reader.text("aadClientCertPath") {

@@ -89,9 +89,10 @@ pub async fn report(mountinfo: PathBuf, mgs: Option<MgsAddress>, json: bool) -> 
     let stuck = facts.stuck().await;
     let request = Request { mountinfo, servers: mgs.into_iter().collect(), stuck, ..Request::default() };
     let report = report::gather(&facts, &request).await;
-    let text = match json {
-        true => report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}")),
-        false => report.text(),
+    let text = if json {
+        report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
+    } else {
+        report.text()
     };
     (text, report.healthy)
 }

@@ -26,7 +26,7 @@ impl Buckets {
         };
         let (size, refill) = SIZES[class];
         let (level, counted) = &mut self.0.lock().unwrap()[class];
-        *level = (*level + (now - *counted).as_secs_f64() * refill).min(size);
+        *level = (*level + now.saturating_sub(*counted).as_secs_f64() * refill).min(size);
         *counted = now;
         if *level < 1.0 {
             return Some(((1.0 - *level) / refill).ceil() as u64);

@@ -244,7 +244,7 @@ impl ArmStub {
         });
         let entries = entries.collect::<Vec<_>>().join(",");
         let more = (page + 1) * self.page_size < all.len();
-        let link = self.page(request, Vec::new(), more.then_some(page + 1))["nextLink"].to_string();
+        let link = self.page(request, &[], more.then_some(page + 1))["nextLink"].to_string();
         let mut answer = answered(200, &Value::Null);
         answer.body = Bytes::from(format!("{{\"value\":[{entries}],\"nextLink\":{link}}}"));
         answer
@@ -253,11 +253,11 @@ impl ArmStub {
     fn skus(&self, request: &WireRequest) -> WireAnswer {
         let page = self.cloud.sku_page(page_of(request));
         let locations = self.cloud.world(|world| world.locations.clone());
-        let entries = page.entries.iter().map(|entry| resource::sku(entry, &locations)).collect();
-        answered(200, &self.page(request, entries, page.next))
+        let entries: Vec<Value> = page.entries.iter().map(|entry| resource::sku(entry, &locations)).collect();
+        answered(200, &self.page(request, &entries, page.next))
     }
 
-    fn page(&self, request: &WireRequest, value: Vec<Value>, next: Option<usize>) -> Value {
+    fn page(&self, request: &WireRequest, value: &[Value], next: Option<usize>) -> Value {
         let path = request.url.path();
         let link = next.map(|next| format!("{}{path}?api-version=2024-03-01&$skiptoken={next}", self.endpoint));
         json!({ "value": value, "nextLink": link })

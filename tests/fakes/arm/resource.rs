@@ -117,7 +117,7 @@ pub(crate) fn sku(entry: &SkuEntry, regions: &BTreeMap<String, Region>) -> Value
 fn zoned(name: &str, region: &Region) -> Value {
     match &region.zones {
         Some(zones) => json!({ "location": name, "zones": zones }),
-        None if name.len() % 2 == 0 => json!({ "location": name, "zones": null }),
+        None if name.len().is_multiple_of(2) => json!({ "location": name, "zones": null }),
         None => json!({ "location": name }),
     }
 }
