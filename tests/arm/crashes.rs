@@ -61,7 +61,8 @@ fn a_deletion_killed_at_any_request_ends_with_nothing() {
         for first in 1..=3 {
             let stack = Stack::new();
             let volume = stack.healthy().create(NAME).unwrap().id.to_string();
-            let ((), died) = survives(stack.faulty(kill(after), first, 1), &stack, |driver| driver.delete(&volume).ok());
+            let ((), died) =
+                survives(stack.faulty(kill(after), first, 1), &stack, |driver| driver.delete(&volume).ok());
             assert!(died, "request {first} never came");
             assert_eq!(stack.azure.billed(), Vec::<String>::new(), "request {first}");
         }

@@ -79,9 +79,17 @@ impl Waiting {
 
     /// Whether a list may be believed about this file system: it is still under way, and it is the one seen before.
     pub(super) fn believes(&self, id: &FilesystemId, listed: &Filesystem) -> bool {
+        // Lists spell some ids in another case than looks do.
+        let same_subnet = |seen: &Filesystem| match (&seen.subnet, &listed.subnet) {
+            (Some(seen), Some(listed)) => seen.is(listed),
+            (seen, listed) => seen.is_none() && listed.is_none(),
+        };
         let same = |seen: &Filesystem| {
-            let fixed = |f: &Filesystem| (f.location.clone(), f.sku_name.clone(), f.zones.clone(), f.capacity);
-            fixed(seen) == fixed(listed) && seen.subnet == listed.subnet && seen.tags == listed.tags
+            let fixed = |f: &Filesystem| {
+                let sku_name = f.sku_name.as_deref().map(str::to_ascii_lowercase);
+                (f.location.clone(), sku_name, f.zones.clone(), f.capacity, f.tags.clone())
+            };
+            fixed(seen) == fixed(listed) && same_subnet(seen)
         };
         let (group, name) = key(id);
         let groups = self.locked();
