@@ -10,5 +10,7 @@ pub mod csi;
 pub mod kernel;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(any(feature = "kernel", feature = "simulator"))]
+mod mountinfo;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -42,6 +42,13 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
     /// stays.
     async fn unmount(&self, target: &Path) -> Result<(), MountError>;
 
+    /// Takes away what is mounted at the target, for the sake of a new mount there. As [`Mounter::unmount`], but the
+    /// volume's other mounts on this node must survive it: an adapter that can end a file system for all who use it does
+    /// not do so here.
+    async fn clear(&self, target: &Path) -> Result<(), MountError> {
+        self.unmount(target).await
+    }
+
     /// Removes the empty directory that a mount was on. Absent is `Ok`; its parents stay.
     async fn remove_target(&self, target: &Path) -> Result<(), MountError>;
 

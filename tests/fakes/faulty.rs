@@ -218,6 +218,10 @@ impl Mounter for FaultyMounter {
         self.faults.call("unmount", self.inner.unmount(target), mount_error).await
     }
 
+    async fn clear(&self, target: &Path) -> Result<(), MountError> {
+        self.faults.call("clear", self.inner.clear(target), mount_error).await
+    }
+
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
         self.faults.call("remove_target", self.inner.remove_target(target), mount_error).await
     }

@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     whole_connections_forbid_force_whatever_statfs_says,
     a_bind_mount_is_never_forced,
     a_mount_of_somebody_else_is_never_forced,
+    what_only_makes_room_for_a_mount_is_never_forced,
     a_mount_that_kubelet_knows_is_forced_after_a_restart,
     a_foreign_file_system_is_never_unmounted,
     a_foreign_file_system_upon_ours_is_told_and_ours_kept,
@@ -152,6 +153,16 @@ async fn a_bind_mount_is_never_forced() {
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);
     bench.mounter.unmount(&target).await.unwrap();
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
+}
+
+async fn what_only_makes_room_for_a_mount_is_never_forced() {
+    let bench = Bench::new(with_limits(short_unmounts()));
+    let target = bench.mounted("pod", SICK).await;
+    let _in_use = std::fs::File::create(target.join("file")).unwrap();
+    bench.kernel.stop(SICK);
+    bench.mounter.clear(&target).await.unwrap();
+    assert!(!is_mounted(&target));
     assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
 }
 

@@ -234,8 +234,11 @@ fn a_corrupt_mount_is_replaced_in_the_same_call() {
     let fs_name = azurelustre_csi::domain::mount_source::FsName::default();
     let size = azurelustre_csi::domain::capacity::Tib(4).bytes();
     machine.azure.simulator.servers().start("10.0.0.4".parse().unwrap(), &fs_name, size);
-    machine.healthy().publish(&request(&target)).unwrap();
+    let driver = machine.healthy();
+    driver.publish(&request(&target)).unwrap();
     assert!(machine.is_mounted(&target));
+    // Not "unmount", which may end the file system for the volume's other pods.
+    assert_eq!(driver.operations(), ["inspect", "clear", "make_sub_dir", "make_target", "mount"]);
 }
 
 #[test]

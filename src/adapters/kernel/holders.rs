@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{Line, Mountinfo};
 
 /// Most holders named.
 const NAMED: usize = 5;

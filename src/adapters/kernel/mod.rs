@@ -21,7 +21,6 @@ mod failure;
 mod gate;
 mod holders;
 mod late;
-mod mountinfo;
 mod node;
 mod operations;
 mod parts;
@@ -172,7 +171,7 @@ impl KernelMounter {
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck(OPERATION, Path::new(&key), limit)))
     }
 
-    async fn try_unmount(&self, target: &Path) -> Result<(), Fault> {
+    async fn try_unmount(&self, target: &Path, may_force: bool) -> Result<(), Fault> {
         let (node, limits) = (&self.node, &self.node.settings.limits);
         let place = self.place("unmount", target).await?;
         // A mount that is under way is abandoned first, and then what is there is taken away.
@@ -181,13 +180,13 @@ impl KernelMounter {
                 Begun::Mine(ticket, handle) => {
                     let (node, given, at) = (Arc::clone(node), target.to_owned(), place.clone());
                     let work = move || {
-                        ticket.finish(node.unmount(&given, &at));
+                        ticket.finish(node.unmount(&given, &at, may_force));
                     };
                     self.spawn("unmount", target.display().to_string(), work)?;
-                    break self.wait_for_unmount(target, &place, handle).await;
+                    break self.wait_for_unmount(target, &place, may_force, handle).await;
                 }
                 Begun::Other(Act::Unmount { .. }, handle) => {
-                    break self.wait_for_unmount(target, &place, handle).await;
+                    break self.wait_for_unmount(target, &place, may_force, handle).await;
                 }
                 Begun::Other(Act::Mount { .. }, handle) => {
                     let abandon = |act: &mut Act| {
@@ -209,7 +208,13 @@ impl KernelMounter {
         }
     }
 
-    async fn wait_for_unmount(&self, target: &Path, place: &Path, handle: operations::Handle<()>) -> Result<(), Fault> {
+    async fn wait_for_unmount(
+        &self,
+        target: &Path,
+        place: &Path,
+        may_force: bool,
+        handle: operations::Handle<()>,
+    ) -> Result<(), Fault> {
         let limit = self.node.settings.limits.unmount;
         if let Some(result) = handle.wait(limit).await {
             return result;
@@ -225,7 +230,7 @@ impl KernelMounter {
         };
         if self.node.targets.change(&place.to_owned(), begin_rescue) == Some(true) {
             let (node, place) = (Arc::clone(&self.node), place.to_owned());
-            self.spawn("unmount", place.display().to_string(), move || node.rescue(&place))?;
+            self.spawn("unmount", place.display().to_string(), move || node.rescue(&place, may_force))?;
         }
         Err(waiting::stuck("unmount", target, limit))
     }
@@ -286,7 +291,11 @@ impl Mounter for KernelMounter {
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target).await?)
+        Ok(self.try_unmount(target, true).await?)
+    }
+
+    async fn clear(&self, target: &Path) -> Result<(), MountError> {
+        Ok(self.try_unmount(target, false).await?)
     }
 
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {

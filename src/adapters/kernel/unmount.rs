@@ -1,8 +1,8 @@
 //! Taking mounts away: plainly while servers answer, by force only when they do not.
 //!
 //! Why it is careful: `MNT_FORCE` ends a super block for good, with all that other pods do on it, so it is used on the
-//! uppermost mount of a target that is known to be the driver's, never on a bind mount, and only when neither imports nor
-//! statfs say that the servers live. A path is never asked about before it is unmounted: that could hang by itself.
+//! uppermost mount of a target that is known to be the driver's, never on a bind mount, only when neither imports nor
+//! statfs say that the servers live, and only for NodeUnpublishVolume: what makes room for a new mount detaches. A path is never asked about before it is unmounted: that could hang by itself.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use nix::errno::Errno;
 use super::Imports;
 use super::failure::{self, Fault, is_corrupt, is_silence};
 use super::holders;
-use super::mountinfo::{Line, Mountinfo};
 use super::node::Node;
 use super::syscalls::How;
 use super::volumes::{Kubelet, ask_kubelet};
+use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::ports::mounter::MountErrorKind;
 
 /// Most mounts that one call takes away from one path.
@@ -22,7 +22,7 @@ const STACKED: usize = 64;
 
 impl Node {
     /// Takes away all mounts of the driver's type at a place.
-    pub(super) fn unmount(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+    pub(super) fn unmount(&self, target: &Path, place: &Path, may_force: bool) -> Result<(), Fault> {
         let mut refused = None;
         for _ in 0..STACKED {
             let mounts = self.look("unmount", target)?;
@@ -40,7 +40,7 @@ impl Node {
                 Ok(()) => {}
                 // Somebody else was faster, or it cannot be taken away from here: the next look tells.
                 Err(Errno::EINVAL | Errno::ENOENT) => refused = Some(top.id),
-                Err(Errno::EBUSY) => self.end_if_dead(target, place, top, &mounts)?,
+                Err(Errno::EBUSY) => self.end_if_dead(target, place, top, &mounts, may_force)?,
                 Err(errno) => return Err(failure::of_unmount(errno, target)),
             }
         }
@@ -53,9 +53,16 @@ impl Node {
     }
 
     /// A mount in use: ended if its servers are dead, otherwise told with who holds it.
-    fn end_if_dead(&self, target: &Path, place: &Path, top: &Line, mounts: &Mountinfo) -> Result<(), Fault> {
+    fn end_if_dead(
+        &self,
+        target: &Path,
+        place: &Path,
+        top: &Line,
+        mounts: &Mountinfo,
+        may_force: bool,
+    ) -> Result<(), Fault> {
         if self.is_dead(place, top) {
-            return self.end(place, top).map_err(|errno| failure::of_unmount(errno, target));
+            return self.end(place, top, may_force).map_err(|errno| failure::of_unmount(errno, target));
         }
         // What held it may have been the driver's own question, or has ended meanwhile.
         if self.calls.unmount(place, How::Plain).is_ok() {
@@ -72,11 +79,11 @@ impl Node {
     }
 
     /// For an unmount that hangs while the mount is still in its place.
-    pub(super) fn rescue(&self, place: &Path) {
+    pub(super) fn rescue(&self, place: &Path, may_force: bool) {
         let Ok(mounts) = self.look("unmount", place) else { return };
         let Some(top) = mounts.at(place).last().copied().filter(|top| self.is_ours(top)) else { return };
         if self.is_dead(place, top)
-            && let Err(errno) = self.end(place, top)
+            && let Err(errno) = self.end(place, top, may_force)
         {
             tracing::error!(%errno, target = %place.display(), "a mount of dead servers cannot be taken away");
         }
@@ -101,8 +108,9 @@ impl Node {
     }
 
     /// Ends the uppermost mount of a place: by force if it may be, and out of sight in any case.
-    fn end(&self, place: &Path, top: &Line) -> Result<(), Errno> {
-        let may_force = top.root == Path::new("/")
+    fn end(&self, place: &Path, top: &Line, may_force: bool) -> Result<(), Errno> {
+        let may_force = may_force
+            && top.root == Path::new("/")
             && (self.records.of(top).is_some() || matches!(ask_kubelet(place), Kubelet::Volume(_)));
         tracing::warn!(target = %place.display(), source = top.source, may_force, "the servers of a mount are dead; it is ended");
         if may_force && self.calls.unmount(place, How::Force).is_ok() {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
-use super::mountinfo::Line;
+use crate::adapters::mountinfo::Line;
 use crate::domain::mount_source::{FsName, MgsAddress, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::domain::volume_id::VolumeId;

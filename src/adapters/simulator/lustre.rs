@@ -17,7 +17,6 @@ mod bind;
 mod failure;
 mod filesystem;
 mod link;
-mod mountinfo;
 mod node;
 mod table;
 mod target;

@@ -65,7 +65,7 @@ impl Publish {
             MountAction::Mount => self.mount(plan, deadline).await,
             MountAction::RepairThenMount => {
                 tracing::warn!(%target, ?state, "a corrupt mount is replaced");
-                step(deadline, "unmount", self.mounter.unmount(&plan.target)).await.map_err(in_doubt)?;
+                step(deadline, "unmount", self.mounter.clear(&plan.target)).await.map_err(in_doubt)?;
                 self.mount(plan, deadline).await
             }
             MountAction::Conflict(what) => {
@@ -98,7 +98,7 @@ impl Publish {
     /// too, something may be mounted, and a final failure would let kubelet forget it.
     async fn undo(&self, plan: &MountPlan, made_target: bool, failure: Failure) -> Failure {
         let undoing = async {
-            self.mounter.unmount(&plan.target).await?;
+            self.mounter.clear(&plan.target).await?;
             if made_target { self.mounter.remove_target(&plan.target).await } else { Ok(()) }
         };
         let timer = async {

@@ -11,6 +11,7 @@ pub(crate) const LAWS: &[Law] = laws![
     files_left_in_a_mount_hinder_nothing_and_are_kept needs [SharesData],
     the_directory_stays_until_it_is_removed,
     a_corrupt_mount_is_seen_and_can_be_unmounted needs [StopsServers],
+    a_corrupt_mount_makes_room_for_a_new_one needs [StopsServers],
 ];
 
 async fn unmounting_twice_is_fine(world: &dyn MounterWorld) -> Verdict {
@@ -55,6 +56,20 @@ async fn the_directory_stays_until_it_is_removed(world: &dyn MounterWorld) -> Ve
     mounter.remove_target(&target).await?;
     assert_eq!(mounter.inspect(&target).await?, MountState::Absent);
     assert!(target.parent().is_some_and(std::path::Path::is_dir), "the parent stays");
+    Ok(())
+}
+
+async fn a_corrupt_mount_makes_room_for_a_new_one(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    mounter.make_target(&target).await?;
+    mounter.mount(&plan(&source, &target)).await?;
+    world.stop_servers(&source);
+    for _ in 0..2 {
+        mounter.clear(&target).await?;
+        assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
+    }
+    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    assert!(matches!(mounter.inspect(&target).await?, MountState::Mounted(_)));
     Ok(())
 }
 

@@ -3,13 +3,12 @@
 //! Why the age comes from kubelet: the kernel does not tell when something was mounted, and a mount point may only be
 //! looked at through its mount. Kubelet writes `vol_data.json` beside the mount point just before it asks for a volume.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::read::{Fact, FactPaths, SMALL, unreadable};
+use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::MountSource;
 
@@ -75,23 +74,13 @@ fn record(paths: &FactPaths, path: &Path) -> (Option<String>, Option<SystemTime>
     (record.and_then(|record| Some(record.get("volumeHandle")?.as_str()?.to_owned())), since)
 }
 
-/// `id parent major:minor root point options [tag…] - type source super-options`, blanks and the like as octal escapes.
-/// Lines of other types, and lines of another form, are passed over.
+/// The Lustre mounts among all.
 pub(super) fn parse(text: &[u8]) -> Vec<LustreMount> {
-    let line = |line: &[u8]| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(4)?)));
-        let read_only = fields.next()?.split(|byte| *byte == b',').any(|word| word == b"ro");
-        fields.find(|field| *field == b"-")?;
-        if fields.next()? != FS_TYPE.as_bytes() {
-            return None;
-        }
-        let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
-        let read_only = read_only || fields.next()?.split(|byte| *byte == b',').any(|word| word == b"ro");
-        let owner = owner(&point);
-        Some(LustreMount { point, source, read_only, owner })
+    let lustre = |line: Line| {
+        let (owner, read_only) = (owner(&line.point), line.options.iter().any(|option| option == "ro"));
+        (line.fs_type == FS_TYPE).then_some(LustreMount { point: line.point, source: line.source, read_only, owner })
     };
-    text.split(|byte| *byte == b'\n').filter_map(line).collect()
+    Mountinfo::parse(text).into_lines().filter_map(lustre).collect()
 }
 
 /// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.
@@ -104,25 +93,9 @@ fn owner(point: &Path) -> Option<Owner> {
     is_kubelets.then_some(Owner { volume, pod_uid, volume_id: None, since: None })
 }
 
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, behind)) = rest.split_first() {
-        let escaped = if *first == b'\\' { behind.split_at_checked(3) } else { None };
-        let octal = |digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-        let decoded = escaped.and_then(|(digits, after)| Some((octal(digits)?, after)));
-        let (byte, after) = decoded.unwrap_or((*first, behind));
-        plain.push(byte);
-        rest = after;
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use proptest::prelude::*;
 
     use super::*;
     use crate::adapters::kernel::facts::tests::{POINT, Tree};
@@ -182,28 +155,5 @@ mod tests {
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!((&owner.volume_id, owner.since), (&None, None));
         assert!(read(&tree.paths(), Path::new("/proc/1/mountinfo")).unknown().is_some());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn no_mountinfo_is_too_odd(text in proptest::collection::vec(any::<u8>(), 0..200), tail in "[ -~]{0,40}") {
-            let _ = parse(&text);
-            let _ = parse(format!("38 31 1:2 / /p rw - lustre {tail}").as_bytes());
-        }
-
-        #[test]
-        fn a_path_is_read_back_whatever_bytes_it_holds(path in proptest::collection::vec(1_u8.., 1..60)) {
-            let mut line = b"38 31 1:2 / ".to_vec();
-            for byte in &path {
-                match byte {
-                    b' ' | b'\t' | b'\n' | b'\\' => line.extend(format!("\\{byte:03o}").bytes()),
-                    byte => line.push(*byte),
-                }
-            }
-            line.extend(b" rw - lustre 10.0.0.4@tcp:/lustrefs rw");
-            prop_assert_eq!(parse(&line)[0].point.clone().into_os_string().into_vec(), path);
-        }
     }
 }

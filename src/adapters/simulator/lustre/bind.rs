@@ -15,7 +15,7 @@ use sys_mount::{Mount, MountFlags};
 
 use super::failure;
 use super::filesystem::open_directory;
-use super::mountinfo::{self, Line};
+use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::domain::mount_options::MountOptions;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -55,8 +55,13 @@ fn attach(directory: &File, target: &Path) -> io::Result<()> {
     Mount::builder().fstype("").flags(MountFlags::BIND).mount(by_number(directory), by_number(&onto)).map(drop)
 }
 
+/// The mounts on one path of this process, the lowest first. The path may hold no symbolic link.
+pub(super) fn at(target: &Path) -> io::Result<Vec<Line>> {
+    Ok(Mountinfo::parse(&std::fs::read("/proc/self/mountinfo")?).on(target))
+}
+
 fn newest(target: &Path) -> io::Result<Line> {
-    mountinfo::at(target)?.pop().ok_or_else(|| io::Error::other("the new mount is not listed in /proc/self/mountinfo"))
+    at(target)?.pop().ok_or_else(|| io::Error::other("the new mount is not listed in /proc/self/mountinfo"))
 }
 
 fn restrict(target: &Path, options: &MountOptions, inherited: &Line) -> io::Result<()> {
@@ -64,7 +69,7 @@ fn restrict(target: &Path, options: &MountOptions, inherited: &Line) -> io::Resu
     if asked.is_empty() {
         return Ok(());
     }
-    let repeated = flags(&PER_MOUNT[..REPEATED], &inherited.shown.options);
+    let repeated = flags(&PER_MOUNT[..REPEATED], &inherited.options);
     let mounted = open_directory(target)?;
     let change = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | asked | repeated;
     Ok(nix::mount::mount(None::<&Path>, &by_number(&mounted), None::<&Path>, change, None::<&Path>)?)
@@ -84,7 +89,7 @@ fn by_number(directory: &File) -> PathBuf {
 pub(super) fn unmount(target: &Path) -> Result<(), MountError> {
     let failed = |cause: io::Error| failure::at("unmount", target, "the mount cannot be taken away", cause);
     while take_off(target, MntFlags::empty()).map_err(failed)? {}
-    let rest = mountinfo::at(target).map_err(failed)?;
+    let rest = at(target).map_err(failed)?;
     if rest.is_empty() {
         return Ok(());
     }

@@ -10,7 +10,8 @@ use super::failure;
 use super::filesystem::Filesystem;
 use super::table::{Entry, Hold, Table};
 use super::target::{free, not_removed, obstructed, place, unmounted};
-use super::{Mode, bind, link, mountinfo};
+use super::{Mode, bind, link};
+use crate::adapters::mountinfo::Line;
 use crate::adapters::simulator::servers::Servers;
 use crate::domain::mount::{MountPlan, MountState, Mounted};
 use crate::domain::mount_source::MountSource;
@@ -72,9 +73,10 @@ impl Node {
             return Ok(if linked { vec![Found::Ours] } else { vec![] });
         }
         let failed = |cause| failure::at("inspect", place, "/proc/self/mountinfo cannot be read", cause);
-        let lines = mountinfo::at(place).map_err(failed)?;
-        let found = |line: mountinfo::Line| {
-            if hold == Some(&Hold::Bind(line.id)) { Found::Ours } else { Found::Other(line.shown) }
+        let lines = bind::at(place).map_err(failed)?;
+        let found = |Line { id, source, fs_type, options, .. }| {
+            let ours = hold == Some(&Hold::Bind(id));
+            if ours { Found::Ours } else { Found::Other(Mounted { source, fs_type, options }) }
         };
         Ok(lines.into_iter().map(found).collect())
     }

@@ -98,7 +98,7 @@ fn mounts_that_another_process_left_are_seen_never_covered_and_taken_away() {
 fn options_of_a_bind_mount_are_the_kernels() {
     let Some(bench) = Bench::bound() else { return };
     bench.node.mount(&plan(&bench.target, None, &["ro", "nosuid", "nodev", "noexec"])).unwrap();
-    let shown = mountinfo::at(&bench.target).unwrap().pop().unwrap().shown.options;
+    let shown = bind::at(&bench.target).unwrap().pop().unwrap().options;
     for word in ["ro", "nosuid", "nodev", "noexec"] {
         assert!(shown.iter().any(|option| option == word), "{word} in {shown:?}");
     }
@@ -112,7 +112,7 @@ fn options_are_set_or_nothing_stays_mounted() {
     // A user namespace refuses to change the access times of the mount below.
     match bench.node.mount(&plan(&bench.target, None, &["noatime"])) {
         Ok(()) => {
-            let shown = mountinfo::at(&bench.target).unwrap().pop().unwrap().shown.options;
+            let shown = bind::at(&bench.target).unwrap().pop().unwrap().options;
             assert!(shown.iter().any(|option| option == "noatime"), "{shown:?}");
         }
         Err(error) => {

@@ -5,7 +5,8 @@
 //! the tree of mounts: a path is walked from the root, and wherever a mount sits on the way, the walk goes on in it.
 //! Fields are bytes; blanks, tabs, line ends and backslashes come as octal escapes.
 
-use std::collections::BTreeMap;
+#[cfg(feature = "kernel")]
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -42,14 +43,28 @@ impl Mountinfo {
     }
 
     /// All mounts, also those that are hidden by others.
+    #[cfg(feature = "kernel")]
     pub(super) fn lines(&self) -> &[Line] {
         &self.lines
     }
 
+    /// All mounts, for good.
+    #[cfg(feature = "kernel")]
+    pub(super) fn into_lines(self) -> impl Iterator<Item = Line> {
+        self.lines.into_iter()
+    }
+
+    /// The mounts whose mount point is exactly this path, in the order of the file, also those that are hidden by others.
+    #[cfg(feature = "simulator")]
+    pub(super) fn on(self, path: &Path) -> Vec<Line> {
+        self.lines.into_iter().filter(|line| line.point == path).collect()
+    }
+
     /// The mounts that are visible at exactly this path, the lowest first. The path may hold no symbolic link.
+    #[cfg(feature = "kernel")]
     pub(super) fn at(&self, path: &Path) -> Vec<&Line> {
         let mut on: BTreeMap<Option<u64>, Vec<&Line>> = BTreeMap::new();
-        let listed: std::collections::BTreeSet<u64> = self.lines.iter().map(|line| line.id).collect();
+        let listed: BTreeSet<u64> = self.lines.iter().map(|line| line.id).collect();
         for line in &self.lines {
             let inner = line.parent != line.id && listed.contains(&line.parent);
             on.entry(inner.then_some(line.parent)).or_default().push(line);
@@ -66,12 +81,14 @@ impl Mountinfo {
     }
 
     /// The mounts somewhere below this path.
+    #[cfg(feature = "kernel")]
     pub(super) fn below(&self, path: &Path) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(move |line| line.point != path && line.point.starts_with(path))
     }
 }
 
 /// The first of these mounts that a walk to the path meets; of two at one place the later.
+#[cfg(feature = "kernel")]
 fn crossed<'a>(children: &[&'a Line], path: &Path) -> Option<&'a Line> {
     let on_the_way = children.iter().rev().filter(|line| path.starts_with(&line.point));
     on_the_way.min_by_key(|line| line.point.as_os_str().len()).copied()
