@@ -234,7 +234,8 @@ impl SkusOptions {
 /// Which driver is asked.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ProbeOptions {
-    /// Its socket: `unix:///path` or `tcp://host:port` [default: the same as of `serve`, `unix:///tmp/csi.sock`]
+    /// Its socket: `unix:///path` or `tcp://host:port` [default: as of `serve`, `AZURELUSTRE_CSI_ENDPOINT`, else
+    /// `unix:///tmp/csi.sock`]
     #[arg(long, value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
     /// Seconds to wait for its answer

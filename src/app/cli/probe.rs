@@ -7,10 +7,12 @@ use crate::app::problem::Problem;
 use crate::app::settings::{DEFAULT_ENDPOINT, Endpoint};
 use crate::app::wiring::ask;
 
+/// Where a driver in the same container finds its endpoint.
+const ENDPOINT_VARIABLE: &str = "AZURELUSTRE_CSI_ENDPOINT";
+
 /// One line if the driver is ready; an error if it is not, or does not answer.
 pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
-    let endpoint = Endpoint::parse(options.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT));
-    let endpoint = endpoint.map_err(|problem| CliError::usage(problem.at("--endpoint")))?;
+    let endpoint = endpoint(options)?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
         let problem = Problem::new(format!("--timeout: `{}` is no number of seconds", options.timeout.escape_debug()));
@@ -29,4 +31,14 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
             }
         }
     })
+}
+
+/// Where the driver serves: as the flag says, else the variable that tells the driver in the same pod.
+fn endpoint(options: &ProbeOptions) -> Result<Endpoint, CliError> {
+    let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.is_empty());
+    let (given, place) = match &options.endpoint {
+        Some(flag) => (flag.as_str(), "--endpoint"),
+        None => (variable.as_deref().unwrap_or(DEFAULT_ENDPOINT), ENDPOINT_VARIABLE),
+    };
+    Endpoint::parse(given).map_err(|problem| CliError::usage(problem.at(place)))
 }

@@ -24,6 +24,8 @@ pub struct NodeReport {
     pub client: ClientReport,
     /// This node's addresses in LNet without the loopback; none if they could not be read.
     pub nids: Option<Vec<NidReport>>,
+    /// How many Lustre mounts there are; none if they could not be read.
+    pub mounts: Option<usize>,
     /// Management servers with what is mounted of them.
     pub servers: Vec<ServerReport>,
     /// Connections to servers; none if they could not be read.

@@ -109,6 +109,7 @@ pub(super) fn report_of(found: &Found, request: &Request, now: SystemTime) -> No
         notes,
         client: client(&found.state),
         nids: found.state.nids.known().map(|nids| nids.iter().map(nid).collect()),
+        mounts: found.mounts.known().map(Vec::len),
         servers,
         connections: found.imports.known().map(|imports| imports.iter().map(connection).collect()),
         stuck,

@@ -31,8 +31,9 @@ fn write(out: &mut String, report: &NodeReport) -> fmt::Result {
             writeln!(out, "LNet: {}", nids.join(", "))?;
         }
     }
-    if report.servers.is_empty() {
-        writeln!(out, "mounts: none")?;
+    match report.mounts {
+        None => writeln!(out, "mounts: unknown")?,
+        Some(count) => writeln!(out, "mounts: {count}")?,
     }
     for server in &report.servers {
         write_server(out, server)?;
