@@ -41,7 +41,7 @@ impl Identity for Driver {
 
 impl Driver {
     /// Serves while the test runs.
-    async fn serve(self, socket: &Path) {
+    fn serve(self, socket: &Path) {
         let listener = UnixListenerStream::new(tokio::net::UnixListener::bind(socket).unwrap());
         let server = tonic::transport::Server::builder().add_service(IdentityServer::new(self));
         tokio::spawn(server.serve_with_incoming(listener));
@@ -75,7 +75,7 @@ async fn the_exit_code_and_one_line_say_what_the_driver_answers() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("csi.sock");
-        driver.serve(&socket).await;
+        driver.serve(&socket);
         for by_variable in [false, true] {
             let (exit, told) = probe(&socket, by_variable).await;
             assert_eq!(exit, Some(code), "{told}");

@@ -7,28 +7,24 @@
 // A benchmark that cannot set up or call has nothing to measure; it ends there, saying where.
 #![allow(clippy::expect_used)]
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
 use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
-use azurelustre_csi::adapters::csi::proto::volume_capability::access_mode::Mode;
-use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume};
-use azurelustre_csi::adapters::csi::proto::{
-    CreateVolumeRequest, NodeGetInfoRequest, NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest,
-    VolumeCapability,
-};
+use azurelustre_csi::adapters::csi::proto::{CreateVolumeRequest, NodeGetInfoRequest, ProbeRequest};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 
+mod client;
 mod floor;
+mod serve;
 mod servers;
+
+use client::{Client, capability};
 
 /// Most calls in flight.
 const LANES: u64 = 64;
@@ -52,63 +48,26 @@ const CALLS: [(&str, Call); 5] = [
     ("NodePublish + NodeUnpublish", Call::PublishUnpublish),
 ];
 
-/// A connection to one of the servers.
-#[derive(Clone)]
-struct Client {
-    channel: Channel,
-    targets: PathBuf,
-}
-
-impl Client {
-    async fn connect(socket: PathBuf, targets: &Path) -> Self {
-        let connector = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let channel = Endpoint::from_static("http://csi.sock").connect_with_connector(connector).await;
-        Self { channel: channel.expect("a server answers"), targets: targets.to_owned() }
-    }
-
-    async fn call(&self, call: Call, number: u64) {
-        match call {
-            Call::Probe => drop(IdentityClient::new(self.channel.clone()).probe(ProbeRequest {}).await.expect("Probe")),
-            Call::NodeGetInfo => {
-                let mut node = NodeClient::new(self.channel.clone());
-                drop(node.node_get_info(NodeGetInfoRequest {}).await.expect("NodeGetInfo"));
+impl Call {
+    async fn make(self, client: &Client, number: u64) {
+        let channel = client.channel.clone();
+        match self {
+            Self::Probe => drop(IdentityClient::new(channel).probe(ProbeRequest {}).await.expect("Probe")),
+            Self::NodeGetInfo => {
+                drop(NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await.expect("NodeGetInfo"));
             }
-            Call::CreateStatic => self.create(existing_filesystem(number)).await,
-            Call::CreateExisting => self.create(new_filesystem(number)).await,
-            Call::PublishUnpublish => self.publish_and_unpublish(number).await,
+            Self::CreateStatic => create(channel, existing_filesystem(number)).await,
+            Self::CreateExisting => create(channel, new_filesystem(number)).await,
+            Self::PublishUnpublish => {
+                client.publish(number).await;
+                client.unpublish(number).await;
+            }
         }
     }
-
-    async fn create(&self, request: CreateVolumeRequest) {
-        let mut controller = ControllerClient::new(self.channel.clone());
-        drop(controller.create_volume(request).await.expect("CreateVolume"));
-    }
-
-    async fn publish_and_unpublish(&self, number: u64) {
-        let (volume_id, target) = (format!("bench-{number}"), self.targets.join(number.to_string()));
-        let target_path = target.display().to_string();
-        let mut node = NodeClient::new(self.channel.clone());
-        let publish = NodePublishVolumeRequest {
-            volume_id: volume_id.clone(),
-            target_path: target_path.clone(),
-            volume_capability: Some(capability()),
-            volume_context: [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())].into(),
-            ..NodePublishVolumeRequest::default()
-        };
-        drop(node.node_publish_volume(publish).await.expect("NodePublishVolume"));
-        let unpublish = NodeUnpublishVolumeRequest { volume_id, target_path };
-        drop(node.node_unpublish_volume(unpublish).await.expect("NodeUnpublishVolume"));
-    }
 }
 
-fn capability() -> VolumeCapability {
-    VolumeCapability {
-        access_mode: Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() }),
-        access_type: Some(AccessType::Mount(MountVolume::default())),
-    }
+async fn create(channel: Channel, request: CreateVolumeRequest) {
+    drop(ControllerClient::new(channel).create_volume(request).await.expect("CreateVolume"));
 }
 
 fn request(number: u64, parameters: &[(&str, &str)]) -> CreateVolumeRequest {
@@ -146,7 +105,7 @@ fn timed(runtime: &Runtime, client: &Client, call: Call, calls: u64, in_flight: 
             for _ in 0..each {
                 // The lane's number modulo 64, so that lanes never meet at one volume.
                 let number = NEXT.fetch_add(1, Ordering::Relaxed) * LANES + lane;
-                client.call(call, number).await;
+                call.make(client, number).await;
             }
         }))
         .await;
@@ -158,13 +117,13 @@ fn timed(runtime: &Runtime, client: &Client, call: Call, calls: u64, in_flight: 
 fn calls(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let runtime = Runtime::new().expect("a runtime");
-    let sockets = [("floor", servers::floor(folder.path())), ("driver", servers::driver(folder.path()))];
+    let sockets = [("floor", serve::floor(folder.path())), ("driver", servers::driver(folder.path()))];
     for (name, call) in CALLS {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(1));
         let clients = sockets.each_ref().map(|(server, socket)| {
             let client = runtime.block_on(Client::connect(socket.clone(), folder.path()));
-            (0..LANES).for_each(|number| runtime.block_on(client.call(call, number)));
+            (0..LANES).for_each(|number| runtime.block_on(call.make(&client, number)));
             (*server, client)
         });
         for in_flight in IN_FLIGHT {

@@ -1,4 +1,4 @@
-//! The two servers that are compared, each on a thread and a runtime of its own with two workers, as the driver runs.
+//! The driver on a simulator.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,22 +13,10 @@ use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::app::usecase::readiness::ReadyOnce;
 use azurelustre_csi::ports::clock::Clock;
-use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
-use super::floor::Floor;
-
-/// Serves empty handlers; returns their socket.
-pub(crate) fn floor(folder: &Path) -> PathBuf {
-    serve(folder.join("floor.sock"), || {
-        let mut routes = Routes::new(IdentityServer::new(Floor));
-        routes = routes.add_service(ControllerServer::new(Floor));
-        routes.add_service(NodeServer::new(Floor))
-    })
-}
+use super::serve::serve;
 
 /// Serves the driver on a simulator whose file systems are ready at once; returns its socket.
 pub(crate) fn driver(folder: &Path) -> PathBuf {
@@ -48,17 +36,4 @@ pub(crate) fn driver(folder: &Path) -> PathBuf {
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
         routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish), tasks)))
     })
-}
-
-fn serve(socket: PathBuf, routes: impl FnOnce() -> Routes + Send + 'static) -> PathBuf {
-    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-    listener.set_nonblocking(true).expect("a non-blocking socket");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.expect("a runtime").block_on(async {
-            let incoming = UnixListenerStream::new(UnixListener::from_std(listener).expect("a listener"));
-            Server::builder().add_routes(routes()).serve_with_incoming(incoming).await.expect("a server");
-        });
-    });
-    socket
 }

@@ -5,10 +5,9 @@
 //! the tree of mounts: a path is walked from the root, and wherever a mount sits on the way, the walk goes on in it.
 //! Fields are bytes; blanks, tabs, line ends and backslashes come as octal escapes.
 
-#[cfg(feature = "kernel")]
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// One mount of this process's mount namespace.
@@ -30,51 +29,46 @@ pub(super) struct Line {
     pub(super) options: Vec<String>,
 }
 
-/// All mounts of one moment.
+/// All mounts of one moment: the file itself. A node has hundreds of mounts, and a look is about one path, so a line is
+/// taken apart only as far as that path needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mountinfo {
-    lines: Vec<Line>,
+    bytes: Vec<u8>,
 }
 
 impl Mountinfo {
-    /// Reads the file; lines that make no sense are passed over.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
-        Self { lines: bytes.split(|byte| *byte == b'\n').filter_map(parse).collect() }
+    /// The file as it was read; lines that make no sense are passed over.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 
     /// All mounts, also those that are hidden by others.
     #[cfg(feature = "kernel")]
-    pub(super) fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
-    /// All mounts, for good.
-    #[cfg(feature = "kernel")]
-    pub(super) fn into_lines(self) -> impl Iterator<Item = Line> {
-        self.lines.into_iter()
+    pub(super) fn lines(&self) -> impl Iterator<Item = Line> {
+        self.raw().filter_map(parse)
     }
 
     /// The mounts whose mount point is exactly this path, in the order of the file, also those that are hidden by others.
     #[cfg(feature = "simulator")]
-    pub(super) fn on(self, path: &Path) -> Vec<Line> {
-        self.lines.into_iter().filter(|line| line.point == path).collect()
+    pub(super) fn on(&self, path: &Path) -> Vec<Line> {
+        let there = |line: &&[u8]| point(line).is_some_and(|point| *point == *path);
+        self.raw().filter(there).filter_map(parse).collect()
     }
 
     /// The mounts that are visible at exactly this path, the lowest first. The path may hold no symbolic link.
     #[cfg(feature = "kernel")]
-    pub(super) fn at(&self, path: &Path) -> Vec<&Line> {
-        let mut on: BTreeMap<Option<u64>, Vec<&Line>> = BTreeMap::new();
-        let listed: BTreeSet<u64> = self.lines.iter().map(|line| line.id).collect();
-        for line in &self.lines {
-            let inner = line.parent != line.id && listed.contains(&line.parent);
-            on.entry(inner.then_some(line.parent)).or_default().push(line);
-        }
-        let mut walked = vec![];
+    pub(super) fn at(&self, path: &Path) -> Vec<Line> {
+        // A mount sits below the mount point of the mount that it sits on, so those on the way are all that count.
+        let on_the_way = |line: &&[u8]| point(line).is_some_and(|point| path.starts_with(point));
+        let mut left: Vec<Line> = self.raw().filter(on_the_way).filter_map(parse).collect();
+        let listed: Vec<u64> = self.raw().filter_map(|line| number(line.split(|byte| *byte == b' ').next()?)).collect();
+        let mut walked: Vec<Line> = vec![];
         let mut current = None;
         // Each mount is entered once at most: a file that says otherwise cannot keep the walk going.
-        while let Some(next) = on.remove(&current).and_then(|children| crossed(&children, path)) {
-            walked.push(next);
-            current = Some(next.id);
+        while let Some(next) = crossed(&left, current, &listed) {
+            let line = left.remove(next);
+            current = Some(line.id);
+            walked.push(line);
         }
         walked.retain(|line| line.point == path);
         walked
@@ -82,23 +76,38 @@ impl Mountinfo {
 
     /// The mounts somewhere below this path.
     #[cfg(feature = "kernel")]
-    pub(super) fn below(&self, path: &Path) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(move |line| line.point != path && line.point.starts_with(path))
+    pub(super) fn below(&self, path: &Path) -> impl Iterator<Item = Line> {
+        let below = move |line: &&[u8]| point(line).is_some_and(|point| *point != *path && point.starts_with(path));
+        self.raw().filter(below).filter_map(parse)
+    }
+
+    fn raw(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|byte| *byte == b'\n')
     }
 }
 
-/// The first of these mounts that a walk to the path meets; of two at one place the later.
+/// Of the mounts that sit on `parent`, or on none that is listed, the first that a walk meets; of two at one place the
+/// later.
 #[cfg(feature = "kernel")]
-fn crossed<'a>(children: &[&'a Line], path: &Path) -> Option<&'a Line> {
-    let on_the_way = children.iter().rev().filter(|line| path.starts_with(&line.point));
-    on_the_way.min_by_key(|line| line.point.as_os_str().len()).copied()
+fn crossed(left: &[Line], parent: Option<u64>, listed: &[u64]) -> Option<usize> {
+    let sits_on = |line: &Line| (line.parent != line.id && listed.contains(&line.parent)).then_some(line.parent);
+    let children = left.iter().enumerate().rev().filter(|(_, line)| sits_on(line) == parent);
+    children.min_by_key(|(_, line)| line.point.as_os_str().len()).map(|(index, _)| index)
+}
+
+/// The mount point of a line, which is not taken apart any further.
+fn point(line: &[u8]) -> Option<Cow<'_, Path>> {
+    let field = line.split(|byte| *byte == b' ').nth(4)?;
+    if field.contains(&b'\\') {
+        return Some(Cow::Owned(path(field)));
+    }
+    Some(Cow::Borrowed(Path::new(OsStr::from_bytes(field))))
 }
 
 /// `id parent major:minor root point options [tag…] - type source super-options`
 fn parse(line: &[u8]) -> Option<Line> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
-    let (id, parent) = (number()?, number()?);
+    let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
     fields.find(|field| *field == b"-")?;
@@ -109,6 +118,10 @@ fn parse(line: &[u8]) -> Option<Line> {
         }
     }
     Some(Line { id, parent, root, point, fs_type, source, options })
+}
+
+fn number(field: &[u8]) -> Option<u64> {
+    std::str::from_utf8(field).ok()?.parse().ok()
 }
 
 fn path(field: &[u8]) -> PathBuf {

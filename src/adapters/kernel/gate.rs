@@ -66,9 +66,25 @@ impl Gate {
             self.leave(mgs, server);
             return None;
         };
+        Some(self.pass(mgs, server, place))
+    }
+
+    /// Takes a place if there is one at once and no mount of the server is stuck.
+    pub(super) fn enter_now(self: &Arc<Self>, mgs: &str) -> Option<Pass> {
+        let server = self.server(mgs);
+        match Arc::clone(&server.places).try_acquire_owned() {
+            Ok(place) if self.stuck(mgs) == 0 => Some(self.pass(mgs, server, place)),
+            _ => {
+                self.leave(mgs, server);
+                None
+            }
+        }
+    }
+
+    fn pass(self: &Arc<Self>, mgs: &str, server: Arc<Server>, place: OwnedSemaphorePermit) -> Pass {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         server.running().insert(number, Instant::now());
-        Some(Pass { gate: Arc::clone(self), mgs: mgs.to_owned(), server, number, _place: place })
+        Pass { gate: Arc::clone(self), mgs: mgs.to_owned(), server, number, _place: place }
     }
 
     fn server(&self, mgs: &str) -> Arc<Server> {
@@ -123,6 +139,20 @@ mod tests {
         assert!(gate.enter("b", SOON).await.is_some());
         let (waited, ()) = futures_lite::future::zip(gate.enter("a", LONG), async { drop(first) }).await;
         assert!(waited.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_place_at_once_is_given_only_where_nothing_is_stuck() {
+        let gate = Arc::new(Gate::new(2, LONG));
+        let first = gate.enter_now("a").unwrap();
+        let second = gate.enter_now("a").unwrap();
+        assert!(gate.enter_now("a").is_none() && gate.enter_now("b").is_some());
+        drop((first, second));
+        assert!(gate.servers().is_empty());
+        let sick = Arc::new(Gate::new(2, Duration::ZERO));
+        let _stuck = sick.enter_now("a").unwrap();
+        assert!(sick.enter_now("a").is_none() && sick.enter_now("b").is_some());
+        assert_eq!(sick.servers().len(), 1);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@
 //!
 //! The synchronous side is in `node`, `unmount` and `sub_dir`; here calls are begun, joined and waited for.
 
+mod begin;
 pub mod call;
 pub mod facts;
 mod failure;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::failure::{Fault, is_corrupt};
-use self::node::{Act, Node};
+use self::node::Node;
 use self::operations::Begun;
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
 use self::settings::KernelSettings;
@@ -107,41 +108,6 @@ impl KernelMounter {
         errno.filter(|errno| is_corrupt(*errno))
     }
 
-    /// Begins a mount whose ticket is at hand, once its server has a place for it.
-    async fn begin_mount(&self, plan: &MountPlan, place: &Path, ticket: node::TargetTicket) -> Result<(), Fault> {
-        let pass = match self.admit("mount", &plan.source).await {
-            Ok(pass) => pass,
-            Err(fault) => {
-                ticket.finish(Err(fault.clone()));
-                return Err(fault);
-            }
-        };
-        let (node, plan, place) = (Arc::clone(&self.node), plan.clone(), place.to_owned());
-        self.spawn("mount", place.display().to_string(), move || {
-            let result = node.mount(&plan, &place);
-            drop(pass);
-            node.settle(ticket, &plan, &place, result);
-        })
-    }
-
-    async fn try_mount(&self, plan: &MountPlan) -> Result<(), Fault> {
-        let (node, limit) = (&self.node, self.node.settings.limits.mount);
-        let place = self.place("mount", &plan.target).await?;
-        if let Some(fault) = node.late.take(&format!("{plan:?}")) {
-            return Err(fault);
-        }
-        let handle =
-            match node.targets.begin(place.clone(), Act::Mount { plan: Box::new(plan.clone()), abandoned: false }) {
-                Begun::Mine(ticket, handle) => {
-                    self.begin_mount(plan, &place, ticket).await?;
-                    handle
-                }
-                Begun::Other(Act::Mount { plan: other, abandoned: false }, handle) if *other == *plan => handle,
-                Begun::Other(act, _) => return Err(waiting::occupied("mount", &plan.target, &act)),
-            };
-        handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck("mount", &plan.target, limit)))
-    }
-
     async fn try_make_sub_dir(&self, source: &MountSource) -> Result<(), Fault> {
         const OPERATION: &str = "make the sub-directory of";
         let limit = self.node.settings.limits.mount;
@@ -171,76 +137,12 @@ impl KernelMounter {
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck(OPERATION, Path::new(&key), limit)))
     }
 
-    async fn try_unmount(&self, target: &Path, may_force: bool) -> Result<(), Fault> {
-        let (node, limits) = (&self.node, &self.node.settings.limits);
-        let place = self.place("unmount", target).await?;
-        // A mount that is under way is abandoned first, and then what is there is taken away.
-        loop {
-            match node.targets.begin(place.clone(), Act::Unmount { rescued: false }) {
-                Begun::Mine(ticket, handle) => {
-                    let (node, given, at) = (Arc::clone(node), target.to_owned(), place.clone());
-                    let work = move || {
-                        ticket.finish(node.unmount(&given, &at, may_force));
-                    };
-                    self.spawn("unmount", target.display().to_string(), work)?;
-                    break self.wait_for_unmount(target, &place, may_force, handle).await;
-                }
-                Begun::Other(Act::Unmount { .. }, handle) => {
-                    break self.wait_for_unmount(target, &place, may_force, handle).await;
-                }
-                Begun::Other(Act::Mount { .. }, handle) => {
-                    let abandon = |act: &mut Act| {
-                        if let Act::Mount { abandoned, .. } = act {
-                            *abandoned = true;
-                        }
-                    };
-                    node.targets.change(&place, abandon);
-                    if handle.wait(limits.give_up).await.is_some() {
-                        continue;
-                    }
-                    if self.is_mounted("unmount", &place).await? {
-                        break Err(waiting::stuck("unmount", target, limits.give_up));
-                    }
-                    tracing::warn!(target = %place.display(), "a mount hangs whose target is unpublished; it is left to end alone");
-                    break Ok(());
-                }
-            }
-        }
-    }
-
-    async fn wait_for_unmount(
-        &self,
-        target: &Path,
-        place: &Path,
-        may_force: bool,
-        handle: operations::Handle<()>,
-    ) -> Result<(), Fault> {
-        let limit = self.node.settings.limits.unmount;
-        if let Some(result) = handle.wait(limit).await {
-            return result;
-        }
-        // The kernel takes the path away before it waits for the servers.
-        if !self.is_mounted("unmount", place).await? {
-            tracing::warn!(target = %place.display(), "unmounted, though the servers have not answered yet");
-            return Ok(());
-        }
-        let begin_rescue = |act: &mut Act| match act {
-            Act::Unmount { rescued } => !std::mem::replace(rescued, true),
-            Act::Mount { .. } => false,
-        };
-        if self.node.targets.change(&place.to_owned(), begin_rescue) == Some(true) {
-            let (node, place) = (Arc::clone(&self.node), place.to_owned());
-            self.spawn("unmount", place.display().to_string(), move || node.rescue(&place, may_force))?;
-        }
-        Err(waiting::stuck("unmount", target, limit))
-    }
-
     async fn try_usage(&self, path: &Path) -> Result<Option<Usage>, Fault> {
         let given = path.to_owned();
         let (place, top) = self
             .local("measure", path, move |node| {
                 let place = target::place(&given);
-                let top = node.look("measure", &given)?.at(&place).last().copied().cloned();
+                let top = node.look("measure", &given)?.at(&place).pop();
                 Ok((place, top))
             })
             .await?;
@@ -300,7 +202,7 @@ impl Mounter for KernelMounter {
 
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
         let given = target.to_owned();
-        Ok(self.local("remove", target, move |node| node.remove_target(&given)).await?)
+        Ok(self.local("remove", target, move |_| target::remove(&given)).await?)
     }
 
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {

@@ -81,12 +81,12 @@ impl Node {
     /// All mounts of the moment.
     pub(super) fn look(&self, operation: &'static str, about: &Path) -> Result<Mountinfo, Fault> {
         let failed = |cause| failure::of_path(&cause, operation, about, "/proc/self/mountinfo cannot be read");
-        self.calls.mountinfo().map(|bytes| Mountinfo::parse(&bytes)).map_err(failed)
+        self.calls.mountinfo().map(Mountinfo::new).map_err(failed)
     }
 
     /// The mounts at a place, the lowest first, and what is there if there are none.
     pub(super) fn see(&self, operation: &'static str, place: &Path) -> Result<(Vec<Line>, MountState), Fault> {
-        let lines: Vec<Line> = self.look(operation, place)?.at(place).into_iter().cloned().collect();
+        let lines = self.look(operation, place)?.at(place);
         let state = match lines.as_slice() {
             [] => target::unmounted(operation, place)?,
             lines => MountState::Mounted(lines.iter().map(|line| self.shown(line)).collect()),
@@ -116,10 +116,10 @@ impl Node {
         let mounts = self.look("list the mounts of", Path::new(volume_id))?;
         let mut targets: Vec<PathBuf> =
             self.targets.list().into_iter().filter_map(|(_, act, _)| mounting(act, volume_id)).collect();
-        for line in mounts.lines().iter().filter(|line| self.is_ours(line)) {
-            let of_volume = match self.records.of(line) {
+        for line in mounts.lines().filter(|line| self.is_ours(line)) {
+            let of_volume = match self.records.of(&line) {
                 Some(record) => (record.volume_id == volume_id).then_some(record.target),
-                None => volumes::is_of(volume_id, line)
+                None => volumes::is_of(volume_id, &line)
                     .then(|| volumes::as_kubelet_spells(&self.settings.kubelet_dir, &line.point)),
             };
             targets.extend(of_volume.filter(|target| !targets.contains(target)));
@@ -137,15 +137,6 @@ impl Node {
         }
     }
 
-    pub(super) fn remove_target(&self, target: &Path) -> Result<(), Fault> {
-        let place = target::place(target);
-        if self.look("remove", target)?.at(&place).is_empty() {
-            return target::remove(target, &place);
-        }
-        let message = "something is still mounted on it";
-        Err(Fault::at(MountErrorKind::Busy, "remove", target, message).hint("unmount it first"))
-    }
-
     /// Mounts a plan and remembers whose it is.
     pub(super) fn mount(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
         if let Some(line) = self.look("mount", &plan.target)?.at(place).last() {
@@ -157,7 +148,7 @@ impl Node {
         let directory = target::open_directory("mount", place)?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;
         self.call_mount("mount", &source, &plan.options, place, &directory)?;
-        let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).last().copied().cloned());
+        let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).pop());
         if let Ok(Some(Line { id: mount, source: shown, .. })) = made {
             let (volume_id, target, source) = (plan.volume_id.clone(), plan.target.clone(), plan.source.clone());
             self.records.put(place, Record { mount, shown, volume_id, target, source });

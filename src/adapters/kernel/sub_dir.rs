@@ -51,7 +51,7 @@ impl Node {
         let left = entries.flatten().filter(|entry| is_private(&entry.file_name()));
         let mut cleaned = 0;
         for place in left.map(|entry| target::place(&entry.path())) {
-            match self.clean(CLEAN, &place).and_then(|()| target::remove(&place, &place)) {
+            match self.clean(CLEAN, &place).and_then(|()| target::remove(&place)) {
                 Ok(()) => cleaned += 1,
                 Err(fault) => tracing::warn!(?fault, "a private mount of an earlier process stays"),
             }
@@ -64,8 +64,8 @@ impl Node {
         let mut last = None;
         loop {
             let mounts = self.look(operation, place)?;
-            let Some(top) = mounts.at(place).last().copied() else { return Ok(()) };
-            if !self.is_ours(top) || last == Some(top.id) {
+            let Some(top) = mounts.at(place).pop() else { return Ok(()) };
+            if !self.is_ours(&top) || last == Some(top.id) {
                 let message = format!("a {} mount of {} is in the way", top.fs_type, top.source);
                 return Err(Fault::at(MountErrorKind::Failed, operation, place, message).hint("unmount it by hand"));
             }

@@ -65,28 +65,40 @@ pub(super) fn open_directory(operation: &'static str, path: &Path) -> Result<Fil
 /// Makes a target directory, with its parents; `false` if something is there already.
 pub(super) fn make(target: &Path) -> Result<bool, Fault> {
     let failed = |cause: io::Error| failure::of_path(&cause, "make", target, "the target directory cannot be made");
-    if let Some(parent) = target.parent() {
-        DirBuilder::new().recursive(true).mode(TARGET_MODE).create(parent).map_err(failed)?;
-    }
-    match DirBuilder::new().mode(TARGET_MODE).create(target) {
+    let make = || DirBuilder::new().mode(TARGET_MODE).create(target);
+    let result = make().or_else(|cause| match (cause.kind(), target.parent()) {
+        (io::ErrorKind::NotFound, Some(parent)) => {
+            DirBuilder::new().recursive(true).mode(TARGET_MODE).create(parent)?;
+            make()
+        }
+        _ => Err(cause),
+    });
+    match result {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(cause) => Err(failed(cause)),
     }
 }
 
-/// Removes an empty directory that nothing is mounted on; one that is absent is removed already.
-pub(super) fn remove(target: &Path, place: &Path) -> Result<(), Fault> {
-    let Err(cause) = std::fs::remove_dir(place) else { return Ok(()) };
+/// Removes an empty directory that nothing is mounted on; one that is absent is removed already. The kernel looks at the
+/// name in its parent only, and refuses what something is mounted on by itself.
+pub(super) fn remove(target: &Path) -> Result<(), Fault> {
+    // Without a `.` or `/` at the end, which rmdir(2) refuses.
+    let target: PathBuf = target.components().collect();
+    let Err(cause) = std::fs::remove_dir(&target) else { return Ok(()) };
     let hint = match cause.kind() {
         io::ErrorKind::NotFound => return Ok(()),
+        io::ErrorKind::ResourceBusy => {
+            let message = "something is still mounted on it";
+            return Err(Fault::at(MountErrorKind::Busy, "remove", &target, message).hint("unmount it first"));
+        }
         io::ErrorKind::DirectoryNotEmpty => {
             "its files were written while nothing was mounted; move them away, they are never deleted"
         }
         io::ErrorKind::NotADirectory => "it is no directory; remove it by hand if nobody needs it",
-        _ => return Err(failure::of_path(&cause, "remove", target, "the directory cannot be removed")),
+        _ => return Err(failure::of_path(&cause, "remove", &target, "the directory cannot be removed")),
     };
-    Err(failure::of_path(&cause, "remove", target, "it is no empty directory, so it stays").hint(hint))
+    Err(failure::of_path(&cause, "remove", &target, "it is no empty directory, so it stays").hint(hint))
 }
 
 /// The fault of a path that holds what is no directory.

@@ -26,21 +26,26 @@ impl Node {
         let mut refused = None;
         for _ in 0..STACKED {
             let mounts = self.look("unmount", target)?;
-            let Some(top) = mounts.at(place).last().copied() else {
+            let mut stack = mounts.at(place);
+            let Some(top) = stack.pop() else {
                 self.records.forget(place);
                 return Ok(());
             };
-            if !self.is_ours(top) {
-                return Err(foreign(target, top));
+            if !self.is_ours(&top) {
+                return Err(foreign(target, &top));
             }
             if refused == Some(top.id) {
                 return Err(failure::of_unmount(Errno::EINVAL, target));
             }
             match self.calls.unmount(place, How::Plain) {
+                Ok(()) if stack.is_empty() => {
+                    self.records.forget(place);
+                    return Ok(());
+                }
                 Ok(()) => {}
                 // Somebody else was faster, or it cannot be taken away from here: the next look tells.
                 Err(Errno::EINVAL | Errno::ENOENT) => refused = Some(top.id),
-                Err(Errno::EBUSY) => self.end_if_dead(target, place, top, &mounts, may_force)?,
+                Err(Errno::EBUSY) => self.end_if_dead(target, place, &top, &mounts, may_force)?,
                 Err(errno) => return Err(failure::of_unmount(errno, target)),
             }
         }
@@ -81,9 +86,9 @@ impl Node {
     /// For an unmount that hangs while the mount is still in its place.
     pub(super) fn rescue(&self, place: &Path, may_force: bool) {
         let Ok(mounts) = self.look("unmount", place) else { return };
-        let Some(top) = mounts.at(place).last().copied().filter(|top| self.is_ours(top)) else { return };
-        if self.is_dead(place, top)
-            && let Err(errno) = self.end(place, top, may_force)
+        let Some(top) = mounts.at(place).pop().filter(|top| self.is_ours(top)) else { return };
+        if self.is_dead(place, &top)
+            && let Err(errno) = self.end(place, &top, may_force)
         {
             tracing::error!(%errno, target = %place.display(), "a mount of dead servers cannot be taken away");
         }

@@ -80,7 +80,7 @@ pub(super) fn parse(text: &[u8]) -> Vec<LustreMount> {
         let (owner, read_only) = (owner(&line.point), line.options.iter().any(|option| option == "ro"));
         (line.fs_type == FS_TYPE).then_some(LustreMount { point: line.point, source: line.source, read_only, owner })
     };
-    Mountinfo::parse(text).into_lines().filter_map(lustre).collect()
+    Mountinfo::new(text.to_vec()).lines().filter_map(lustre).collect()
 }
 
 /// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.

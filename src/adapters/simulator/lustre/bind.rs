@@ -57,7 +57,7 @@ fn attach(directory: &File, target: &Path) -> io::Result<()> {
 
 /// The mounts on one path of this process, the lowest first. The path may hold no symbolic link.
 pub(super) fn at(target: &Path) -> io::Result<Vec<Line>> {
-    Ok(Mountinfo::parse(&std::fs::read("/proc/self/mountinfo")?).on(target))
+    Ok(Mountinfo::new(std::fs::read("/proc/self/mountinfo")?).on(target))
 }
 
 fn newest(target: &Path) -> io::Result<Line> {
