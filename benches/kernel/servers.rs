@@ -1,8 +1,6 @@
 //! The driver on its kernel adapter, with tmpfs in Lustre's place.
 
 use std::fs::File;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +9,9 @@ use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer};
 use azurelustre_csi::adapters::kernel::call::MountCall;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{Kernel, Syscalls};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::ports::mounter::Usage;
 use nix::errno::Errno;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -29,30 +26,6 @@ impl Syscalls for Slow {
     fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
         std::thread::sleep(self.0);
         Kernel.mount(call, directory)
-    }
-
-    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
-        Kernel.unmount(target, how)
-    }
-
-    fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
-        Kernel.statfs(path)
-    }
-
-    fn mountinfo(&self) -> io::Result<Vec<u8>> {
-        Kernel.mountinfo()
-    }
-
-    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        Kernel.resolve(host)
-    }
-
-    fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
-        Kernel.connect(address, limit)
-    }
-
-    fn may_mount(&self) -> bool {
-        Kernel.may_mount()
     }
 }
 

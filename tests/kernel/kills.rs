@@ -5,12 +5,10 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::call::MountCall;
@@ -21,7 +19,6 @@ use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::Publishing;
-use azurelustre_csi::ports::mounter::Usage;
 use nix::errno::Errno;
 
 use crate::fakes::lustre::{mount_points, unmount_below};
@@ -67,25 +64,9 @@ impl Syscalls for Deadly {
         self.around(|| Kernel.unmount(target, how))
     }
 
-    fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
-        Kernel.statfs(path)
-    }
-
     fn mountinfo(&self) -> io::Result<Vec<u8>> {
         self.pass();
         Kernel.mountinfo()
-    }
-
-    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        Kernel.resolve(host)
-    }
-
-    fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
-        Kernel.connect(address, limit)
-    }
-
-    fn may_mount(&self) -> bool {
-        Kernel.may_mount()
     }
 }
 

@@ -13,8 +13,10 @@
 
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod fuse;
 mod gate;
 mod hangs;
+mod healthy;
 mod kills;
 mod load;
 mod looks;
@@ -42,19 +44,27 @@ fn main() -> ExitCode {
     if kills::is_victim() {
         kills::be_killed();
     }
+    if hangs::is_measured() {
+        hangs::be_measured();
+        return ExitCode::SUCCESS;
+    }
     let may_mount = Mode::detect() == Mode::Bind;
     let all = [gate::TESTS, hangs::TESTS, kills::TESTS, load::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
-    let trial = |(name, test): &Test| {
+    let trial = |(name, test): &Test, hindrance: Option<&str>| {
         let (name, test) = (name.trim_start_matches("kernel::"), *test);
-        if may_mount {
+        let Some(reason) = hindrance else {
             return Trial::test(name, move || {
                 test();
                 Ok(())
             });
-        }
-        let reason = "this process may not mount; run as root or under unshare -rm";
+        };
+        let reason = reason.to_owned();
         Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
     };
-    let trials = all.into_iter().flatten().map(trial).collect();
+    let no_mounts = (!may_mount).then_some("this process may not mount; run as root or under unshare -rm");
+    let no_fuse = || (!fuse::works()).then_some("this process may not use /dev/fuse");
+    let fuse_hindrance = no_mounts.or_else(no_fuse);
+    let plain = all.into_iter().flatten().map(|test| trial(test, no_mounts));
+    let trials = plain.chain(fuse::TESTS.iter().map(|test| trial(test, fuse_hindrance))).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -29,38 +29,12 @@ pub enum How {
     Detach,
 }
 
-/// The operating system.
-pub trait Syscalls: Send + Sync + std::fmt::Debug {
-    /// mount(2) on an open directory, which is the one at the call's target.
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno>;
-
-    /// umount2(2) of the uppermost mount at the target, which is not followed if it is a symbolic link.
-    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno>;
-
-    /// statvfs(3).
-    fn statfs(&self, path: &Path) -> Result<Usage, Errno>;
-
-    /// All of `/proc/self/mountinfo`.
-    fn mountinfo(&self) -> io::Result<Vec<u8>>;
-
-    /// The addresses of a host, in the order of preference; never empty.
-    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
-
-    /// Whether something listens there.
-    fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()>;
-
-    /// Whether this process has what mount(2) asks for.
-    fn may_mount(&self) -> bool;
-}
-
 /// Room for the mounts of most nodes, in bytes.
 const MOUNTINFO_ROOM: usize = 64 << 10;
 
-/// The real one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Kernel;
-
-impl Syscalls for Kernel {
+/// The operating system: the real one, unless a stand-in says otherwise.
+pub trait Syscalls: Send + Sync + std::fmt::Debug {
+    /// mount(2) on an open directory, which is the one at the call's target.
     fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
         // By number: a symbolic link that is planted at the path by now leads nowhere.
         let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
@@ -68,6 +42,7 @@ impl Syscalls for Kernel {
         builder.mount(&call.source, target).map(drop).map_err(|error| errno(&error))
     }
 
+    /// umount2(2) of the uppermost mount at the target, which is not followed if it is a symbolic link.
     fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
         let how = match how {
             How::Plain => MntFlags::empty(),
@@ -77,6 +52,7 @@ impl Syscalls for Kernel {
         umount2(target, how | MntFlags::UMOUNT_NOFOLLOW)
     }
 
+    /// statvfs(3).
     fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
         let found = statvfs(path)?;
         let unit = found.fragment_size();
@@ -91,6 +67,7 @@ impl Syscalls for Kernel {
         })
     }
 
+    /// All of `/proc/self/mountinfo`.
     fn mountinfo(&self) -> io::Result<Vec<u8>> {
         // The kernel hands out a page at a time, and has no size to tell: room from the start saves calls.
         let mut bytes = Vec::with_capacity(MOUNTINFO_ROOM);
@@ -98,15 +75,18 @@ impl Syscalls for Kernel {
         Ok(bytes)
     }
 
+    /// The addresses of a host, in the order of preference; never empty.
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let addresses: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
         if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
     }
 
+    /// Whether something listens there.
     fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
         TcpStream::connect_timeout(&address, limit).map(drop)
     }
 
+    /// Whether this process has what mount(2) asks for.
     fn may_mount(&self) -> bool {
         const CAP_SYS_ADMIN: u32 = 21;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -116,6 +96,12 @@ impl Syscalls for Kernel {
             .is_some_and(|set| set & (1 << CAP_SYS_ADMIN) != 0)
     }
 }
+
+/// The real one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kernel;
+
+impl Syscalls for Kernel {}
 
 fn errno(error: &io::Error) -> Errno {
     // What never reached the kernel, such as a zero byte in a text, is an invalid argument.
