@@ -128,12 +128,12 @@ impl Drop for Bench {
 async fn fifty_file_systems_that_stop_answering_hurt_nobody_and_are_taken_away() {
     const SILENT: usize = 50;
     let bench = Bench::new();
-    let usual = usual_of(&bench.mounter, &bench.root).await;
     let targets: Vec<PathBuf> = (0..SILENT).map(|pod| bench.root.join(format!("pods/silent-{pod}/mount"))).collect();
     for target in &targets {
         bench.mounter.make_target(target).await.unwrap();
         bench.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
     }
+    let usual = usual_of(&bench.mounter, &bench.root).await;
     let asked: Vec<_> = targets.iter().cloned().map(|target| (bench.mounter.clone(), target)).collect();
     let asked = asked.into_iter().map(|(mounter, target)| tokio::spawn(async move { mounter.usage(&target).await }));
     for answer in asked.collect::<Vec<_>>() {
