@@ -22,7 +22,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::fakes::lustre::unmount_below;
-use crate::healthy::{assert_unhurt_of, usual_of};
+use crate::healthy::assert_unhurt;
 use crate::world::{LONG, SHORT, SICK, is_mounted, patient, plan, source, until};
 use crate::{Test, tests};
 
@@ -93,8 +93,13 @@ pub(crate) fn works() -> bool {
 struct Bench {
     kernel: Arc<FuseKernel>,
     mounter: Arc<KernelMounter>,
+    settings: KernelSettings,
     root: PathBuf,
     _directory: tempfile::TempDir,
+}
+
+fn parts(kernel: &Arc<FuseKernel>) -> Parts {
+    Parts { calls: kernel.clone(), ..Parts::default() }
 }
 
 impl Bench {
@@ -109,8 +114,13 @@ impl Bench {
             ..KernelSettings::default()
         };
         let kernel = Arc::new(FuseKernel::default());
-        let parts = Parts { calls: kernel.clone(), ..Parts::default() };
-        Self { kernel, mounter: Arc::new(KernelMounter::new(settings, parts)), root, _directory: directory }
+        let mounter = Arc::new(KernelMounter::new(settings.clone(), parts(&kernel)));
+        Self { kernel, mounter, settings, root, _directory: directory }
+    }
+
+    /// A mounter beside the first one.
+    fn another(&self) -> KernelMounter {
+        KernelMounter::new(self.settings.clone(), parts(&self.kernel))
     }
 
     async fn settled(&self) {
@@ -133,7 +143,6 @@ async fn fifty_file_systems_that_stop_answering_hurt_nobody_and_are_taken_away()
         bench.mounter.make_target(target).await.unwrap();
         bench.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
     }
-    let usual = usual_of(&bench.mounter, &bench.root).await;
     let asked: Vec<_> = targets.iter().cloned().map(|target| (bench.mounter.clone(), target)).collect();
     let asked = asked.into_iter().map(|(mounter, target)| tokio::spawn(async move { mounter.usage(&target).await }));
     for answer in asked.collect::<Vec<_>>() {
@@ -142,7 +151,9 @@ async fn fifty_file_systems_that_stop_answering_hurt_nobody_and_are_taken_away()
     assert_eq!(bench.mounter.under_way().len(), SILENT, "each waits in the kernel");
     let state = bench.mounter.inspect_for(&plan(&source(SICK), &targets[0])).await.unwrap();
     assert!(matches!(state, MountState::Mounted(_)), "silence is not corruption: {state:?}");
-    assert_unhurt_of(&bench.mounter, &bench.root, usual).await;
+    let undisturbed = bench.another();
+    let root = bench.root.join("undisturbed");
+    assert_unhurt((&bench.mounter, &bench.root), (&undisturbed, &root)).await;
     assert!(bench.mounter.threads() <= SILENT + 10, "{} threads", bench.mounter.threads());
 
     // Each is in use by a thread that waits, and silent at second thought: it is ended by force, and so are its threads.

@@ -8,7 +8,7 @@ use azurelustre_csi::adapters::kernel::settings::Limits;
 use azurelustre_csi::domain::mount::MountState;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 
-use crate::healthy::{assert_unhurt, usual};
+use crate::healthy::assert_unhurt;
 use crate::world::{
     Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, run, source, state, until, with_limits,
 };
@@ -36,7 +36,6 @@ fn impatient() -> Limits {
 async fn fifty_hung_mounts_hurt_nobody_and_settle() {
     const HUNG: usize = 50;
     let bench = Bench::new(with_limits(impatient()));
-    let undisturbed = usual(&bench).await;
     bench.kernel.hang(SICK_MOUNTS);
     let targets: Vec<_> = (0..HUNG).map(|pod| bench.target(&format!("sick-{pod}"))).collect();
     let publish = |target: &PathBuf| {
@@ -50,7 +49,8 @@ async fn fifty_hung_mounts_hurt_nobody_and_settle() {
     assert_eq!(bench.kernel.hanging(SICK_MOUNTS), HUNG);
     assert_eq!(bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
 
-    assert_unhurt(&bench, undisturbed).await;
+    let undisturbed = Bench::new(with_limits(impatient()));
+    assert_unhurt((&bench.mounter, &bench.root), (&undisturbed.mounter, &undisturbed.root)).await;
     assert!(bench.mounter.threads() <= 2 * HUNG + 10, "{} threads", bench.mounter.threads());
 
     let (given_up, kept) = targets.split_at(HUNG / 2);
