@@ -63,7 +63,7 @@ async fn probe(socket: &Path, by_variable: bool) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(told).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_exit_code_and_one_line_say_what_the_driver_answers() {
     for (driver, code, line) in [
         (Driver(Some(Ok(Some(true)))), 0, "ready"),

@@ -1,4 +1,4 @@
-//! Servers to compare, each on a thread and a runtime of its own with two workers, as the driver runs.
+//! Servers to compare, each on a thread and a runtime of its own, as the driver runs.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(crate) fn serve(socket: PathBuf, routes: impl FnOnce() -> Routes + Send + 's
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
     listener.set_nonblocking(true).expect("a non-blocking socket");
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let incoming = UnixListenerStream::new(UnixListener::from_std(listener).expect("a listener"));
             Server::builder().add_routes(routes()).serve_with_incoming(incoming).await.expect("a server");

@@ -10,10 +10,6 @@ use crate::app::shutdown::StopSignals;
 use crate::app::telemetry;
 use crate::app::wiring::{self, WiringError};
 
-/// Worker threads of the runtime. One would do for the load, which is network and waiting; the second keeps Probe answered
-/// when a call holds the first. The default, one a core, would be 120 threads on a large node.
-const WORKERS: usize = 2;
-
 /// Runs the driver until SIGTERM or SIGINT. A second signal ends it without waiting for calls.
 pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {
     telemetry::init(&settings.log).map_err(|error| CliError::failure(Problem::from_error(&error)))?;
@@ -24,9 +20,10 @@ pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {
     result
 }
 
-/// The runtime of all commands that need one.
+/// The runtime of all commands that need one: a single thread. The load is network and waiting, and nothing that blocks
+/// runs on it. More threads would cost half a megabyte on every node, and calls that go back and forth between them.
 pub(super) fn runtime() -> Result<Runtime, CliError> {
-    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CliError::failure(Problem::new(format!("cannot start threads: {error}"))))
 }
 
