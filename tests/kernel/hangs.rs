@@ -1,7 +1,6 @@
 //! Mounts, measurements and sub-directories that hang: others are not hurt, retries join, and in the end all settles.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::Limits;
 use azurelustre_csi::domain::mount::MountState;
@@ -13,7 +12,6 @@ use crate::world::{
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    fifty_hung_mounts_hurt_nobody_and_settle,
     a_retry_joins_and_gets_the_late_success,
     a_late_failure_is_told_to_the_next_call,
     a_mount_that_was_unpublished_meanwhile_takes_itself_back,
@@ -28,62 +26,6 @@ pub(crate) const TESTS: &[Test] = tests![
 
 fn impatient() -> Limits {
     Limits { mount: SHORT, ..patient() }
-}
-
-/// The slowest of some publications of a healthy volume and their unpublications.
-async fn slowest_healthy(bench: &Bench, rounds: usize) -> Duration {
-    let mut slowest = Duration::ZERO;
-    for round in 0..rounds {
-        let target = bench.target(&format!("healthy-{round}"));
-        let begun = Instant::now();
-        bench.mounter.inspect(&target).await.unwrap();
-        bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap();
-        bench.mounter.unmount(&target).await.unwrap();
-        bench.mounter.remove_target(&target).await.unwrap();
-        slowest = slowest.max(begun.elapsed());
-    }
-    slowest
-}
-
-async fn fifty_hung_mounts_hurt_nobody_and_settle() {
-    const HUNG: usize = 50;
-    let bench = Bench::new(with_limits(impatient()));
-    let undisturbed = slowest_healthy(&bench, 30).await;
-    bench.kernel.hang(SICK_MOUNTS);
-    let targets: Vec<_> = (0..HUNG).map(|pod| bench.target(&format!("sick-{pod}"))).collect();
-    let publish = |target: &PathBuf| {
-        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
-        tokio::spawn(async move { mounter.mount(&plan).await })
-    };
-    let calls: Vec<_> = targets.iter().map(publish).collect();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
-    }
-    assert_eq!(bench.kernel.hanging(SICK_MOUNTS), HUNG);
-    assert_eq!(bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
-
-    let disturbed = slowest_healthy(&bench, 30).await;
-    assert!(disturbed < 2 * undisturbed + Duration::from_millis(100), "{disturbed:?}, not {undisturbed:?}");
-    assert!(bench.mounter.threads() <= 2 * HUNG + 10, "{} threads", bench.mounter.threads());
-
-    let (given_up, kept) = targets.split_at(HUNG / 2);
-    let unpublish = |target: &PathBuf| {
-        let (mounter, target) = (bench.mounter.clone(), target.clone());
-        tokio::spawn(async move { mounter.unmount(&target).await })
-    };
-    for call in given_up.iter().map(unpublish).collect::<Vec<_>>() {
-        call.await.unwrap().unwrap();
-    }
-    bench.kernel.release(SICK_MOUNTS);
-    bench.settled().await;
-    for target in given_up {
-        assert!(!is_mounted(target), "{}", target.display());
-    }
-    for target in kept {
-        assert!(matches!(state(&bench.mounter, target).await, MountState::Mounted(mounts) if mounts.len() == 1));
-        bench.mounter.unmount(target).await.unwrap();
-    }
-    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
 }
 
 async fn a_retry_joins_and_gets_the_late_success() {

@@ -11,13 +11,16 @@
     reason = "what cannot go on is a failed test"
 )]
 
+mod crowds;
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod fuse;
 mod gate;
 mod hangs;
 mod kills;
 mod load;
 mod looks;
+mod silence;
 mod sub_dirs;
 mod unmounts;
 mod world;
@@ -42,19 +45,33 @@ fn main() -> ExitCode {
     if kills::is_victim() {
         kills::be_killed();
     }
-    let may_mount = Mode::detect() == Mode::Bind;
-    let all = [gate::TESTS, hangs::TESTS, kills::TESTS, load::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
-    let trial = |(name, test): &Test| {
-        let (name, test) = (name.trim_start_matches("kernel::"), *test);
-        if may_mount {
-            return Trial::test(name, move || {
-                test();
-                Ok(())
-            });
-        }
-        let reason = "this process may not mount; run as root or under unshare -rm";
-        Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
+    let unmountable = (Mode::detect() != Mode::Bind)
+        .then(|| "this process may not mount; run as root or under unshare -rm".to_owned());
+    let no_fuse = unmountable.clone().or_else(fuse::Fuse::unavailable);
+    let common = [
+        crowds::TESTS,
+        gate::TESTS,
+        hangs::TESTS,
+        kills::TESTS,
+        load::TESTS,
+        looks::TESTS,
+        sub_dirs::TESTS,
+        unmounts::TESTS,
+    ];
+    let of_fuse = [crowds::FUSE_TESTS, silence::TESTS];
+    let common = common.into_iter().flatten().map(|test| trial(test, unmountable.as_deref()));
+    let of_fuse = of_fuse.into_iter().flatten().map(|test| trial(test, no_fuse.as_deref()));
+    libtest_mimic::run(&Arguments::from_args(), common.chain(of_fuse).collect()).exit_code()
+}
+
+/// One that cannot run here, for this reason, shows as ignored.
+fn trial(&(name, test): &Test, unavailable: Option<&str>) -> Trial {
+    let name = name.trim_start_matches("kernel::");
+    let Some(reason) = unavailable.map(str::to_owned) else {
+        return Trial::test(name, move || {
+            test();
+            Ok(())
+        });
     };
-    let trials = all.into_iter().flatten().map(trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
 }
