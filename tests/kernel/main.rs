@@ -11,15 +11,16 @@
     reason = "what cannot go on is a failed test"
 )]
 
+mod crowds;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod fuse;
 mod gate;
 mod hangs;
-mod healthy;
 mod kills;
 mod load;
 mod looks;
+mod silence;
 mod sub_dirs;
 mod unmounts;
 mod world;
@@ -40,39 +41,48 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// A test, or what keeps it from running here, which shows as ignored.
-fn trial((name, test): &Test, hindrance: Option<&str>) -> Trial {
-    let (name, test) = (name.trim_start_matches("kernel::"), *test);
-    let Some(reason) = hindrance else {
-        return Trial::test(name, move || {
-            test();
-            Ok(())
-        });
-    };
-    let reason = reason.to_owned();
-    Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
-}
-
 fn main() -> ExitCode {
     if kills::is_victim() {
         kills::be_killed();
     }
-    if hangs::is_measured() {
-        hangs::be_measured();
+    if crowds::is_measured() {
+        crowds::be_measured();
         return ExitCode::SUCCESS;
     }
-    let may_mount = Mode::detect() == Mode::Bind;
-    let all = [gate::TESTS, hangs::TESTS, kills::TESTS, load::TESTS, looks::TESTS, sub_dirs::TESTS, unmounts::TESTS];
-    let no_mounts = (!may_mount).then_some("this process may not mount; run as root or under unshare -rm");
-    let no_fuse = || (!fuse::works()).then_some("this process may not use /dev/fuse");
-    let fuse_hindrance = no_mounts.or_else(no_fuse);
-    let plain = all.into_iter().flatten().map(|test| trial(test, no_mounts));
-    let trials = plain.chain(fuse::TESTS.iter().map(|test| trial(test, fuse_hindrance)));
+    let unmountable = (Mode::detect() != Mode::Bind)
+        .then(|| "this process may not mount; run as root or under unshare -rm".to_owned());
+    let no_fuse = unmountable.clone().or_else(fuse::Fuse::unavailable);
+    let common = [
+        crowds::TESTS,
+        gate::TESTS,
+        hangs::TESTS,
+        kills::TESTS,
+        load::TESTS,
+        looks::TESTS,
+        sub_dirs::TESTS,
+        unmounts::TESTS,
+    ];
+    let of_fuse = [crowds::FUSE_TESTS, silence::TESTS];
+    let common = common.into_iter().flatten().map(|test| trial(test, unmountable.as_deref()));
+    let of_fuse = of_fuse.into_iter().flatten().map(|test| trial(test, no_fuse.as_deref()));
     // What compares times runs alone, before the rest.
-    let (alone, together): (Vec<Trial>, Vec<Trial>) = trials.partition(|trial| trial.name().contains("_hurt_nobody_"));
+    let (alone, together): (Vec<Trial>, Vec<Trial>) =
+        common.chain(of_fuse).partition(|trial| trial.name().contains("slow_nobody_down"));
     let arguments = Arguments::from_args();
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
     let failed = [(&one_by_one, alone), (&arguments, together)]
         .map(|(arguments, trials)| libtest_mimic::run(arguments, trials).has_failed());
     if failed.contains(&true) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// One that cannot run here, for this reason, shows as ignored.
+fn trial(&(name, test): &Test, unavailable: Option<&str>) -> Trial {
+    let name = name.trim_start_matches("kernel::");
+    let Some(reason) = unavailable.map(str::to_owned) else {
+        return Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+    };
+    Trial::test(format!("{name} ({reason})"), move || Err(reason.into())).with_ignored_flag(true)
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
-use azurelustre_csi::domain::mount::{MountPlan, MountState};
+use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::mount::{MountPlan, MountState, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::Mounter;
@@ -160,6 +161,18 @@ pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
         target: target.to_owned(),
         options: MountOptions::default(),
         exclusive: false,
+    }
+}
+
+/// What kubelet asks for a pod with a volume of its own.
+pub(crate) fn request(root: &Path, pod: &str, server: Ipv4Addr) -> PublishRequest {
+    let mode = Some(AccessMode::MultiNodeMultiWriter);
+    PublishRequest {
+        volume_id: pod.to_owned(),
+        target: root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/pv/mount")),
+        capability: Capability { access: Some(AccessType::Mount { flags: vec![] }), mode },
+        read_only: false,
+        context: [("mgs-ip-address".to_owned(), server.to_string())].into(),
     }
 }
 
