@@ -2,8 +2,9 @@
 //!
 //! Why side by side: what mount(2) and umount2(2) cost depends on the machine and its kernel. So each round measures, one
 //! after the other, two empty calls over the same transport, the bare pair of system calls on a tmpfs, and
-//! `NodePublishVolume` with `NodeUnpublishVolume` of the driver on its kernel adapter with tmpfs in Lustre's place. What
-//! counts is the median of the rounds' ratios. Needs the right to mount: root, or `unshare -rm`.
+//! `NodePublishVolume` with `NodeUnpublishVolume` of the driver on its kernel adapter with tmpfs in Lustre's place. Targets
+//! are on a tmpfs too, so that no disk is measured. What counts is the median of the rounds' ratios. Needs the right to
+//! mount: root, or `unshare -rm`.
 
 // A benchmark that cannot set up or call has nothing to measure; it ends there, saying where.
 #![allow(clippy::expect_used)]
@@ -47,8 +48,35 @@ impl Round {
     }
 }
 
+/// A directory on a tmpfs of its own.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        mount_tmpfs("bench", folder.path());
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The servers' sockets are in it, and go with their process.
+        umount2(self.path(), MntFlags::MNT_DETACH).expect("an unmount");
+    }
+}
+
+fn mount_tmpfs(source: &str, target: &Path) {
+    mount(Some(source), target, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+        .expect("the right to mount; run as root or under unshare -rm");
+}
+
 fn main() {
-    let folder = tempfile::tempdir().expect("a temporary directory");
+    let folder = Folder::new();
     let runtime = Runtime::new().expect("a runtime");
     let connect = |socket| runtime.block_on(Client::connect(socket, folder.path()));
     let floor = connect(serve::floor(folder.path()));
@@ -118,14 +146,7 @@ fn bare(folder: &Path, in_flight: usize) -> Duration {
         for target in &targets {
             scope.spawn(|| {
                 for _ in 0..PAIRS / in_flight {
-                    mount(
-                        Some("10.0.0.4@tcp:/lustrefs"),
-                        target.as_path(),
-                        Some("tmpfs"),
-                        MsFlags::empty(),
-                        None::<&str>,
-                    )
-                    .expect("the right to mount; run as root or under unshare -rm");
+                    mount_tmpfs("10.0.0.4@tcp:/lustrefs", target);
                     umount2(target.as_path(), MntFlags::UMOUNT_NOFOLLOW).expect("an unmount");
                 }
             });
