@@ -18,7 +18,8 @@ use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, Mounter};
 
 use crate::fuse::Fuse;
 use crate::world::{
-    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, request, source, state, with_limits,
+    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, request, source, state, until,
+    with_limits,
 };
 use crate::{Test, tests};
 
@@ -108,7 +109,7 @@ impl Crowd {
         for result in self.mount_all().await {
             assert_eq!(result.unwrap_err().kind, MountErrorKind::Stuck);
         }
-        assert_eq!(self.hanging(), HUNG);
+        until("all of them hang", || self.hanging() == HUNG).await;
         assert_eq!(self.bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
     }
 

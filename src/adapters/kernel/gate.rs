@@ -66,9 +66,24 @@ impl Gate {
             self.leave(mgs, server);
             return None;
         };
+        Some(self.pass(mgs, server, place, Instant::now()))
+    }
+
+    /// Takes a place if there is one, nobody waits for it, and no mount of the server is stuck. It counts from `since`.
+    pub(super) fn try_enter(self: &Arc<Self>, mgs: &str, since: Instant) -> Option<Pass> {
+        let server = self.server(mgs);
+        let place = if self.stuck(mgs) > 0 { None } else { Arc::clone(&server.places).try_acquire_owned().ok() };
+        let Some(place) = place else {
+            self.leave(mgs, server);
+            return None;
+        };
+        Some(self.pass(mgs, server, place, since))
+    }
+
+    fn pass(self: &Arc<Self>, mgs: &str, server: Arc<Server>, place: OwnedSemaphorePermit, since: Instant) -> Pass {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        server.running().insert(number, Instant::now());
-        Some(Pass { gate: Arc::clone(self), mgs: mgs.to_owned(), server, number, _place: place })
+        server.running().insert(number, since);
+        Pass { gate: Arc::clone(self), mgs: mgs.to_owned(), server, number, _place: place }
     }
 
     fn server(&self, mgs: &str) -> Arc<Server> {
@@ -119,8 +134,8 @@ mod tests {
         let gate = Arc::new(Gate::new(2, LONG));
         let first = gate.enter("a", LONG).await.unwrap();
         let _second = gate.enter("a", LONG).await.unwrap();
-        assert!(gate.enter("a", SOON).await.is_none());
-        assert!(gate.enter("b", SOON).await.is_some());
+        assert!(gate.enter("a", SOON).await.is_none() && gate.try_enter("a", Instant::now()).is_none());
+        assert!(gate.enter("b", SOON).await.is_some() && gate.try_enter("b", Instant::now()).is_some());
         let (waited, ()) = futures_lite::future::zip(gate.enter("a", LONG), async { drop(first) }).await;
         assert!(waited.is_some());
     }
@@ -134,6 +149,10 @@ mod tests {
         assert!(gate.enter("a", LONG).await.is_none());
         assert!(begun.elapsed() < LONG / 2, "told at once");
         drop(pass);
+        let roomy = Arc::new(Gate::new(2, Duration::ZERO));
+        let stuck = roomy.enter("a", LONG).await;
+        assert!(roomy.try_enter("a", Instant::now()).is_none(), "the connection has to be tried first");
+        drop(stuck);
         assert_eq!(gate.stuck("a"), 0);
         assert!(gate.enter("a", LONG).await.is_some());
     }

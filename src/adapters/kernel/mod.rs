@@ -15,6 +15,7 @@
 //!
 //! The synchronous side is in `node`, `unmount` and `sub_dir`; here calls are begun, joined and waited for.
 
+mod begin;
 pub mod call;
 pub mod facts;
 mod failure;
@@ -40,9 +41,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::begin::{Begin, MountHindrance};
 use self::failure::{Fault, is_corrupt};
 use self::node::{Act, Node};
-use self::operations::Begun;
+use self::operations::{Begun, Promise};
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
 use self::settings::KernelSettings;
 pub use self::waiting::UnderWay;
@@ -108,8 +110,8 @@ impl KernelMounter {
         errno.filter(|errno| is_corrupt(*errno))
     }
 
-    /// Begins a mount whose ticket is at hand, once its server has a place for it.
-    async fn begin_mount(&self, plan: &MountPlan, place: &Path, ticket: node::TargetTicket) -> Result<(), Fault> {
+    /// Goes on with a mount that found no place at its server, once it has one.
+    async fn admit_mount(&self, plan: &MountPlan, place: &Path, ticket: node::TargetTicket) -> Result<(), Fault> {
         let pass = match self.admit("mount", &plan.source).await {
             Ok(pass) => pass,
             Err(fault) => {
@@ -118,28 +120,30 @@ impl KernelMounter {
             }
         };
         let (node, plan, place) = (Arc::clone(&self.node), plan.clone(), place.to_owned());
-        self.spawn("mount", place.display().to_string(), move || {
-            let result = node.mount(&plan, &place);
-            drop(pass);
-            node.settle(ticket, &plan, &place, result);
-        })
+        self.spawn("mount", place.display().to_string(), move || node.carry_out(&plan, &place, ticket, pass))
     }
 
     async fn try_mount(&self, plan: &MountPlan) -> Result<(), Fault> {
-        let (node, limit) = (&self.node, self.node.settings.limits.mount);
-        let place = self.place("mount", &plan.target).await?;
-        if let Some(fault) = node.late.take(&format!("{plan:?}")) {
-            return Err(fault);
-        }
-        let handle =
-            match node.targets.begin(place.clone(), Act::Mount { plan: Box::new(plan.clone()), abandoned: false }) {
-                Begun::Mine(ticket, handle) => {
-                    self.begin_mount(plan, &place, ticket).await?;
-                    handle
-                }
-                Begun::Other(Act::Mount { plan: other, abandoned: false }, handle) if *other == *plan => handle,
-                Begun::Other(act, _) => return Err(waiting::occupied("mount", &plan.target, &act)),
-            };
+        let limit = self.node.settings.limits.mount;
+        let given = plan.clone();
+        let work = move |node: &Node, promise: &Promise<()>| node.begin_mount(&given, promise);
+        let handle = match self.begin("mount", &plan.target, limit, work).await? {
+            Begin::Ended(result) => return result,
+            Begin::Late => return Err(waiting::stuck("mount", &plan.target, limit)),
+            Begin::Hindered(MountHindrance::Failed(fault)) => return Err(fault),
+            Begin::Hindered(MountHindrance::NoPlace(place, ticket, handle)) => {
+                self.admit_mount(plan, &place, ticket).await?;
+                handle
+            }
+            Begin::Hindered(MountHindrance::Other(Act::Mount { plan: other, abandoned: false }, handle))
+                if *other == *plan =>
+            {
+                handle
+            }
+            Begin::Hindered(MountHindrance::Other(act, _)) => {
+                return Err(waiting::occupied("mount", &plan.target, &act));
+            }
+        };
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck("mount", &plan.target, limit)))
     }
 
@@ -173,47 +177,52 @@ impl KernelMounter {
     }
 
     async fn try_unmount(&self, target: &Path) -> Result<(), Fault> {
-        let (node, limits) = (&self.node, &self.node.settings.limits);
-        let place = self.place("unmount", target).await?;
+        let limits = &self.node.settings.limits;
         // A mount that is under way is abandoned first, and then what is there is taken away.
         loop {
-            match node.targets.begin(place.clone(), Act::Unmount { rescued: false }) {
-                Begun::Mine(ticket, handle) => {
-                    let (node, given, at) = (Arc::clone(node), target.to_owned(), place.clone());
-                    let work = move || {
-                        ticket.finish(node.unmount(&given, &at));
-                    };
-                    self.spawn("unmount", target.display().to_string(), work)?;
-                    break self.wait_for_unmount(target, &place, handle).await;
+            let given = target.to_owned();
+            let work = move |node: &Node, promise: &Promise<()>| node.begin_unmount(&given, promise);
+            match self.begin("unmount", target, limits.unmount, work).await? {
+                Begin::Ended(result) => break result,
+                Begin::Late => {
+                    let place = self.place("unmount", target).await?;
+                    break self.late_unmount(target, &place).await;
                 }
-                Begun::Other(Act::Unmount { .. }, handle) => {
-                    break self.wait_for_unmount(target, &place, handle).await;
-                }
-                Begun::Other(Act::Mount { .. }, handle) => {
-                    let abandon = |act: &mut Act| {
-                        if let Act::Mount { abandoned, .. } = act {
-                            *abandoned = true;
-                        }
-                    };
-                    node.targets.change(&place, abandon);
-                    if handle.wait(limits.give_up).await.is_some() {
-                        continue;
+                Begin::Hindered((place, Act::Unmount { .. }, handle)) => match handle.wait(limits.unmount).await {
+                    Some(result) => break result,
+                    None => break self.late_unmount(target, &place).await,
+                },
+                Begin::Hindered((place, Act::Mount { .. }, handle)) => {
+                    if !self.give_up(&place, handle).await {
+                        break self.leave_hanging(target, &place).await;
                     }
-                    if self.is_mounted("unmount", &place).await? {
-                        break Err(waiting::stuck("unmount", target, limits.give_up));
-                    }
-                    tracing::warn!(target = %place.display(), "a mount hangs whose target is unpublished; it is left to end alone");
-                    break Ok(());
                 }
             }
         }
     }
 
-    async fn wait_for_unmount(&self, target: &Path, place: &Path, handle: operations::Handle<()>) -> Result<(), Fault> {
-        let limit = self.node.settings.limits.unmount;
-        if let Some(result) = handle.wait(limit).await {
-            return result;
+    /// Abandons a mount that is under way; whether it has ended then.
+    async fn give_up(&self, place: &Path, handle: operations::Handle<()>) -> bool {
+        let abandon = |act: &mut Act| {
+            if let Act::Mount { abandoned, .. } = act {
+                *abandoned = true;
+            }
+        };
+        self.node.targets.change(&place.to_owned(), abandon);
+        handle.wait(self.node.settings.limits.give_up).await.is_some()
+    }
+
+    /// What is answered to an unmount while a mount that is abandoned still hangs.
+    async fn leave_hanging(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+        if self.is_mounted("unmount", place).await? {
+            return Err(waiting::stuck("unmount", target, self.node.settings.limits.give_up));
         }
+        tracing::warn!(target = %place.display(), "a mount hangs whose target is unpublished; it is left to end alone");
+        Ok(())
+    }
+
+    /// What is answered to an unmount that takes longer than its limit.
+    async fn late_unmount(&self, target: &Path, place: &Path) -> Result<(), Fault> {
         // The kernel takes the path away before it waits for the servers.
         if !self.is_mounted("unmount", place).await? {
             tracing::warn!(target = %place.display(), "unmounted, though the servers have not answered yet");
@@ -227,7 +236,7 @@ impl KernelMounter {
             let (node, place) = (Arc::clone(&self.node), place.to_owned());
             self.spawn("unmount", place.display().to_string(), move || node.rescue(&place))?;
         }
-        Err(waiting::stuck("unmount", target, limit))
+        Err(waiting::stuck("unmount", target, self.node.settings.limits.unmount))
     }
 
     async fn try_usage(&self, path: &Path) -> Result<Option<Usage>, Fault> {
@@ -291,7 +300,7 @@ impl Mounter for KernelMounter {
 
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
         let given = target.to_owned();
-        Ok(self.local("remove", target, move |node| node.remove_target(&given)).await?)
+        Ok(self.local("remove", target, move |_| target::remove(&given)).await?)
     }
 
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {

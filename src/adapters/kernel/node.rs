@@ -137,15 +137,6 @@ impl Node {
         }
     }
 
-    pub(super) fn remove_target(&self, target: &Path) -> Result<(), Fault> {
-        let place = target::place(target);
-        if self.look("remove", target)?.at(&place).is_empty() {
-            return target::remove(target, &place);
-        }
-        let message = "something is still mounted on it";
-        Err(Fault::at(MountErrorKind::Busy, "remove", target, message).hint("unmount it first"))
-    }
-
     /// Mounts a plan and remembers whose it is.
     pub(super) fn mount(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
         if let Some(line) = self.look("mount", &plan.target)?.at(place).last() {
@@ -153,8 +144,8 @@ impl Node {
             return Err(Fault::at(MountErrorKind::Busy, "mount", &plan.target, message)
                 .hint("unmount it, or leave it if it is right"));
         }
-        target::check_directory(&plan.target, place)?;
-        let directory = target::open_directory("mount", place)?;
+        let directory = target::open_directory("mount", place)
+            .map_err(|fault| target::check_directory(&plan.target, place).err().unwrap_or(fault))?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;
         self.call_mount("mount", &source, &plan.options, place, &directory)?;
         let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).last().copied().cloned());
@@ -193,7 +184,7 @@ impl Node {
                 Ok(()) => tracing::info!(target = %place.display(), "a mount that took long has succeeded"),
                 Err(fault) => {
                     tracing::warn!(target = %place.display(), ?fault, "a mount that took long has failed");
-                    self.late.keep(format!("{plan:?}"), fault);
+                    self.late.keep(plan, fault);
                 }
             },
             Err(ticket) => {

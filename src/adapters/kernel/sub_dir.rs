@@ -51,7 +51,7 @@ impl Node {
         let left = entries.flatten().filter(|entry| is_private(&entry.file_name()));
         let mut cleaned = 0;
         for place in left.map(|entry| target::place(&entry.path())) {
-            match self.clean(CLEAN, &place).and_then(|()| target::remove(&place, &place)) {
+            match self.clean(CLEAN, &place).and_then(|()| target::remove(&place)) {
                 Ok(()) => cleaned += 1,
                 Err(fault) => tracing::warn!(?fault, "a private mount of an earlier process stays"),
             }

@@ -65,21 +65,33 @@ pub(super) fn open_directory(operation: &'static str, path: &Path) -> Result<Fil
 /// Makes a target directory, with its parents; `false` if something is there already.
 pub(super) fn make(target: &Path) -> Result<bool, Fault> {
     let failed = |cause: io::Error| failure::of_path(&cause, "make", target, "the target directory cannot be made");
-    if let Some(parent) = target.parent() {
+    let make = || DirBuilder::new().mode(TARGET_MODE).create(target);
+    let mut made = make();
+    // Kubelet has made the parents as a rule.
+    if made.as_ref().is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+        && let Some(parent) = target.parent()
+    {
         DirBuilder::new().recursive(true).mode(TARGET_MODE).create(parent).map_err(failed)?;
+        made = make();
     }
-    match DirBuilder::new().mode(TARGET_MODE).create(target) {
+    match made {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(cause) => Err(failed(cause)),
     }
 }
 
-/// Removes an empty directory that nothing is mounted on; one that is absent is removed already.
-pub(super) fn remove(target: &Path, place: &Path) -> Result<(), Fault> {
-    let Err(cause) = std::fs::remove_dir(place) else { return Ok(()) };
+/// Removes an empty directory that nothing is mounted on, which the kernel itself sees to; one that is absent is removed
+/// already.
+pub(super) fn remove(target: &Path) -> Result<(), Fault> {
+    let named: PathBuf = target.components().collect();
+    let Err(cause) = std::fs::remove_dir(named) else { return Ok(()) };
     let hint = match cause.kind() {
         io::ErrorKind::NotFound => return Ok(()),
+        io::ErrorKind::ResourceBusy => {
+            let message = "something is still mounted on it";
+            return Err(Fault::at(MountErrorKind::Busy, "remove", target, message).hint("unmount it first"));
+        }
         io::ErrorKind::DirectoryNotEmpty => {
             "its files were written while nothing was mounted; move them away, they are never deleted"
         }

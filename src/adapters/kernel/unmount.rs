@@ -26,7 +26,8 @@ impl Node {
         let mut refused = None;
         for _ in 0..STACKED {
             let mounts = self.look("unmount", target)?;
-            let Some(top) = mounts.at(place).last().copied() else {
+            let stack = mounts.at(place);
+            let Some(top) = stack.last().copied() else {
                 self.records.forget(place);
                 return Ok(());
             };
@@ -37,6 +38,11 @@ impl Node {
                 return Err(failure::of_unmount(Errno::EINVAL, target));
             }
             match self.calls.unmount(place, How::Plain) {
+                // It was the only one. What somebody mounts there meanwhile keeps the directory from being removed.
+                Ok(()) if stack.len() == 1 => {
+                    self.records.forget(place);
+                    return Ok(());
+                }
                 Ok(()) => {}
                 // Somebody else was faster, or it cannot be taken away from here: the next look tells.
                 Err(Errno::EINVAL | Errno::ENOENT) => refused = Some(top.id),
