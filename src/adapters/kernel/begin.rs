@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -16,7 +17,7 @@ use super::gate::{self, Pass};
 use super::node::{Act, Node, TargetTicket};
 use super::operations::{self, Handle, Promise};
 use super::{KernelMounter, target};
-use crate::domain::mount::MountPlan;
+use crate::domain::mount::{MountPlan, MountState};
 
 /// What came of an operation that a thread was told to begin; `H` is what may be in its way.
 pub(super) enum Begin<H> {
@@ -37,6 +38,9 @@ pub(super) enum MountHindrance {
     /// All places at its server are taken, or others of it are stuck.
     NoPlace(PathBuf, TargetTicket, Handle<()>),
 }
+
+/// Something is at a target or about it that is to be looked at.
+pub(super) struct NotFresh;
 
 /// What is in the way of an unmount: another operation at this place.
 pub(super) type UnmountHindrance = (PathBuf, Act, Handle<()>);
@@ -96,15 +100,50 @@ impl Node {
         self.settle(ticket, plan, place, result);
     }
 
-    /// Takes away what is mounted at a target, or tells what is in the way.
-    pub(super) fn begin_unmount(&self, target: &Path, promise: &Promise<()>) -> Option<UnmountHindrance> {
-        let place = target::place(target);
-        match self.targets.begin_as(place.clone(), Act::Unmount { rescued: false }, promise) {
-            Ok(ticket) => {
-                ticket.finish(self.unmount(target, &place));
-                None
-            }
-            Err((act, handle)) => Some((place, act, handle)),
+    /// Makes a plan's target, which is noted, and mounts; nothing of it if anything is there or was.
+    pub(super) fn begin_fresh(&self, plan: &MountPlan, made: &AtomicBool, promise: &Promise<()>) -> Option<NotFresh> {
+        let place = target::place(&plan.target);
+        if self.late.holds(plan) {
+            return Some(NotFresh);
         }
+        let Some(pass) = self.gate.try_enter(&gate::key(&plan.source), promise.since()) else { return Some(NotFresh) };
+        let act = Act::Mount { plan: Box::new(plan.clone()), abandoned: false };
+        let Ok(ticket) = self.targets.begin_as(place.clone(), act, promise) else { return Some(NotFresh) };
+        // After the ticket: what was not there before it does not come while it is held.
+        if !matches!(self.see("mount", &place), Ok((_, MountState::Absent | MountState::Directory))) {
+            ticket.withdraw();
+            return Some(NotFresh);
+        }
+        let result = target::make(&plan.target).and_then(|by_this_call| {
+            made.store(by_this_call, Ordering::SeqCst);
+            self.mount_on(plan, &place)
+        });
+        drop(pass);
+        self.settle(ticket, plan, &place, result);
+        None
+    }
+
+    /// Takes away what is mounted at a target, or tells what is in the way. The directory is removed too if that is wanted
+    /// and somebody still waits; after that its path may be used again.
+    pub(super) fn begin_unmount(
+        &self,
+        target: &Path,
+        removed: Option<&AtomicBool>,
+        promise: &Promise<()>,
+    ) -> Option<UnmountHindrance> {
+        let place = target::place(target);
+        let ticket = match self.targets.begin_as(place.clone(), Act::Unmount { rescued: false }, promise) {
+            Ok(ticket) => ticket,
+            Err((act, handle)) => return Some((place, act, handle)),
+        };
+        let mut result = self.unmount(target, &place);
+        if let (Ok(()), Some(removed)) = (&result, removed)
+            && promise.since().elapsed() < self.settings.limits.unmount
+        {
+            result = target::remove(target);
+            removed.store(result.is_ok(), Ordering::SeqCst);
+        }
+        ticket.finish(result);
+        None
     }
 }

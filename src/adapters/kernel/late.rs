@@ -24,6 +24,12 @@ impl Late {
         all.insert(format!("{plan:?}"), (Instant::now(), fault));
     }
 
+    /// Whether there is one.
+    pub(super) fn holds(&self, plan: &MountPlan) -> bool {
+        let all = self.all();
+        !all.is_empty() && all.contains_key(&format!("{plan:?}"))
+    }
+
     /// The failure, once.
     pub(super) fn take(&self, plan: &MountPlan) -> Option<Fault> {
         let mut all = self.all();

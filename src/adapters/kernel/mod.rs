@@ -38,10 +38,11 @@ mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
-use self::begin::{Begin, MountHindrance};
+use self::begin::{Begin, MountHindrance, NotFresh};
 use self::failure::{Fault, is_corrupt};
 use self::node::{Act, Node};
 use self::operations::{Begun, Promise};
@@ -50,7 +51,7 @@ use self::settings::KernelSettings;
 pub use self::waiting::UnderWay;
 use crate::domain::mount::{MountPlan, MountState};
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::{MountError, Mounter, Readiness, Usage};
+use crate::ports::mounter::{Fresh, MountError, Mounter, Readiness, Usage};
 
 /// The node's Lustre client.
 #[derive(Debug)]
@@ -147,6 +148,21 @@ impl KernelMounter {
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck("mount", &plan.target, limit)))
     }
 
+    /// Makes the target and mounts, if nothing is there: everything else takes the steps one by one.
+    async fn try_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
+        let limit = self.node.settings.limits.mount;
+        let (given, made) = (plan.clone(), Arc::<AtomicBool>::default());
+        let note = Arc::clone(&made);
+        let work = move |node: &Node, promise: &Promise<()>| node.begin_fresh(&given, &note, promise);
+        let result = match self.begin("mount", &plan.target, limit, work).await {
+            Ok(Begin::Hindered(NotFresh)) => return None,
+            Ok(Begin::Ended(result)) => result,
+            Ok(Begin::Late) => Err(waiting::stuck("mount", &plan.target, limit)),
+            Err(fault) => Err(fault),
+        };
+        Some(Fresh { made_target: made.load(Ordering::SeqCst), result: result.map_err(MountError::from) })
+    }
+
     async fn try_make_sub_dir(&self, source: &MountSource) -> Result<(), Fault> {
         const OPERATION: &str = "make the sub-directory of";
         let limit = self.node.settings.limits.mount;
@@ -176,12 +192,14 @@ impl KernelMounter {
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck(OPERATION, Path::new(&key), limit)))
     }
 
-    async fn try_unmount(&self, target: &Path) -> Result<(), Fault> {
+    /// Unmounts; with `removed` the directory is removed too where that needs no further thread, which is noted there.
+    async fn try_unmount(&self, target: &Path, removed: Option<&Arc<AtomicBool>>) -> Result<(), Fault> {
         let limits = &self.node.settings.limits;
         // A mount that is under way is abandoned first, and then what is there is taken away.
         loop {
-            let given = target.to_owned();
-            let work = move |node: &Node, promise: &Promise<()>| node.begin_unmount(&given, promise);
+            let (given, removed) = (target.to_owned(), removed.cloned());
+            let work =
+                move |node: &Node, promise: &Promise<()>| node.begin_unmount(&given, removed.as_deref(), promise);
             match self.begin("unmount", target, limits.unmount, work).await? {
                 Begin::Ended(result) => break result,
                 Begin::Late => {
@@ -295,7 +313,17 @@ impl Mounter for KernelMounter {
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target).await?)
+        Ok(self.try_unmount(target, None).await?)
+    }
+
+    async fn mount_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
+        self.try_fresh(plan).await
+    }
+
+    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
+        let removed = Arc::<AtomicBool>::default();
+        self.try_unmount(target, Some(&removed)).await?;
+        if removed.load(Ordering::SeqCst) { Ok(()) } else { self.remove_target(target).await }
     }
 
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {

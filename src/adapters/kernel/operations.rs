@@ -119,6 +119,12 @@ impl<K: Ord + Clone, W, T> Ticket<K, W, T> {
         Ok(self.tell(result))
     }
 
+    /// Ends an operation that has done nothing, without a result: whoever joined it sees it as unfinished.
+    pub(super) fn withdraw(mut self) {
+        self.all.running().remove(&self.key);
+        self.open = false;
+    }
+
     fn tell(&self, result: Result<T, Fault>) -> bool {
         let heard = self.done.receiver_count() > 0;
         self.done.send_replace(Some(result));
