@@ -38,6 +38,12 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
     /// Mounts. The target is an existing directory that nothing is mounted on.
     async fn mount(&self, plan: &MountPlan) -> Result<(), MountError>;
 
+    /// Makes the target and mounts, as one act, if nothing is mounted or under way there: the way of nearly every mount, for
+    /// adapters to whom steps are dear. `None`, without a change, whenever anything is to be looked at or waited for.
+    async fn mount_fresh(&self, _plan: &MountPlan) -> Option<Fresh> {
+        None
+    }
+
     /// Takes away what is mounted at the target, all of it. Nothing mounted, or nothing there, is `Ok`. The directory
     /// stays.
     async fn unmount(&self, target: &Path) -> Result<(), MountError>;
@@ -52,8 +58,23 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
     /// Removes the empty directory that a mount was on. Absent is `Ok`; its parents stay.
     async fn remove_target(&self, target: &Path) -> Result<(), MountError>;
 
+    /// [`Mounter::unmount`] and then [`Mounter::remove_target`], for adapters to whom steps are dear.
+    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
+        self.unmount(target).await?;
+        self.remove_target(target).await
+    }
+
     /// Space and inodes of the file system mounted at `path`; `None` if nothing is mounted there.
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError>;
+}
+
+/// What came of a mount in one act.
+#[derive(Debug)]
+pub struct Fresh {
+    /// Whether this call made the target directory.
+    pub made_target: bool,
+    /// Whether it is mounted.
+    pub result: Result<(), MountError>,
 }
 
 /// Whether a node can mount Lustre.

@@ -16,7 +16,7 @@ use azurelustre_csi::domain::names::{FilesystemId, Location};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
-use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, Mounter, Readiness, Usage};
+use azurelustre_csi::ports::mounter::{Fresh, MountError, MountErrorKind, Mounter, Readiness, Usage};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +212,16 @@ impl Mounter for FaultyMounter {
 
     async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
         self.faults.call("mount", self.inner.mount(plan), mount_error).await
+    }
+
+    /// Never at once, so that each step can fail.
+    async fn mount_fresh(&self, _plan: &MountPlan) -> Option<Fresh> {
+        None
+    }
+
+    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
+        self.unmount(target).await?;
+        self.remove_target(target).await
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {

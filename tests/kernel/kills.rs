@@ -25,10 +25,15 @@ use crate::fakes::lustre::{mount_points, unmount_below};
 use crate::world::run;
 use crate::{Test, tests};
 
-pub(crate) const TESTS: &[Test] = tests![a_driver_killed_at_any_point_is_taken_up_by_the_next];
+pub(crate) const TESTS: &[Test] = tests![
+    a_driver_killed_at_any_point_is_taken_up_by_the_next,
+    a_driver_killed_while_it_mounts_in_one_act_is_taken_up_by_the_next,
+];
 
 const ROOT: &str = "AZURELUSTRE_TEST_ROOT";
 const POINT: &str = "AZURELUSTRE_TEST_KILL_AT";
+/// Set for a volume with a sub-directory, which takes more steps.
+const SUB_DIR: &str = "AZURELUSTRE_TEST_SUB_DIR";
 const KILLED: i32 = 9;
 /// No other test's: their mounts are seen too.
 const VOLUME: &str = "killed";
@@ -80,7 +85,8 @@ fn publish(mounter: Arc<KernelMounter>) -> Publish {
     Publish::new(mounter, Arc::new(SystemClock::new()))
 }
 
-fn request(root: &Path) -> PublishRequest {
+fn request(root: &Path, sub_dir: bool) -> PublishRequest {
+    let sub_dir = if sub_dir { "a/b" } else { "" };
     PublishRequest {
         volume_id: VOLUME.into(),
         target: root.join("pod/mount"),
@@ -89,7 +95,7 @@ fn request(root: &Path) -> PublishRequest {
             mode: Some(AccessMode::SingleNodeSingleWriter),
         },
         read_only: false,
-        context: [("mgs-ip-address", "10.0.0.4"), ("sub-dir", "a/b")]
+        context: [("mgs-ip-address", "10.0.0.4"), ("sub-dir", sub_dir)]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
     }
@@ -106,7 +112,7 @@ pub(crate) fn be_killed() -> ! {
     let point = std::env::var(POINT).unwrap().parse().unwrap();
     run(async {
         let driver = publish(mounter(&root, Arc::new(Deadly { point, passed: AtomicUsize::new(0) })));
-        let request = request(&root);
+        let request = request(&root, std::env::var_os(SUB_DIR).is_some());
         driver.publish(request.clone(), None).await.unwrap();
         driver.unpublish(VOLUME, &request.target, None).await.unwrap();
     });
@@ -127,6 +133,17 @@ fn mounts_below(path: &Path) -> usize {
 }
 
 async fn a_driver_killed_at_any_point_is_taken_up_by_the_next() {
+    let points = killed_at_every_point(true).await;
+    assert!(points >= 14, "only {points} points were passed");
+}
+
+async fn a_driver_killed_while_it_mounts_in_one_act_is_taken_up_by_the_next() {
+    let points = killed_at_every_point(false).await;
+    assert!(points >= 6, "only {points} points were passed");
+}
+
+/// How many points there were.
+async fn killed_at_every_point(sub_dir: bool) -> usize {
     let mut point = 0;
     loop {
         let directory = tempfile::tempdir().unwrap();
@@ -134,16 +151,19 @@ async fn a_driver_killed_at_any_point_is_taken_up_by_the_next() {
         let _tidy = Tidy(root.clone());
         let mut victim = Command::new(std::env::current_exe().unwrap());
         victim.env(ROOT, &root).env(POINT, point.to_string());
+        if sub_dir {
+            victim.env(SUB_DIR, "1");
+        }
         let ended = victim.status().unwrap();
         if ended.success() {
             assert_eq!(mounts_below(&root), 0);
-            break;
+            break point;
         }
         assert_eq!(ended.code(), Some(KILLED));
         let mounter = mounter(&root, Arc::new(Kernel));
         mounter.clean_leftovers().await.unwrap();
         assert_eq!(mounts_below(&root.join("working")), 0, "point {point}");
-        let (driver, request) = (publish(mounter), request(&root));
+        let (driver, request) = (publish(mounter), request(&root, sub_dir));
         driver.publish(request.clone(), None).await.unwrap();
         assert_eq!(mounts_below(&root), 1, "point {point}");
         driver.unpublish(VOLUME, &request.target, None).await.unwrap();
@@ -152,5 +172,4 @@ async fn a_driver_killed_at_any_point_is_taken_up_by_the_next() {
         assert_eq!(std::fs::read_dir(root.join("working")).into_iter().flatten().count(), 0, "point {point}");
         point += 1;
     }
-    assert!(point >= 14, "only {point} points were passed");
 }

@@ -66,24 +66,23 @@ impl Gate {
             self.leave(mgs, server);
             return None;
         };
-        Some(self.pass(mgs, server, place))
+        Some(self.pass(mgs, server, place, Instant::now()))
     }
 
-    /// Takes a place if there is one at once and no mount of the server is stuck.
-    pub(super) fn enter_now(self: &Arc<Self>, mgs: &str) -> Option<Pass> {
+    /// Takes a place if there is one, nobody waits for it, and no mount of the server is stuck. It counts from `since`.
+    pub(super) fn try_enter(self: &Arc<Self>, mgs: &str, since: Instant) -> Option<Pass> {
         let server = self.server(mgs);
-        match Arc::clone(&server.places).try_acquire_owned() {
-            Ok(place) if self.stuck(mgs) == 0 => Some(self.pass(mgs, server, place)),
-            _ => {
-                self.leave(mgs, server);
-                None
-            }
-        }
+        let place = if self.stuck(mgs) > 0 { None } else { Arc::clone(&server.places).try_acquire_owned().ok() };
+        let Some(place) = place else {
+            self.leave(mgs, server);
+            return None;
+        };
+        Some(self.pass(mgs, server, place, since))
     }
 
-    fn pass(self: &Arc<Self>, mgs: &str, server: Arc<Server>, place: OwnedSemaphorePermit) -> Pass {
+    fn pass(self: &Arc<Self>, mgs: &str, server: Arc<Server>, place: OwnedSemaphorePermit, since: Instant) -> Pass {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        server.running().insert(number, Instant::now());
+        server.running().insert(number, since);
         Pass { gate: Arc::clone(self), mgs: mgs.to_owned(), server, number, _place: place }
     }
 
@@ -135,24 +134,10 @@ mod tests {
         let gate = Arc::new(Gate::new(2, LONG));
         let first = gate.enter("a", LONG).await.unwrap();
         let _second = gate.enter("a", LONG).await.unwrap();
-        assert!(gate.enter("a", SOON).await.is_none());
-        assert!(gate.enter("b", SOON).await.is_some());
+        assert!(gate.enter("a", SOON).await.is_none() && gate.try_enter("a", Instant::now()).is_none());
+        assert!(gate.enter("b", SOON).await.is_some() && gate.try_enter("b", Instant::now()).is_some());
         let (waited, ()) = futures_lite::future::zip(gate.enter("a", LONG), async { drop(first) }).await;
         assert!(waited.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_place_at_once_is_given_only_where_nothing_is_stuck() {
-        let gate = Arc::new(Gate::new(2, LONG));
-        let first = gate.enter_now("a").unwrap();
-        let second = gate.enter_now("a").unwrap();
-        assert!(gate.enter_now("a").is_none() && gate.enter_now("b").is_some());
-        drop((first, second));
-        assert!(gate.servers().is_empty());
-        let sick = Arc::new(Gate::new(2, Duration::ZERO));
-        let _stuck = sick.enter_now("a").unwrap();
-        assert!(sick.enter_now("a").is_none() && sick.enter_now("b").is_some());
-        assert_eq!(sick.servers().len(), 1);
     }
 
     #[tokio::test]
@@ -164,6 +149,10 @@ mod tests {
         assert!(gate.enter("a", LONG).await.is_none());
         assert!(begun.elapsed() < LONG / 2, "told at once");
         drop(pass);
+        let roomy = Arc::new(Gate::new(2, Duration::ZERO));
+        let stuck = roomy.enter("a", LONG).await;
+        assert!(roomy.try_enter("a", Instant::now()).is_none(), "the connection has to be tried first");
+        drop(stuck);
         assert_eq!(gate.stuck("a"), 0);
         assert!(gate.enter("a", LONG).await.is_some());
     }

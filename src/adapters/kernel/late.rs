@@ -8,24 +8,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::failure::Fault;
+use crate::domain::mount::MountPlan;
 
 /// How long a failure says something about the present.
 const KEPT_FOR: Duration = Duration::from_mins(2);
 
-/// Failures by what was tried.
+/// Failures by the plan that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Late(Mutex<BTreeMap<String, (Instant, Fault)>>);
 
 impl Late {
-    pub(super) fn keep(&self, what: String, fault: Fault) {
+    pub(super) fn keep(&self, plan: &MountPlan, fault: Fault) {
         let mut all = self.all();
         all.retain(|_, (at, _)| at.elapsed() < KEPT_FOR);
-        all.insert(what, (Instant::now(), fault));
+        all.insert(format!("{plan:?}"), (Instant::now(), fault));
+    }
+
+    /// Whether there is one.
+    pub(super) fn holds(&self, plan: &MountPlan) -> bool {
+        let all = self.all();
+        !all.is_empty() && all.contains_key(&format!("{plan:?}"))
     }
 
     /// The failure, once.
-    pub(super) fn take(&self, what: &str) -> Option<Fault> {
-        let (at, fault) = self.all().remove(what)?;
+    pub(super) fn take(&self, plan: &MountPlan) -> Option<Fault> {
+        let mut all = self.all();
+        // As a rule nothing failed, and the plan needs not be spelled out.
+        let (at, fault) = if all.is_empty() { None } else { all.remove(&format!("{plan:?}")) }?;
         (at.elapsed() < KEPT_FOR).then_some(fault)
     }
 

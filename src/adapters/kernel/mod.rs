@@ -37,18 +37,20 @@ mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
+use self::begin::{Begin, MountHindrance, NotFresh};
 use self::failure::{Fault, is_corrupt};
-use self::node::Node;
-use self::operations::Begun;
+use self::node::{Act, Node};
+use self::operations::{Begun, Promise};
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
 use self::settings::KernelSettings;
 pub use self::waiting::UnderWay;
 use crate::domain::mount::{MountPlan, MountState};
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::{MountError, Mounter, Readiness, Usage};
+use crate::ports::mounter::{Fresh, MountError, Mounter, Readiness, Usage};
 
 /// The node's Lustre client.
 #[derive(Debug)]
@@ -108,6 +110,58 @@ impl KernelMounter {
         errno.filter(|errno| is_corrupt(*errno))
     }
 
+    /// Goes on with a mount that found no place at its server, once it has one.
+    async fn admit_mount(&self, plan: &MountPlan, place: &Path, ticket: node::TargetTicket) -> Result<(), Fault> {
+        let pass = match self.admit("mount", &plan.source).await {
+            Ok(pass) => pass,
+            Err(fault) => {
+                ticket.finish(Err(fault.clone()));
+                return Err(fault);
+            }
+        };
+        let (node, plan, place) = (Arc::clone(&self.node), plan.clone(), place.to_owned());
+        self.spawn("mount", place.display().to_string(), move || node.carry_out(&plan, &place, ticket, pass))
+    }
+
+    async fn try_mount(&self, plan: &MountPlan) -> Result<(), Fault> {
+        let limit = self.node.settings.limits.mount;
+        let given = plan.clone();
+        let work = move |node: &Node, promise: &Promise<()>| node.begin_mount(&given, promise);
+        let handle = match self.begin("mount", &plan.target, limit, work).await? {
+            Begin::Ended(result) => return result,
+            Begin::Late => return Err(waiting::stuck("mount", &plan.target, limit)),
+            Begin::Hindered(MountHindrance::Failed(fault)) => return Err(fault),
+            Begin::Hindered(MountHindrance::NoPlace(place, ticket, handle)) => {
+                self.admit_mount(plan, &place, ticket).await?;
+                handle
+            }
+            Begin::Hindered(MountHindrance::Other(Act::Mount { plan: other, abandoned: false }, handle))
+                if *other == *plan =>
+            {
+                handle
+            }
+            Begin::Hindered(MountHindrance::Other(act, _)) => {
+                return Err(waiting::occupied("mount", &plan.target, &act));
+            }
+        };
+        handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck("mount", &plan.target, limit)))
+    }
+
+    /// Makes the target and mounts, if nothing is there: everything else takes the steps one by one.
+    async fn try_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
+        let limit = self.node.settings.limits.mount;
+        let (given, made) = (plan.clone(), Arc::<AtomicBool>::default());
+        let note = Arc::clone(&made);
+        let work = move |node: &Node, promise: &Promise<()>| node.begin_fresh(&given, &note, promise);
+        let result = match self.begin("mount", &plan.target, limit, work).await {
+            Ok(Begin::Hindered(NotFresh)) => return None,
+            Ok(Begin::Ended(result)) => result,
+            Ok(Begin::Late) => Err(waiting::stuck("mount", &plan.target, limit)),
+            Err(fault) => Err(fault),
+        };
+        Some(Fresh { made_target: made.load(Ordering::SeqCst), result: result.map_err(MountError::from) })
+    }
+
     async fn try_make_sub_dir(&self, source: &MountSource) -> Result<(), Fault> {
         const OPERATION: &str = "make the sub-directory of";
         let limit = self.node.settings.limits.mount;
@@ -135,6 +189,77 @@ impl KernelMounter {
             Begun::Other(_, handle) => handle,
         };
         handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck(OPERATION, Path::new(&key), limit)))
+    }
+
+    /// Unmounts; with `removed` the directory is removed too where that needs no further thread, which is noted there.
+    async fn try_unmount(
+        &self,
+        target: &Path,
+        may_force: bool,
+        removed: Option<&Arc<AtomicBool>>,
+    ) -> Result<(), Fault> {
+        let limits = &self.node.settings.limits;
+        // A mount that is under way is abandoned first, and then what is there is taken away.
+        loop {
+            let (given, removed) = (target.to_owned(), removed.cloned());
+            let work = move |node: &Node, promise: &Promise<()>| {
+                node.begin_unmount(&given, may_force, removed.as_deref(), promise)
+            };
+            match self.begin("unmount", target, limits.unmount, work).await? {
+                Begin::Ended(result) => break result,
+                Begin::Late => {
+                    let place = self.place("unmount", target).await?;
+                    break self.late_unmount(target, &place, may_force).await;
+                }
+                Begin::Hindered((place, Act::Unmount { .. }, handle)) => match handle.wait(limits.unmount).await {
+                    Some(result) => break result,
+                    None => break self.late_unmount(target, &place, may_force).await,
+                },
+                Begin::Hindered((place, Act::Mount { .. }, handle)) => {
+                    if !self.give_up(&place, handle).await {
+                        break self.leave_hanging(target, &place).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Abandons a mount that is under way; whether it has ended then.
+    async fn give_up(&self, place: &Path, handle: operations::Handle<()>) -> bool {
+        let abandon = |act: &mut Act| {
+            if let Act::Mount { abandoned, .. } = act {
+                *abandoned = true;
+            }
+        };
+        self.node.targets.change(&place.to_owned(), abandon);
+        handle.wait(self.node.settings.limits.give_up).await.is_some()
+    }
+
+    /// What is answered to an unmount while a mount that is abandoned still hangs.
+    async fn leave_hanging(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+        if self.is_mounted("unmount", place).await? {
+            return Err(waiting::stuck("unmount", target, self.node.settings.limits.give_up));
+        }
+        tracing::warn!(target = %place.display(), "a mount hangs whose target is unpublished; it is left to end alone");
+        Ok(())
+    }
+
+    /// What is answered to an unmount that takes longer than its limit.
+    async fn late_unmount(&self, target: &Path, place: &Path, may_force: bool) -> Result<(), Fault> {
+        // The kernel takes the path away before it waits for the servers.
+        if !self.is_mounted("unmount", place).await? {
+            tracing::warn!(target = %place.display(), "unmounted, though the servers have not answered yet");
+            return Ok(());
+        }
+        let begin_rescue = |act: &mut Act| match act {
+            Act::Unmount { rescued } => !std::mem::replace(rescued, true),
+            Act::Mount { .. } => false,
+        };
+        if self.node.targets.change(&place.to_owned(), begin_rescue) == Some(true) {
+            let (node, place) = (Arc::clone(&self.node), place.to_owned());
+            self.spawn("unmount", place.display().to_string(), move || node.rescue(&place, may_force))?;
+        }
+        Err(waiting::stuck("unmount", target, self.node.settings.limits.unmount))
     }
 
     async fn try_usage(&self, path: &Path) -> Result<Option<Usage>, Fault> {
@@ -193,11 +318,21 @@ impl Mounter for KernelMounter {
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target, true).await?)
+        Ok(self.try_unmount(target, true, None).await?)
     }
 
     async fn clear(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target, false).await?)
+        Ok(self.try_unmount(target, false, None).await?)
+    }
+
+    async fn mount_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
+        self.try_fresh(plan).await
+    }
+
+    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
+        let removed = Arc::<AtomicBool>::default();
+        self.try_unmount(target, true, Some(&removed)).await?;
+        if removed.load(Ordering::SeqCst) { Ok(()) } else { self.remove_target(target).await }
     }
 
     async fn remove_target(&self, target: &Path) -> Result<(), MountError> {

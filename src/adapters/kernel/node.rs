@@ -137,15 +137,20 @@ impl Node {
         }
     }
 
-    /// Mounts a plan and remembers whose it is.
+    /// Mounts a plan unless something is there, and remembers whose it is.
     pub(super) fn mount(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
         if let Some(line) = self.look("mount", &plan.target)?.at(place).last() {
             let message = format!("a {} mount of {} is there already", line.fs_type, line.source);
             return Err(Fault::at(MountErrorKind::Busy, "mount", &plan.target, message)
                 .hint("unmount it, or leave it if it is right"));
         }
-        target::check_directory(&plan.target, place)?;
-        let directory = target::open_directory("mount", place)?;
+        self.mount_on(plan, place)
+    }
+
+    /// Mounts where nothing is mounted.
+    pub(super) fn mount_on(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
+        let directory = target::open_directory("mount", place)
+            .map_err(|fault| target::check_directory(&plan.target, place).err().unwrap_or(fault))?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;
         self.call_mount("mount", &source, &plan.options, place, &directory)?;
         let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).pop());
@@ -184,7 +189,7 @@ impl Node {
                 Ok(()) => tracing::info!(target = %place.display(), "a mount that took long has succeeded"),
                 Err(fault) => {
                     tracing::warn!(target = %place.display(), ?fault, "a mount that took long has failed");
-                    self.late.keep(format!("{plan:?}"), fault);
+                    self.late.keep(plan, fault);
                 }
             },
             Err(ticket) => {

@@ -43,14 +43,27 @@ pub(super) enum Begun<K: Ord + Clone, W, T> {
 impl<K: Ord + Clone, W: Clone, T: Clone> Operations<K, W, T> {
     /// Begins an operation unless one is under way for this key.
     pub(super) fn begin(self: &Arc<Self>, key: K, what: W) -> Begun<K, W, T> {
+        let (promise, handle) = promise();
+        match self.begin_as(key, what, &promise) {
+            Ok(ticket) => Begun::Mine(ticket, handle),
+            Err((other, handle)) => Begun::Other(other, handle),
+        }
+    }
+
+    /// Begins an operation that somebody waits for already, or tells what is under way for this key.
+    pub(super) fn begin_as(
+        self: &Arc<Self>,
+        key: K,
+        what: W,
+        promise: &Promise<T>,
+    ) -> Result<Ticket<K, W, T>, (W, Handle<T>)> {
         let mut running = self.running();
         if let Some(other) = running.get(&key) {
-            return Begun::Other(other.what.clone(), Handle(other.done.subscribe()));
+            return Err((other.what.clone(), Handle(other.done.subscribe())));
         }
-        let (done, handle) = watch::channel(None);
-        let done = Arc::new(done);
-        running.insert(key.clone(), Running { what, started: Instant::now(), done: Arc::clone(&done) });
-        Begun::Mine(Ticket { all: Arc::clone(self), key, done, open: true }, Handle(handle))
+        let done = Arc::clone(&promise.done);
+        running.insert(key.clone(), Running { what, started: promise.since, done: Arc::clone(&done) });
+        Ok(Ticket { all: Arc::clone(self), key, done, open: true })
     }
 
     /// Changes what is said of an operation under way, and returns what `change` does; nothing if there is none.
@@ -106,6 +119,12 @@ impl<K: Ord + Clone, W, T> Ticket<K, W, T> {
         Ok(self.tell(result))
     }
 
+    /// Ends an operation that has done nothing, without a result: whoever joined it sees it as unfinished.
+    pub(super) fn withdraw(mut self) {
+        self.all.running().remove(&self.key);
+        self.open = false;
+    }
+
     fn tell(&self, result: Result<T, Fault>) -> bool {
         let heard = self.done.receiver_count() > 0;
         self.done.send_replace(Some(result));
@@ -121,6 +140,36 @@ impl<K: Ord + Clone, W, T> Drop for Ticket<K, W, T> {
             self.tell(Err(Fault::new(MountErrorKind::Stuck, "wait for", "an operation", message)));
         }
     }
+}
+
+/// The end of an operation that may begin: made before a thread looks whether it can, so that whoever waits needs not be
+/// told in between.
+pub(super) struct Promise<T> {
+    done: Arc<watch::Sender<Outcome<T>>>,
+    since: Instant,
+}
+
+impl<T> Promise<T> {
+    /// Whether anybody still waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.done.receiver_count() > 0
+    }
+
+    /// One more way to wait for it.
+    pub(super) fn handle(&self) -> Handle<T> {
+        Handle(self.done.subscribe())
+    }
+
+    /// When it was made, which is when its operation counts as begun: whoever waits counts from here too.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+}
+
+/// A promise and the way to wait for it.
+pub(super) fn promise<T>() -> (Promise<T>, Handle<T>) {
+    let (done, handle) = watch::channel(None);
+    (Promise { done: Arc::new(done), since: Instant::now() }, Handle(handle))
 }
 
 /// A way to wait for an operation.

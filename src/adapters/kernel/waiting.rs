@@ -1,6 +1,6 @@
 //! How calls get their threads and how long they wait for them; what is under way, for those who look on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::failure::{self, Fault, REACHABILITY};
 use super::gate::{self, Pass};
 use super::node::{Act, Node};
 use super::operations::Begun;
-use super::{KernelMounter, resolve};
+use super::{KernelMounter, resolve, target};
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountErrorKind, Usage};
 
 /// How long work on this machine's own files may take. Only a sick machine needs that long.
-pub(super) const LOCAL: Duration = Duration::from_secs(30);
+const LOCAL: Duration = Duration::from_secs(30);
 
 /// An operation that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,10 @@ impl KernelMounter {
         })?;
         match tokio::time::timeout(limit, hear).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(lost(operation, subject)),
+            Ok(Err(_)) => {
+                let message = "the thread that did it was lost; look at the target before another try";
+                Err(Fault::new(MountErrorKind::Failed, operation, subject, message))
+            }
             Err(_) => Err(stuck(operation, Path::new(&subject), limit)),
         }
     }
@@ -109,6 +112,12 @@ impl KernelMounter {
         work: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         self.on_thread(operation, about.display().to_string(), LOCAL, work).await
+    }
+
+    /// The place of a target, which is the key of what is under way there.
+    pub(super) async fn place(&self, operation: &'static str, target: &Path) -> Result<PathBuf, Fault> {
+        let given = target.to_owned();
+        self.local(operation, target, move |_| Ok(target::place(&given))).await
     }
 
     /// Whether a mount of the driver's type is at a place.
@@ -156,12 +165,6 @@ impl KernelMounter {
             Fault::new(MountErrorKind::Stuck, operation, source.to_string(), message).hint(REACHABILITY)
         })
     }
-}
-
-/// The fault of an operation whose thread ended without a word.
-pub(super) fn lost(operation: &'static str, subject: String) -> Fault {
-    let message = "the thread that did it was lost; look at the target before another try";
-    Fault::new(MountErrorKind::Failed, operation, subject, message)
 }
 
 /// The fault of an operation that goes on.

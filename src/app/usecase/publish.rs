@@ -58,6 +58,13 @@ impl Publish {
     }
 
     async fn carry_out(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<(), Failure> {
+        if !plan.makes_sub_dir() {
+            match deadline.limit(self.mounter.mount_fresh(plan)).await {
+                None => return Err(unfinished("mount")),
+                Some(Some(fresh)) => return self.conclude(plan, fresh.made_target, fresh.result).await,
+                Some(None) => {}
+            }
+        }
         let state = step(deadline, "look at the target", self.mounter.inspect_for(plan)).await.map_err(in_doubt)?;
         let target = plan.target.display();
         match plan.action(&state) {
@@ -85,12 +92,24 @@ impl Publish {
         let made_target = step(deadline, "make the target", self.mounter.make_target(&plan.target)).await?;
         match deadline.limit(self.mounter.mount(plan)).await {
             None => Err(unfinished("mount")),
-            Some(Ok(())) => Ok(()),
+            Some(result) => self.conclude(plan, made_target, result).await,
+        }
+    }
+
+    /// What a mount that has ended means: one that failed is undone.
+    async fn conclude(
+        &self,
+        plan: &MountPlan,
+        made_target: bool,
+        result: Result<(), MountError>,
+    ) -> Result<(), Failure> {
+        match result {
+            Ok(()) => Ok(()),
             // What is there is somebody else's, or still being mounted: it is not ours to take away, nor is this final.
-            Some(Err(error)) if matches!(error.kind, MountErrorKind::Busy | MountErrorKind::Stuck) => {
+            Err(error) if matches!(error.kind, MountErrorKind::Busy | MountErrorKind::Stuck) => {
                 Err(in_doubt(verdict::mount_failed(error)))
             }
-            Some(Err(error)) => Err(self.undo(plan, made_target, verdict::mount_failed(error)).await),
+            Err(error) => Err(self.undo(plan, made_target, verdict::mount_failed(error)).await),
         }
     }
 
@@ -172,8 +191,7 @@ impl Publishing for Publish {
         let deadline = Deadline::new(&*self.clock, budget);
         check(volume_id, "target path", target)?;
         let _target = self.in_flight.reserve(key(target), "unpublish")?;
-        step(deadline, "unmount", self.mounter.unmount(target)).await?;
-        step(deadline, "remove the target", self.mounter.remove_target(target)).await
+        step(deadline, "unmount", self.mounter.take_away(target)).await
     }
 
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {

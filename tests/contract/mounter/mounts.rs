@@ -14,6 +14,8 @@ pub(crate) const LAWS: &[Law] = laws![
     a_read_only_mount_refuses_writes needs [EnforcesReadOnly],
     a_second_mount_at_a_target_is_refused,
     of_two_mounts_racing_at_a_target_one_wins,
+    a_mount_in_one_act_is_made_only_where_nothing_is,
+    what_is_taken_away_leaves_no_directory,
     a_missing_sub_directory_is_not_found_and_leaves_nothing needs [HasServers],
     a_server_that_does_not_answer_leaves_nothing needs [HasServers],
     published_lists_the_targets_of_the_volume_and_no_others,
@@ -119,6 +121,44 @@ async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> 
         mounter.unmount(&target).await?;
         assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
     }
+    Ok(())
+}
+
+/// An adapter that takes every step by itself answers `None` each time.
+async fn a_mount_in_one_act_is_made_only_where_nothing_is(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, target) = (world.mounter(), world.target("pods/new"));
+    let plan = plan(&world.given_filesystem()?, &target);
+    let Some(fresh) = mounter.mount_fresh(&plan).await else {
+        assert_eq!(mounter.inspect(&target).await?, MountState::Absent, "nothing was done");
+        return Ok(());
+    };
+    fresh.result?;
+    assert!(fresh.made_target);
+    let state = mounter.inspect_for(&plan).await?;
+    assert_eq!(plan.action(&state), MountAction::Done);
+    assert!(mounter.mount_fresh(&plan).await.is_none());
+    assert_eq!(mounter.inspect_for(&plan).await?, state, "nothing was done");
+    mounter.unmount(&target).await?;
+    let again = mounter.mount_fresh(&plan).await.map(|fresh| (fresh.made_target, fresh.result.is_ok()));
+    assert_eq!(again, Some((false, true)), "the directory was there");
+    let obstructed = super::world::plan(&plan.source, &world.target("file"));
+    std::fs::write(&obstructed.target, "text")?;
+    assert!(mounter.mount_fresh(&obstructed).await.is_none());
+    Ok(())
+}
+
+async fn what_is_taken_away_leaves_no_directory(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, target) = (world.mounter(), world.target("pods/target"));
+    mounter.make_target(&target).await?;
+    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    for _ in 0..2 {
+        mounter.take_away(&target).await?;
+        assert_eq!(mounter.inspect(&target).await?, MountState::Absent);
+    }
+    mounter.make_target(&target).await?;
+    std::fs::write(target.join("file"), "text")?;
+    assert!(mounter.take_away(&target).await.is_err(), "files are never deleted");
+    assert!(target.join("file").exists());
     Ok(())
 }
 
