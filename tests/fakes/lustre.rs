@@ -227,10 +227,15 @@ impl Syscalls for TreeKernel {
         let read_only = flags.contains(MsFlags::MS_RDONLY);
         let kept = flags & (MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC);
         let change = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | kept;
-        mount(None::<&Path>, &call.target, None::<&Path>, change, None::<&Path>)?;
-        let number = mount_number(&call.target).map_err(|_| Errno::EIO)?;
-        self.state.lock().unwrap().mounts.insert(number, (device.to_owned(), read_only));
-        Ok(())
+        let changed = mount(None::<&Path>, &call.target, None::<&Path>, change, None::<&Path>);
+        match changed.and_then(|()| mount_number(&call.target).map_err(|_| Errno::EIO)) {
+            Ok(number) => {
+                self.state.lock().unwrap().mounts.insert(number, (device.to_owned(), read_only));
+                Ok(())
+            }
+            // As mount(2), which leaves nothing when it fails.
+            Err(errno) => umount2(&call.target, MntFlags::MNT_DETACH).and(Err(errno)),
+        }
     }
 
     fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {

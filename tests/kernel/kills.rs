@@ -86,7 +86,6 @@ fn publish(mounter: Arc<KernelMounter>) -> Publish {
 }
 
 fn request(root: &Path, sub_dir: bool) -> PublishRequest {
-    let sub_dir = if sub_dir { "a/b" } else { "" };
     PublishRequest {
         volume_id: VOLUME.into(),
         target: root.join("pod/mount"),
@@ -95,9 +94,10 @@ fn request(root: &Path, sub_dir: bool) -> PublishRequest {
             mode: Some(AccessMode::SingleNodeSingleWriter),
         },
         read_only: false,
-        context: [("mgs-ip-address", "10.0.0.4"), ("sub-dir", sub_dir)]
+        context: std::iter::once(("mgs-ip-address", "10.0.0.4"))
+            .chain(sub_dir.then_some(("sub-dir", "a/b")))
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+            .collect(),
     }
 }
 
