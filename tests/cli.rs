@@ -245,6 +245,9 @@ fn skus_are_printed_as_a_table_or_as_json() {
     assert_eq!(entries.as_array().map(Vec::len), Some(4), "{}", json.stdout);
     assert_eq!(entries[3]["incrementTiB"], 4);
     assert_eq!(entries[3]["zones"], serde_json::json!([]));
+    let nowhere = run(&["skus", "--cloud=simulator", "--location=eastsu"]);
+    assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(1), ""));
+    assert!(nowhere.stderr.contains("no AMLFS SKU is offered in eastsu"), "{}", nowhere.stderr);
     for (arguments, expected) in [
         (&["skus", "--cloud=simulator", "--location=a/b"] as &[_], "--location: "),
         (&["skus", "--cloud=simulator", "--output=yaml"], "neither table nor json"),
@@ -270,6 +273,12 @@ fn check_config_online_asks_the_cloud() {
     let world = write(directory.path(), "world.yaml", "any-subnet-exists: false\n");
     let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
     assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
+    // Everything at once, the subnet also where no SKU is known.
+    let world = write(directory.path(), "empty.yaml", "any-subnet-exists: false\nskus: []\n");
+    let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("no AMLFS SKU is offered in eastus"), "{}", ran.stderr);
     assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
     let node = run(&["check-config", "--online", "--mode=node", "--nodeid=n"]);
     assert!(node.code == Some(0) && node.stdout.ends_with("a node asks nothing of the cloud\n"), "{}", node.stdout);
