@@ -26,7 +26,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::answers::{Script, answer, error, json_answer, scripted};
-use crate::fakes::arm::faults::{OneToken, StubWire, Trouble, adapter};
+use crate::fakes::arm::faults::{HttpFault, OneToken, StubWire, Trouble, adapter};
 use crate::fakes::arm::{Kind, SUBSCRIPTION, TOKEN, kind};
 use crate::fakes::clock::ManualClock;
 use crate::fakes::faulty::Faults;
@@ -274,7 +274,7 @@ fn the_last_trouble_is_told_when_the_time_ends() {
     let lost = std::sync::atomic::AtomicBool::new(true);
     let plan = move |_: usize, kind: Kind| {
         let first = kind == Kind::Put && lost.swap(false, std::sync::atomic::Ordering::Relaxed);
-        first.then_some(crate::fakes::arm::faults::HttpFault { trouble: Trouble::Reset, after: true })
+        first.then_some(HttpFault { trouble: Trouble::Reset, after: true })
     };
     let process = stack.process(Box::new(plan));
     let failure = process.driver.create_as(request(NAME), BUDGET).unwrap_err();
@@ -340,4 +340,36 @@ fn a_repeated_creation_takes_its_addresses_once() {
     let other = FilesystemSpec { id: crate::world::id("another"), ..spec() };
     clock.run(cloud.begin_create(&other)).unwrap_err();
     assert_eq!(clock.run(cloud.headroom(&request)).unwrap().available, 230);
+}
+
+/// A creation of a process that died may be invisible for a moment, and be the very thing that fills the subnet.
+#[test]
+fn a_final_failure_is_looked_at_once_more() {
+    for (unseen, arrange) in [
+        (1, (|world| world.free_addresses = 3) as fn(&mut World)),
+        (1, |world| world.quota = 1),
+        (1, |world| drop(world.skus.drain(..))),
+    ] {
+        let stack = Stack::new();
+        assert!(
+            stack.process(Box::new(|_, _| None)).driver.create_as(request(NAME), Some(Duration::from_secs(9))).is_err()
+        );
+        assert_eq!(stack.azure.made(NAME), 1);
+        stack.azure.simulator.cloud().edit_world(arrange);
+        // The next process does not see it at its first look.
+        let plan = move |number: usize, kind: Kind| {
+            let trouble = Trouble::Absent;
+            (number <= unseen && kind == Kind::Get).then_some(HttpFault { trouble, after: false })
+        };
+        let process = stack.process(Box::new(plan));
+        let outcome = (0..5).find_map(|_| match process.driver.create(NAME) {
+            Ok(volume) => Some(volume),
+            Err(failure) => {
+                assert!(!failure.kind.is_final(), "leaked: {failure}");
+                None
+            }
+        });
+        assert!(outcome.is_some());
+        assert_eq!((stack.azure.made(NAME), stack.azure.billed()), (1, vec![NAME.to_owned()]));
+    }
 }

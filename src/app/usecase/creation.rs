@@ -140,8 +140,19 @@ impl<'a> Creation<'a> {
         if let Some(rest) = self.attempt.not_before.and_then(|at| at.checked_sub(now)).filter(|rest| !rest.is_zero()) {
             return self.sleep(rest, &self.retry_told(rest)).await;
         }
-        let spec = self.prepare().await?;
-        self.send(&spec).await
+        match self.prepare().await {
+            Ok(spec) => self.send(&spec).await,
+            Err(failure) => self.confirm(failure).await,
+        }
+    }
+
+    /// Before a final failure, one more look: a creation of an earlier process may have been invisible at the first, and be
+    /// the very thing that fills the subnet or the quota.
+    async fn confirm(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.kind.is_final() && self.look().await? != Observed::Absent {
+            return Ok(());
+        }
+        Err(failure)
     }
 
     /// The checks before a creation. They may end the call for good, since this call saw that nothing exists; unless an
@@ -196,7 +207,7 @@ impl<'a> Creation<'a> {
             }
             Some(Err(error)) if error.kind.is_refusal() => {
                 self.on.attempts.forget(self.wish.id());
-                Err(verdict::nothing_exists(error))
+                self.confirm(verdict::nothing_exists(error)).await
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a creation's fate is open; looking");
