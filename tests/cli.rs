@@ -230,6 +230,11 @@ fn a_controller_with_unusable_cloud_settings_ends_at_once() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{to}: {}", ran.stderr);
         assert!(ran.stderr.contains(expected) && ran.stderr.contains("\nhint: "), "{expected} in {}", ran.stderr);
     }
+    let all = usual.replace("AzurePublicCloud", "AzurePublicClout").replace("22222222-", "not an id ");
+    let file = write(directory.path(), "azure.json", &all);
+    let ran = run_with(&[], &["check-config", "--mode=controller", "--cloud-config", &file]);
+    let both = ran.stderr.contains("did you mean AzurePublicCloud?") && ran.stderr.contains("client id");
+    assert!(ran.code == Some(2) && both, "{}", ran.stderr);
 }
 
 #[cfg(feature = "simulator")]

@@ -36,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// A longer `Retry-After` is handed up instead of being waited for here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Most pages of one list: beyond it, it goes in circles.
-const MOST_PAGES: usize = 500;
+const MOST_PAGES: usize = 100;
 
 /// Everything that sends requests to ARM.
 pub struct Client {

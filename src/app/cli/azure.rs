@@ -7,13 +7,19 @@ use serde_json::{Value, json};
 
 use super::{CliError, serve};
 use crate::app::problem::Problem;
-use crate::app::settings::Settings;
+use crate::app::settings::{CloudKind, Settings};
 use crate::app::wiring::{self, CloudSide};
 use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
 use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
+
+/// Whether the controller would start with these settings; asks nobody.
+pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
+    let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
+    if on_azure { Ok(drop(wiring::cloud(settings)?)) } else { Ok(()) }
+}
 
 /// Asks the cloud for everything that a claim needs; returns what is well, or tells all that is not.
 pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
