@@ -159,7 +159,7 @@ fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
     let cloud = Arc::new(adapter(wire, ENDPOINT, stack.azure.clock.clone()));
     let driver = stack.azure.driver_over(cloud, Faults::none(stack.azure.clock.clone()));
     let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
-    let budget = Some(Duration::from_secs(60));
+    let budget = Some(Duration::from_mins(1));
     let all = names.iter().map(|name| driver.provision.create(request(name), budget));
     for outcome in stack.azure.clock.run(join_all(all)) {
         assert_eq!(outcome.unwrap_err().kind, FailureKind::InProgress);
@@ -290,11 +290,9 @@ fn a_turn_that_is_not_taken_goes_back() {
     }
     assert_eq!(clock.now(), Duration::ZERO);
     for _ in 0..1000 {
-        let left = clock.run(futures_lite::future::or(
-            async { Some(limiter.admit(Method::Put, &clock).await) },
-            futures_lite::future::ready(None),
-        ));
-        assert_eq!(left, None);
+        // Left at once, as a caller does whose time is up.
+        let turn = std::pin::pin!(limiter.admit(Method::Put, &clock));
+        assert!(futures_lite::future::block_on(futures_lite::future::poll_once(turn)).is_none());
     }
     clock.run(limiter.admit(Method::Put, &clock));
     assert!(clock.now() < Duration::from_millis(200), "{:?}", clock.now());

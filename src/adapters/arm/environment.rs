@@ -121,10 +121,10 @@ fn unknown(name: &str) -> String {
 /// An address that tokens may be sent to: https, or plain http to this very machine.
 pub fn endpoint(text: &str) -> Result<Url, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&with_scheme).map_err(|error| match text.contains('@') {
+    let url = Url::parse(&with_scheme).map_err(|error| {
         // What cannot be read may be a password.
-        true => PASSWORD.to_owned(),
-        false => format!("{} is no address ({error})", quote(text)),
+        let told = || format!("{} is no address ({error})", quote(text));
+        if text.contains('@') { PASSWORD.to_owned() } else { told() }
     })?;
     match url.scheme() {
         _ if !url.has_host() => Err(format!("{} names no host", quote(text))),

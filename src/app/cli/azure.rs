@@ -18,7 +18,10 @@ use crate::ports::cloud::{CloudError, HeadroomRequest};
 /// Whether the controller would start with these settings; asks nobody.
 pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
     let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
-    if on_azure { Ok(drop(wiring::cloud(settings)?)) } else { Ok(()) }
+    if on_azure {
+        wiring::cloud(settings)?;
+    }
+    Ok(())
 }
 
 /// Asks the cloud for everything that a claim needs; returns what is well, or tells all that is not.
