@@ -230,6 +230,11 @@ fn a_controller_with_unusable_cloud_settings_ends_at_once() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{to}: {}", ran.stderr);
         assert!(ran.stderr.contains(expected) && ran.stderr.contains("\nhint: "), "{expected} in {}", ran.stderr);
     }
+    let all = usual.replace("AzurePublicCloud", "AzurePublicClout").replace("22222222-", "not an id ");
+    let file = write(directory.path(), "azure.json", &all);
+    let ran = run_with(&[], &["check-config", "--mode=controller", "--cloud-config", &file]);
+    let both = ran.stderr.contains("did you mean AzurePublicCloud?") && ran.stderr.contains("client id");
+    assert!(ran.code == Some(2) && both, "{}", ran.stderr);
 }
 
 #[cfg(feature = "simulator")]
@@ -245,6 +250,9 @@ fn skus_are_printed_as_a_table_or_as_json() {
     assert_eq!(entries.as_array().map(Vec::len), Some(4), "{}", json.stdout);
     assert_eq!(entries[3]["incrementTiB"], 4);
     assert_eq!(entries[3]["zones"], serde_json::json!([]));
+    let nowhere = run(&["skus", "--cloud=simulator", "--location=eastsu"]);
+    assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(1), ""));
+    assert!(nowhere.stderr.contains("no AMLFS SKU is offered in eastsu"), "{}", nowhere.stderr);
     for (arguments, expected) in [
         (&["skus", "--cloud=simulator", "--location=a/b"] as &[_], "--location: "),
         (&["skus", "--cloud=simulator", "--output=yaml"], "neither table nor json"),
@@ -270,6 +278,12 @@ fn check_config_online_asks_the_cloud() {
     let world = write(directory.path(), "world.yaml", "any-subnet-exists: false\n");
     let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
     assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
+    // Everything at once, the subnet also where no SKU is known.
+    let world = write(directory.path(), "empty.yaml", "any-subnet-exists: false\nskus: []\n");
+    let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("no AMLFS SKU is offered in eastus"), "{}", ran.stderr);
     assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
     let node = run(&["check-config", "--online", "--mode=node", "--nodeid=n"]);
     assert!(node.code == Some(0) && node.stdout.ends_with("a node asks nothing of the cloud\n"), "{}", node.stdout);

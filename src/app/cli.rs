@@ -83,6 +83,7 @@ fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CliError> {
     let loaded = settings::load(&given(&options.flags))?;
+    azure::usable(&loaded.settings)?;
     let lines =
         loaded.origins.iter().map(|origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source));
     print(&lines.collect::<String>())?;

@@ -60,7 +60,7 @@ fn observe(answers: Vec<WireAnswer>) -> Result<Observed, CloudError> {
     clock.run(cloud.observe(&id(NAME)))
 }
 
-fn error(status: u16, code: &str, message: &str) -> WireAnswer {
+pub(crate) fn error(status: u16, code: &str, message: &str) -> WireAnswer {
     json_answer(status, &json!({ "error": { "code": code, "message": message } }))
 }
 
@@ -128,6 +128,9 @@ fn an_error_says_what_is_missing_and_what_to_do() {
     );
     assert!(hint(error(404, "SubscriptionNotFound", "no")).contains("subscriptionId"));
     assert!(hint(error(409, "MissingSubscriptionRegistration", "no")).contains("az provider register"));
+    let policy = hint(error(403, "RequestDisallowedByPolicy", "no"));
+    assert!(policy.contains("Azure Policy") && !policy.contains("grant"), "{policy}");
+    assert!(hint(error(409, "ScopeLocked", "no")).contains("lock"));
     assert!(hint(answer(403, &[], "<html>")).contains("proxy or firewall"));
     let page = observe(vec![answer(502, &[], "<html>\r\n<h1>Bad\u{0} gateway</h1>")]).unwrap_err();
     assert!(page.message.contains("<html>\\r\\n<h1>Bad\\0 gateway"), "{page}");
@@ -245,7 +248,13 @@ fn an_odd_entry_of_a_list_hides_no_other() {
 
 #[test]
 fn a_link_to_another_host_gets_no_token() {
-    let links = ["https://evil.test/skus?x=1", "http://arm.test/skus", "https://arm.test:444/skus", "//evil.test/skus"];
+    let links = [
+        "https://evil.test/skus?x=1",
+        "http://arm.test/skus",
+        "https://arm.test:444/skus",
+        "//evil.test/skus",
+        "https://user:pw@arm.test/skus",
+    ];
     for link in links {
         let page = json!({ "value": [], "nextLink": link });
         let (cloud, clock, script) = scripted(vec![json_answer(200, &page)]);

@@ -14,6 +14,7 @@
 )]
 
 mod answers;
+mod attacks;
 mod crashes;
 mod credentials;
 #[path = "../fakes/mod.rs"]

@@ -35,7 +35,7 @@ fn replay(name: &str) -> WireAnswer {
 }
 
 /// What the recorded PUT asked for.
-fn spec() -> FilesystemSpec {
+pub(crate) fn spec() -> FilesystemSpec {
     FilesystemSpec {
         id: id("azps-5jf3vk"),
         location: Location::parse("eastus").unwrap(),

@@ -118,10 +118,10 @@ async fn a_panic_is_an_answer_and_the_next_call_works() {
         ports.follow(Script::Panic { waits });
         for (call, method) in ported(&world).into_iter().zip(methods) {
             let status = call.await.unwrap_err();
-            assert_eq!(
-                (status.code(), status.message()),
-                (Code::Internal, &*format!("{method} panicked; see the driver's log"))
-            );
+            // What it changed may still go on: a final code would let a deleted claim be forgotten with its file system.
+            let looks = matches!(method, "ValidateVolumeCapabilities" | "NodeGetVolumeStats");
+            let code = if looks { Code::Internal } else { Code::Unavailable };
+            assert_eq!((status.code(), status.message()), (code, &*format!("{method} panicked; see the driver's log")));
         }
         assert_eq!(world.identity.probe(ProbeRequest {}).await.unwrap_err().code(), Code::Internal);
         ports.follow(Script::Succeed);

@@ -36,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// A longer `Retry-After` is handed up instead of being waited for here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Most pages of one list: beyond it, it goes in circles.
-const MOST_PAGES: usize = 500;
+const MOST_PAGES: usize = 100;
 
 /// Everything that sends requests to ARM.
 pub struct Client {
@@ -113,7 +113,7 @@ impl Client {
     /// since ARM has not acted then.
     pub async fn send(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Response, ArmFailure> {
         match self.send_once(method, url, body).await {
-            Err(ArmFailure::Answer(answer)) if answer.status == 401 => self.send_once(method, url, body).await,
+            Err(ArmFailure::Answer(answer)) if answer.is_token_refused() => self.send_once(method, url, body).await,
             other => other,
         }
     }
@@ -129,17 +129,21 @@ impl Client {
         Ok(self.pipeline.send(&Context::default(), &mut request).await?)
     }
 
-    /// Reads with a few attempts, as long as trying again soon may help.
+    /// Reads with a few attempts, as long as trying again soon may help; and once more with a new token.
     pub async fn read<T, R>(&self, mut once: impl FnMut() -> R) -> Result<T, ArmFailure>
     where
         R: Future<Output = Result<T, ArmFailure>>,
     {
-        let mut attempt = 1;
+        let (mut attempt, mut renewed) = (1, false);
         loop {
             let failure = match once().await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
+            if matches!(&failure, ArmFailure::Answer(answer) if answer.is_token_refused()) && !renewed {
+                renewed = true;
+                continue;
+            }
             let Some(pause) = pause(&failure, attempt) else { return Err(failure) };
             tracing::debug!(%failure, attempt, pause_seconds = pause.as_secs_f64(), "a read failed; trying again");
             self.clock.sleep(pause).await;
@@ -150,12 +154,11 @@ impl Client {
 
 /// The pause before a read is tried again; `None` if that is not for this call to do.
 fn pause(failure: &ArmFailure, attempt: u32) -> Option<Duration> {
-    use crate::ports::cloud::CloudErrorKind::{Throttled, Unauthenticated, Unavailable, Unreadable};
+    use crate::ports::cloud::CloudErrorKind::{Throttled, Unavailable, Unreadable};
     if attempt >= ATTEMPTS {
         return None;
     }
     match (failure.kind(), failure) {
-        (Unauthenticated, ArmFailure::Answer(_)) if attempt == 1 => return Some(Duration::ZERO),
         // Tokens have attempts of their own, and a link elsewhere stays where it is.
         (_, ArmFailure::Token(_) | ArmFailure::ForeignHost(..)) => return None,
         (Throttled | Unavailable | Unreadable, _) => {}

@@ -99,7 +99,16 @@ impl ArmCloud {
         self.connection().await.map(|connection| &connection.client)
     }
 
-    /// Looks at one file system directly.
+    /// Looks at one file system directly and notes what was seen; also says whether it is what looks have shown so far.
+    async fn look(&self, client: &Client, id: &FilesystemId) -> Result<(Observed, bool), CloudError> {
+        let observed = self.get(client, id).await?;
+        let found = if let Observed::Present(filesystem) = &observed { Some(&**filesystem) } else { None };
+        let unchanged = found.is_some_and(|found| self.waiting.is_unchanged(id, found));
+        self.waiting.seen(id, found, self.clock.now());
+        Ok((observed, unchanged))
+    }
+
+    /// What a look shows.
     async fn get(&self, client: &Client, id: &FilesystemId) -> Result<Observed, CloudError> {
         let once = || async {
             let [group, name, subscription] =
@@ -110,10 +119,7 @@ impl ArmCloud {
         };
         let mut filesystem = match client.read(once).await {
             Ok(filesystem) => filesystem,
-            Err(ArmFailure::Answer(answer)) if answer.is_absent() => {
-                self.operations.ended(id);
-                return Ok(Observed::Absent);
-            }
+            Err(ArmFailure::Answer(answer)) if answer.is_absent() => return Ok(Observed::Absent),
             Err(failure) => {
                 let call = on(id, "look at file system", "Microsoft.StorageCache/amlFilesystems/read");
                 return Err(failure.told(&call));
@@ -133,7 +139,8 @@ impl ArmCloud {
         match self.lists.get(&group, &*self.clock, self.list(client, &id.resource_group)).await {
             Ok(list) => {
                 let found = list.value.get(&key(id).1);
-                Ok(found.filter(|found| self.waiting.believes(id, found)).cloned())
+                let now = self.clock.now();
+                Ok(found.filter(|found| self.waiting.believes(id, found, now)).cloned())
             }
             // Asking for each one instead would make it worse.
             Err(error) if matches!(error.kind, CloudErrorKind::Throttled | CloudErrorKind::Unavailable) => Err(error),
@@ -198,14 +205,13 @@ impl Cloud for ArmCloud {
         {
             return Ok(Observed::Present(Box::new(filesystem)));
         }
-        let observed = self.get(client, id).await?;
-        let seen = if let Observed::Present(filesystem) = &observed { Some(&**filesystem) } else { None };
-        self.waiting.seen(id, seen, self.clock.now());
-        Ok(observed)
+        Ok(self.look(client, id).await?.0)
     }
 
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
         let client = self.client().await?;
+        // What an earlier creation reported is no reason why this one fails.
+        self.operations.ended(&spec.id);
         let outcome = self.put(client, spec).await;
         if outcome.as_ref().err().is_none_or(|failure| !failure.kind().is_refusal()) {
             self.rooms.took(spec, self.clock.now());
@@ -222,7 +228,14 @@ impl Cloud for ArmCloud {
     async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
         let client = self.client().await?;
         let call = on(id, "delete file system", "Microsoft.StorageCache/amlFilesystems/delete");
-        self.delete(client, id).await.map_err(|failure| failure.told(&call))
+        // The look before may have been at a list, and a list may be about a file system that is gone.
+        if self.waiting.shares(id, self.clock.now()) && !self.look(client, id).await?.1 {
+            let message = "it changed since the last look; nothing was deleted";
+            return Err(CloudError::new(CloudErrorKind::Busy, call.operation, call.resource, message));
+        }
+        self.delete(client, id).await.map_err(|failure| failure.told(&call))?;
+        self.waiting.seen(id, None, self.clock.now());
+        Ok(())
     }
 
     async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {

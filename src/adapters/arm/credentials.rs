@@ -69,7 +69,8 @@ impl Credential {
         self.held().await.map(|held| held.token)
     }
 
-    /// Says that Resource Manager answered 401 to this very token: it is never served again.
+    /// Says that Resource Manager answered 401 to this very token: it is not served again, unless its issuer still gives it
+    /// out a minute later.
     pub fn reject(&self, token: &Secret) {
         tracing::debug!(credential = self.kind.name(), "a token was rejected");
         self.cache.reject(token);

@@ -121,20 +121,29 @@ fn unknown(name: &str) -> String {
 /// An address that tokens may be sent to: https, or plain http to this very machine.
 pub fn endpoint(text: &str) -> Result<Url, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&with_scheme).map_err(|error| format!("{} is no address ({error})", quote(text)))?;
-    let local = match url.host() {
+    let url = Url::parse(&with_scheme).map_err(|error| {
+        // What cannot be read may be a password.
+        let told = || format!("{} is no address ({error})", quote(text));
+        if text.contains('@') { PASSWORD.to_owned() } else { told() }
+    })?;
+    match url.scheme() {
+        _ if !url.has_host() => Err(format!("{} names no host", quote(text))),
+        _ if !url.username().is_empty() || url.password().is_some() => Err(PASSWORD.to_owned()),
+        "https" => Ok(url),
+        "http" if is_local(&url) => Ok(url),
+        _ => Err(format!("{} is not https; tokens go there", quote(text))),
+    }
+}
+
+const PASSWORD: &str = "an address must not hold a user name or a password";
+
+/// Whether an address is on this very machine.
+pub(super) fn is_local(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(format!("{} names no host", quote(text))),
-    };
-    match url.scheme() {
-        _ if !url.username().is_empty() || url.password().is_some() => {
-            Err("an address must not hold a password".to_owned())
-        }
-        "https" => Ok(url),
-        "http" if local => Ok(url),
-        _ => Err(format!("{} is not https; tokens go there", quote(text))),
+        None => false,
     }
 }
 
@@ -204,6 +213,7 @@ mod tests {
         assert_eq!(public.arm.as_str(), "https://management.azure.com/");
         assert_eq!(public.scope(), "https://management.core.windows.net/.default");
         assert_eq!(known(&choice("azurepubliccloud", None)), public);
+        assert_eq!(known(&choice("AZURECHINACLOUD", None)).arm.as_str(), "https://management.chinacloudapi.cn/");
         assert_eq!(known(&choice(" ", None)), public);
         let government = known(&choice("AZUREUSGOVERNMENT", None));
         assert_eq!(government.authority.as_str(), "https://login.microsoftonline.us/");
@@ -246,6 +256,10 @@ mod tests {
         }
         for bad in ["http://x.test", "ftp://localhost", "https://", "https://a:b@x.test", "http://127.0.0.1.test"] {
             assert!(endpoint(bad).is_err(), "{bad}");
+        }
+        for bad in ["https://a:geheim@x.test", "https://a:geheim@x.test:port", "http://a:geheim@ x", "a:geheim@x"] {
+            let told = endpoint(bad).unwrap_err();
+            assert!(!told.contains("geheim"), "{told}");
         }
     }
 }

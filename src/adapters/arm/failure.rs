@@ -69,7 +69,8 @@ impl ArmAnswer {
     /// Reads an answer. Never fails: what is no error envelope of ARM becomes a message without a code.
     pub fn read(answer: &WireAnswer) -> Self {
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        let error = body.as_ref().map(|body| body.get("error").unwrap_or(body));
+        // Members without the envelope are somebody else's JSON: gateways write `code` and `message` too.
+        let error = body.as_ref().and_then(|body| body.get("error"));
         let text = |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str);
         let code = text("code").map(|code| plain(code, 80)).filter(|code| !code.is_empty());
         let message = text("message").filter(|_| code.is_some());
@@ -90,6 +91,11 @@ impl ArmAnswer {
     /// proxy's 404 say nothing about the file system.
     pub fn is_absent(&self) -> bool {
         self.status == 404 && matches!(self.code.as_deref(), Some("ResourceNotFound" | "ResourceGroupNotFound"))
+    }
+
+    /// Whether ARM itself did not accept the token, so that it has not acted.
+    pub fn is_token_refused(&self) -> bool {
+        self.kind() == CloudErrorKind::Unauthenticated
     }
 
     fn kind(&self) -> CloudErrorKind {
@@ -168,6 +174,13 @@ impl ArmFailure {
             }
         };
         match answer.kind() {
+            CloudErrorKind::Denied
+                if answer.code.as_deref().is_some_and(|code| code.contains("DisallowedByPolicy")) =>
+            {
+                let cure = "an Azure Policy forbids it, not a missing permission: choose what the policy allows (location, \
+                            tags, SKU), or ask for an exemption";
+                Some(cure.to_owned())
+            }
             CloudErrorKind::Denied => {
                 let linked = "Microsoft.Network/virtualNetworks/subnets/join/action and, with identities, \
                               Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
@@ -182,6 +195,9 @@ impl ArmFailure {
             CloudErrorKind::Unreadable => Some(NOT_ARM.to_owned()),
             CloudErrorKind::Busy if answer.code.as_deref() == Some("MissingSubscriptionRegistration") => {
                 Some("register the provider: az provider register --namespace Microsoft.StorageCache".to_owned())
+            }
+            CloudErrorKind::Busy if answer.code.as_deref() == Some("ScopeLocked") => {
+                Some("remove the management lock that the message names (az lock list), or leave the volume".to_owned())
             }
             _ => None,
         }

@@ -50,12 +50,27 @@ pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
         capacity: capacity(properties),
         subnet: text(properties.get("filesystemSubnet")).and_then(|id| path::parse_subnet(&id)),
         state: ProvisioningState::parse(&text(properties.get("provisioningState")).unwrap_or_default()),
-        mgs_address: client_text("mgsAddress"),
+        mgs_address: mgs_address(client),
         fs_name: fs_name(&client_text("mountCommand")),
         tags: tags(resource.get("tags")),
         failure: None,
     };
     Some((name, filesystem))
+}
+
+/// The address, empty before the first time that the file system was ready. Only where ARM says nothing at all is it empty:
+/// what cannot be read is no address to mount, and no proof that nobody's data is there.
+fn mgs_address(client: Option<&Value>) -> String {
+    let said = match client {
+        None | Some(Value::Null) => return String::new(),
+        Some(Value::Object(members)) => members.get("mgsAddress").unwrap_or(&Value::Null),
+        Some(other) => other,
+    };
+    match said {
+        Value::Null => String::new(),
+        Value::String(address) if client.is_some_and(Value::is_object) => address.clone(),
+        other => format!("({other})"),
+    }
 }
 
 fn zones(value: Option<&Value>) -> Vec<Zone> {
@@ -65,7 +80,9 @@ fn zones(value: Option<&Value>) -> Vec<Zone> {
 
 fn tags(value: Option<&Value>) -> std::collections::BTreeMap<String, String> {
     let listed = value.and_then(Value::as_object).into_iter().flatten();
-    listed.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    // A value that is no text still says that the tag is there.
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    listed.map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 /// The size now: from API version 2026-01-01 on `currentStorageCapacityTiB` counts expansions, if it is there and not 0.

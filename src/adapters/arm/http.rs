@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::BytesMut;
 
+use super::environment;
 use super::wire::{Method, Wire, WireAnswer, WireError, WireRequest};
 
 /// Time to reach a server: name resolution, TCP, TLS.
@@ -19,26 +20,34 @@ const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// [`Wire`] over HTTP.
 #[derive(Debug, Clone)]
-pub struct HttpWire(reqwest::Client);
+pub struct HttpWire {
+    usual: reqwest::Client,
+    /// For this very machine, which no proxy can reach. Plain http is taken there, and a proxy would read the token.
+    direct: reqwest::Client,
+}
 
 impl HttpWire {
     /// A client that trusts what the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and uses the proxies
     /// of `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. Fails if the system's certificates cannot be read at all.
     pub fn new() -> Result<Self, WireError> {
-        let client = reqwest::Client::builder()
-            .use_rustls_tls()
-            .connect_timeout(CONNECT_LIMIT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
-        client.map(Self).map_err(|error| WireError::Broken(format!("no HTTP client: {}", in_words(&error))))
+        let builder = || {
+            reqwest::Client::builder()
+                .use_rustls_tls()
+                .connect_timeout(CONNECT_LIMIT)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                .pool_idle_timeout(IDLE_LIMIT)
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        let told = |error: reqwest::Error| WireError::Broken(format!("no HTTP client: {}", in_words(&error)));
+        let (usual, direct) = (builder().build().map_err(told)?, builder().no_proxy().build().map_err(told)?);
+        Ok(Self { usual, direct })
     }
 
     async fn send(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
         let (limit, size_limit) = (request.time_limit, request.size_limit);
         let told = |error: reqwest::Error| told(error, limit);
-        let mut builder = self.0.request(method(request.method), request.url).timeout(limit).body(request.body);
+        let client = if environment::is_local(&request.url) { &self.direct } else { &self.usual };
+        let mut builder = client.request(method(request.method), request.url).timeout(limit).body(request.body);
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }

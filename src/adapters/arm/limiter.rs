@@ -4,6 +4,7 @@
 //! second; writes and deletes 200 each, refilled by 10 a second) and answers 429 beyond them, to every component that
 //! shares the identity. A thousand claims in one instant would empty them; here they queue instead, each in its turn.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,12 +58,24 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Waits until a request of this method may be sent. A caller that gives up loses only its turn.
+    /// Waits until a request of this method may be sent. A caller that gives up gives its turn back, so that those who
+    /// come later do not queue behind nobody.
     pub async fn admit(&self, method: Method, clock: &dyn Clock) {
-        let wait = self.bucket(method).reserve(clock.now());
-        if !wait.is_zero() {
+        let bucket = self.bucket(method);
+        loop {
+            let penalties = bucket.penalties.load(Ordering::Relaxed);
+            let wait = bucket.reserve(clock.now());
+            if wait.is_zero() {
+                return;
+            }
+            let mut turn = Turn { bucket, clock, taken: false };
             tracing::debug!(%method, wait_seconds = wait.as_secs_f64(), "waiting for a turn to ask ARM");
             clock.sleep(wait).await;
+            // Turns that were promised before a 429 do not count any more.
+            turn.taken = bucket.penalties.load(Ordering::Relaxed) == penalties;
+            if turn.taken {
+                return;
+            }
         }
     }
 
@@ -80,17 +93,34 @@ impl Limiter {
     }
 }
 
+/// A promised turn; one that is not taken goes back.
+struct Turn<'a> {
+    bucket: &'a Bucket,
+    clock: &'a dyn Clock,
+    taken: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.bucket.give_back(self.clock.now());
+        }
+    }
+}
+
 /// A token bucket. A negative level is the queue: that many turns are promised already.
 #[derive(Debug)]
 struct Bucket {
     rate: Rate,
     /// Level, and the time at which it was so.
     level: Mutex<(f64, Duration)>,
+    /// How often it was emptied by a 429.
+    penalties: AtomicU64,
 }
 
 impl Bucket {
     fn new(rate: Rate) -> Self {
-        Self { rate, level: Mutex::new((f64::from(rate.burst), Duration::ZERO)) }
+        Self { rate, level: Mutex::new((f64::from(rate.burst), Duration::ZERO)), penalties: AtomicU64::new(0) }
     }
 
     /// Takes the next turn and returns how far away it is.
@@ -98,9 +128,14 @@ impl Bucket {
         self.change(now, |level| level - 1.0)
     }
 
+    fn give_back(&self, now: Duration) {
+        self.change(now, |level| level + 1.0);
+    }
+
     /// The next turn comes after `pause`, and those after it in their usual distance.
     fn empty_for(&self, pause: Duration, now: Duration) {
         self.change(now, |level| level.min(-pause.as_secs_f64() * self.rate.per_second));
+        self.penalties.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Changes the level of this moment; returns how long it takes to be out of debt.

@@ -18,7 +18,7 @@ use super::path;
 use super::shared::{Answer, Shared};
 use crate::domain::capacity::Tib;
 use crate::domain::filesystem::FilesystemSpec;
-use crate::domain::names::SubnetId;
+use crate::domain::names::{FilesystemId, SubnetId};
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{CloudError, CloudErrorKind, Headroom, HeadroomRequest};
 
@@ -58,8 +58,15 @@ pub(super) struct Rooms {
 #[derive(Debug, Default)]
 struct Taken {
     needs: HashMap<Need, u64>,
-    /// Subnet, addresses, when.
-    asked_for: Vec<(SubnetId, u64, Duration)>,
+    asked_for: HashMap<FilesystemId, AskedFor>,
+}
+
+/// A file system that was asked for.
+#[derive(Debug)]
+struct AskedFor {
+    subnet: SubnetId,
+    addresses: u64,
+    at: Duration,
 }
 
 impl Default for Rooms {
@@ -82,12 +89,13 @@ impl Rooms {
         Ok(Headroom { required, available: free.saturating_sub(taken) })
     }
 
-    /// Counts a file system that was asked for, until the network's own figures show it.
+    /// Counts a file system that was asked for, until the network's own figures show it; once, however often it is asked
+    /// for again.
     pub(super) fn took(&self, spec: &FilesystemSpec, now: Duration) {
         let mut taken = self.locked();
         let addresses = taken.needs.get(&need(&spec.sku_name, spec.capacity)).copied().unwrap_or(0);
-        taken.asked_for.retain(|(_, _, at)| now.saturating_sub(*at) < COUNTED_FOR);
-        taken.asked_for.push((spec.subnet.clone(), addresses, now));
+        taken.asked_for.retain(|_, asked| now.saturating_sub(asked.at) < COUNTED_FOR);
+        taken.asked_for.insert(spec.id.clone(), AskedFor { subnet: spec.subnet.clone(), addresses, at: now });
     }
 
     fn locked(&self) -> MutexGuard<'_, Taken> {
@@ -97,8 +105,8 @@ impl Rooms {
 
 impl Taken {
     fn since<'a>(&'a self, asked_at: Duration, subnet: &'a SubnetId) -> impl Iterator<Item = u64> + 'a {
-        let later = self.asked_for.iter().filter(move |(of, _, at)| *at >= asked_at && of.is(subnet));
-        later.map(|(_, addresses, _)| *addresses)
+        let later = self.asked_for.values().filter(move |asked| asked.at >= asked_at && asked.subnet.is(subnet));
+        later.map(|asked| asked.addresses)
     }
 }
 
@@ -119,11 +127,12 @@ async fn required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, Clou
         sku: Some(SkuName { name: Some(request.sku_name.clone()) }),
     };
     let once = || async {
-        let question = on.client.storage.get_required_aml_fs_subnets_size(on.subscription);
+        let question = on.client.storage.get_required_aml_fs_subnets_size(path::segment(on.subscription)?);
         let question = question.required_aml_filesystem_subnets_size_info(body.clone());
         let answer = json(question.send().await?.into_raw_response()).await?;
-        let size = answer.get("filesystemSubnetSize").and_then(Value::as_u64).filter(|size| *size > 0);
-        size.ok_or_else(|| ArmFailure::Unreadable("no filesystemSubnetSize in the answer".to_owned()))
+        let size = answer.get("filesystemSubnetSize").and_then(Value::as_f64).map(|size| whole(size.ceil()));
+        size.filter(|size| *size > 0)
+            .ok_or_else(|| ArmFailure::Unreadable("no filesystemSubnetSize in the answer".to_owned()))
     };
     on.client.read(once).await.map_err(|failure| failure.told(&call))
 }
@@ -137,8 +146,8 @@ async fn usages(subnet: &SubnetId, on: Asking<'_>) -> Result<Vec<VirtualNetworkU
         missing: "create the network, or name another one (vnet-name, vnet-resource-group)",
     };
     let once = || async {
-        let (group, vnet) = (path::segment(group)?, path::segment(vnet)?);
-        let list = on.client.networks.virtual_networks_client().list_usage(group, vnet, on.network_subscription);
+        let [group, vnet, subscription] = [group, vnet, on.network_subscription].map(path::segment);
+        let list = on.client.networks.virtual_networks_client().list_usage(group?, vnet?, subscription?);
         pages(list.into_stream()).await
     };
     let pages = on.client.read(once).await.map_err(|failure| failure.told(&call))?;

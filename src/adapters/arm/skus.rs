@@ -6,6 +6,7 @@ use azure_mgmt_storagecache::package_2024_03::models::{ResourceSku, Restriction}
 
 use super::client::{Client, pages};
 use super::failure::{ArmFailure, Call};
+use super::path;
 use super::shared::Shared;
 use crate::domain::error::{Violation, quote};
 use crate::domain::names::{Location, Zone};
@@ -51,7 +52,7 @@ impl Skus {
 }
 
 async fn fetch(client: &Client, subscription: &str) -> Result<Vec<ResourceSku>, ArmFailure> {
-    let once = || async { pages(client.skus.skus_client().list(subscription).into_stream()).await };
+    let once = || async { pages(client.skus.skus_client().list(path::segment(subscription)?).into_stream()).await };
     let entries = client.read(once).await?.into_iter().flat_map(|page| page.value);
     let ours = |entry: &ResourceSku| {
         entry.resource_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS))

@@ -103,8 +103,11 @@ impl Transport {
 
     async fn exchange(&self, request: &Request) -> Result<WireAnswer, ArmFailure> {
         let url = request.url();
+        let [to, home] = [url, &self.endpoint].map(|url| url.origin().ascii_serialization());
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ArmFailure::ForeignHost(format!("somebody's account at {to}"), home));
+        }
         if url.origin() != self.endpoint.origin() {
-            let [to, home] = [url, &self.endpoint].map(|url| url.origin().ascii_serialization());
             return Err(ArmFailure::ForeignHost(to, home));
         }
         let Some(wire_request) = self.translate(request) else {
@@ -121,16 +124,20 @@ impl Transport {
         let took = self.clock.now().saturating_sub(begun);
         counted.end(answer.as_ref().ok().map(|answer| answer.status), took);
         log(method, &path, &answer, took);
-        let answer = answer?;
-        match answer.status {
-            401 => self.tokens.reject(token.as_deref().and_then(|token| token.strip_prefix("Bearer ")).unwrap_or("")),
-            429 => {
-                let pause = ArmAnswer::read(&answer).retry_after.unwrap_or(UNNAMED_PENALTY);
-                self.limiter.penalise(method, pause, &*self.clock);
-            }
-            _ => {}
+        let token = token.as_deref().and_then(|token| token.strip_prefix("Bearer ")).unwrap_or_default();
+        let answer = without(token, answer?);
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
         }
-        if (200..300).contains(&answer.status) { Ok(answer) } else { Err(ArmFailure::Answer(ArmAnswer::read(&answer))) }
+        let failure = ArmAnswer::read(&answer);
+        // A proxy that wants to know who we are has not looked at the token.
+        if failure.is_token_refused() || challenges(&answer) {
+            self.tokens.reject(token);
+        }
+        if failure.status == 429 {
+            self.limiter.penalise(method, failure.retry_after.unwrap_or(UNNAMED_PENALTY), &*self.clock);
+        }
+        Err(ArmFailure::Answer(failure))
     }
 
     fn translate(&self, request: &Request) -> Option<WireRequest> {
@@ -157,6 +164,23 @@ impl Transport {
         let time_limit = if method == Method::Get { self.limits.read } else { self.limits.write };
         Some(WireRequest { method, url: request.url().clone(), headers, body, time_limit, size_limit: SIZE_LIMIT })
     }
+}
+
+/// Whether an answer without ARM's envelope asks for another bearer token.
+fn challenges(answer: &WireAnswer) -> bool {
+    let asked = answer.headers.get("www-authenticate").map_or("", String::as_str);
+    answer.status == 401 && asked.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// The answer without our token: some proxies answer with the request that they refused, and the beginning of an answer
+/// that makes no sense is told.
+fn without(token: &str, answer: WireAnswer) -> WireAnswer {
+    let text = String::from_utf8_lossy(&answer.body);
+    if token.is_empty() || !text.contains(token) {
+        return answer;
+    }
+    let body = text.replace(token, "…").into_bytes().into();
+    WireAnswer { body, ..answer }
 }
 
 /// One line a request. The query stays out: an operation's URL carries a signature there.

@@ -15,6 +15,9 @@ use crate::domain::names::FilesystemId;
 pub(super) const HANDFUL: usize = 5;
 /// Whoever has not looked for this long does not wait any more. Longer than the longest pause between two looks.
 const GIVEN_UP: Duration = Duration::from_mins(3);
+/// How long lists are believed about a file system that was not looked at itself. A list that hangs behind for good, as ARM's
+/// own copies have done, must not hide for ever that it is ready, failed or gone.
+const BELIEVED_FOR: Duration = Duration::from_mins(5);
 /// How long a group whose list cannot be read is not listed again.
 const UNLISTABLE: Duration = Duration::from_mins(10);
 
@@ -23,7 +26,10 @@ type Key = (String, String);
 
 #[derive(Debug)]
 struct Waited {
+    /// Of any kind.
     last_look: Duration,
+    /// At the file system itself, and what it showed.
+    seen_at: Duration,
     last_seen: Filesystem,
 }
 
@@ -52,7 +58,7 @@ impl Waiting {
         let (group, name) = key(id);
         let mut groups = self.locked();
         if let Some(filesystem) = filesystem.filter(|filesystem| is_under_way(&filesystem.state)) {
-            let waited = Waited { last_look: now, last_seen: filesystem.clone() };
+            let waited = Waited { last_look: now, seen_at: now, last_seen: filesystem.clone() };
             groups.entry(group).or_default().waited.insert(name, waited);
             return;
         }
@@ -77,8 +83,21 @@ impl Waiting {
         group.waited.len() > HANDFUL
     }
 
-    /// Whether a list may be believed about this file system: it is still under way, and it is the one seen before.
-    pub(super) fn believes(&self, id: &FilesystemId, listed: &Filesystem) -> bool {
+    /// Whether a list may be believed about this file system: it is still under way, and it is the one seen before, in the
+    /// same state, not too long ago.
+    pub(super) fn believes(&self, id: &FilesystemId, listed: &Filesystem, now: Duration) -> bool {
+        let still = |waited: &Waited| {
+            waited.last_seen.state == listed.state && now.saturating_sub(waited.seen_at) < BELIEVED_FOR
+        };
+        is_under_way(&listed.state) && self.is_same(id, listed, still)
+    }
+
+    /// Whether this is still what looks, direct ones and lists, have shown.
+    pub(super) fn is_unchanged(&self, id: &FilesystemId, found: &Filesystem) -> bool {
+        self.is_same(id, found, |_| true)
+    }
+
+    fn is_same(&self, id: &FilesystemId, listed: &Filesystem, also: impl FnOnce(&Waited) -> bool) -> bool {
         // Lists spell some ids in another case than looks do.
         let same_subnet = |seen: &Filesystem| match (&seen.subnet, &listed.subnet) {
             (Some(seen), Some(listed)) => seen.is(listed),
@@ -94,7 +113,7 @@ impl Waiting {
         let (group, name) = key(id);
         let groups = self.locked();
         let waited = groups.get(&group).and_then(|group| group.waited.get(&name));
-        is_under_way(&listed.state) && waited.is_some_and(|waited| same(&waited.last_seen))
+        waited.is_some_and(|waited| same(&waited.last_seen) && also(waited))
     }
 
     /// The list of this file system's group cannot be read; looks are direct for a while.
@@ -123,7 +142,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::names::{FilesystemName, ResourceGroup};
+    use crate::domain::capacity::Tib;
+    use crate::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 
     fn id(group: &str, number: usize) -> FilesystemId {
         FilesystemId {
@@ -176,14 +196,40 @@ mod tests {
     fn a_list_is_believed_only_about_what_was_seen() {
         let many = waiting(1);
         let creating = filesystem(ProvisioningState::Creating);
-        assert!(many.believes(&id("rg", 0), &creating));
-        assert!(many.believes(&id("rg", 0), &filesystem(ProvisioningState::Deleting)));
-        for acted_upon in [ProvisioningState::Succeeded, ProvisioningState::Failed] {
-            assert!(!many.believes(&id("rg", 0), &filesystem(acted_upon)));
+        assert!(many.believes(&id("rg", 0), &creating, Duration::ZERO));
+        for acted_upon in [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Deleting] {
+            assert!(!many.believes(&id("rg", 0), &filesystem(acted_upon), Duration::ZERO));
         }
         let another = Filesystem { tags: [("a".to_owned(), "b".to_owned())].into(), ..creating.clone() };
-        assert!(!many.believes(&id("rg", 0), &another), "another file system of the same name");
-        assert!(!many.believes(&id("rg", 1), &creating), "never seen");
+        assert!(!many.believes(&id("rg", 0), &another, Duration::ZERO), "another file system of the same name");
+        assert!(!many.believes(&id("rg", 1), &creating, Duration::ZERO), "never seen");
+        let others = [
+            Filesystem { location: Location::parse("westus").ok(), ..creating.clone() },
+            Filesystem { sku_name: Some("S".to_owned()), ..creating.clone() },
+            Filesystem { zones: vec![Zone::parse("1").unwrap()], ..creating.clone() },
+            Filesystem { capacity: Some(Tib(4).bytes()), ..creating.clone() },
+            Filesystem { subnet: Some(subnet()), ..creating.clone() },
+        ];
+        for other in others {
+            assert!(!many.believes(&id("rg", 0), &other, Duration::ZERO), "{other:?}");
+        }
+    }
+
+    fn subnet() -> SubnetId {
+        let name = NetworkName::parse("n").unwrap();
+        SubnetId { resource_group: ResourceGroup::parse("g").unwrap(), vnet: name.clone(), subnet: name }
+    }
+
+    #[test]
+    fn a_list_is_not_believed_for_ever() {
+        let (many, creating) = (waiting(HANDFUL + 1), filesystem(ProvisioningState::Creating));
+        let minute = Duration::from_mins(1);
+        for minutes in 1..5 {
+            assert!(many.believes(&id("rg", 0), &creating, minute * minutes), "{minutes} minutes");
+        }
+        assert!(!many.believes(&id("rg", 0), &creating, BELIEVED_FOR));
+        many.seen(&id("rg", 0), Some(&creating), BELIEVED_FOR);
+        assert!(many.believes(&id("rg", 0), &creating, BELIEVED_FOR + minute));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Call {
     /// Runs `work` here; it is dropped when the caller goes away.
     pub(super) async fn in_place<T>(self, work: impl Future<Output = Result<T, Status>>) -> Reply<T> {
         let outcome = AssertUnwindSafe(work.instrument(self.span.clone())).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|_| Err(status::panicked(self.method)));
+        let outcome = outcome.unwrap_or_else(|_| Err(status::panicked(self.method, self.changes)));
         self.log(outcome.as_ref().err());
         outcome.map(Response::new)
     }

@@ -50,9 +50,11 @@ pub(super) fn not_offered(method: &str) -> Status {
     Status::unimplemented(format!("RPC {method} is not offered by azurelustre-csi"))
 }
 
-/// What an RPC whose handler panicked answers: nothing of the panic, which may hold anything.
-pub(super) fn panicked(method: &str) -> Status {
-    Status::internal(format!("{method} panicked; see the driver's log"))
+/// What an RPC whose handler panicked answers: nothing of the panic, which may hold anything. What it began to change may
+/// still go on, so that a change is never said to be finished.
+pub(super) fn panicked(method: &str, changes: bool) -> Status {
+    let code = if changes { Code::Unavailable } else { Code::Internal };
+    Status::new(code, format!("{method} panicked; see the driver's log"))
 }
 
 /// What an RPC answers whose task was ended with the process.

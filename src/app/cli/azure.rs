@@ -7,12 +7,22 @@ use serde_json::{Value, json};
 
 use super::{CliError, serve};
 use crate::app::problem::Problem;
-use crate::app::settings::Settings;
+use crate::app::settings::{CloudKind, Settings};
 use crate::app::wiring::{self, CloudSide};
+use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
 use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
+
+/// Whether the controller would start with these settings; asks nobody.
+pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
+    let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
+    if on_azure {
+        wiring::cloud(settings)?;
+    }
+    Ok(())
+}
 
 /// Asks the cloud for everything that a claim needs; returns what is well, or tells all that is not.
 pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
@@ -28,6 +38,9 @@ pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
     })
 }
 
+/// The SKU and size that need the fewest addresses, for a look at the subnet where no list says so.
+const SMALLEST: (&str, Tib) = ("AMLFS-Durable-Premium-500", Tib(4));
+
 struct Checks<'a> {
     side: &'a CloudSide,
     told: String,
@@ -41,43 +54,50 @@ impl Checks<'_> {
             return self.problems.push(of_cloud(&error));
         }
         self.line("token: granted");
-        let Defaults { location, .. } = &self.side.defaults;
-        let Some(location) = location.clone() else {
-            return self.unset("SKUs", "location");
-        };
-        let skus = match self.side.cloud.skus(&location).await {
-            Ok(skus) => skus,
-            Err(error) => return self.problems.push(of_cloud(&error)),
-        };
-        let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
-        if names.is_empty() {
-            let problem = Problem::new(format!("no AMLFS SKU is offered in {location} to this subscription"));
-            return self.problems.push(problem.with_hint("choose another region (location), or ask Azure support"));
-        }
-        self.line(&format!("SKUs of {location}: {}", names.join(", ")));
-        self.subnet(&skus).await;
+        let skus = self.skus().await;
+        // The SKU that begins smallest: whatever has no room for it has no room at all.
+        let smallest = skus.as_ref().and_then(|skus| skus.skus().iter().min_by_key(|sku| sku.increment));
+        let smallest = smallest.map(|sku| (sku.name.clone(), sku.increment));
+        // Without a list the subnet is looked at all the same, so that everything is told at once.
+        self.subnet(smallest.unwrap_or_else(|| (SMALLEST.0.to_owned(), SMALLEST.1))).await;
     }
 
-    async fn subnet(&mut self, skus: &SkuCatalog) {
+    async fn skus(&mut self) -> Option<SkuCatalog> {
+        let Some(location) = self.side.defaults.location.clone() else {
+            self.unset("SKUs", "location");
+            return None;
+        };
+        let skus = self.side.cloud.skus(&location).await.map_err(|error| of_cloud(&error));
+        match skus.and_then(|skus| offered(skus, &location)) {
+            Ok(skus) => {
+                let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
+                self.line(&format!("SKUs of {location}: {}", names.join(", ")));
+                Some(skus)
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    async fn subnet(&mut self, (sku_name, capacity): (String, Tib)) {
         let Some(subnet) = subnet(&self.side.defaults) else {
             return self.unset("subnet", "vnetName and subnetName");
         };
-        // The SKU that begins smallest: whatever has no room for it has no room at all.
-        let Some(sku) = skus.skus().iter().min_by_key(|sku| sku.increment) else { return };
-        let (sku_name, capacity) = (sku.name.clone(), sku.increment);
-        let request = HeadroomRequest { subnet: subnet.clone(), sku_name, capacity };
+        let request = HeadroomRequest { subnet: subnet.clone(), sku_name: sku_name.clone(), capacity };
         match self.side.cloud.headroom(&request).await {
             Err(error) => self.problems.push(of_cloud(&error)),
             Ok(room) if room.required > room.available => {
                 let message = format!(
                     "subnet {subnet} is full: {} addresses are needed for {capacity} of {}, {} are free",
-                    room.required, sku.name, room.available
+                    room.required, sku_name, room.available
                 );
                 self.problems.push(Problem::new(message).with_hint("use a larger subnet (subnetName, subnet-name)"));
             }
             Ok(room) => self.line(&format!(
                 "subnet {subnet}: {} addresses are needed for {capacity} of {}, {} are free",
-                room.required, sku.name, room.available
+                room.required, sku_name, room.available
             )),
         }
     }
@@ -91,6 +111,17 @@ impl Checks<'_> {
     fn unset(&mut self, what: &str, keys: &str) {
         self.line(&format!("{what}: not checked; the cloud settings have no {keys}, so each StorageClass has to"));
     }
+}
+
+/// A list with something in it; of a region that does not exist it is empty.
+fn offered(catalog: SkuCatalog, location: &Location) -> Result<SkuCatalog, Problem> {
+    if catalog.skus().is_empty() {
+        let problem = Problem::new(format!("no AMLFS SKU is offered in {location} to this subscription"));
+        return Err(problem.with_hint(
+            "check the region's name (`az account list-locations -o table`), choose another one, or ask Azure support",
+        ));
+    }
+    Ok(catalog)
 }
 
 fn subnet(defaults: &Defaults) -> Option<SubnetId> {
@@ -127,8 +158,9 @@ pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) ->
         let location = location.ok_or_else(|| {
             usage("--location: missing".to_owned(), "give it, or set `location` in the cloud settings")
         })?;
-        let listed = side.cloud.skus(&location).await;
-        listed.map(|catalog| write(&catalog)).map_err(|error| CliError::failure(of_cloud(&error)))
+        let listed = side.cloud.skus(&location).await.map_err(|error| of_cloud(&error));
+        let listed = listed.and_then(|catalog| offered(catalog, &location));
+        listed.map(|catalog| write(&catalog)).map_err(CliError::failure)
     })
 }
 

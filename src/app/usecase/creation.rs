@@ -13,7 +13,7 @@ use crate::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState, Rea
 use crate::domain::lifecycle::{self, Desired, Step};
 use crate::domain::polling;
 use crate::domain::provisioning::{DynamicWish, RequestError, Volume};
-use crate::ports::cloud::HeadroomRequest;
+use crate::ports::cloud::{CloudError, HeadroomRequest};
 use crate::ports::inbound::{Failure, FailureKind};
 use crate::ports::orchestrator::ClaimEvent;
 
@@ -40,6 +40,8 @@ pub(super) struct Creation<'a> {
     absent_since: Option<Duration>,
     /// The refusal of a repeated creation, to be told once another look finds nothing.
     refusal: Option<Failure>,
+    /// The last answer that was no success, to be told if the time ends before a better one.
+    trouble: Option<CloudError>,
 }
 
 impl<'a> Creation<'a> {
@@ -56,6 +58,7 @@ impl<'a> Creation<'a> {
             engaged: false,
             absent_since: None,
             refusal: None,
+            trouble: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl<'a> Creation<'a> {
             }
             tracing::warn!(%error, "a look at the file system failed; looking again");
             self.retry_after = error.retry_after;
+            self.trouble = Some(error);
             self.pause("not answering").await?;
         }
     }
@@ -106,6 +110,7 @@ impl<'a> Creation<'a> {
         self.engaged = true;
         self.absent_since = None;
         self.refusal = None;
+        self.trouble = None;
         self.update(|attempt, now| {
             attempt.put_in_doubt = false;
             attempt.begun.get_or_insert(now);
@@ -135,8 +140,19 @@ impl<'a> Creation<'a> {
         if let Some(rest) = self.attempt.not_before.and_then(|at| at.checked_sub(now)).filter(|rest| !rest.is_zero()) {
             return self.sleep(rest, &self.retry_told(rest)).await;
         }
-        let spec = self.prepare().await?;
-        self.send(&spec).await
+        match self.prepare().await {
+            Ok(spec) => self.send(&spec).await,
+            Err(failure) => self.confirm(failure).await,
+        }
+    }
+
+    /// Before a final failure, one more look: a creation of an earlier process may have been invisible at the first, and be
+    /// the very thing that fills the subnet or the quota.
+    async fn confirm(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.kind.is_final() && self.look().await? != Observed::Absent {
+            return Ok(());
+        }
+        Err(failure)
     }
 
     /// The checks before a creation. They may end the call for good, since this call saw that nothing exists; unless an
@@ -191,11 +207,12 @@ impl<'a> Creation<'a> {
             }
             Some(Err(error)) if error.kind.is_refusal() => {
                 self.on.attempts.forget(self.wish.id());
-                Err(verdict::nothing_exists(error))
+                self.confirm(verdict::nothing_exists(error)).await
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a creation's fate is open; looking");
                 self.retry_after = error.retry_after;
+                self.trouble = Some(error);
                 self.pause("asked for, without a clear answer").await
             }
         }
@@ -216,6 +233,7 @@ impl<'a> Creation<'a> {
             Some(Ok(())) => self.pause("failed and being deleted").await,
             Some(Err(error)) if verdict::is_passing(error.kind) => {
                 self.retry_after = error.retry_after;
+                self.trouble = Some(error);
                 self.pause("failed and being deleted").await
             }
             Some(Err(error)) => Err(verdict::in_doubt(error)),
@@ -290,7 +308,7 @@ impl<'a> Creation<'a> {
         let so_far = polling::in_words(self.on.cloud_clock.now().saturating_sub(begun));
         let name = &self.wish.id().name;
         let usual = "usually ready in 10 to 20 minutes; the call is repeated until then";
-        Failure::new(FailureKind::InProgress, format!("AMLFS {name} is {state}, {so_far} so far, {usual}"))
+        verdict::in_progress(format!("AMLFS {name} is {state}, {so_far} so far, {usual}"), self.trouble.as_ref())
     }
 
     fn no_answer(&self, about: &str) -> Failure {

@@ -12,6 +12,7 @@ use crate::domain::error::quote;
 use crate::domain::names::FilesystemId;
 use crate::domain::polling;
 use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
+use crate::ports::cloud::CloudError;
 use crate::ports::inbound::{Failure, FailureKind};
 
 /// Deletes what stands behind a volume id. Static and foreign ids are a success without a request.
@@ -27,7 +28,7 @@ pub(super) async fn delete(on: &Provision, volume_id: &str, budget: Option<Durat
         }
         Reclaim::Filesystem(id) => {
             let _reservation = on.in_flight.reserve(id.name.as_str(), "delete")?;
-            Deletion { on, id: &id, deadline, looks: 0, retry_after: None }.run().await
+            Deletion { on, id: &id, deadline, looks: 0, retry_after: None, trouble: None }.run().await
         }
     }
 }
@@ -38,6 +39,8 @@ struct Deletion<'a> {
     deadline: Deadline<'a>,
     looks: u32,
     retry_after: Option<Duration>,
+    /// The last answer to a deletion that was no success.
+    trouble: Option<CloudError>,
 }
 
 impl Deletion<'_> {
@@ -50,7 +53,10 @@ impl Deletion<'_> {
                     self.on.attempts.forget(self.id);
                     return Ok(());
                 }
-                ReclaimStep::Wait => self.pause().await?,
+                ReclaimStep::Wait => {
+                    self.trouble = None;
+                    self.pause().await?;
+                }
                 ReclaimStep::Delete => self.ask().await?,
                 ReclaimStep::Refuse(reason) => {
                     let message = format!("AMLFS {} is not deleted: {reason}", self.id);
@@ -66,10 +72,14 @@ impl Deletion<'_> {
         tracing::info!(filesystem = %self.id, "asking for its deletion");
         match self.deadline.limit(self.on.cloud.begin_delete(self.id)).await {
             None => Err(self.in_progress("asked to be deleted")),
-            Some(Ok(())) => self.pause().await,
+            Some(Ok(())) => {
+                self.trouble = None;
+                self.pause().await
+            }
             Some(Err(error)) if verdict::is_passing(error.kind) => {
                 tracing::warn!(%error, "a deletion's fate is open; looking");
                 self.retry_after = error.retry_after;
+                self.trouble = Some(error);
                 self.pause().await
             }
             Some(Err(error)) => Err(verdict::not_deleted(error)),
@@ -80,11 +90,12 @@ impl Deletion<'_> {
         let pause = polling::pause(self.looks, self.retry_after.take());
         self.looks = self.looks.saturating_add(1);
         let slept = self.deadline.limit(self.on.cloud_clock.sleep(pause)).await;
-        slept.ok_or_else(|| self.in_progress("being deleted"))
+        let state = if self.trouble.is_some() { "asked to be deleted" } else { "being deleted" };
+        slept.ok_or_else(|| self.in_progress(state))
     }
 
     fn in_progress(&self, state: &str) -> Failure {
         let usual = "usually gone in about 5 minutes; the call is repeated until then";
-        Failure::new(FailureKind::InProgress, format!("AMLFS {} is {state}, {usual}", self.id))
+        verdict::in_progress(format!("AMLFS {} is {state}, {usual}", self.id), self.trouble.as_ref())
     }
 }

@@ -55,6 +55,13 @@ pub fn not_deleted(error: CloudError) -> Failure {
     from_cloud(kind, error)
 }
 
+/// What still runs when the time ends, and the trouble that it had last, which may be what it waits for.
+pub fn in_progress(message: String, trouble: Option<&CloudError>) -> Failure {
+    let Some(error) = trouble else { return Failure::new(FailureKind::InProgress, message) };
+    let failure = Failure::new(FailureKind::InProgress, format!("{message}; the last answer was: {error}"));
+    error.hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
+}
+
 /// Whether looking again soon may help, so that a running wait need not end.
 pub fn is_passing(kind: CloudErrorKind) -> bool {
     matches!(

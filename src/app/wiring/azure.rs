@@ -35,15 +35,32 @@ pub(super) fn cloud(settings: Option<&AzureSettings>, clock: &Arc<dyn Clock>) ->
         let problem = Problem::new(error.to_string());
         problems.push(problem.with_hint("mount the system's certificates, or name them by SSL_CERT_FILE"));
     });
-    let (Ok(environment), Ok(imds), Ok(wire)) = (environment, imds, wire) else { return Err(problems) };
-    let tokens = factory(settings.auth.clone(), imds, Arc::clone(clock));
-    if let Environment::Known(endpoints) = &environment {
-        // Made once for its complaints: placeholders, ids that are none, addresses that are not safe.
-        tokens(endpoints).map_err(|error| vec![unusable(&error)])?;
+    let tokens = imds.map(|imds| factory(settings.auth.clone(), imds, Arc::clone(clock)));
+    // Made once for its complaints: placeholders, ids that are none, addresses that are not safe. Hosts that are not known
+    // yet, or wrong, keep no complaint about the rest back.
+    let known = match &environment {
+        Ok(Environment::Known(endpoints)) => Some(endpoints.clone()),
+        _ => usual_endpoints(),
+    };
+    if let (Ok(tokens), Some(endpoints)) = (&tokens, &known)
+        && let Err(error) = tokens(endpoints)
+    {
+        problems.push(unusable(&error));
     }
+    let (Ok(environment), Ok(tokens), Ok(wire), true) = (environment, tokens, wire, problems.is_empty()) else {
+        return Err(problems);
+    };
     let connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
     let network = settings.network_subscription_id.clone();
     Ok(ArmCloud::new(connector, Arc::clone(clock), settings.subscription_id.clone(), network))
+}
+
+/// The hosts of public Azure.
+fn usual_endpoints() -> Option<Endpoints> {
+    match CloudChoice::default().environment() {
+        Ok(Environment::Known(endpoints)) => Some(endpoints),
+        _ => None,
+    }
 }
 
 fn choice(settings: &AzureSettings) -> CloudChoice {

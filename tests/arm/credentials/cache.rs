@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::credentials::TokenErrorKind;
+use azurelustre_csi::adapters::arm::credentials::{ManagedIdentity, TokenErrorKind};
 use wiremock::ResponseTemplate;
 
 use super::world::*;
@@ -171,6 +171,26 @@ async fn a_rejected_token_is_never_served_again() {
     credential.reject(&first);
     assert_eq!(text(credential.token().await), "token-2");
     assert_eq!(world.count().await, 3);
+}
+
+/// The metadata service gives out one token for up to a day; a wrong 401 must not cost as long.
+#[tokio::test]
+async fn a_rejected_token_that_its_issuer_stands_by_is_tried_again_after_a_minute() {
+    let world = World::new(|_| token(1, 86_400)).await;
+    let credential = world.credential(managed(ManagedIdentity::System));
+    let first = credential.token().await.unwrap();
+    for passed in [0, 30, 29] {
+        if passed == 0 {
+            credential.reject(&first);
+        }
+        world.clock.advance(seconds(passed));
+        assert_eq!(credential.token().await.unwrap_err().kind, TokenErrorKind::Refused, "{passed}");
+    }
+    world.clock.advance(seconds(1));
+    assert_eq!(text(credential.token().await), "token-1");
+    // And refused again if it really is none.
+    credential.reject(&first);
+    assert_eq!(credential.token().await.unwrap_err().kind, TokenErrorKind::Refused);
 }
 
 #[tokio::test]

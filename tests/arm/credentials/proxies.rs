@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use azurelustre_csi::adapters::arm::credentials::{Credential, Endpoints, IMDS, ManagedIdentity};
 
+use azurelustre_csi::adapters::arm::http::HttpWire;
+use azurelustre_csi::adapters::arm::wire::{Method, Wire, WireRequest};
+
 use super::world::*;
 use crate::fakes::clock::ManualClock;
 
@@ -40,6 +43,16 @@ async fn child_asks_stubs() {
     let world = World::hourly().await;
     assert_eq!(text(world.credential(managed(ManagedIdentity::System)).token().await), "token-1");
     assert_eq!(text(world.credential(with_secret("not-so-secret")).token().await), "token-2");
+    // Nor Resource Manager, where somebody has it on this machine: a proxy would read the token.
+    let request = WireRequest {
+        method: Method::Get,
+        url: world.server.uri().parse().unwrap(),
+        headers: [("authorization".to_owned(), "Bearer secret".to_owned())].into(),
+        body: bytes::Bytes::new(),
+        time_limit: std::time::Duration::from_secs(10),
+        size_limit: 1 << 20,
+    };
+    assert_eq!(HttpWire::new().unwrap().exchange(request).await.unwrap().status, 200);
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) enum Trouble {
     Html(u16),
     /// 401: the token is no longer good.
     ExpiredToken,
+    /// ARM says that it is not there, though it may be.
+    Absent,
     /// The process dies.
     Kill,
 }
@@ -90,6 +92,7 @@ impl Wire for StubWire {
                 Ok(answer)
             }
             Trouble::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
+            Trouble::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
             Trouble::Reset => Err(WireError::Broken("connection reset by peer".to_owned())),
             Trouble::TimeOut => {
                 self.clock.sleep(request.time_limit).await;

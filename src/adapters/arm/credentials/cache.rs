@@ -27,6 +27,10 @@ const AHEAD: Duration = Duration::from_mins(5);
 /// After a failed refresh, how long a token that is still valid is served without another try.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a rejected token is not taken from its issuer again. The instance metadata service keeps its tokens for up to a
+/// day, so one wrong 401 on the way to Resource Manager must not count as long.
+const REJECTED_FOR: Duration = Duration::from_mins(1);
+
 /// How many rejected tokens are remembered. Only the issuer's own cache could bring one back.
 const REJECTED: usize = 16;
 
@@ -53,15 +57,16 @@ type Flight = watch::Receiver<Option<Outcome>>;
 #[derive(Default)]
 struct State {
     current: Option<Held>,
-    rejected: VecDeque<Secret>,
+    /// With the time until which each stays so.
+    rejected: VecDeque<(Secret, Duration)>,
     /// Before this time a token that is still valid is not refreshed.
     paused_until: Duration,
     flight: Option<Flight>,
 }
 
 impl State {
-    fn is_rejected(&self, token: &Secret) -> bool {
-        self.rejected.iter().any(|rejected| rejected.reveal() == token.reveal())
+    fn is_rejected(&self, token: &Secret, now: Duration) -> bool {
+        self.rejected.iter().any(|(rejected, until)| now < *until && rejected.reveal() == token.reveal())
     }
 }
 
@@ -93,19 +98,20 @@ impl Cache {
             let landed = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
             match landed.ok().flatten().unwrap_or_else(interrupted) {
                 // Another caller may have been refused with it meanwhile.
-                Ok(held) if self.state().is_rejected(&held.token) => {}
+                Ok(held) if self.state().is_rejected(&held.token, self.clock.now()) => {}
                 Ok(held) => return Ok(held),
                 Err(error) => return self.still_valid().ok_or(error),
             }
         }
     }
 
-    /// Never serves this token again.
+    /// Does not serve this token again, unless its issuer gives it anew after a while.
     pub(super) fn reject(&self, token: &Secret) {
+        let now = self.clock.now();
         let mut state = self.state();
-        if !state.is_rejected(token) {
+        if !state.is_rejected(token, now) {
             state.rejected.truncate(REJECTED - 1);
-            state.rejected.push_front(token.clone());
+            state.rejected.push_front((token.clone(), now.saturating_add(REJECTED_FOR)));
         }
         state.current.take_if(|held| held.token.reveal() == token.reveal());
     }
@@ -166,7 +172,8 @@ impl Cache {
         let now = self.clock.now();
         let mut state = self.state();
         state.flight = None;
-        let outcome = outcome.and_then(|held| if state.is_rejected(&held.token) { Err(again()) } else { Ok(held) });
+        let outcome =
+            outcome.and_then(|held| if state.is_rejected(&held.token, now) { Err(again()) } else { Ok(held) });
         match &outcome {
             Ok(held) => {
                 tracing::debug!(seconds = held.expires.saturating_sub(now).as_secs(), "got a token");
@@ -192,7 +199,6 @@ fn interrupted() -> Outcome {
 }
 
 fn again() -> TokenError {
-    TokenError::refused("the issuer gave again a token that was rejected").with_hint(
-        "it may go on to do so until that token expires; check that cloud, audience and identity fit together",
-    )
+    TokenError::refused("the issuer gave again a token that was rejected")
+        .with_hint("the token is tried again in a minute; check that cloud, audience and identity fit together")
 }

@@ -139,11 +139,9 @@ impl CredentialKind {
     pub(super) fn check(&self) -> Result<(), TokenError> {
         match self {
             Self::WorkloadIdentity { tenant_id, client_id, .. }
-            | Self::ClientCertificate { tenant_id, client_id, .. } => {
-                check_id("tenant id", tenant_id).and_then(|()| check_id("client id", client_id))
-            }
+            | Self::ClientCertificate { tenant_id, client_id, .. } => check_ids(tenant_id, client_id),
             Self::ClientSecret { tenant_id, client_id, secret } => {
-                check_id("tenant id", tenant_id).and_then(|()| check_id("client id", client_id))?;
+                check_ids(tenant_id, client_id)?;
                 match secret.reveal() {
                     "" => Err(TokenError::refused("the client secret is empty")),
                     text if is_placeholder(text) => Err(placeholder("client secret")),
@@ -160,6 +158,17 @@ impl CredentialKind {
             }
             Self::AzureCli { tenant_id, .. } => tenant_id.as_ref().map_or(Ok(()), |id| check_id("tenant id", id)),
         }
+    }
+}
+
+/// Both ids of an application; both complaints if both are none.
+fn check_ids(tenant_id: &str, client_id: &str) -> Result<(), TokenError> {
+    match (check_id("tenant id", tenant_id), check_id("client id", client_id)) {
+        (Err(tenant), Err(client)) => {
+            let both = TokenError::refused(format!("{tenant}; {client}"));
+            Err(tenant.hint.or(client.hint).into_iter().fold(both, TokenError::with_hint))
+        }
+        (tenant, client) => tenant.and(client),
     }
 }
 

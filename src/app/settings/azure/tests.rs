@@ -53,6 +53,21 @@ fn a_cluster_of_aks_uses_its_managed_identity() {
 }
 
 #[test]
+fn the_file_is_read_however_its_writer_spells() {
+    let identity = |id: &str| Auth::ManagedIdentity(Some(id.to_owned()));
+    assert_eq!(auth(&format!("\u{feff}{AKS}"), &[]), identity("kubelet-id"), "a byte order mark");
+    assert_eq!(auth(&AKS.replace('\n', "\r\n"), &[]), identity("kubelet-id"));
+    let resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+    assert_eq!(auth(&with(&[("kubelet-id", &resource.replace('/', "\\/"))]), &[]), identity(resource));
+    for number in ["12345678", "0123", "1e10", "0x10", "true", "null"] {
+        let file = with(&[("\"sub-1\"", &format!("\"{number}\""))]);
+        assert_eq!(read(&file, &[], "auto").unwrap().subscription_id, number, "text stays text");
+    }
+    let empty = VARIABLES.map(|name| (name, ""));
+    assert_eq!(auth(AKS, &empty), identity("kubelet-id"), "an empty variable is none");
+}
+
+#[test]
 fn variables_win_over_the_file_and_workload_identity_over_all() {
     let workload =
         [("AZURE_FEDERATED_TOKEN_FILE", "/token"), ("AZURE_CLIENT_ID", "app"), ("AZURE_CLIENT_SECRET", "geheim")];
