@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_late_failure_is_told_to_the_next_call,
     a_mount_that_was_unpublished_meanwhile_takes_itself_back,
     a_mount_whose_directory_was_removed_meanwhile_fails_by_itself,
+    a_mount_given_up_before_it_began_never_begins,
     a_caller_that_leaves_leaves_the_mount_to_go_on,
     a_measurement_that_hangs_is_asked_once,
     a_measurement_that_is_joined_gives_its_answer_to_all,
@@ -88,6 +89,20 @@ async fn a_mount_whose_directory_was_removed_meanwhile_fails_by_itself() {
     bench.settled().await;
     assert!(!is_mounted(&target) && !target.exists());
     assert_eq!(bench.calls_about(&target), ["mount"]);
+}
+
+/// A thread may come late on a busy machine, after its caller was answered and the target was unpublished.
+async fn a_mount_given_up_before_it_began_never_begins() {
+    let bench = Bench::new(with_limits(Limits { mount: Duration::ZERO, ..patient() }));
+    let targets: Vec<_> = (0..300).map(|pod| bench.target(&pod.to_string())).collect();
+    for target in &targets {
+        // Fast threads may have mounted it, slow ones not even begun.
+        bench.mounter.mount(&plan(&source(SICK), target)).await.ok();
+        bench.mounter.unmount(target).await.unwrap();
+    }
+    bench.settled().await;
+    let left: Vec<_> = targets.iter().filter(|target| is_mounted(target)).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 async fn a_caller_that_leaves_leaves_the_mount_to_go_on() {

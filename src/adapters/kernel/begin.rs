@@ -2,8 +2,7 @@
 //!
 //! Why: each change of threads costs as much as the mount(2) itself. So the thread that finds out where a target really is
 //! also looks whether something is under way there, and goes on if not; only what is in the way is told to the caller,
-//! who then waits for it, abandons it or refuses. A caller who gave up before that was answered that nothing is known, so
-//! nothing is begun.
+//! who then waits for it, abandons it or refuses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +55,8 @@ impl KernelMounter {
         work: impl FnOnce(&Node, &Promise<()>) -> Option<H> + Send + 'static,
     ) -> Result<Begin<H>, Fault> {
         let (promise, handle) = operations::promise();
+        // A thread that comes too late must not begin what its caller has given up: the target may be another's by then.
+        let _waiter = promise.waiter();
         let (tell, hear) = oneshot::channel();
         let node = Arc::clone(&self.node);
         self.spawn(operation, about.display().to_string(), move || {
@@ -79,14 +80,11 @@ impl Node {
     /// Mounts a plan, or tells what is in the way.
     pub(super) fn begin_mount(&self, plan: &MountPlan, promise: &Promise<()>) -> Option<MountHindrance> {
         let place = target::place(&plan.target);
-        if !promise.is_awaited() {
-            return None;
-        }
         if let Some(fault) = self.late.take(plan) {
             return Some(MountHindrance::Failed(fault));
         }
         let act = Act::Mount { plan: Box::new(plan.clone()), abandoned: false };
-        let ticket = match self.targets.begin_as(place.clone(), act, promise) {
+        let ticket = match self.targets.begin_as(place.clone(), act, promise)? {
             Ok(ticket) => ticket,
             Err((act, handle)) => return Some(MountHindrance::Other(act, handle)),
         };
@@ -107,15 +105,12 @@ impl Node {
     /// Makes a plan's target, which is noted, and mounts; nothing of it if anything is there or was.
     pub(super) fn begin_fresh(&self, plan: &MountPlan, made: &AtomicBool, promise: &Promise<()>) -> Option<NotFresh> {
         let place = target::place(&plan.target);
-        if !promise.is_awaited() {
-            return None;
-        }
         if self.late.holds(plan) {
             return Some(NotFresh);
         }
         let Some(pass) = self.gate.try_enter(&gate::key(&plan.source), promise.since()) else { return Some(NotFresh) };
         let act = Act::Mount { plan: Box::new(plan.clone()), abandoned: false };
-        let Ok(ticket) = self.targets.begin_as(place.clone(), act, promise) else { return Some(NotFresh) };
+        let Ok(ticket) = self.targets.begin_as(place.clone(), act, promise)? else { return Some(NotFresh) };
         // After the ticket: what was not there before it does not come while it is held.
         if !matches!(self.see("mount", &place), Ok((_, MountState::Absent | MountState::Directory))) {
             ticket.withdraw();
@@ -140,10 +135,7 @@ impl Node {
         promise: &Promise<()>,
     ) -> Option<UnmountHindrance> {
         let place = target::place(target);
-        if !promise.is_awaited() {
-            return None;
-        }
-        let ticket = match self.targets.begin_as(place.clone(), Act::Unmount { rescued: false }, promise) {
+        let ticket = match self.targets.begin_as(place.clone(), Act::Unmount { rescued: false }, promise)? {
             Ok(ticket) => ticket,
             Err((act, handle)) => return Some((place, act, handle)),
         };

@@ -5,6 +5,8 @@
 //! or refuses.
 
 use std::collections::BTreeMap;
+use std::ops::Not;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,26 +46,38 @@ impl<K: Ord + Clone, W: Clone, T: Clone> Operations<K, W, T> {
     /// Begins an operation unless one is under way for this key.
     pub(super) fn begin(self: &Arc<Self>, key: K, what: W) -> Begun<K, W, T> {
         let (promise, handle) = promise();
-        match self.begin_as(key, what, &promise) {
-            Ok(ticket) => Begun::Mine(ticket, handle),
-            Err((other, handle)) => Begun::Other(other, handle),
+        let mut running = self.running();
+        match running.get(&key) {
+            Some(other) => Begun::Other(other.what.clone(), Handle(other.done.subscribe())),
+            None => Begun::Mine(self.enter(&mut running, key, what, &promise), handle),
         }
     }
 
-    /// Begins an operation that somebody waits for already, or tells what is under way for this key.
+    /// Begins an operation that somebody waits for already, or tells what is under way for this key. Nothing if nobody
+    /// waits any more: whoever gave up may have done something else there since.
     pub(super) fn begin_as(
         self: &Arc<Self>,
         key: K,
         what: W,
         promise: &Promise<T>,
-    ) -> Result<Ticket<K, W, T>, (W, Handle<T>)> {
+    ) -> Option<Result<Ticket<K, W, T>, (W, Handle<T>)>> {
         let mut running = self.running();
         if let Some(other) = running.get(&key) {
-            return Err((other.what.clone(), Handle(other.done.subscribe())));
+            return Some(Err((other.what.clone(), Handle(other.done.subscribe()))));
         }
+        promise.settled.swap(true, Ordering::SeqCst).not().then(|| Ok(self.enter(&mut running, key, what, promise)))
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        running: &mut BTreeMap<K, Running<W, T>>,
+        key: K,
+        what: W,
+        promise: &Promise<T>,
+    ) -> Ticket<K, W, T> {
         let done = Arc::clone(&promise.done);
         running.insert(key.clone(), Running { what, started: promise.since, done: Arc::clone(&done) });
-        Ok(Ticket { all: Arc::clone(self), key, done, open: true })
+        Ticket { all: Arc::clone(self), key, done, open: true }
     }
 
     /// Changes what is said of an operation under way, and returns what `change` does; nothing if there is none.
@@ -147,17 +161,28 @@ impl<K: Ord + Clone, W, T> Drop for Ticket<K, W, T> {
 pub(super) struct Promise<T> {
     done: Arc<watch::Sender<Outcome<T>>>,
     since: Instant,
+    /// Whether it has begun, or nobody waits for it to: what comes first counts.
+    settled: Arc<AtomicBool>,
+}
+
+/// Somebody who waits for an operation to begin; dropped, it begins no more.
+pub(super) struct Waiter(Arc<AtomicBool>);
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 impl<T> Promise<T> {
-    /// Whether anybody still waits for it.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.done.receiver_count() > 0
-    }
-
     /// One more way to wait for it.
     pub(super) fn handle(&self) -> Handle<T> {
         Handle(self.done.subscribe())
+    }
+
+    /// Whoever waits for it to begin.
+    pub(super) fn waiter(&self) -> Waiter {
+        Waiter(Arc::clone(&self.settled))
     }
 
     /// When it was made, which is when its operation counts as begun: whoever waits counts from here too.
@@ -169,7 +194,7 @@ impl<T> Promise<T> {
 /// A promise and the way to wait for it.
 pub(super) fn promise<T>() -> (Promise<T>, Handle<T>) {
     let (done, handle) = watch::channel(None);
-    (Promise { done: Arc::new(done), since: Instant::now() }, Handle(handle))
+    (Promise { done: Arc::new(done), since: Instant::now(), settled: Arc::default() }, Handle(handle))
 }
 
 /// A way to wait for an operation.
@@ -224,6 +249,20 @@ mod tests {
         drop(ticket);
         assert_eq!(handle.wait(LONG).await.unwrap().unwrap_err().kind, MountErrorKind::Stuck);
         begin(&table);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_does_not_begin() {
+        let table = Arc::<Table>::default();
+        let (given_up, _handle) = promise();
+        drop(given_up.waiter());
+        assert!(table.begin_as("target", 1, &given_up).is_none() && table.list().is_empty());
+        let (wanted, _handle) = promise();
+        let waiter = wanted.waiter();
+        let Some(Ok(_ticket)) = table.begin_as("target", 1, &wanted) else { panic!("it is waited for") };
+        drop(waiter);
+        assert_eq!(table.list().len(), 1, "what has begun goes on");
+        assert!(matches!(table.begin_as("target", 1, &given_up), Some(Err((1, _)))));
     }
 
     #[test]
