@@ -42,6 +42,9 @@ pub(super) enum Begun<K: Ord + Clone, W, T> {
     Other(W, Handle<T>),
 }
 
+/// The right to do an operation, or the one that is under way instead.
+type BegunAs<K, W, T> = Result<Ticket<K, W, T>, (W, Handle<T>)>;
+
 impl<K: Ord + Clone, W: Clone, T: Clone> Operations<K, W, T> {
     /// Begins an operation unless one is under way for this key.
     pub(super) fn begin(self: &Arc<Self>, key: K, what: W) -> Begun<K, W, T> {
@@ -55,12 +58,7 @@ impl<K: Ord + Clone, W: Clone, T: Clone> Operations<K, W, T> {
 
     /// Begins an operation that somebody waits for already, or tells what is under way for this key. Nothing if nobody
     /// waits any more: whoever gave up may have done something else there since.
-    pub(super) fn begin_as(
-        self: &Arc<Self>,
-        key: K,
-        what: W,
-        promise: &Promise<T>,
-    ) -> Option<Result<Ticket<K, W, T>, (W, Handle<T>)>> {
+    pub(super) fn begin_as(self: &Arc<Self>, key: K, what: W, promise: &Promise<T>) -> Option<BegunAs<K, W, T>> {
         let mut running = self.running();
         if let Some(other) = running.get(&key) {
             return Some(Err((other.what.clone(), Handle(other.done.subscribe()))));
