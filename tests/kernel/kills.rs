@@ -149,6 +149,7 @@ async fn killed_at_every_point(sub_dir: bool) -> usize {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         let _tidy = Tidy(root.clone());
+        std::fs::create_dir(root.join("pod")).unwrap();
         let mut victim = Command::new(std::env::current_exe().unwrap());
         victim.env(ROOT, &root).env(POINT, point.to_string());
         if sub_dir {

@@ -16,7 +16,7 @@ use azurelustre_csi::ports::inbound::{FailureKind, Publishing};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter, Readiness};
 use nix::errno::Errno;
 
-use crate::world::{Bench, HEALTHY, SICK, patient, plan, source, state, vol_data, with_limits};
+use crate::world::{Bench, HEALTHY, SICK, patient, plan, request, source, state, vol_data, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_host_name_that_cannot_be_resolved_is_told,
     paths_of_any_bytes_are_mounted_and_unmounted,
     two_spellings_of_a_target_are_one,
+    a_target_whose_parents_are_made_below_a_link_is_known,
     what_is_published_survives_a_restart,
     a_single_writer_stays_alone_after_a_restart,
     readiness_is_asked_where_it_was_said,
@@ -135,6 +136,23 @@ async fn two_spellings_of_a_target_are_one() {
     }
     bench.mounter.unmount(&alias.join("mount")).await.unwrap();
     assert_eq!(state(&bench.mounter, &target).await, MountState::Directory);
+}
+
+async fn a_target_whose_parents_are_made_below_a_link_is_known() {
+    let bench = Bench::new(with_limits(patient()));
+    let (real, alias) = (bench.root.join("real"), bench.root.join("alias"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &alias).unwrap();
+    let driver = Publish::new(bench.mounter.clone(), Arc::new(SystemClock::new()));
+    for _ in 0..2 {
+        let request = request(&alias, "pod", SICK);
+        driver.publish(request.clone(), None).await.unwrap();
+        assert_eq!(bench.mounter.published("pod").await.unwrap(), [request.target.as_path()]);
+        driver.publish(request.clone(), None).await.unwrap();
+        driver.unpublish("pod", &request.target, None).await.unwrap();
+        assert_eq!(state(&bench.mounter, &request.target).await, MountState::Absent);
+    }
+    assert!(real.join("pods/pod").is_dir());
 }
 
 async fn what_is_published_survives_a_restart() {

@@ -57,22 +57,25 @@ impl KernelMounter {
         let (promise, handle) = operations::promise();
         // A thread that comes too late must not begin what its caller has given up: the target may be another's by then.
         let _waiter = promise.waiter();
-        let (tell, hear) = oneshot::channel();
+        let (tell, mut hear) = oneshot::channel();
         let node = Arc::clone(&self.node);
         self.spawn(operation, about.display().to_string(), move || {
             if let Some(hindrance) = work(&node, &promise) {
                 tell.send(hindrance).ok();
             }
         })?;
-        // The promise goes with the thread, after what it has told: a hindrance is heard first.
         let hindered = async {
-            match hear.await {
+            match (&mut hear).await {
                 Ok(hindrance) => Begin::Hindered(hindrance),
                 Err(_) => std::future::pending().await,
             }
         };
         let ended = async { handle.wait(limit).await.map_or(Begin::Late, Begin::Ended) };
-        Ok(or(hindered, ended).await)
+        Ok(match or(hindered, ended).await {
+            // The promise goes with the thread, after what it has told; both may happen between two looks.
+            Begin::Late => hear.try_recv().map_or(Begin::Late, Begin::Hindered),
+            begin => begin,
+        })
     }
 }
 
@@ -104,10 +107,9 @@ impl Node {
 
     /// Makes a plan's target, which is noted, and mounts; nothing of it if anything is there or was.
     pub(super) fn begin_fresh(&self, plan: &MountPlan, made: &AtomicBool, promise: &Promise<()>) -> Option<NotFresh> {
-        let place = target::place(&plan.target);
-        if self.late.holds(plan) {
+        let Some(place) = target::certain_place(&plan.target).filter(|_| !self.late.holds(plan)) else {
             return Some(NotFresh);
-        }
+        };
         let Some(pass) = self.gate.try_enter(&gate::key(&plan.source), promise.since()) else { return Some(NotFresh) };
         let act = Act::Mount { plan: Box::new(plan.clone()), abandoned: false };
         let Ok(ticket) = self.targets.begin_as(place.clone(), act, promise)? else { return Some(NotFresh) };

@@ -23,9 +23,12 @@ pub(super) const DIRECTORY: OFlag =
 
 /// A target as mountinfo names it: without symbolic links in its parents. The target itself is not looked at.
 pub(super) fn place(target: &Path) -> PathBuf {
-    let real =
-        target.parent().zip(target.file_name()).map(|(parent, name)| parent.canonicalize().map(|real| real.join(name)));
-    real.and_then(Result::ok).unwrap_or_else(|| target.components().collect())
+    certain_place(target).unwrap_or_else(|| target.components().collect())
+}
+
+/// [`place`] of a target whose parent is there; without one it is not known where the target will be.
+pub(super) fn certain_place(target: &Path) -> Option<PathBuf> {
+    Some(target.parent()?.canonicalize().ok()?.join(target.file_name()?))
 }
 
 /// What is at a place that nothing is mounted on.

@@ -127,6 +127,8 @@ async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> 
 /// An adapter that takes every step by itself answers `None` each time.
 async fn a_mount_in_one_act_is_made_only_where_nothing_is(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("pods/new"));
+    // Kubelet has made it.
+    std::fs::create_dir_all(target.parent().ok_or("a target below a directory")?)?;
     let plan = plan(&world.given_filesystem()?, &target);
     let Some(fresh) = mounter.mount_fresh(&plan).await else {
         assert_eq!(mounter.inspect(&target).await?, MountState::Absent, "nothing was done");
