@@ -20,6 +20,7 @@ mod credentials;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod figures;
+mod guards;
 mod http;
 mod load;
 mod matrix;

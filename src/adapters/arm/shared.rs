@@ -105,3 +105,71 @@ fn copy(error: &CloudError) -> CloudError {
         source: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+
+    use async_trait::async_trait;
+    use futures_lite::future::{block_on, poll_once, yield_now};
+
+    use super::*;
+    use crate::ports::cloud::CloudErrorKind;
+
+    /// Seconds that a test sets.
+    #[derive(Debug, Default)]
+    struct Hand(AtomicU64);
+
+    #[async_trait]
+    impl Clock for Hand {
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    /// A question that is counted and takes a moment; `None` fails.
+    async fn fetch(asked: &AtomicUsize, value: Option<u32>) -> Result<u32, CloudError> {
+        asked.fetch_add(1, Ordering::Relaxed);
+        yield_now().await;
+        value.ok_or_else(|| CloudError::new(CloudErrorKind::Unavailable, "ask", "it", "down"))
+    }
+
+    #[test]
+    fn an_answer_serves_for_its_time_and_a_failure_only_those_who_wait() {
+        let (shared, clock, asked) = (Shared::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
+        let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
+        assert_eq!(block_on(get(Some(1))).unwrap().value, 1);
+        clock.0.store(2, Ordering::Relaxed);
+        assert_eq!(block_on(get(Some(2))).unwrap().value, 1);
+        clock.0.store(3, Ordering::Relaxed);
+        assert_eq!(block_on(get(Some(3))).unwrap().value, 3);
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        clock.0.store(9, Ordering::Relaxed);
+        let (one, other) = block_on(futures_lite::future::zip(get(None), get(Some(4))));
+        assert!(one.is_err() && other.is_err(), "who waits shares the failure");
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(block_on(get(Some(5))).unwrap().value, 5, "who comes later asks again");
+    }
+
+    /// A thousand callers wait for one that goes away.
+    #[test]
+    fn a_leader_that_goes_away_leaves_the_work_to_the_next() {
+        let (shared, clock, asked) = (Shared::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
+        let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
+        let mut waiting: Vec<_> = (0..1000).map(|number| Box::pin(get(Some(number)))).collect();
+        {
+            let mut leader = pin!(get(Some(7777)));
+            assert!(block_on(poll_once(leader.as_mut())).is_none());
+            for waiter in &mut waiting {
+                assert!(block_on(poll_once(waiter.as_mut())).is_none());
+            }
+        }
+        for waiter in waiting {
+            assert_eq!(block_on(waiter).unwrap().value, 0);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+}

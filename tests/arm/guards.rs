@@ -1,0 +1,220 @@
+//! Guards of the adapter that only this file would miss.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::auth::{AccessToken, TokenCredential};
+use azure_core::error::ErrorKind;
+use azurelustre_csi::adapters::arm::cloud::ArmCloud;
+use azurelustre_csi::adapters::arm::connection::Connector;
+use azurelustre_csi::adapters::arm::credentials::{TokenError, TokenErrorKind};
+use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
+use azurelustre_csi::adapters::arm::transport::Tokens;
+use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::domain::names::{NetworkName, SubnetId};
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::inbound::Provisioning;
+use futures_util::future::join_all;
+use serde_json::json;
+use url::Url;
+
+use crate::answers::{Script, answer, error, json_answer, scripted};
+use crate::fakes::arm::faults::{HttpFault, Trouble, adapter};
+use crate::fakes::arm::{Kind, SUBSCRIPTION};
+use crate::fakes::clock::ManualClock;
+use crate::replay::spec;
+use crate::stack::{ENDPOINT, Process, Stack};
+use crate::world::{NAME, id, request};
+
+/// A short wish for patience is granted within the call, a long one is handed up at once.
+#[test]
+fn a_read_waits_as_long_as_it_is_asked_to_or_not_at_all() {
+    for (asked, requests, waited) in [("4", 3, 8), ("60", 1, 0)] {
+        let (cloud, clock, script) = scripted(vec![answer(503, &[("retry-after", asked)], "")]);
+        let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err();
+        assert_eq!(failure.kind, CloudErrorKind::Unavailable);
+        assert_eq!(failure.retry_after.map(|pause| pause.as_secs().to_string()).as_deref(), Some(asked));
+        assert_eq!(script.requests.lock().unwrap().len(), requests, "{asked}");
+        assert_eq!(clock.now().as_secs(), waited, "{asked}");
+    }
+}
+
+/// Pages of proxies, whatever they say.
+#[test]
+fn a_page_is_no_quota_and_a_late_page_is_no_answer() {
+    for (page, kind) in [
+        (answer(409, &[], "<html>exceeding quota limits</html>"), CloudErrorKind::Busy),
+        (answer(408, &[], "<html>"), CloudErrorKind::Unavailable),
+    ] {
+        let (cloud, clock, _) = scripted(vec![page]);
+        assert_eq!(clock.run(cloud.begin_create(&spec())).unwrap_err().kind, kind);
+    }
+}
+
+/// No token, for this reason.
+#[derive(Debug)]
+struct NoToken(TokenErrorKind, AtomicUsize);
+
+#[async_trait]
+impl TokenCredential for NoToken {
+    async fn get_token(&self, _: &[&str]) -> azure_core::Result<AccessToken> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(azure_core::Error::new(ErrorKind::Credential, TokenError::new(self.0, "no")))
+    }
+
+    async fn clear_cache(&self) -> azure_core::Result<()> {
+        Ok(())
+    }
+}
+
+impl Tokens for NoToken {
+    fn reject(&self, _: &str) {}
+}
+
+/// Tokens have attempts of their own; without one nothing is sent, and a creation is refused only if the credential is bad.
+#[test]
+fn without_a_token_nothing_is_sent() {
+    for (reason, kind) in [
+        (TokenErrorKind::Refused, CloudErrorKind::Unauthenticated),
+        (TokenErrorKind::Unavailable, CloudErrorKind::Unavailable),
+        (TokenErrorKind::Unreadable, CloudErrorKind::Unavailable),
+    ] {
+        let (tokens, clock) = (Arc::new(NoToken(reason, AtomicUsize::new(0))), Arc::new(ManualClock::default()));
+        let endpoints = Endpoints {
+            arm: Url::parse(ENDPOINT).unwrap(),
+            authority: Url::parse("https://login.test/").unwrap(),
+            audience: ENDPOINT.to_owned(),
+        };
+        let (given, script) = (tokens.clone(), Script::new(vec![answer(200, &[], "")]));
+        let factory = Box::new(move |_: &Endpoints| Ok(given.clone() as Arc<dyn Tokens>));
+        let connector = Connector::new(Environment::Known(endpoints), script.clone(), factory, clock.clone());
+        let cloud = ArmCloud::new(connector, clock.clone(), SUBSCRIPTION.to_owned(), None);
+        assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, kind, "{reason:?}");
+        assert_eq!(clock.run(cloud.begin_create(&spec())).unwrap_err().kind, kind, "{reason:?}");
+        assert_eq!((tokens.1.load(Ordering::Relaxed), script.requests.lock().unwrap().len()), (2, 0), "{reason:?}");
+    }
+}
+
+/// Eight creations under way in a process whose lists meet this trouble.
+fn crowd(trouble: Trouble) -> (Stack, Process) {
+    let stack = Stack::new();
+    stack.azure.simulator.cloud().edit_world(|world| world.quota = 100);
+    let process =
+        stack.process(Box::new(move |_, kind| (kind == Kind::List).then_some(HttpFault { trouble, after: false })));
+    let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
+    let all = names.iter().map(|name| process.driver.provision.create(request(name), Some(Duration::from_mins(1))));
+    assert!(stack.azure.clock.run(join_all(all)).iter().all(Result::is_err));
+    assert!(stack.kinds().contains(&Kind::List));
+    (stack, process)
+}
+
+/// When ARM asks for fewer requests, a list that it refused is not replaced by a request for each file system.
+#[test]
+fn a_throttled_list_is_not_replaced_by_many_looks() {
+    let (stack, process) = crowd(Trouble::Throttled(30));
+    let before = stack.kinds().len();
+    let failure = stack.azure.clock.run(process.adapter.observe(&id(NAME))).unwrap_err();
+    assert_eq!(failure.kind, CloudErrorKind::Throttled);
+    assert_eq!(stack.kinds()[before..], [Kind::List]);
+}
+
+/// A list that may not be read is asked for once in a while, not at every look.
+#[test]
+fn a_forbidden_list_is_left_alone() {
+    let (stack, process) = crowd(Trouble::Status(403));
+    assert!(stack.azure.clock.run(process.adapter.observe(&id(NAME))).is_ok());
+    assert_eq!(stack.kinds().iter().filter(|kind| **kind == Kind::List).count(), 1);
+}
+
+/// What ARM refused takes no addresses.
+#[test]
+fn a_refused_creation_takes_no_addresses() {
+    let subnet = spec().subnet;
+    let networks = format!("/subscriptions/s/resourceGroups/{}/providers/Microsoft.Network", subnet.resource_group);
+    let id = format!("{networks}/virtualNetworks/{}/subnets/{}", subnet.vnet, subnet.subnet);
+    let size = json_answer(200, &json!({ "filesystemSubnetSize": 8 }));
+    let uses = json_answer(200, &json!({ "value": [{ "id": id, "limit": 251.0, "currentValue": 5.0 }] }));
+    let (cloud, clock, _) = scripted(vec![size, uses, error(403, "AuthorizationFailed", "x")]);
+    let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
+    clock.run(cloud.headroom(&request)).unwrap();
+    clock.run(cloud.begin_create(&spec())).unwrap_err();
+    assert_eq!(clock.run(cloud.headroom(&request)).unwrap().available, 246);
+}
+
+/// What is taken in one subnet is free in its neighbours; and figures are not kept.
+#[test]
+fn addresses_are_counted_by_subnet_and_looked_at_again() {
+    let (full, empty) = (spec().subnet, NetworkName::parse("neighbour").unwrap());
+    let networks = format!("/subscriptions/s/resourceGroups/{}/providers/Microsoft.Network", full.resource_group);
+    let usage = |subnet: &NetworkName, used: f64| {
+        let id = format!("{networks}/virtualNetworks/{}/subnets/{subnet}", full.vnet);
+        json!({ "id": id, "limit": 251.0, "currentValue": used })
+    };
+    let uses = |used: f64| json_answer(200, &json!({ "value": [usage(&full.subnet, used), usage(&empty, 5.0)] }));
+    let size = json_answer(200, &json!({ "filesystemSubnetSize": 8 }));
+    let (cloud, clock, _) = scripted(vec![size, uses(5.0), answer(201, &[], ""), uses(100.0)]);
+    let room = |subnet: &NetworkName| {
+        let subnet = SubnetId { subnet: subnet.clone(), ..full.clone() };
+        let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
+        clock.run(cloud.headroom(&request)).unwrap().available
+    };
+    assert_eq!(room(&full.subnet), 246);
+    clock.run(cloud.begin_create(&spec())).unwrap();
+    assert_eq!((room(&full.subnet), room(&empty)), (238, 246));
+    clock.advance(Duration::from_secs(3));
+    assert_eq!(room(&full.subnet), 151, "the network's own figures, which show it");
+}
+
+/// A 429 holds back the next request, for as long as it says but not for ever.
+#[test]
+fn a_refusal_for_haste_holds_back_the_next_request() {
+    for (asked, least, most) in [("30", 30, 31), ("86400", 120, 121)] {
+        let absent = error(404, "ResourceNotFound", "x");
+        let (cloud, clock, _) = scripted(vec![answer(429, &[("retry-after", asked)], ""), absent]);
+        assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, CloudErrorKind::Throttled);
+        assert_eq!(clock.now(), Duration::ZERO);
+        clock.run(cloud.observe(&id(NAME))).unwrap();
+        assert!((least..=most).contains(&clock.now().as_secs()), "{asked}: {:?}", clock.now());
+    }
+}
+
+/// More than ARM's bucket holds is not sent at once.
+#[test]
+fn reads_beyond_the_burst_queue() {
+    let (cloud, clock, _) = scripted(vec![error(404, "ResourceNotFound", "x")]);
+    for _ in 0..300 {
+        clock.run(cloud.observe(&id(NAME))).unwrap();
+    }
+    assert!((4..=6).contains(&clock.now().as_secs()), "{:?}", clock.now());
+}
+
+/// How many requests were under way at the same time.
+#[derive(Debug, Default)]
+struct Crowded {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait]
+impl Wire for Crowded {
+    async fn exchange(&self, _: WireRequest) -> Result<WireAnswer, WireError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        for _ in 0..3 {
+            futures_lite::future::yield_now().await;
+        }
+        self.now.fetch_sub(1, Ordering::Relaxed);
+        Ok(error(404, "ResourceNotFound", "x"))
+    }
+}
+
+#[test]
+fn few_requests_are_under_way_at_once() {
+    let (wire, clock) = (Arc::new(Crowded::default()), Arc::new(ManualClock::default()));
+    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let asked = id(NAME);
+    clock.run(join_all((0..100).map(|_| cloud.observe(&asked))));
+    assert_eq!(wire.most.load(Ordering::Relaxed), 32);
+}
