@@ -77,7 +77,7 @@ pub struct CloudChoice {
     pub resource_manager: Option<String>,
     /// `AZURE_AUTHORITY_HOST`.
     pub authority_host: Option<String>,
-    /// Text of the file that `AZURE_ENVIRONMENT_FILEPATH` names; only for [`AZURE_STACK`].
+    /// Text of the file that `AZURE_ENVIRONMENT_FILEPATH` names; only for `AzureStackCloud`.
     pub environment_file: Option<String>,
 }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Why so many small parts: each keeps one promise that the use-cases rely on: which answers are refusals ([`failure`]),
-//! where tokens may go ([`transport`]), that a list is never believed too much ([`waiting`]), that no name addresses
-//! another resource ([`path`]).
+//! where tokens may go ([`transport`]), that a list is never believed too much (`waiting`), that no name addresses
+//! another resource (`path`).
 
 pub mod client;
 pub mod cloud;
