@@ -1,7 +1,8 @@
 //! Publishing through the kernel, beside the two system calls that it cannot do without.
 //!
 //! Why side by side: what mount(2) and umount2(2) cost depends on the machine and its kernel. So each round measures, one
-//! after the other, two empty calls over the same transport, the bare pair of system calls on a tmpfs, and
+//! after the other, two empty calls over the same transport, the bare pair of system calls on a tmpfs, the least that a
+//! driver has to do (two calls, each of which makes its bare system call on a thread that it may block), and
 //! `NodePublishVolume` with `NodeUnpublishVolume` of the driver on its kernel adapter with tmpfs in Lustre's place. Targets
 //! are on a tmpfs too, so that no disk is measured. What counts is the median of the rounds' ratios. Needs the right to
 //! mount: root, or `unshare -rm`.
@@ -33,18 +34,24 @@ const PAIRS: usize = 192;
 /// Publishes whose mount is slow, and how slow.
 const SLOW: (u64, Duration) = (64, Duration::from_millis(100));
 
-/// Time of one pair in one round, each of the three ways.
+/// Time of one pair in one round, each of the four ways.
 #[derive(Clone, Copy)]
 struct Round {
     floor: Duration,
     bare: Duration,
+    least: Duration,
     driver: Duration,
 }
 
 impl Round {
-    /// What the driver adds to the transport, in units of the bare pair.
-    fn ratio(&self) -> f64 {
-        self.driver.saturating_sub(self.floor).as_secs_f64() / self.bare.as_secs_f64()
+    /// What a server adds to the transport, in units of the bare pair.
+    fn over_floor(&self, server: Duration) -> f64 {
+        server.saturating_sub(self.floor).as_secs_f64() / self.bare.as_secs_f64()
+    }
+
+    /// What the driver takes, in units of transport and bare pair together.
+    fn over_both(&self) -> f64 {
+        self.driver.as_secs_f64() / (self.floor + self.bare).as_secs_f64()
     }
 }
 
@@ -80,30 +87,37 @@ fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let connect = |socket| runtime.block_on(Client::connect(socket, folder.path()));
     let floor = connect(serve::floor(folder.path()));
+    let least = connect(servers::bare(folder.path(), IN_FLIGHT[IN_FLIGHT.len() - 1]));
     let driver = connect(servers::driver(folder.path(), Duration::ZERO));
     println!(
-        "{:>9}  {:>12}  {:>12}  {:>12}  {:>14}  {:>13}",
-        "in flight", "empty calls", "bare pair", "driver", "(d - e) / bare", "pairs a second"
+        "in flight  empty calls    bare pair        least       driver  (l - e) / b  (d - e) / b  d / (e + b)  pairs a second"
     );
     for in_flight in IN_FLIGHT {
         let round = || Round {
             floor: over_grpc(&runtime, &floor, in_flight),
             bare: bare(folder.path(), in_flight),
+            least: over_grpc(&runtime, &least, in_flight),
             driver: over_grpc(&runtime, &driver, in_flight),
         };
         round();
-        let rounds: Vec<Round> = (0..ROUNDS).map(|_| round()).collect();
-        let of = |part: fn(&Round) -> Duration| median(rounds.iter().map(|round| part(round).as_secs_f64()));
-        println!(
-            "{in_flight:>9}  {:>9.1} µs  {:>9.1} µs  {:>9.1} µs  {:>14.2}  {:>13.0}",
-            of(|round| round.floor) * 1e6,
-            of(|round| round.bare) * 1e6,
-            of(|round| round.driver) * 1e6,
-            median(rounds.iter().map(Round::ratio)),
-            1.0 / of(|round| round.driver),
-        );
+        print(in_flight, &(0..ROUNDS).map(|_| round()).collect::<Vec<_>>());
     }
     slow_mounts(&runtime, folder.path());
+}
+
+/// One line: the medians of the rounds.
+fn print(in_flight: usize, rounds: &[Round]) {
+    let of = |part: fn(&Round) -> Duration| median(rounds.iter().map(|round| part(round).as_secs_f64()));
+    let times = [of(|round| round.floor), of(|round| round.bare), of(|round| round.least), of(|round| round.driver)];
+    let ratio = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
+    print!("{in_flight:>9}");
+    for time in times {
+        print!("  {:>8.1} µs", time * 1e6);
+    }
+    let least = ratio(|round| round.over_floor(round.least));
+    let driver = ratio(|round| round.over_floor(round.driver));
+    let both = ratio(Round::over_both);
+    println!("  {least:>11.2}  {driver:>11.2}  {both:>11.2}  {:>14.0}", 1.0 / times[3]);
 }
 
 /// Many publishes at once whose mount takes long.
@@ -135,6 +149,14 @@ fn over_grpc(runtime: &Runtime, client: &Client, in_flight: usize) -> Duration {
     per_pair(begun, in_flight)
 }
 
+fn mount_bare(target: &Path) {
+    mount_tmpfs("10.0.0.4@tcp:/lustrefs", target);
+}
+
+fn unmount_bare(target: &Path) {
+    umount2(target, MntFlags::UMOUNT_NOFOLLOW).expect("an unmount");
+}
+
 /// mount(2) and umount2(2) of a tmpfs as the driver makes them, on that many threads.
 fn bare(folder: &Path, in_flight: usize) -> Duration {
     let targets: Vec<_> = (0..in_flight).map(|lane| folder.join(format!("bare-{lane}"))).collect();
@@ -146,8 +168,8 @@ fn bare(folder: &Path, in_flight: usize) -> Duration {
         for target in &targets {
             scope.spawn(|| {
                 for _ in 0..PAIRS / in_flight {
-                    mount_tmpfs("10.0.0.4@tcp:/lustrefs", target);
-                    umount2(target.as_path(), MntFlags::UMOUNT_NOFOLLOW).expect("an unmount");
+                    mount_bare(target);
+                    unmount_bare(target);
                 }
             });
         }

@@ -1,8 +1,8 @@
-//! The driver on its kernel adapter, with tmpfs in Lustre's place.
+//! The driver on its kernel adapter, with tmpfs in Lustre's place, and the least that any driver has to do.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use super::floor::{Act, Floor};
 use super::serve::serve;
 
 /// The kernel, whose mounts take longer.
@@ -38,5 +39,43 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
         let mounter = Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }));
         let publish = Arc::new(Publish::new(mounter, Arc::new(SystemClock::new())));
         Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, TaskTracker::new())))
+    })
+}
+
+/// The two bare system calls, each on a thread that it may block: mounts nothing else, looks at nothing, and remembers
+/// nothing but which directories are free.
+struct Bare {
+    free: Mutex<Vec<PathBuf>>,
+    mounted: Mutex<Vec<PathBuf>>,
+}
+
+fn moved(from: &Mutex<Vec<PathBuf>>) -> PathBuf {
+    from.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("as many unpublishes as publishes")
+}
+
+fn keep(to: &Mutex<Vec<PathBuf>>, path: PathBuf) {
+    to.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+}
+
+#[tonic::async_trait]
+impl Act for Bare {
+    async fn act(&self, method: &'static str) {
+        let publishes = method == "node_publish_volume";
+        let (from, to) = if publishes { (&self.free, &self.mounted) } else { (&self.mounted, &self.free) };
+        let (path, call) = (moved(from), if publishes { super::mount_bare } else { super::unmount_bare });
+        let given = path.clone();
+        tokio::task::spawn_blocking(move || call(&given)).await.expect("a thread");
+        keep(to, path);
+    }
+}
+
+/// Serves the bare system calls for so many targets; returns the socket.
+pub(crate) fn bare(folder: &Path, targets: usize) -> PathBuf {
+    let free = (0..targets).map(|number| folder.join(format!("least-{number}"))).collect::<Vec<_>>();
+    for target in &free {
+        std::fs::create_dir(target).expect("a directory");
+    }
+    serve(folder.join("bare.sock"), || {
+        Routes::new(NodeServer::new(Floor(Bare { free: Mutex::new(free), mounted: Mutex::default() })))
     })
 }

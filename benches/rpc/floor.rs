@@ -1,4 +1,4 @@
-//! Handlers that do nothing: what the transport itself costs.
+//! Handlers that do nothing, or one thing only: what the transport itself costs, or that thing over it.
 
 use azurelustre_csi::adapters::csi::proto::controller_server::Controller;
 use azurelustre_csi::adapters::csi::proto::identity_server::Identity;
@@ -7,14 +7,30 @@ use azurelustre_csi::adapters::csi::proto::node_server::Node;
 use azurelustre_csi::adapters::csi::proto::*;
 use tonic::{Request, Response, Status};
 
-/// Answers every call with an empty message.
-pub(crate) struct Floor;
+/// What is done before a call is answered.
+#[tonic::async_trait]
+pub(crate) trait Act: Send + Sync + 'static {
+    /// Does it for one call; `method` is the handler's name.
+    async fn act(&self, method: &'static str);
+}
+
+/// Nothing is done.
+pub(crate) struct Nothing;
+
+#[tonic::async_trait]
+impl Act for Nothing {
+    async fn act(&self, _: &'static str) {}
+}
+
+/// Answers every call with an empty message, after its act.
+pub(crate) struct Floor<A = Nothing>(pub(crate) A);
 
 macro_rules! empty_service {
     ($service:ident: $($method:ident $request:ident $response:ident),+ $(,)?) => {
         #[tonic::async_trait]
-        impl $service for Floor {
+        impl<A: Act> $service for Floor<A> {
             $(async fn $method(&self, _: Request<$request>) -> Result<Response<$response>, Status> {
+                self.0.act(stringify!($method)).await;
                 Ok(Response::new($response::default()))
             })+
         }

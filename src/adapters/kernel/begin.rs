@@ -114,14 +114,16 @@ impl Node {
         let act = Act::Mount { plan: Box::new(plan.clone()), abandoned: false };
         let Ok(ticket) = self.targets.begin_as(place.clone(), act, promise)? else { return Some(NotFresh) };
         // After the ticket: what was not there before it does not come while it is held.
-        if !matches!(self.see("mount", &place), Ok((_, MountState::Absent | MountState::Directory))) {
-            ticket.withdraw();
-            return Some(NotFresh);
+        match target::make(&plan.target) {
+            // Nothing is mounted on a directory that did not exist: it needs no look.
+            Ok(true) => made.store(true, Ordering::SeqCst),
+            Ok(false) if matches!(self.see("mount", &place), Ok((_, MountState::Directory))) => {}
+            _ => {
+                ticket.withdraw();
+                return Some(NotFresh);
+            }
         }
-        let result = target::make(&plan.target).and_then(|by_this_call| {
-            made.store(by_this_call, Ordering::SeqCst);
-            self.mount_on(plan, &place)
-        });
+        let result = self.mount_on(plan, &place);
         drop(pass);
         self.settle(ticket, plan, &place, result);
         None

@@ -153,13 +153,8 @@ impl Node {
             .map_err(|fault| target::check_directory(&plan.target, place).err().unwrap_or(fault))?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;
         self.call_mount("mount", &source, &plan.options, place, &directory)?;
-        let made = self.look("mount", &plan.target).map(|mounts| mounts.at(place).pop());
-        if let Ok(Some(Line { id: mount, source: shown, .. })) = made {
-            let (volume_id, target, source) = (plan.volume_id.clone(), plan.target.clone(), plan.source.clone());
-            self.records.put(place, Record { mount, shown, volume_id, target, source });
-        } else {
-            tracing::warn!(target = %place.display(), ?made, "a new mount is not listed in mountinfo");
-        }
+        let (volume_id, target, shown) = (plan.volume_id.clone(), plan.target.clone(), source.to_string());
+        self.records.put(place, Record { shown, volume_id, target, source: plan.source.clone() });
         Ok(())
     }
 

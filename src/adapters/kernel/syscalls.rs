@@ -29,8 +29,8 @@ pub enum How {
     Detach,
 }
 
-/// Room for the mounts of most nodes, in bytes.
-const MOUNTINFO_ROOM: usize = 64 << 10;
+/// Room for some hundred mounts, in bytes.
+const MOUNTINFO_ROOM: usize = 32 << 10;
 
 /// The operating system: the real one, unless a stand-in says otherwise.
 pub trait Syscalls: Send + Sync + std::fmt::Debug {

@@ -60,6 +60,8 @@ impl Threads {
         let mut state = self.shared.state();
         if state.idle > state.waiting.len() {
             state.waiting.push_back(Box::new(work));
+            // A thread that wakes while the lock is held would have to sleep again.
+            drop(state);
             self.shared.wake.notify_one();
             return Ok(());
         }

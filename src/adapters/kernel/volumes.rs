@@ -1,7 +1,7 @@
 //! Which volume a mount belongs to, also after a restart of the driver.
 //!
-//! Why three ways: the kernel knows sources, not volumes. What this process mounted it remembers, by the number of the
-//! mount. For mounts of an earlier process kubelet tells: beside `…/volumes/kubernetes.io~csi/<name>/mount` it keeps
+//! Why three ways: the kernel knows sources, not volumes. What this process mounted it remembers, by where it is and
+//! its source. For mounts of an earlier process kubelet tells: beside `…/volumes/kubernetes.io~csi/<name>/mount` it keeps
 //! `vol_data.json` with the volume's id, written before the volume is published. Where that file cannot be read, a mount
 //! at such a path counts as the volume's if the id names its source: a single writer is then refused rather than given a
 //! second mount. A mount anywhere else, such as one that an administrator made, belongs to no volume.
@@ -21,10 +21,8 @@ use crate::domain::volume_id::VolumeId;
 /// A mount that this process made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its number in mountinfo, which with its source tells whether what is at the place now is still that mount:
-    /// numbers are used again.
-    pub(super) mount: u64,
-    /// As mountinfo shows it.
+    /// Its source as mountinfo shows it. It tells whether what is at the place now is still that mount; a number that the
+    /// kernel gives to mounts would not, since the next mount gets it again.
     pub(super) shown: String,
     pub(super) volume_id: String,
     /// As the caller spelled it.
@@ -46,10 +44,9 @@ impl Records {
         self.all().remove(place);
     }
 
-    /// The record of exactly this mount.
+    /// The record of this mount.
     pub(super) fn of(&self, line: &Line) -> Option<Record> {
-        let is_this = |record: &&Record| record.mount == line.id && record.shown == line.source;
-        self.all().get(&line.point).filter(is_this).cloned()
+        self.all().get(&line.point).filter(|record| record.shown == line.source).cloned()
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Record>> {
@@ -157,13 +154,13 @@ mod tests {
     fn a_record_holds_for_its_mount_only() {
         let (records, mut line) = (Records::default(), line("/t".into(), "s"));
         let source = MountSource::parse("mgs.example:/lustrefs").unwrap();
-        let record = Record { mount: 7, shown: "s".into(), volume_id: "v".into(), target: "/t".into(), source };
+        let record = Record { shown: "s".into(), volume_id: "v".into(), target: "/t".into(), source };
         records.put(Path::new("/t"), record.clone());
         assert_eq!(records.of(&line), Some(record));
-        line.id = 8;
+        line.point = "/u".into();
         assert_eq!(records.of(&line), None);
-        (line.id, line.source) = (7, "t".into());
-        assert_eq!(records.of(&line), None, "another mount with the number of the first");
+        (line.point, line.source) = ("/t".into(), "t".into());
+        assert_eq!(records.of(&line), None, "another mount at the place of the first");
         line.source = "s".into();
         records.forget(Path::new("/t"));
         assert_eq!(records.of(&line), None);
