@@ -20,11 +20,13 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
     /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
-    /// makes no second one. An error whose kind [is a refusal](CloudErrorKind::is_refusal) promises that nothing was
+    /// makes no second one. What was sent runs to its end under the adapter's own limit (60 s) even if this future is
+    /// dropped; a further call for the same file system meets it instead of sending another. An error whose kind [is a refusal](CloudErrorKind::is_refusal) promises that nothing was
     /// accepted; any other error leaves that open.
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError>;
 
-    /// Asks for a deletion and returns once that is accepted. Absent is `Ok`.
+    /// Asks for a deletion and returns once that is accepted. Absent is `Ok`. As with [`Cloud::begin_create`], what was
+    /// sent runs to its end.
     async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError>;
 
     /// Lists what a region offers, all pages, AMLFS entries only.
@@ -70,7 +72,7 @@ pub enum CloudErrorKind {
     QuotaExceeded,
     /// Another operation is under way (409).
     Busy,
-    /// Too many requests (429).
+    /// Too many requests (429), or held back because of an earlier 429: nothing was accepted.
     Throttled,
     /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
     Unavailable,
@@ -117,6 +119,9 @@ pub struct CloudError {
     pub hint: Option<String>,
     /// How long the cloud asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the cloud's own error code names a cause that repeating the request does not cure, such as ARM's
+    /// `ScopeLocked` or `ReadOnlyDisabledSubscription`. Says nothing about whether the request had its effect.
+    pub lasting: bool,
     /// The cause below, such as a transport error.
     #[source]
     pub source: Option<Cause>,
@@ -137,6 +142,7 @@ impl CloudError {
             message: message.into(),
             hint: None,
             retry_after: None,
+            lasting: false,
             source: None,
         }
     }

@@ -1,6 +1,6 @@
 //! The seams of the hexagon: what the use-cases need from outside, and what they offer to a front end.
 //!
-//! Driven ports ([`cloud`], [`mounter`], [`orchestrator`], [`clock`]) are implemented by adapters; the driving port
+//! Driven ports ([`cloud`], [`mounter`], [`operations`], [`orchestrator`], [`clock`]) are implemented by adapters; the driving port
 //! ([`inbound`]) is implemented by the use-cases and called by the CSI front end.
 //!
 //! Conventions of all ports:
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod cloud;
 pub mod inbound;
 pub mod mounter;
+pub mod operations;
 pub mod orchestrator;
 
 /// Any error as the cause of another.

@@ -102,6 +102,7 @@ fn copy(error: &CloudError) -> CloudError {
         message: error.message.clone(),
         hint: error.hint.clone(),
         retry_after: error.retry_after,
+        lasting: error.lasting,
         source: None,
     }
 }
