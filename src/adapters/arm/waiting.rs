@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::domain::capacity::Tib;
+    use crate::domain::filesystem::ReportedMgsAddress;
     use crate::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 
     fn id(group: &str, number: usize) -> FilesystemId {
@@ -160,7 +161,7 @@ mod tests {
             capacity: None,
             subnet: None,
             state,
-            mgs_address: String::new(),
+            mgs_address: ReportedMgsAddress::NeverReported,
             fs_name: None,
             tags: BTreeMap::new(),
             failure: None,
