@@ -5,10 +5,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::problem::Problem;
+use super::server::ServiceWork;
 use super::settings::{CloudKind, MounterKind, Settings};
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
@@ -16,7 +16,7 @@ use super::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
 use crate::adapters::log::LogOrchestrator;
 use crate::domain::provisioning::Defaults;
@@ -40,7 +40,7 @@ pub struct Wired {
     /// The CSI services.
     pub routes: Routes,
     /// Work that outlives the RPC that began it.
-    pub tasks: TaskTracker,
+    pub tasks: ServiceWork,
     /// Whatever must live as long as they do. Dropping it ends background work.
     pub keep: Box<dyn Any + Send>,
 }
@@ -185,7 +185,7 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, mounter, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
+    let (node, work) = (settings.mode.node_id().zip(mounter), Work::default());
     let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
@@ -196,14 +196,15 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
         let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
-        let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
+        let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults)
+            .stopping_at(work.stopping().clone().cancelled_owned());
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
         keep.push(side.keep);
     }
     if let Some((node_id, mounter)) = node {
         let info = NodeInfo { node_id: node_id.to_owned() };
         let publish = Publish::new(mounter, Arc::clone(&clock));
-        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
+        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
         if settings.remove_not_ready_taint && !removes_taint {
             tracing::warn!(
                 "this build does not talk to Kubernetes: a startup taint of the node stays until somebody removes it"
@@ -216,7 +217,13 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             })));
         }
     }
-    Wired { routes, tasks, keep: Box::new(keep) }
+    Wired { routes, tasks: service_work(work), keep: Box::new(keep) }
+}
+
+/// The services' work, for the server that waits for it in the end.
+fn service_work(work: Work) -> ServiceWork {
+    let (tasks, stopping) = (work.tasks().clone(), work.stopping().clone());
+    ServiceWork { tasks, stopping, unfinished: Some(Arc::new(move || work.unfinished())) }
 }
 
 /// A task that ends when this is dropped.
