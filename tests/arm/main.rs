@@ -26,6 +26,7 @@ mod load;
 mod matrix;
 mod ownership;
 mod replay;
+mod replicas;
 mod rules;
 mod secrets;
 mod stack;
