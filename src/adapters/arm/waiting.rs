@@ -142,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::domain::capacity::Tib;
+    use crate::domain::filesystem::ReportedMgsAddress;
     use crate::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 
     fn id(group: &str, number: usize) -> FilesystemId {
@@ -159,7 +160,7 @@ mod tests {
             capacity: None,
             subnet: None,
             state,
-            mgs_address: String::new(),
+            mgs_address: ReportedMgsAddress::NeverReported,
             fs_name: None,
             tags: BTreeMap::new(),
             failure: None,
