@@ -12,6 +12,7 @@ use super::telemetry::LogSettings;
 
 mod azure;
 mod cloud;
+mod cloud_file;
 mod endpoint;
 mod environment;
 mod file;
@@ -23,6 +24,7 @@ mod values;
 
 pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
+pub use cloud_file::CloudFile;
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::PREFIX;
 pub use given::Given;

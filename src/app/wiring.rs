@@ -165,7 +165,7 @@ fn wants_simulator(settings: &Settings) -> bool {
 #[cfg(feature = "arm")]
 fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cloud = Arc::new(azure::cloud(settings.cloud_settings.azure.as_ref(), &clock).map_err(WiringError::Unusable)?);
+    let cloud = Arc::new(azure::cloud(&settings.cloud_settings, &clock).map_err(WiringError::Unusable)?);
     Ok(CloudSide {
         cloud: Arc::clone(&cloud) as _,
         clock,

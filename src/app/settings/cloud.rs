@@ -11,6 +11,7 @@ use figment::value::{Dict, Value};
 
 use super::Given;
 use super::azure::{self, AuthKind, AzureSettings};
+use super::cloud_file::CloudFile;
 use super::values::{go_bool, read_file};
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::quote;
@@ -27,6 +28,8 @@ pub struct CloudSettings {
     pub defaults: Defaults,
     /// How Azure is reached; always there where the controller runs on Azure.
     pub azure: Option<AzureSettings>,
+    /// Where `azure` comes from, to be read again.
+    pub file: Option<CloudFile>,
 }
 
 /// The variables, and who chooses the credentials, where Azure has to be reached.
@@ -45,7 +48,11 @@ pub(super) fn read_named(
 
 /// Reads the file at its usual place; without it there are only variables.
 pub(super) fn read_default(azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
-    let path = Path::new(DEFAULT_PATH);
+    read_again(Path::new(DEFAULT_PATH), azure, problems)
+}
+
+/// Reads the same file again. Where there is none there are only variables, as at the start.
+pub(super) fn read_again(path: &Path, azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
     if path.exists() { read_named(path, "cloud settings", azure, problems) } else { parse("{}", path, azure, problems) }
 }
 
@@ -59,11 +66,12 @@ fn parse(text: &str, path: &Path, azure: Wanted<'_>, problems: &mut Problems) ->
         vnet: reader.read("vnetName", NetworkName::parse),
         subnet: reader.read("subnetName", NetworkName::parse),
     };
+    let file = azure.map(|(given, kind)| CloudFile::new(path, given, kind));
     let azure = match azure {
         Some((given, kind)) => Some(azure::read(&mut reader, given, kind)?),
         None => None,
     };
-    Some(CloudSettings { defaults, azure })
+    Some(CloudSettings { defaults, azure, file })
 }
 
 /// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.
