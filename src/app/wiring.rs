@@ -88,6 +88,8 @@ pub struct CloudSide {
     pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
     pub defaults: Defaults,
+    /// Requests that outlive the RPC that began them.
+    pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
@@ -165,11 +167,14 @@ fn wants_simulator(settings: &Settings) -> bool {
 #[cfg(feature = "arm")]
 fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cloud = Arc::new(azure::cloud(&settings.cloud_settings, &clock).map_err(WiringError::Unusable)?);
+    let tasks = TaskTracker::new();
+    let cloud = azure::cloud(&settings.cloud_settings, &clock, &tasks).map_err(WiringError::Unusable)?;
+    let cloud = Arc::new(cloud);
     Ok(CloudSide {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
+        tasks,
         azure: Some(cloud),
         keep: Box::new(()),
     })
@@ -185,7 +190,8 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, mounter, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
+    let node = settings.mode.node_id().zip(mounter);
+    let tasks = cloud.as_ref().map(|side| side.tasks.clone()).unwrap_or_default();
     let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),

@@ -85,12 +85,12 @@ fn a_denied_deletion_is_about_deletions() {
 }
 
 /// A file system in this state after a creation or deletion that was accepted, and what its operation says.
-fn observed(is_deletion: bool, state: &str, operation: Value) -> (Filesystem, usize) {
+fn observed(is_deletion: bool, state: &str, operation: &Value) -> (Filesystem, usize) {
     let url =
         "https://arm.test/subscriptions/s/providers/Microsoft.StorageCache/locations/l/ascOperations/1?s=signature";
     let accepted = answer(202, &[ARMS, ("azure-asyncoperation", url)], "");
     let resource = json!({ "name": "azps-5jf3vk", "properties": { "provisioningState": state } });
-    let answers = vec![accepted, json_answer(200, &resource), json_answer(200, &operation)];
+    let answers = vec![accepted, json_answer(200, &resource), json_answer(200, operation)];
     let (cloud, clock, script) = scripted(answers);
     if is_deletion {
         clock.run(cloud.begin_delete(&spec().id)).unwrap();
@@ -113,15 +113,15 @@ fn a_failed_operation_gives_its_whole_reason() {
     for (is_deletion, state) in
         [(false, "Failed"), (false, "Canceled"), (true, "Failed"), (true, "Canceled"), (true, "Succeeded")]
     {
-        let (found, _) = observed(is_deletion, state, operation.clone());
+        let (found, _) = observed(is_deletion, state, &operation);
         assert_eq!(found.failure.as_deref(), Some(reason), "{is_deletion} {state}");
     }
     // What is not over, or went well, costs no request.
     for (is_deletion, state) in [(false, "Succeeded"), (false, "Creating"), (true, "Deleting")] {
-        let (found, requests) = observed(is_deletion, state, operation.clone());
+        let (found, requests) = observed(is_deletion, state, &operation);
         assert_eq!((found.failure, requests), (None, 2), "{is_deletion} {state}");
         assert_eq!(found.state, ProvisioningState::parse(state));
     }
-    let (found, _) = observed(true, "Succeeded", json!({ "status": "InProgress" }));
+    let (found, _) = observed(true, "Succeeded", &json!({ "status": "InProgress" }));
     assert_eq!(found.failure, None);
 }

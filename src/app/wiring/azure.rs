@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::adapters::arm::cloud::ArmCloud;
@@ -20,7 +21,12 @@ use crate::app::settings::{Auth, AzureSettings, CloudFile, CloudSettings};
 use crate::ports::clock::Clock;
 
 /// The cloud that the settings describe. Nothing is asked of it yet. Every problem found is in the error.
-pub(super) fn cloud(cloud: &CloudSettings, clock: &Arc<dyn Clock>) -> Result<ArmCloud, Vec<Problem>> {
+/// Requests that change something are run by `tasks`.
+pub(super) fn cloud(
+    cloud: &CloudSettings,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+) -> Result<ArmCloud, Vec<Problem>> {
     let (Some(settings), Some(file)) = (&cloud.azure, &cloud.file) else {
         return Err(vec![Problem::new("the cloud settings say nothing about Azure")]);
     };
@@ -55,7 +61,9 @@ pub(super) fn cloud(cloud: &CloudSettings, clock: &Arc<dyn Clock>) -> Result<Arm
     let (Ok(environment), Ok(tokens), Ok(wire), true) = (environment, tokens, wire, problems.is_empty()) else {
         return Err(problems);
     };
-    let connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let mut connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let tasks = tasks.clone();
+    connector.spawn = Arc::new(move |task| drop(tasks.spawn(task)));
     let network = settings.network_subscription_id.clone();
     Ok(ArmCloud::new(connector, Arc::clone(clock), settings.subscription_id.clone(), network))
 }
