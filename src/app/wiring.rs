@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::settings::{CloudKind, MounterKind, Settings};
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
-use super::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
+use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
@@ -25,6 +25,7 @@ use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
 use crate::ports::inbound::Ready;
 use crate::ports::mounter::Mounter;
+use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
 use crate::ports::orchestrator::Orchestrator;
 
@@ -88,6 +89,10 @@ pub struct NodeSide {
     pub mounter: Arc<dyn Mounter>,
     /// What the mounter is doing, where it can hang.
     pub operations: Option<Arc<dyn Operations>>,
+    /// Faults of the driver's surroundings, where they count.
+    pub faults: Option<Arc<dyn NodeFaults>>,
+    /// Whatever must live as long as the mounter does.
+    pub keep: Box<dyn Any + Send>,
     /// Whether a file system was mounted already when the process started.
     pub mounted_at_start: bool,
 }
@@ -213,9 +218,10 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         keep.push(side.keep);
     }
     if let Some((node_id, side)) = node {
-        let NodeSide { mounter, operations, .. } = side;
+        let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
+        keep.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
-        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations)));
+        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
         let publish = Publish::new(mounter, Arc::clone(&clock));
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint && !removes_taint {
@@ -224,8 +230,9 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             );
         }
         if settings.remove_not_ready_taint && removes_taint {
+            let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
-                remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
+                remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
             })));
         }
@@ -235,7 +242,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
 
 /// Readiness of a process with this node's side, or with none.
 fn readiness(side: Option<&NodeSide>) -> ReadyOnce {
-    let Some(NodeSide { mounter, operations, mounted_at_start }) = side else { return ReadyOnce::new(None) };
+    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return ReadyOnce::new(None) };
     if *mounted_at_start {
         tracing::info!("ready at once: Lustre is mounted already");
     }

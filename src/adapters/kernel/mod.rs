@@ -26,15 +26,18 @@ mod late;
 mod node;
 mod operations;
 mod parts;
+pub mod propagation;
 mod resolve;
 pub mod settings;
 mod sub_dir;
+pub mod surroundings;
 pub mod syscalls;
 mod target;
 mod threads;
 mod unmount;
 mod volumes;
 mod waiting;
+pub mod working_dir;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

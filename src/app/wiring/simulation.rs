@@ -47,7 +47,13 @@ impl Simulation {
     pub fn driven(&self) -> Driven {
         Driven {
             cloud: Some(self.cloud_side()),
-            node: Some(NodeSide { mounter: Arc::clone(&self.lustre) as _, operations: None, mounted_at_start: false }),
+            node: Some(NodeSide {
+                mounter: Arc::clone(&self.lustre) as _,
+                operations: None,
+                faults: None,
+                keep: Box::new(()),
+                mounted_at_start: false,
+            }),
             orchestrator: self.simulator.orchestrator(),
             removes_taint: true,
         }
