@@ -143,6 +143,7 @@ impl Node {
 
     /// Mounts a plan unless something is there, and remembers whose it is.
     pub(super) fn mount(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
+        self.check_propagation(&plan.target, place)?;
         if let Some(line) = self.look("mount", &plan.target)?.at(place).last() {
             let message = format!("a {} mount of {} is there already", line.fs_type, line.source);
             return Err(Fault::at(MountErrorKind::Busy, "mount", &plan.target, message)
