@@ -151,7 +151,7 @@ fn check_config_tells_all_problems_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let config = write(directory.path(), "settings.toml", "log-format = 'jsn'\nmoed = 'node'\n");
     let cloud = write(directory.path(), "azure.json", r#"{"location": "a/b", "aadClientSecret": "geheim"}"#);
-    let environment = [("AZURELUSTRE_CSI_ENDPOINT", "/tmp/csi.sock"), ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1")];
+    let environment = [("AZURELUSTRE_CSI_ENDPOINT", "tmp/csi.sock"), ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1")];
     let ran = run_with(
         &environment,
         &["check-config", "--config", &config, "--cloud-config", &cloud, "--mode=nod", "--simulator-speed=-1"],
@@ -160,7 +160,7 @@ fn check_config_tells_all_problems_at_once() {
     for expected in [
         "--mode: `nod` is none of".to_owned(),
         "--simulator-speed: `-1` is no speed".to_owned(),
-        "AZURELUSTRE_CSI_ENDPOINT: `/tmp/csi.sock` is no endpoint".to_owned(),
+        "AZURELUSTRE_CSI_ENDPOINT: `tmp/csi.sock` is not an endpoint".to_owned(),
         format!("`moed` in {config}: no setting has this name"),
         format!("`log-format` in {config}: `jsn` is none of text, json"),
         format!("`location` in {cloud}: `a/b` is not an Azure region"),

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod deadline;
 pub mod deprovision;
 pub mod in_flight;
+mod notices;
 pub mod provision;
 pub mod publish;
 pub mod readiness;
