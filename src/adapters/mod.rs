@@ -12,5 +12,7 @@ pub mod kernel;
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]
 mod mountinfo;
+#[cfg(feature = "server")]
+pub mod no_cloud;
 #[cfg(feature = "simulator")]
 pub mod simulator;
