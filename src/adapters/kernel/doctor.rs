@@ -1,24 +1,27 @@
-//! One report of a node: all facts, and whether it is healthy, for `doctor node`.
+//! The report of `doctor node`: client state, mounts, imports, connectivity and operations of one node, and its findings.
 //!
-//! Why it is plain data: people read it as text, programs as JSON, and both are made from the same. It is gathered without
-//! a running driver; what only the driver knows, its stuck operations, is handed in.
+//! The report is plain data, rendered as text or JSON. It is collected without a running driver; what only a running one
+//! knows ([`DriverStatus`]) is part of the request.
 
-mod gather;
-mod judge;
+mod collect;
+pub mod connectivity;
+mod findings;
+pub mod mounts;
 mod text;
+pub(in crate::adapters::kernel) mod threads;
 
 use serde::Serialize;
 
-pub use self::gather::{Request, gather};
+pub use self::collect::{DriverStatus, Request, collect};
 
-/// What is known of Lustre on a node.
+/// State of Lustre on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
     /// Whether nothing was found to be wrong.
     pub healthy: bool,
     /// What is wrong, each with what to do about it; empty if healthy.
     pub reasons: Vec<String>,
-    /// What is not wrong but worth knowing, such as facts that could not be had.
+    /// What is not wrong but worth knowing, such as values that could not be read.
     pub notes: Vec<String>,
     /// The client in the kernel.
     pub client: ClientReport,
@@ -30,8 +33,10 @@ pub struct NodeReport {
     pub servers: Vec<ServerReport>,
     /// Connections to servers; none if they could not be read.
     pub connections: Option<Vec<ConnectionReport>>,
-    /// Mount operations of the driver that do not end, as it tells them.
-    pub stuck: Vec<String>,
+    /// Operations that the running driver has not finished; none if no driver answered.
+    pub operations: Option<Vec<OperationReport>>,
+    /// Threads of a driver that are blocked in the kernel, a line each.
+    pub blocked_threads: Vec<String>,
 }
 
 /// The Lustre client in the kernel.
@@ -95,6 +100,23 @@ pub struct MountReport {
     pub pod_uid: Option<String>,
     /// Seconds since kubelet last wrote its record of the volume, shortly before it was mounted.
     pub age_seconds: Option<u64>,
+}
+
+/// One operation in progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperationReport {
+    /// `mount`, `unmount`, `make_sub_dir` or `statfs`.
+    pub kind: &'static str,
+    /// Target path, or source for `make_sub_dir`.
+    pub subject: String,
+    /// CSI volume id, where known.
+    pub volume_id: Option<String>,
+    /// MGS that it waits for, where known.
+    pub mgs: Option<String>,
+    /// Seconds since it began.
+    pub age_seconds: u64,
+    /// Whether it has been running for longer than its limit.
+    pub overdue: bool,
 }
 
 /// One connection to a server.

@@ -1,17 +1,22 @@
-//! Trees of files in the shape of a real client's, and looks at them through the whole of it.
+//! Trees of files in the shape of a real client's, read through the whole module.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
+use super::readiness::{Assessment, NodeState};
+use super::servers::ServerState;
 use super::*;
 use crate::ports::mounter::Readiness;
 
 /// Where kubelet has a volume mounted.
-pub(super) const POINT: &str = "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/pvc-1/mount";
+pub(in crate::adapters::kernel) const POINT: &str = "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/pvc-1/mount";
+
+/// Longer than any read of a test takes.
+const LONG: Duration = Duration::from_secs(20);
 
 /// A directory with `sys` and `proc` in it.
 #[derive(Debug)]
-pub(super) struct Tree(tempfile::TempDir);
+pub(in crate::adapters::kernel) struct Tree(tempfile::TempDir);
 
 impl Default for Tree {
     fn default() -> Self {
@@ -21,7 +26,7 @@ impl Default for Tree {
 
 impl Tree {
     /// Lustre 2.17.57 with one mount of a file system of one MDT and one OST.
-    pub(super) fn client() -> Self {
+    pub(in crate::adapters::kernel) fn client() -> Self {
         let tree = Self::default();
         tree.write("/sys/module/lustre/version", "2.17.57\n");
         tree.write("/sys/module/lnet/version", "0.7.0\n");
@@ -36,7 +41,7 @@ impl Tree {
     }
 
     /// The same with a mountinfo and kubelet's record.
-    pub(super) fn mounted() -> Self {
+    pub(in crate::adapters::kernel) fn mounted() -> Self {
         let tree = Self::client();
         let options = "rw,flock,checksum,encrypt,lazystatfs,lruresize,nouser_fid2path,nouser_xattr,verbose";
         let lines = format!(
@@ -50,27 +55,23 @@ impl Tree {
         tree
     }
 
-    pub(super) fn paths(&self) -> FactPaths {
-        FactPaths { root: self.0.path().to_owned() }
+    pub(in crate::adapters::kernel) fn paths(&self) -> ClientStatePaths {
+        ClientStatePaths { root: self.0.path().to_owned() }
     }
 
-    pub(super) fn facts(&self) -> NodeFacts {
-        NodeFacts::new(self.paths(), Duration::from_secs(20))
-    }
-
-    pub(super) fn write(&self, path: impl AsRef<Path>, text: &str) {
+    pub(in crate::adapters::kernel) fn write(&self, path: impl AsRef<Path>, text: &str) {
         let path = self.paths().at(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub(super) fn import(&self, device: &str, state: &str) {
+    pub(in crate::adapters::kernel) fn import(&self, device: &str, state: &str) {
         self.write(format!("/sys/kernel/debug/lustre/{device}/import"), &import(state, "10.99.0.1@tcp"));
     }
 }
 
 /// `lnet/nis` of a node with one interface.
-pub(super) fn nis(status: &str) -> String {
+pub(in crate::adapters::kernel) fn nis(status: &str) -> String {
     format!(
         "nid                      status alive refs peer  rtr   max    tx   min\n\
          0@lo                         up     0    2    0    0     0     0     0\n\
@@ -79,7 +80,7 @@ pub(super) fn nis(status: &str) -> String {
 }
 
 /// An import file.
-pub(super) fn import(state: &str, nid: &str) -> String {
+pub(in crate::adapters::kernel) fn import(state: &str, nid: &str) -> String {
     format!(
         "import:\n    name: lustrefs-MDT0000-mdc-ffff01\n    target: lustrefs-MDT0000_UUID\n    state: {state}\n    \
          connect_flags: [ version, acl, inode_bit_locks, getattr_by_fid ]\n    connect_data:\n       flags: 0xa0425\n       \
@@ -93,57 +94,65 @@ fn source() -> MountSource {
     MountSource::parse("10.99.0.1@tcp:/lustrefs").unwrap()
 }
 
-#[tokio::test]
-async fn a_node_is_judged_by_its_files() {
+fn servers(tree: &Tree, limit: Duration, source: &MountSource) -> ServerState {
+    servers::read(&BoundedReads::new(limit), &tree.paths(), source, std::slice::from_ref(source))
+}
+
+#[test]
+fn a_node_is_assessed_by_its_files() {
     let tree = Tree::client();
-    assert_eq!(tree.facts().assess().await, Assessment::default());
+    assert_eq!(NodeState::read(&tree.paths()).assess(), Assessment::default());
     tree.write(lnet::NIS, &nis("down"));
-    let Readiness::NotReady(missing) = tree.facts().assess().await.readiness() else { panic!("LNet is down") };
+    let Readiness::NotReady(missing) = NodeState::read(&tree.paths()).assess().readiness() else {
+        panic!("LNet is down")
+    };
     assert!(missing[0].contains("10.99.0.2@tcp is down"), "{missing:?}");
     std::fs::remove_file(tree.paths().at(lnet::NIS)).unwrap();
-    let assessment = tree.facts().assess().await;
+    let assessment = NodeState::read(&tree.paths()).assess();
     assert_eq!((assessment.readiness(), assessment.notes.len()), (Readiness::Ready, 1));
-    let Readiness::NotReady(missing) = Tree::default().facts().assess().await.readiness() else { panic!("no files") };
-    assert_eq!(missing.len(), 1);
+    let empty = NodeState::read(&Tree::default().paths()).assess();
+    assert_eq!(empty.missing.len(), 1);
 }
 
-#[tokio::test]
-async fn the_servers_of_a_mount_are_judged_by_its_connections() {
+#[test]
+fn the_servers_of_a_mount_are_judged_by_its_imports() {
     let tree = Tree::client();
-    assert_eq!(tree.facts().servers(&source(), &[source()]).await, ServerState::Answering);
+    assert_eq!(servers(&tree, LONG, &source()), ServerState::Answering);
     tree.import("mdc/lustrefs-MDT0000-mdc-ffff01", "DISCONN");
     tree.import("osc/otherfs-OST0000-osc-ffff02", "DISCONN");
-    let silent = ServerState::Silent { silent: vec!["MDT0000 is DISCONN".to_owned()], answering: 1 };
-    assert_eq!(tree.facts().servers(&source(), &[source()]).await, silent);
+    let partial = ServerState::Partial { not_full: vec!["MDT0000 is DISCONN".to_owned()] };
+    assert_eq!(servers(&tree, LONG, &source()), partial);
+    tree.import("osc/lustrefs-OST0000-osc-ffff01", "CONNECTING");
+    assert!(matches!(servers(&tree, LONG, &source()), ServerState::Unknown(_)), "the MGS answers");
+    tree.import("mgc/MGC10.99.0.1@tcp", "DISCONN");
+    assert!(servers(&tree, LONG, &source()).is_dead());
     let other = MountSource::parse("10.0.0.9@tcp:/none").unwrap();
-    assert!(matches!(tree.facts().servers(&other, &[]).await, ServerState::Unknown(_)));
+    assert!(matches!(servers(&tree, LONG, &other), ServerState::Unknown(_)));
 }
 
-/// A pipe that nobody writes to stands for a connection whose lock is held; its readers end with the process.
-#[tokio::test]
-async fn a_connection_that_blocks_is_unknown_and_takes_nobody_with_it() {
+/// A pipe without a writer stands for an import whose lock is held; its readers end with the process.
+#[test]
+fn an_import_that_blocks_is_unknown_and_hides_no_other() {
     let tree = Tree::client();
     let blocked = tree.paths().at("/sys/kernel/debug/lustre/osc/lustrefs-OST0000-osc-ffff01/import");
     std::fs::remove_file(&blocked).unwrap();
     nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let facts = NodeFacts::new(tree.paths(), Duration::from_secs(1));
-    let started = Instant::now();
-    let state = facts.servers(&source(), &[source()]).await;
-    assert_eq!(state, ServerState::Unknown("OST0000: the kernel did not answer within 1s".to_owned()));
+    let limit = Duration::from_millis(200);
+    let partial = ServerState::Partial { not_full: vec!["OST0000 is unknown".to_owned()] };
+    assert_eq!(servers(&tree, limit, &source()), partial);
     tree.import("mdc/lustrefs-MDT0000-mdc-ffff01", "DISCONN");
-    let state = facts.servers(&source(), &[source()]).await;
-    assert_eq!(state, ServerState::Silent { silent: vec!["MDT0000 is DISCONN".to_owned()], answering: 0 });
-    assert!(facts.assess().await.missing.is_empty(), "a blocked connection does not hide the module");
-    assert!(started.elapsed() < Duration::from_secs(10));
+    let unknown = ServerState::Unknown("OST0000: the kernel did not answer within 200ms".to_owned());
+    assert_eq!(servers(&tree, limit, &source()), unknown, "unknown is never dead");
 }
 
-#[tokio::test]
-async fn a_look_that_never_ends_knows_nothing_and_says_so() {
-    let tree = Tree::client();
-    std::fs::remove_file(tree.paths().at("/sys/fs/lustre/version")).unwrap();
-    let blocked = tree.paths().at("/sys/fs/lustre/version");
-    nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let facts = NodeFacts::new(tree.paths(), Duration::from_millis(50));
-    let missing = facts.assess().await.missing;
-    assert!(missing[0].contains("did not answer within 50ms"), "{missing:?}");
+#[test]
+fn lustre_mounts_are_found_in_mountinfo() {
+    let tree = Tree::mounted();
+    assert_eq!(lustre_is_mounted(&tree.paths()), Observed::Known(true));
+    let sources = mounted_sources(&tree.paths()).map(|sources| sources.iter().map(ToString::to_string).collect());
+    let expected = ["10.99.0.1@tcp:/lustrefs", "10.99.0.1@tcp:/lustrefs/sub/dir"].map(str::to_owned);
+    assert_eq!(sources, Observed::Known(expected.to_vec()));
+    tree.write(MOUNTINFO, "31 1 8:1 / / rw - ext4 lustre rw\n32 31 0:9 / /lustre rw - tmpfs lustre rw\n");
+    assert_eq!(lustre_is_mounted(&tree.paths()), Observed::Known(false));
+    assert!(lustre_is_mounted(&Tree::default().paths()).unknown().is_some());
 }

@@ -1,32 +1,35 @@
-//! Reports of nodes in all conditions, gathered from trees of files and real connections.
+//! Reports of nodes in all conditions, collected from trees of files and real connections.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::gather::{Found, report_of};
+use super::collect::{observe, report_of};
+use super::connectivity::{Attempt, Reach};
 use super::*;
-use crate::adapters::kernel::facts::lnet::NIS;
-use crate::adapters::kernel::facts::reach::{Attempt, Reach};
-use crate::adapters::kernel::facts::tests::{POINT, Tree};
+use crate::adapters::kernel::client_state::Observed;
+use crate::adapters::kernel::client_state::lnet::NIS;
+use crate::adapters::kernel::client_state::tests::{POINT, Tree, nis};
 use crate::domain::mount_source::MgsAddress;
+use crate::ports::operations::{Operation, OperationKind};
 
-/// Everything but the network, which is as `reach` says for the MGS of the tree.
-async fn report(tree: &Tree, reach: Reach, request: &Request) -> NodeReport {
-    let facts = tree.facts();
-    let nid = MgsAddress::parse("10.99.0.1").unwrap().servers()[0][0].clone();
-    let found = Found {
-        state: facts.state().await,
-        mounts: facts.mounts(&request.mountinfo).await,
-        imports: facts.imports().await,
-        reach: vec![(nid, reach)],
-    };
-    report_of(&found, request, SystemTime::now() + Duration::from_hours(30))
+/// A driver without operations in progress.
+fn request(tree: &Tree) -> Request {
+    let driver = Observed::Known(DriverStatus::default());
+    Request { paths: tree.paths(), driver, ..Request::default() }
 }
 
-#[tokio::test]
-async fn a_healthy_node_is_reported_with_all_its_mounts() {
-    let report = report(&Tree::mounted(), Reach::Reached, &Request::default()).await;
+/// Everything but the network, which is as `reach` says for the MGS of the tree.
+fn report(request: &Request, reach: Reach) -> NodeReport {
+    let mut observed = observe(request);
+    let nid = MgsAddress::parse("10.99.0.1").unwrap().servers()[0][0].clone();
+    observed.reach = vec![(nid, reach)];
+    report_of(&observed, request, SystemTime::now() + Duration::from_hours(30))
+}
+
+#[test]
+fn a_healthy_node_is_reported_with_all_its_mounts() {
+    let report = report(&request(&Tree::mounted()), Reach::Reached);
     assert!(report.healthy && report.reasons.is_empty() && report.notes.is_empty(), "{report:?}");
     assert_eq!((report.client.loaded, report.client.version.as_deref()), (Some(true), Some("2.17.57")));
     let [server] = report.servers.as_slice() else { panic!("two spellings are one server: {report:?}") };
@@ -45,55 +48,79 @@ async fn a_healthy_node_is_reported_with_all_its_mounts() {
         "10.99.0.1@tcp:/lustrefs rw, volume pvc-1, pod uid-1, id pvc-1#lustrefs#10.99.0.1##t#team, for 1d6h\n",
         "10.99.0.1@tcp0:/lustrefs/sub/dir ro\n",
         "connections: 3 of 3 well\n",
-        "stuck operations: none known\n",
+        "operations in progress: 0\n",
     ] {
         assert!(text.contains(said), "{said:?} in\n{text}");
     }
 }
 
-#[tokio::test]
-async fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
+#[test]
+fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
     let tree = Tree::mounted();
-    tree.write(NIS, &crate::adapters::kernel::facts::tests::nis("down"));
+    tree.write(NIS, &nis("down"));
     tree.write("/sys/fs/lustre/health_check", "LBUG\n");
     tree.import("osc/lustrefs-OST0000-osc-ffff01", "DISCONN");
-    let request = Request { stuck: vec!["mount of pvc-1\nfor 5m".to_owned()], ..Request::default() };
-    let report = report(&tree, Reach::Failed("no answer".to_owned()), &request).await;
+    let operation = |overdue| Operation {
+        kind: OperationKind::Mount,
+        subject: "/pods/uid-1\nx".to_owned(),
+        volume_id: Some("pvc-1".to_owned()),
+        mgs: Some("10.99.0.1@tcp".to_owned()),
+        age: Duration::from_secs(300),
+        overdue,
+    };
+    let driver = Observed::Known(DriverStatus { operations: vec![operation(true), operation(false)] });
+    tree.write("/proc/12/comm", "azurelustre-csi\n");
+    for (file, text) in [("comm", "mount\n"), ("stat", "30 (mount) I 1\n"), ("wchan", "mgc_process_config")] {
+        tree.write(format!("/proc/12/task/30/{file}"), text);
+    }
+    let report = report(&Request { driver, ..request(&tree) }, Reach::Failed("no answer".to_owned()));
     assert!(!report.healthy);
     for (index, said) in [
         "LBUG",
         "10.99.0.2@tcp is down",
         "MGS 10.99.0.1@tcp cannot be reached at TCP port 988 (10.99.0.1@tcp: no answer)",
         "lustrefs-OST0000-osc-ffff01 is DISCONN",
-        "1 mount operations do not end",
+        "1 operations are past their limit (mount of /pods/uid-1\\nx on MGS 10.99.0.1@tcp for 5m0s)",
+        "1 threads of the driver are blocked",
     ]
     .into_iter()
     .enumerate()
     {
         assert!(report.reasons[index].contains(said), "{said} in {:?}", report.reasons);
     }
-    assert_eq!(report.reasons.len(), 5);
+    assert_eq!(report.reasons.len(), 6);
     let text = report.text();
     assert!(text.starts_with("NOT healthy\n  - "), "{text}");
     assert!(text.contains("connections: 2 of 3 well\n  lustrefs-OST0000-osc-ffff01 DISCONN\n"), "{text}");
-    assert!(text.contains("stuck operations: 1\n  - mount of pvc-1\\nfor 5m\n"), "{text}");
+    let operations = "operations in progress: 2\n  - mount of /pods/uid-1\\nx, id pvc-1, MGS 10.99.0.1@tcp, for 5m0s, past its limit\n";
+    assert!(text.contains(operations), "{text}");
+    let threads =
+        "blocked threads: 1\n  - thread 30 of the driver (process 12) is blocked in the kernel in mgc_process_config\n";
+    assert!(text.contains(threads), "{text}");
 }
 
-#[tokio::test]
-async fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
+#[test]
+fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
     let tree = Tree::mounted();
     std::fs::remove_dir_all(tree.paths().at("/sys/kernel")).unwrap();
     tree.write("/sys/fs/lustre/osc/lustrefs-OST0000-osc-ffff01/uuid", "x\n");
-    let request = Request { mountinfo: "/proc/1/mountinfo".into(), ..Request::default() };
-    let unseen = report(&tree, Reach::Reached, &request).await;
+    let driver = Observed::Unknown("nobody\nanswers".to_owned());
+    let elsewhere = Request { mountinfo: "/proc/1/mountinfo".into(), driver, ..request(&tree) };
+    let unseen = report(&elsewhere, Reach::Reached);
     assert!(unseen.healthy, "{unseen:?}");
-    for said in ["LNet is unknown", "mounts of this node are unknown", "state of 1 connections is unknown"] {
+    for said in [
+        "LNet is unknown",
+        "mounts of this node are unknown",
+        "state of 1 connections is unknown",
+        "operations in progress are unknown: nobody\\nanswers",
+    ] {
         assert!(unseen.notes.iter().any(|note| note.contains(said)), "{said} in {:?}", unseen.notes);
     }
     let text = unseen.text();
     assert!(text.contains("LNet: unknown\nmounts: unknown\nconnections: 0 of 1 well\n"), "{text}");
+    assert!(text.contains("\noperations in progress: unknown\n"), "{text}");
     std::fs::remove_dir_all(tree.paths().at("/sys/fs/lustre/osc")).unwrap();
-    let unsure = report(&tree, Reach::Unknown("late".to_owned()), &Request::default()).await;
+    let unsure = report(&request(&tree), Reach::Unknown("late".to_owned()));
     assert!(unsure.healthy && unsure.servers[0].reachable.is_none(), "{unsure:?}");
     for said in
         ["no connection can be seen", "whether MGS 10.99.0.1@tcp can be reached is unknown: 10.99.0.1@tcp: late"]
@@ -102,22 +129,22 @@ async fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
     }
 }
 
-#[tokio::test]
-async fn one_reachable_failover_server_is_enough_and_odd_sources_are_shown() {
+#[test]
+fn one_reachable_failover_server_is_enough_and_odd_sources_are_shown() {
     let tree = Tree::client();
     tree.write(
         "/proc/self/mountinfo",
         "38 31 1:2 / /a rw - lustre 10.99.0.1@tcp:10.99.0.9@tcp:/lustrefs rw\n39 31 1:2 / /b rw - lustre odd\\011one rw\n",
     );
-    let report = report(&tree, Reach::Reached, &Request::default()).await;
+    let report = report(&request(&tree), Reach::Reached);
     let names: Vec<_> = report.servers.iter().map(|server| (server.mgs.as_str(), server.reachable)).collect();
     assert_eq!(names, [("10.99.0.1@tcp:10.99.0.9@tcp", Some(true)), ("odd\\tone", None)]);
     assert!(report.healthy && report.notes.len() == 2, "{:?}", report.notes);
     assert!(report.notes[0].contains("not everywhere: 10.99.0.9@tcp: not tried"), "{:?}", report.notes);
 }
 
-#[tokio::test]
-async fn servers_are_really_tried() {
+#[test]
+fn servers_are_really_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let tree = Tree::client();
@@ -125,17 +152,17 @@ async fn servers_are_really_tried() {
     let request = Request {
         servers: ["127.0.0.1", "127.0.0.2"].map(|mgs| MgsAddress::parse(mgs).unwrap()).to_vec(),
         attempt: Attempt { port, limit: Duration::from_secs(5) },
-        ..Request::default()
+        ..request(&tree)
     };
-    let report = gather(&tree.facts(), &request).await;
+    let report = collect(&request);
     let names: Vec<_> = report.servers.iter().map(|server| (server.mgs.as_str(), server.reachable)).collect();
     assert_eq!(names, [("127.0.0.1@tcp", Some(true)), ("127.0.0.2@tcp", Some(false))]);
     assert!(!report.healthy && report.reasons.len() == 1, "{report:?}");
 }
 
-#[tokio::test]
-async fn the_report_is_json_with_stable_names() {
-    let report = report(&Tree::mounted(), Reach::Reached, &Request::default()).await;
+#[test]
+fn the_report_is_json_with_stable_names() {
+    let report = report(&request(&Tree::mounted()), Reach::Reached);
     let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
     assert_eq!(json["healthy"], true);
     assert_eq!(json["client"]["version"], "2.17.57");
@@ -153,9 +180,9 @@ fn ages_are_short() {
 }
 
 /// On the machine of the test, whatever it is: this ends and says something.
-#[tokio::test]
-async fn this_machine_is_reported() {
-    let report = gather(&crate::adapters::kernel::facts::NodeFacts::default(), &Request::default()).await;
+#[test]
+fn this_machine_is_reported() {
+    let report = collect(&Request::default());
     assert!(!report.text().is_empty() && report.healthy == report.reasons.is_empty());
     let loaded = Path::new("/sys/module/lustre").exists();
     assert!(loaded || !report.healthy, "no Lustre here: {}", report.text());

@@ -1,19 +1,16 @@
-//! The Lustre mounts of this node and whose they are, without touching any of them.
+//! Lustre mounts of this node with the volume and pod that they are for, without touching any of them.
 //!
-//! Why the age comes from kubelet: the kernel does not tell when something was mounted, and a mount point may only be
-//! looked at through its mount. Kubelet writes `vol_data.json` beside the mount point just before it asks for a volume.
+//! The kernel does not record when something was mounted. kubelet writes `vol_data.json` beside the mount point shortly
+//! before it calls NodePublishVolume, so the age of that file stands for the age of the mount.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::read::{Fact, FactPaths, SMALL, unreadable};
+use crate::adapters::kernel::client_state::{self, ClientStatePaths, Observed, SMALL};
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::MountSource;
-
-/// Longest mountinfo that is read, in bytes: some 100 000 mounts.
-const LONGEST: u64 = 32 << 20;
 
 /// One Lustre mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,25 +46,25 @@ pub struct Owner {
 }
 
 /// The Lustre mounts that a mountinfo file lists, in its order.
-pub(super) fn read(paths: &FactPaths, mountinfo: &Path) -> Fact<Vec<LustreMount>> {
-    let text = match paths.bytes(mountinfo, LONGEST) {
-        Ok(text) => text,
-        Err(error) => return Fact::Unknown(unreadable(&mountinfo.to_string_lossy(), &error)),
-    };
-    let mut mounts = parse(&text);
+pub(super) fn read(paths: &ClientStatePaths, mountinfo: &Path) -> Observed<Vec<LustreMount>> {
+    client_state::mountinfo(paths, mountinfo).map(|mountinfo| with_records(paths, lustre(&mountinfo)))
+}
+
+/// The mounts with what kubelet's records add.
+fn with_records(paths: &ClientStatePaths, mut mounts: Vec<LustreMount>) -> Vec<LustreMount> {
     let points: Vec<PathBuf> = mounts.iter().map(|mount| mount.point.clone()).collect();
     for mount in &mut mounts {
         let Some((owner, folder)) = mount.owner.as_mut().zip(mount.point.parent()) else { continue };
-        // What lies on Lustre is not looked at.
+        // A record that lies on Lustre itself is not read: its servers may be dead.
         if !points.iter().any(|point| folder.starts_with(point)) {
             (owner.volume_id, owner.since) = record(paths, &folder.join("vol_data.json"));
         }
     }
-    Fact::Known(mounts)
+    mounts
 }
 
 /// Volume id and time of writing of kubelet's record, as far as it can be read.
-fn record(paths: &FactPaths, path: &Path) -> (Option<String>, Option<SystemTime>) {
+fn record(paths: &ClientStatePaths, path: &Path) -> (Option<String>, Option<SystemTime>) {
     let since = fs::symlink_metadata(paths.at(path)).and_then(|found| found.modified()).ok();
     let bytes = paths.bytes(path, SMALL).unwrap_or_default();
     let record: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
@@ -75,12 +72,12 @@ fn record(paths: &FactPaths, path: &Path) -> (Option<String>, Option<SystemTime>
 }
 
 /// The Lustre mounts among all.
-pub(super) fn parse(text: &[u8]) -> Vec<LustreMount> {
+fn lustre(mountinfo: &Mountinfo) -> Vec<LustreMount> {
     let lustre = |line: Line| {
         let (owner, read_only) = (owner(&line.point), line.options.iter().any(|option| option == "ro"));
         (line.fs_type == FS_TYPE).then_some(LustreMount { point: line.point, source: line.source, read_only, owner })
     };
-    Mountinfo::new(text.to_vec()).lines().filter_map(lustre).collect()
+    mountinfo.lines().filter_map(lustre).collect()
 }
 
 /// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.
@@ -98,7 +95,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::adapters::kernel::facts::tests::{POINT, Tree};
+    use crate::adapters::kernel::client_state::tests::{POINT, Tree};
 
     #[test]
     fn lustre_mounts_are_found_with_their_owners() {
@@ -109,7 +106,7 @@ mod tests {
              40 31 1296:295330 / /mnt/z rw - lustre odd ro,flock\n\
              41 31 0:9 / /lustre rw - tmpfs lustre rw\n"
         );
-        let mounts = parse(text.as_bytes());
+        let mounts = lustre(&Mountinfo::new(text.into_bytes()));
         let shown: Vec<_> = mounts
             .iter()
             .map(|mount| (mount.point.to_str().unwrap(), mount.source.as_str(), mount.read_only))
@@ -145,13 +142,15 @@ mod tests {
     #[test]
     fn kubelets_record_tells_volume_and_age_but_not_through_lustre() {
         let tree = Tree::mounted();
-        let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/self/mountinfo")) else { panic!("a mountinfo") };
+        let Observed::Known(mounts) = read(&tree.paths(), Path::new("/proc/self/mountinfo")) else {
+            panic!("a mountinfo")
+        };
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!(owner.volume_id.as_deref(), Some("pvc-1#lustrefs#10.99.0.1##t#team"));
         assert!(owner.since.unwrap().elapsed().unwrap_or_default() < Duration::from_mins(10));
         let covered = format!("38 31 1:2 / {POINT} rw - lustre a:/b rw\n39 1 1:2 / /var/lib rw - lustre a:/b rw\n");
         tree.write("/proc/covered", &covered);
-        let Fact::Known(mounts) = read(&tree.paths(), Path::new("/proc/covered")) else { panic!("a mountinfo") };
+        let Observed::Known(mounts) = read(&tree.paths(), Path::new("/proc/covered")) else { panic!("a mountinfo") };
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!((&owner.volume_id, owner.since), (&None, None));
         assert!(read(&tree.paths(), Path::new("/proc/1/mountinfo")).unknown().is_some());

@@ -1,8 +1,8 @@
-//! The report as lines for people: the verdict first, what is well in as few words as possible.
+//! The report as text: health and findings first, what is well in as few words as possible.
 
 use std::fmt::{self, Write as _};
 
-use super::{ConnectionReport, MountReport, NodeReport, ServerReport};
+use super::{ConnectionReport, MountReport, NodeReport, OperationReport, ServerReport};
 
 /// The report as text; ends with a line end.
 pub(super) fn render(report: &NodeReport) -> String {
@@ -42,11 +42,13 @@ fn write(out: &mut String, report: &NodeReport) -> fmt::Result {
         None => writeln!(out, "connections: unknown")?,
         Some(connections) => write_connections(out, connections)?,
     }
-    if report.stuck.is_empty() {
-        writeln!(out, "stuck operations: none known")?;
-    } else {
-        writeln!(out, "stuck operations: {}", report.stuck.len())?;
-        list(out, &report.stuck)?;
+    match &report.operations {
+        None => writeln!(out, "operations in progress: unknown")?,
+        Some(operations) => write_operations(out, operations)?,
+    }
+    if !report.blocked_threads.is_empty() {
+        writeln!(out, "blocked threads: {}", report.blocked_threads.len())?;
+        list(out, &report.blocked_threads)?;
     }
     if !report.notes.is_empty() {
         writeln!(out, "notes:")?;
@@ -90,6 +92,22 @@ fn write_connections(out: &mut String, connections: &[ConnectionReport]) -> fmt:
     writeln!(out, "connections: {well} of {} well", connections.len())?;
     for connection in connections.iter().filter(|connection| connection.well != Some(true)) {
         writeln!(out, "  {} {}", connection.device, connection.state.as_deref().unwrap_or("unknown"))?;
+    }
+    Ok(())
+}
+
+fn write_operations(out: &mut String, operations: &[OperationReport]) -> fmt::Result {
+    writeln!(out, "operations in progress: {}", operations.len())?;
+    for operation in operations {
+        write!(out, "  - {} of {}", operation.kind, operation.subject)?;
+        if let Some(id) = &operation.volume_id {
+            write!(out, ", id {id}")?;
+        }
+        if let Some(mgs) = &operation.mgs {
+            write!(out, ", MGS {mgs}")?;
+        }
+        let overdue = if operation.overdue { ", past its limit" } else { "" };
+        writeln!(out, ", for {}{overdue}", age(operation.age_seconds))?;
     }
     Ok(())
 }

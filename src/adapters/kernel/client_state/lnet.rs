@@ -1,13 +1,12 @@
-//! This node's addresses in Lustre's network, from debugfs `lnet/nis`.
+//! LNet NIDs of this node and their status, from debugfs `lnet/nis`.
 //!
-//! Why debugfs: LNet's other ways to tell (an ioctl, a netlink family) differ between versions or take unsafe code, and
-//! `lnetctl` is a program that need not be installed. Only root may read it, and not under every kernel, so it is
-//! allowed to be unknown.
+//! The file (lnet/lnet/lnet_debugfs.c) is a header and a row for each NID and CPU partition. Only root may read it, and a
+//! kernel in lockdown refuses it to everybody, so the NIDs may be unknown.
 
-use super::read::{Fact, FactPaths};
+use super::read::{ClientStatePaths, Observed};
 
 /// The table of local NIDs.
-pub(super) const NIS: &str = "/sys/kernel/debug/lnet/nis";
+pub(in crate::adapters::kernel) const NIS: &str = "/sys/kernel/debug/lnet/nis";
 
 /// One address of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,18 +30,18 @@ impl LocalNid {
 }
 
 /// This node's NIDs without the loopback.
-pub(super) fn read(paths: &FactPaths) -> Fact<Vec<LocalNid>> {
-    paths.fact(NIS).and_then(|text| parse(&text))
+pub fn read(paths: &ClientStatePaths) -> Observed<Vec<LocalNid>> {
+    paths.observe(NIS).and_then(|text| parse(&text))
 }
 
 /// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if
 /// one of them says so. A text without the two columns is unknown, one without rows is a network without NIDs.
-pub(super) fn parse(text: &str) -> Fact<Vec<LocalNid>> {
+pub(super) fn parse(text: &str) -> Observed<Vec<LocalNid>> {
     let mut lines = text.lines();
     let column = |header: &str, name: &str| header.split_whitespace().position(|word| word == name);
     let columns = lines.find_map(|line| column(line, "nid").zip(column(line, "status")));
     let Some((nid_column, status_column)) = columns else {
-        return Fact::Unknown(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
+        return Observed::Unknown(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
     };
     let mut nids: Vec<LocalNid> = Vec::new();
     for line in lines {
@@ -57,7 +56,7 @@ pub(super) fn parse(text: &str) -> Fact<Vec<LocalNid>> {
             None => nids.push(LocalNid { nid: nid.to_owned(), status: status.to_owned() }),
         }
     }
-    Fact::Known(nids)
+    Observed::Known(nids)
 }
 
 #[cfg(test)]
@@ -69,7 +68,7 @@ mod tests {
     const HEADER: &str = "nid                      status alive refs peer  rtr   max    tx   min\n";
 
     fn shown(text: &str) -> Vec<String> {
-        let Fact::Known(nids) = parse(text) else { panic!("not understood: {text}") };
+        let Observed::Known(nids) = parse(text) else { panic!("not understood: {text}") };
         nids.into_iter().map(|nid| format!("{} {}", nid.nid, nid.status)).collect()
     }
 
@@ -103,7 +102,7 @@ mod tests {
         #[test]
         fn no_text_is_too_odd(text in any::<String>()) {
             let _ = parse(&text);
-            let Fact::Known(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header stands") };
+            let Observed::Known(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header stands") };
             prop_assert!(nids.iter().all(|nid| nid.nid.contains('@') && !nid.nid.ends_with("@lo")));
         }
 
@@ -114,7 +113,7 @@ mod tests {
         ) {
             let status = |up: bool| if up { "up" } else { "down" };
             let lines = rows.iter().map(|(ip, up)| format!("{:24} {:>6} -1 1 8 0 256 256 253 {noise}\n", format!("{ip}@tcp"), status(*up)));
-            let Fact::Known(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header stands") };
+            let Observed::Known(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header stands") };
             for (ip, _) in &rows {
                 let up = rows.iter().any(|(other, up)| other == ip && *up);
                 let found = nids.iter().filter(|nid| nid.nid == format!("{ip}@tcp")).collect::<Vec<_>>();

@@ -1,22 +1,23 @@
-//! Connections to servers, from the `import` file of each Lustre device.
+//! Imports: the client's connections to MGS, MDTs and OSTs, from the `import` file of each device.
 //!
-//! Why it exists: asking a file system whose servers are gone takes the caller with it. These files tell the same without
-//! a request to any server. They moved between versions (proc up to 2.15, debugfs since), and each may block on the lock
-//! of its own connection.
+//! The files (obdclass/lprocfs_status.c: `lprocfs_import_seq_show`) say how the client stands with a server without a
+//! request to it. They are in procfs up to Lustre 2.15 and in debugfs since, and each may block on the lock of its own
+//! import while Lustre waits for the server.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 
-use super::read::{FactPaths, one_line, unreadable};
+use super::bounded::BoundedReads;
+use super::read::{ClientStatePaths, Observed, one_line, unreadable};
 
-/// Where devices are listed and their files found, the likeliest to hold them first.
+/// Directories that hold devices and their files, the newest Lustre's first.
 const PLACES: [&str; 3] = ["/sys/kernel/debug/lustre", "/proc/fs/lustre", "/sys/fs/lustre"];
 
-/// Devices that are looked at; a file system of 1000 targets mounted 50 times has more, and tells enough with these.
+/// Most devices that are read; a file system of 1000 targets that is mounted 50 times has more.
 const MOST_DEVICES: usize = 4096;
 
-/// What a connection is for.
+/// Kind of the server at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// Configuration, from an MGS; shared by all mounts of it.
@@ -31,7 +32,7 @@ impl Service {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Management, Self::Metadata, Self::Objects];
 
-    /// The type of the devices that make such connections.
+    /// Lustre's name for the type of the device.
     pub fn device_type(self) -> &'static str {
         match self {
             Self::Management => "mgc",
@@ -41,10 +42,10 @@ impl Service {
     }
 }
 
-/// One device and what its name tells.
+/// One client device, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Device {
-    /// What it connects to.
+    /// Kind of its server.
     pub service: Service,
     /// Such as `lustrefs-MDT0000-mdc-ffff8b0c4a5d8000` or `MGC10.0.0.4@tcp`.
     pub name: String,
@@ -66,43 +67,118 @@ impl Device {
     }
 }
 
-/// How a connection is.
+/// State of an import, as `enum lustre_imp_state` (`lustre_import.h`) has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportState {
-    /// `FULL`: in use. The kernel may take a while to notice that a server is gone.
-    Connected,
-    /// `IDLE`: given up by the client because nobody needed it; it comes back when somebody does.
+    /// `FULL`: connected. The kernel may take a minute to notice that a server is gone.
+    Full,
+    /// `IDLE`: disconnected in good order because nothing was requested for a while; OSTs only.
     Idle,
-    /// Anything else, as the kernel says it: `DISCONN`, `CONNECTING`, `EVICTED`, `FULL (deactive)` …
+    /// `REPLAY`, `REPLAY_LOCKS`, `REPLAY_WAIT`, `RECOVER` or `EVICTED`: the server has answered a connect or has evicted
+    /// this client, and recovery goes on.
+    Recovering(String),
+    /// No server answers: `DISCONN`, `CONNECTING`, `NEW`, `CLOSED`; or the import was deactivated or invalidated, whatever
+    /// its state, such as `FULL (deactive)`.
     Lost(String),
     /// Not known, for this reason.
     Unknown(String),
 }
 
+impl ImportState {
+    /// The state without its flags.
+    fn of_word(word: &str) -> Self {
+        match word {
+            "FULL" => Self::Full,
+            "IDLE" => Self::Idle,
+            "REPLAY" | "REPLAY_LOCKS" | "REPLAY_WAIT" | "RECOVER" | "EVICTED" => Self::Recovering(word.to_owned()),
+            "DISCONN" | "CONNECTING" | "NEW" | "CLOSED" => Self::Lost(word.to_owned()),
+            other => Self::Unknown(format!("the import file shows the state `{}`", one_line(other))),
+        }
+    }
+
+    /// What the flags of an import make of its state: a deactivated one sends nothing, an invalidated one only recovers.
+    fn with_flags(self, flags: &[String]) -> Self {
+        let only_invalid = flags.iter().all(|flag| flag == "invalid");
+        match self {
+            state if flags.is_empty() => state,
+            Self::Recovering(state) if only_invalid => Self::Recovering(state),
+            Self::Unknown(why) => Self::Unknown(why),
+            state => Self::Lost(format!("{state} ({})", flags.join(", "))),
+        }
+    }
+}
+
 impl fmt::Display for ImportState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connected => f.write_str("FULL"),
+            Self::Full => f.write_str("FULL"),
             Self::Idle => f.write_str("IDLE"),
-            Self::Lost(state) => f.write_str(state),
+            Self::Recovering(state) | Self::Lost(state) => f.write_str(state),
             Self::Unknown(why) => write!(f, "unknown ({why})"),
         }
     }
 }
 
-/// One connection.
+/// One import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Whose it is.
+    /// Its device.
     pub device: Device,
-    /// How it is.
+    /// Its state.
     pub state: ImportState,
     /// NIDs at which its server may be.
     pub nids: Vec<String>,
 }
 
-/// All devices, sorted, each once. A place that cannot be listed is passed over.
-pub(super) fn devices(paths: &FactPaths) -> Vec<Device> {
+/// The imports of the devices that are wanted, sorted by device. One that blocks past the limit is unknown, and so are
+/// those after it; unknown as a whole if not even the devices could be listed within the limit.
+pub fn read_all(
+    reads: &BoundedReads,
+    paths: &ClientStatePaths,
+    wanted: impl Fn(&Device) -> bool + Send + 'static,
+) -> Observed<Vec<Import>> {
+    let paths = paths.clone();
+    let (steps, incomplete) = reads.collect(move |steps| {
+        let devices: Vec<Device> = devices(&paths).into_iter().filter(wanted).collect();
+        let mut received = steps.send(Step::Listed(devices.clone()));
+        for device in devices {
+            if received.is_err() {
+                return;
+            }
+            received = steps.send(Step::Read(read(&paths, device)));
+        }
+    });
+    complete(steps, incomplete.as_deref().unwrap_or("the thread that read panicked"))
+}
+
+/// What [`read_all`] receives from its thread.
+#[derive(Debug)]
+enum Step {
+    Listed(Vec<Device>),
+    Read(Import),
+}
+
+/// All devices that were listed, those that were not read as unknown.
+fn complete(steps: Vec<Step>, why: &str) -> Observed<Vec<Import>> {
+    let mut steps = steps.into_iter();
+    let Some(Step::Listed(devices)) = steps.next() else { return Observed::Unknown(why.to_owned()) };
+    let mut imports: Vec<Import> = steps
+        .filter_map(|step| match step {
+            Step::Read(import) => Some(import),
+            Step::Listed(_) => None,
+        })
+        .collect();
+    let unread = devices.into_iter().skip(imports.len()).map(|device| Import {
+        device,
+        state: ImportState::Unknown(why.to_owned()),
+        nids: Vec::new(),
+    });
+    imports.extend(unread);
+    Observed::Known(imports)
+}
+
+/// All devices, sorted, each once. A directory that cannot be listed is left out.
+fn devices(paths: &ClientStatePaths) -> Vec<Device> {
     let mut found = BTreeSet::new();
     for service in Service::ALL {
         for place in PLACES {
@@ -118,9 +194,9 @@ pub(super) fn devices(paths: &FactPaths) -> Vec<Device> {
     found.into_iter().take(MOST_DEVICES).collect()
 }
 
-/// The connection of a device. May block.
-pub(super) fn read(paths: &FactPaths, device: Device) -> Import {
-    let mut told = None;
+/// The import of a device. May block.
+fn read(paths: &ClientStatePaths, device: Device) -> Import {
+    let mut refused = None;
     for place in PLACES {
         let path = format!("{place}/{}/{}/import", device.service.device_type(), device.name);
         match paths.text(&path) {
@@ -128,20 +204,19 @@ pub(super) fn read(paths: &FactPaths, device: Device) -> Import {
                 let (state, nids) = parse(&text);
                 return Import { device, state, nids };
             }
-            // The first place that has the file and refuses it tells more than one that never had it.
-            Err(error) if told.is_none() || error.kind() != io::ErrorKind::NotFound => {
-                told = Some(unreadable(&path, &error));
+            // A place that has the file and refuses it explains more than one that never had it.
+            Err(error) if refused.is_none() || error.kind() != io::ErrorKind::NotFound => {
+                refused = Some(unreadable(&path, &error));
             }
             Err(_) => {}
         }
     }
-    let why = told.unwrap_or_else(|| "no import file".to_owned());
+    let why = refused.unwrap_or_else(|| "no import file".to_owned());
     Import { device, state: ImportState::Unknown(why), nids: Vec::new() }
 }
 
-/// Reads the state and the servers' NIDs out of an import file; the rest of it may say what it likes. A connection that
-/// was deactivated or made invalid is lost whatever its state says: that is how Lustre itself judges.
-pub(super) fn parse(text: &str) -> (ImportState, Vec<String>) {
+/// Parses the state and the servers' NIDs of an import file; its other lines differ between versions and do not matter.
+fn parse(text: &str) -> (ImportState, Vec<String>) {
     let value = |key: &str| {
         let lines = text.lines().filter_map(|line| line.trim().split_once(':'));
         lines.filter(|(name, _)| *name == key).map(|(_, value)| value.trim()).next()
@@ -156,10 +231,7 @@ pub(super) fn parse(text: &str) -> (ImportState, Vec<String>) {
     let off: Vec<String> = list("import_flags").filter(|flag| flag == "invalid" || flag == "deactive").collect();
     let state = match value("state") {
         None | Some("") => ImportState::Unknown("the import file names no state".to_owned()),
-        Some(state) if !off.is_empty() => ImportState::Lost(format!("{} ({})", one_line(state), off.join(", "))),
-        Some("FULL") => ImportState::Connected,
-        Some("IDLE") => ImportState::Idle,
-        Some(state) => ImportState::Lost(one_line(state)),
+        Some(word) => ImportState::of_word(word).with_flags(&off),
     };
     (state, nids)
 }
@@ -169,7 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::adapters::kernel::facts::tests::{Tree, import};
+    use crate::adapters::kernel::client_state::tests::{Tree, import};
 
     fn device(service: Service, name: &str) -> Device {
         Device { service, name: name.to_owned() }
@@ -178,7 +250,7 @@ mod tests {
     #[test]
     fn an_import_tells_state_and_servers() {
         let (state, nids) = parse(&import("FULL", "10.99.0.1@tcp"));
-        assert_eq!((state, nids), (ImportState::Connected, vec!["10.99.0.1@tcp".to_owned()]));
+        assert_eq!((state, nids), (ImportState::Full, vec!["10.99.0.1@tcp".to_owned()]));
         let newer = "import:\n    state: DISCONN\n    import_flags: [ replayable, pingable ]\n    connection:\n       failover_nids: [ \"10.0.0.4@tcp\", \"10.0.0.5@tcp\" ]\n       nids_stats:\n          \"10.0.0.4@tcp\": { connects: 1 }\n       current_connection: \"<none>\"\n";
         let (state, nids) = parse(newer);
         assert_eq!(state, ImportState::Lost("DISCONN".to_owned()));
@@ -186,15 +258,34 @@ mod tests {
     }
 
     #[test]
-    fn only_full_and_idle_are_well_and_only_while_active() {
+    fn states_are_classified_by_whether_a_server_answers() {
+        assert_eq!(parse("state: FULL").0, ImportState::Full);
         assert_eq!(parse("state: IDLE").0, ImportState::Idle);
-        for state in ["CLOSED", "NEW", "DISCONN", "CONNECTING", "REPLAY", "RECOVER", "EVICTED", "<UNKNOWN>", "full"] {
+        for state in ["CLOSED", "NEW", "DISCONN", "CONNECTING"] {
             assert_eq!(parse(&format!("state: {state}")).0, ImportState::Lost(state.to_owned()));
         }
-        let forced = import("FULL", "10.99.0.1@tcp").replace("replayable,", "invalid, deactive, replayable,");
-        assert_eq!(parse(&forced).0, ImportState::Lost("FULL (invalid, deactive)".to_owned()));
-        for odd in ["", "import:\n", "current_state: FULL", "state:\n"] {
+        for state in ["REPLAY", "REPLAY_LOCKS", "REPLAY_WAIT", "RECOVER", "EVICTED"] {
+            assert_eq!(parse(&format!("state: {state}")).0, ImportState::Recovering(state.to_owned()));
+        }
+        for odd in
+            ["", "import:\n", "current_state: FULL", "state:\n", "state: <UNKNOWN>", "state: full", "state: BETTER"]
+        {
             assert!(matches!(parse(odd).0, ImportState::Unknown(_)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn flags_of_an_import_count_more_than_its_state() {
+        for (state, flags, expected) in [
+            ("FULL", "invalid, deactive, ", ImportState::Lost("FULL (invalid, deactive)".to_owned())),
+            ("FULL", "invalid, ", ImportState::Lost("FULL (invalid)".to_owned())),
+            ("IDLE", "deactive, ", ImportState::Lost("IDLE (deactive)".to_owned())),
+            ("EVICTED", "invalid, ", ImportState::Recovering("EVICTED".to_owned())),
+            ("EVICTED", "invalid, deactive, ", ImportState::Lost("EVICTED (invalid, deactive)".to_owned())),
+            ("DISCONN", "invalid, ", ImportState::Lost("DISCONN (invalid)".to_owned())),
+        ] {
+            let text = import(state, "10.99.0.1@tcp").replace("replayable,", &format!("{flags}replayable,"));
+            assert_eq!(parse(&text).0, expected);
         }
     }
 
@@ -223,9 +314,9 @@ mod tests {
         assert_eq!(
             shown[..4],
             [
-                ("MGC10.99.0.1@tcp", &ImportState::Connected),
-                ("lustrefs-MDT0000-mdc-ffff01", &ImportState::Connected),
-                ("lustrefs-OST0000-osc-ffff01", &ImportState::Connected),
+                ("MGC10.99.0.1@tcp", &ImportState::Full),
+                ("lustrefs-MDT0000-mdc-ffff01", &ImportState::Full),
+                ("lustrefs-OST0000-osc-ffff01", &ImportState::Full),
                 ("lustrefs-OST0001-osc-ffff01", &ImportState::Idle),
             ]
         );
@@ -252,7 +343,7 @@ mod tests {
 
         #[test]
         fn the_state_is_found_among_lines_of_any_kind(
-            before in proptest::collection::vec("[ ]{0,8}[a-z_]{6,12}: [a-z0-9 ]{0,20}", 0..9), state in "[A-Z_]{1,12}",
+            before in proptest::collection::vec("[ ]{0,8}[a-z_]{6,12}: [a-z0-9 ]{0,20}", 0..9), state in "(FULL|IDLE|DISCONN|REPLAY_WAIT)",
         ) {
             let (found, _) = parse(&format!("import:\n{}\n    state: {state}\n    later: x\n", before.join("\n")));
             prop_assert_eq!(found.to_string(), state);

@@ -1,8 +1,8 @@
-//! The Lustre client in the kernel: whether it is loaded, its version, and what it thinks of itself.
+//! The Lustre client module: whether it is loaded, its version, and its `health_check` (obdclass/obd_sysfs.c).
 
 use std::io;
 
-use super::read::{Fact, FactPaths, one_line, unreadable};
+use super::read::{ClientStatePaths, Observed, one_line, unreadable};
 
 /// The directory that is there while the module is.
 pub(super) const MODULE: &str = "/sys/module/lustre";
@@ -13,11 +13,11 @@ const HEALTH: [&str; 2] = ["/sys/fs/lustre/health_check", "/proc/fs/lustre/healt
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Whether the module is loaded. If not, whether the kernel could load it is unknown: it tries at the first mount.
-    pub loaded: Fact<bool>,
+    pub loaded: Observed<bool>,
     /// Such as `2.15.5`; none if it is not told.
     pub version: Option<String>,
     /// What it says of itself.
-    pub health: Fact<Health>,
+    pub health: Observed<Health>,
 }
 
 /// Lustre's own check. It is about failed assertions and local devices, not about servers that cannot be reached.
@@ -31,25 +31,27 @@ pub enum Health {
     Broken,
 }
 
-/// Looks at the files of sysfs and proc.
-pub(super) fn read(paths: &FactPaths) -> Client {
+/// Reads the files of sysfs, or of procfs for older versions.
+pub fn read(paths: &ClientStatePaths) -> Client {
     let version = VERSIONS.iter().find_map(|path| paths.line(path));
     // The place of newer versions is the one to name when there is none.
     let place = HEALTH.into_iter().find(|path| paths.text(path).is_ok()).unwrap_or(HEALTH[0]);
     Client {
         loaded: loaded(paths),
         version: version.map(|line| plain_version(&line)),
-        health: paths.fact(place).and_then(|text| parse_health(&text)),
+        health: paths.observe(place).and_then(|text| parse_health(&text)),
     }
 }
 
-fn loaded(paths: &FactPaths) -> Fact<bool> {
+fn loaded(paths: &ClientStatePaths) -> Observed<bool> {
     let registered = || paths.text("/proc/filesystems").is_ok_and(|text| lists_lustre(&text));
     match std::fs::metadata(paths.at(MODULE)) {
-        Ok(_) => Fact::Known(true),
-        Err(_) if registered() => Fact::Known(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && paths.at("/sys/module").is_dir() => Fact::Known(false),
-        Err(error) => Fact::Unknown(unreadable(MODULE, &error)),
+        Ok(_) => Observed::Known(true),
+        Err(_) if registered() => Observed::Known(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && paths.at("/sys/module").is_dir() => {
+            Observed::Known(false)
+        }
+        Err(error) => Observed::Unknown(unreadable(MODULE, &error)),
     }
 }
 
@@ -64,18 +66,18 @@ fn plain_version(line: &str) -> String {
 }
 
 /// `healthy`, `NOT HEALTHY` with lines about devices before it, or `LBUG`.
-pub(super) fn parse_health(text: &str) -> Fact<Health> {
+pub(super) fn parse_health(text: &str) -> Observed<Health> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let sick = |line: &&str| line.contains("NOT HEALTHY") || line.contains("unhealthy");
     if lines.iter().any(|line| line.contains("LBUG")) {
-        Fact::Known(Health::Broken)
+        Observed::Known(Health::Broken)
     } else if lines.iter().any(sick) {
         let about: String = one_line(&lines.join("; ")).chars().take(300).collect();
-        Fact::Known(Health::Unhealthy(about))
+        Observed::Known(Health::Unhealthy(about))
     } else if lines.contains(&"healthy") {
-        Fact::Known(Health::Healthy)
+        Observed::Known(Health::Healthy)
     } else {
-        Fact::Unknown("the health file says neither `healthy` nor `NOT HEALTHY`".to_owned())
+        Observed::Unknown("the health file says neither `healthy` nor `NOT HEALTHY`".to_owned())
     }
 }
 
@@ -84,14 +86,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::adapters::kernel::facts::tests::Tree;
+    use crate::adapters::kernel::client_state::tests::Tree;
 
     #[test]
     fn a_loaded_client_tells_version_and_health() {
         let tree = Tree::client();
         let client = read(&tree.paths());
-        assert_eq!((client.loaded, client.version.as_deref()), (Fact::Known(true), Some("2.17.57")));
-        assert_eq!(client.health, Fact::Known(Health::Healthy));
+        assert_eq!((client.loaded, client.version.as_deref()), (Observed::Known(true), Some("2.17.57")));
+        assert_eq!(client.health, Observed::Known(Health::Healthy));
     }
 
     #[test]
@@ -101,8 +103,8 @@ mod tests {
         tree.write("/proc/fs/lustre/version", "lustre: 2.12.9\nkernel: patchless\n");
         tree.write("/proc/fs/lustre/health_check", "healthy\n");
         let client = read(&tree.paths());
-        assert_eq!((client.loaded, client.version.as_deref()), (Fact::Known(true), Some("2.12.9")));
-        assert_eq!(client.health, Fact::Known(Health::Healthy));
+        assert_eq!((client.loaded, client.version.as_deref()), (Observed::Known(true), Some("2.12.9")));
+        assert_eq!(client.health, Observed::Known(Health::Healthy));
         assert!(!lists_lustre("nodev\tlustrefs\nlustre x\n") && !lists_lustre(""));
     }
 
@@ -112,7 +114,7 @@ mod tests {
         assert!(read(&tree.paths()).loaded.unknown().unwrap().contains(MODULE));
         tree.write("/sys/module/ext4/refcnt", "1\n");
         let client = read(&tree.paths());
-        assert_eq!((client.loaded, client.version), (Fact::Known(false), None));
+        assert_eq!((client.loaded, client.version), (Observed::Known(false), None));
         assert!(client.health.unknown().unwrap().contains("/sys/fs/lustre/health_check"));
     }
 
@@ -141,9 +143,9 @@ mod tests {
         fn nothing_but_the_word_is_healthy(text in any::<String>()) {
             let said = text.lines().any(|line| line.trim() == "healthy");
             let sick = ["LBUG", "unhealthy", "NOT HEALTHY"].into_iter().any(|word| text.contains(word));
-            prop_assert_eq!(parse_health(&text) == Fact::Known(Health::Healthy), said && !sick);
+            prop_assert_eq!(parse_health(&text) == Observed::Known(Health::Healthy), said && !sick);
             let sick = format!("{text}\nNOT HEALTHY\nhealthy");
-            prop_assert_ne!(parse_health(&sick), Fact::Known(Health::Healthy));
+            prop_assert_ne!(parse_health(&sick), Observed::Known(Health::Healthy));
         }
     }
 }

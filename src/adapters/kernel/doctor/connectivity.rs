@@ -1,13 +1,13 @@
-//! Whether a server can be reached: a TCP connection to LNet's port, opened and closed.
+//! Connectivity to servers: a TCP connection to LNet's port, opened and closed.
 //!
-//! Why it is worth its while: a mount(2) of a server that cannot be reached takes minutes to say so and cannot be
-//! cancelled. A connection that opens does not prove that Lustre serves there, only that no network is in between.
+//! mount(2) of a server that cannot be reached fails only after minutes and cannot be cancelled. A connection that opens
+//! does not prove that Lustre serves there, only that the network lets it through.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::aside::{Aside, Ended};
+use crate::adapters::kernel::client_state::BoundedReads;
 use crate::domain::mount_source::{Host, Nid};
 
 /// The port of Lustre's servers.
@@ -43,31 +43,27 @@ pub enum Reach {
 }
 
 /// Tries every address, many at a time, and answers in their order.
-pub(super) async fn all(aside: &Aside, nids: Vec<Nid>, attempt: Attempt) -> Vec<(Nid, Reach)> {
+pub(super) fn all(nids: Vec<Nid>, attempt: Attempt) -> Vec<(Nid, Reach)> {
     let rounds = u32::try_from(nids.len().div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
     // One limit for each round, and one more for names that must be resolved.
     let limit = attempt.limit.saturating_mul(rounds.saturating_add(1));
     let tried: Vec<(usize, Nid)> = nids.iter().cloned().enumerate().collect();
-    let (told, ended) = aside
-        .collect(limit, move |teller| {
-            for round in tried.chunks(AT_ONCE) {
-                std::thread::scope(|scope| {
-                    for (index, nid) in round {
-                        let run = move || _ = teller.tell((*index, one(nid, attempt)));
-                        if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, run) {
-                            teller.tell((*index, Reach::Unknown(format!("no thread could be started: {error}"))));
-                        }
+    let (results, incomplete) = BoundedReads::new(limit).collect(move |results| {
+        for round in tried.chunks(AT_ONCE) {
+            std::thread::scope(|scope| {
+                for (index, nid) in round {
+                    let run = move || drop(results.send((*index, one(nid, attempt))));
+                    if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, run) {
+                        let unknown = Reach::Unknown(format!("no thread could be started: {error}"));
+                        drop(results.send((*index, unknown)));
                     }
-                });
-            }
-        })
-        .await;
-    let why = match ended {
-        Ended::Whole => "the attempt died".to_owned(),
-        Ended::Early(_) => format!("no answer within {limit:?}"),
-    };
+                }
+            });
+        }
+    });
+    let why = incomplete.map_or_else(|| "the attempt panicked".to_owned(), |_| format!("no answer within {limit:?}"));
     let mut answers: Vec<(Nid, Reach)> = nids.into_iter().map(|nid| (nid, Reach::Unknown(why.clone()))).collect();
-    for (index, reach) in told {
+    for (index, reach) in results {
         if let Some(answer) = answers.get_mut(index) {
             answer.1 = reach;
         }
@@ -76,7 +72,7 @@ pub(super) async fn all(aside: &Aside, nids: Vec<Nid>, attempt: Attempt) -> Vec<
 }
 
 /// Tries one address. Blocks: for the limit, and for as long as the resolver takes to find a name.
-pub(super) fn one(nid: &Nid, attempt: Attempt) -> Reach {
+fn one(nid: &Nid, attempt: Attempt) -> Reach {
     if !nid.network.starts_with("tcp") {
         return Reach::Unknown(format!("{} is not a TCP network", nid.network));
     }
@@ -119,24 +115,23 @@ mod tests {
         Attempt { port, limit: Duration::from_secs(5) }
     }
 
-    #[tokio::test]
-    async fn a_listening_server_is_reached_and_a_closed_port_is_not() {
+    #[test]
+    fn a_listening_server_is_reached_and_a_closed_port_is_not() {
         let (closed, listener) = ports();
         let open = listener.local_addr().unwrap().port();
-        let aside = Aside::default();
-        let answers = all(&aside, nids("127.0.0.1,10.0.0.9@o2ib,localhost"), at(open)).await;
+        let answers = all(nids("127.0.0.1,10.0.0.9@o2ib,localhost"), at(open));
         assert_eq!(answers[0].1, Reach::Reached);
         assert_eq!(answers[1].1, Reach::Unknown("o2ib is not a TCP network".to_owned()));
         assert_eq!(answers[2].0.to_string(), "localhost@tcp");
-        let Reach::Failed(why) = &all(&aside, nids("127.0.0.1"), at(closed)).await[0].1 else { panic!("refused") };
+        let Reach::Failed(why) = &all(nids("127.0.0.1"), at(closed))[0].1 else { panic!("refused") };
         assert!(why.contains(&format!("127.0.0.1:{closed}")), "{why}");
     }
 
-    #[tokio::test]
-    async fn more_addresses_than_go_at_once_are_all_answered_in_order() {
+    #[test]
+    fn more_addresses_than_go_at_once_are_all_answered_in_order() {
         let (_, listener) = ports();
         let many: Vec<String> = (1..=70).map(|last| format!("127.0.0.{last}")).collect();
-        let answers = all(&Aside::default(), nids(&many.join(":")), at(listener.local_addr().unwrap().port())).await;
+        let answers = all(nids(&many.join(":")), at(listener.local_addr().unwrap().port()));
         let reached: Vec<bool> = answers.iter().map(|(_, reach)| *reach == Reach::Reached).collect();
         assert!(reached[0] && !reached[1..].contains(&true) && reached.len() == 70, "{reached:?}");
         assert!(answers.iter().zip(&many).all(|((nid, _), asked)| nid.to_string() == format!("{asked}@tcp")));
