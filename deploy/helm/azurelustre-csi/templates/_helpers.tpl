@@ -59,11 +59,11 @@ imagePullSecrets:
 
 {{/* Client id for workload identity, by our name or by that of the Go driver's chart. */}}
 {{- define "azurelustre.clientID" -}}
-{{ .Values.workloadIdentity.clientID | default (ternary .Values.IdentityClientId "" (eq (.Values.IsWorkloadIdentityEnabled | default "Disabled") "Enabled")) }}
+{{ .Values.workloadIdentity.clientID | default (ternary (.Values.IdentityClientId | default "") "" (eq (.Values.IsWorkloadIdentityEnabled | default "Disabled") "Enabled")) }}
 {{- end -}}
 
 {{- define "azurelustre.tenantID" -}}
-{{ .Values.workloadIdentity.tenantID | default (ternary .Values.IdentityTenantId "" (eq (.Values.IsWorkloadIdentityEnabled | default "Disabled") "Enabled")) }}
+{{ .Values.workloadIdentity.tenantID | default (ternary (.Values.IdentityTenantId | default "") "" (eq (.Values.IsWorkloadIdentityEnabled | default "Disabled") "Enabled")) }}
 {{- end -}}
 
 {{/* The keys of azure.json that were given, as YAML; empty where none was. */}}
