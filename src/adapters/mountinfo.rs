@@ -27,7 +27,7 @@ pub(super) struct Line {
     pub(super) source: String,
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
-    /// Whether mounts made on it propagate to its peers (`shared:N`, mount_namespaces(7)); `master:N` alone only receives.
+    /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
     #[cfg(feature = "kernel")]
     pub(super) shared: bool,
 }

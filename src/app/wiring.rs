@@ -1,6 +1,6 @@
 //! The one place that names concrete adapters: which of them stand behind the ports, as the settings ask.
 //!
-//! Why it exists: everything else is written against the ports, so that this file alone changes when an adapter arrives.
+//! Everything else is written against the ports, so that this file alone changes when an adapter arrives.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,21 +9,24 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::problem::Problem;
-use super::settings::{CloudKind, MounterKind, Settings};
+use super::settings::{CloudKind, Mode, MounterKind, Settings};
+use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
 use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
+use super::usecase::static_only::StaticOnly;
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
 };
 use crate::adapters::log::LogOrchestrator;
+use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
-use crate::ports::inbound::Ready;
+use crate::ports::inbound::{Provisioning, Ready};
 use crate::ports::mounter::Mounter;
 use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
@@ -106,6 +109,8 @@ pub struct CloudSide {
     pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
     pub defaults: Defaults,
+    /// Why only static volumes are served, if so.
+    pub static_only: Option<String>,
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
@@ -147,7 +152,7 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
 /// The adapters of the real world that the settings ask for.
 fn real(settings: &Settings) -> Result<Driven, WiringError> {
     let azure = settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
-    let cloud = azure.then(|| on_azure(settings)).transpose()?;
+    let cloud = azure.then(|| without_azure(settings).map_or_else(|| on_azure(settings), Ok)).transpose()?;
     #[cfg(feature = "kernel")]
     let node = {
         let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
@@ -158,10 +163,13 @@ fn real(settings: &Settings) -> Result<Driven, WiringError> {
     Ok(Driven { cloud, node, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
 }
 
-/// The cloud alone, for commands that only ask it.
+/// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
 pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
     if let Some(problem) = missing_cloud(settings) {
         return Err(WiringError::Unusable(vec![problem]));
+    }
+    if !settings.cloud_settings.missing.is_empty() {
+        return Err(WiringError::Unusable(settings.cloud_settings.missing.clone()));
     }
     #[cfg(feature = "simulator")]
     if settings.cloud == CloudKind::Simulator {
@@ -170,6 +178,20 @@ pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
         return Ok(CloudSide { keep: Box::new(simulation), ..cloud });
     }
     on_azure(settings)
+}
+
+/// What stands in the cloud's place where the cloud settings are absent or incomplete.
+fn without_azure(settings: &Settings) -> Option<CloudSide> {
+    let reason = settings.cloud_settings.reason_for_static_only()?;
+    Some(CloudSide {
+        cloud: Arc::new(NoCloud::new(reason.clone())),
+        clock: Arc::new(SystemClock::new()),
+        defaults: settings.cloud_settings.defaults.clone(),
+        static_only: Some(reason),
+        #[cfg(feature = "arm")]
+        azure: None,
+        keep: Box::new(()),
+    })
 }
 
 #[cfg(feature = "simulator")]
@@ -187,6 +209,7 @@ fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
+        static_only: None,
         azure: Some(cloud),
         keep: Box::new(()),
     })
@@ -212,17 +235,25 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
     let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
-        let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
+        let CloudSide { cloud, clock: cloud_clock, defaults, static_only, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
+        let provisioning: Arc<dyn Provisioning> = match static_only {
+            None => Arc::new(provision),
+            Some(reason) => Arc::new(StaticOnly::new(provision, reason)),
+        };
+        routes = routes.add_service(ControllerServer::new(Controller::new(provisioning, tasks.clone())));
         keep.push(side.keep);
+    }
+    if settings.mode == Mode::ControllerByDefault {
+        let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), tasks.clone());
+        routes = routes.add_service(NodeServer::new(node));
     }
     if let Some((node_id, side)) = node {
         let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
         keep.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
         routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
-        let publish = Publish::new(mounter, Arc::clone(&clock));
+        let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint && !removes_taint {
             tracing::warn!(

@@ -62,13 +62,13 @@ pub enum Command {
 /// The flags of `serve`, as text.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// CSI services to run [default: all]
+    /// CSI services to run [default: all with a node id, controller without]
     #[arg(long, value_name = "controller|node|all")]
     mode: Option<String>,
-    /// The node's name in Kubernetes; needed unless the mode is controller
+    /// The node's name in Kubernetes; needed for the modes node and all
     #[arg(long, value_name = "NAME")]
     nodeid: Option<String>,
-    /// Where to listen: `unix:///path` or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
+    /// Where to listen: `unix:///path` (also `unix:/path`, `/path`) or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
     /// Where file systems come from; the simulator only in builds that have it [default: arm]
@@ -107,6 +107,9 @@ pub struct Flags {
     /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]
     #[arg(long, value_name = "TYPE")]
     mount_fs_type: Option<String>,
+    /// What is done when a `volumeAttributes` key is nearly one of the driver's: refuse the mount, or warn [default: refuse]
+    #[arg(long, value_name = "refuse|warn")]
+    unknown_volume_attributes: Option<String>,
     /// Remove the node's startup taint once the driver is ready [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     remove_not_ready_taint: Option<String>,
@@ -161,6 +164,7 @@ impl Flags {
             &self.unmount_timeout,
             &self.stat_timeout,
             &self.mount_fs_type,
+            &self.unknown_volume_attributes,
             &self.remove_not_ready_taint,
             &self.drivername,
             &self.simulator_speed,

@@ -65,6 +65,7 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
+            static_only: None,
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),

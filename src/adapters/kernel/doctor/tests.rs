@@ -75,7 +75,7 @@ fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
         subject: "/pods/uid-1\nx".to_owned(),
         volume_id: Some("pvc-1".to_owned()),
         mgs: Some("10.99.0.1@tcp".to_owned()),
-        age: Duration::from_secs(300),
+        age: Duration::from_mins(5),
         overdue,
     };
     let driver =

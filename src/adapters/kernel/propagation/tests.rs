@@ -7,18 +7,21 @@ use super::*;
 const KUBELET: &str = "/var/lib/kubelet";
 const TARGET: &str = "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pvc/mount";
 
-/// A table of mounts on the root, as `(id, parent, mount point, tags)`.
-fn table(mounts: &[(u64, u64, &str, &str)]) -> Mountinfo {
+/// Mounts as `(id, parent, mount point, tags)`.
+type Mounts<'a> = &'a [(u64, u64, &'a str, &'a str)];
+
+fn text(mounts: Mounts<'_>) -> String {
     let line = |(id, parent, point, tags): &(u64, u64, &str, &str)| {
         let tags = if tags.is_empty() { String::new() } else { format!("{tags} ") };
         format!("{id} {parent} 8:1 / {point} rw {tags}- ext4 /dev/sda1 rw\n")
     };
-    Mountinfo::new(mounts.iter().map(line).collect::<String>().into_bytes())
+    mounts.iter().map(line).collect::<Vec<_>>().concat()
 }
 
-fn fault(mounts: &[(u64, u64, &str, &str)], target: &str) -> Option<String> {
+fn fault(mounts: Mounts<'_>, target: &str) -> Option<String> {
     let parent = Path::new(target).parent().unwrap();
-    unsharing(&table(mounts), KUBELET.as_ref(), parent).map(|point| point.display().to_string())
+    unsharing(&Mountinfo::new(text(mounts).into_bytes()), KUBELET.as_ref(), parent)
+        .map(|point| point.display().to_string())
 }
 
 #[test]
@@ -66,13 +69,9 @@ fn a_fault_says_what_to_set_and_where() {
 }
 
 /// A tree with this mount table, and kubelet's directory in it.
-fn state(tree: &Path, mounts: &[(u64, u64, &str, &str)]) -> Propagation {
+fn state(tree: &Path, mounts: Mounts<'_>) -> Propagation {
     std::fs::create_dir_all(tree.join("proc/self")).unwrap();
-    let text: String = mounts
-        .iter()
-        .map(|(id, parent, point, tags)| format!("{id} {parent} 8:1 / {point} rw {tags} - ext4 /dev/sda1 rw\n"))
-        .collect();
-    std::fs::write(tree.join("proc/self/mountinfo"), text).unwrap();
+    std::fs::write(tree.join("proc/self/mountinfo"), text(mounts)).unwrap();
     Propagation::new(ClientStatePaths { root: tree.to_owned() }, KUBELET.into())
 }
 
