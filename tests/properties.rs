@@ -15,7 +15,9 @@ use std::time::Duration;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::capacity::{Bytes, CapacityError, CapacityRange, DEFAULT_SIZE, Tib};
 use azurelustre_csi::domain::error::{Violations, quote};
-use azurelustre_csi::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
+use azurelustre_csi::domain::filesystem::{
+    Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
+};
 use azurelustre_csi::domain::lifecycle::{self, Desired, Step};
 use azurelustre_csi::domain::mount::{MountAction, MountPlan, MountState, Mounted, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
@@ -509,13 +511,13 @@ proptest! {
     fn no_state_of_the_world_leads_to_a_wrong_step((found, ours) in filesystem(), desired in desired()) {
         let step = lifecycle::next(&Observed::Present(Box::new(found.clone())), &desired);
         prop_assert_eq!(matches!(step, Step::Foreign(_)), !ours);
-        let was_ready = !found.mgs_address.trim().is_empty();
-        let usable = MgsAddress::parse(&found.mgs_address).is_ok() && found.capacity.is_some();
+        let was_ready = !found.mgs_address.as_str().trim().is_empty();
+        let usable = MgsAddress::parse(found.mgs_address.as_str()).is_ok() && found.capacity.is_some();
         match step {
             Step::Create => prop_assert!(false, "it is there"),
             Step::Ready(ready) => {
                 prop_assert!(found.state == ProvisioningState::Succeeded && usable && agrees(&found, &desired));
-                prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.trim(), found.capacity));
+                prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.as_str(), found.capacity));
             }
             Step::Wait(state) => {
                 prop_assert!(agrees(&found, &desired) && state == found.state && state != ProvisioningState::Failed);
@@ -635,7 +637,7 @@ fn as_made(spec: &FilesystemSpec, state: ProvisioningState, mgs_address: &str) -
         capacity: Some(spec.capacity.bytes()),
         subnet: Some(spec.subnet.clone()),
         state,
-        mgs_address: mgs_address.to_owned(),
+        mgs_address: ReportedMgsAddress::parse(mgs_address),
         fs_name: None,
         tags: spec.tags.clone(),
         failure: None,
@@ -867,6 +869,7 @@ fn filesystem() -> impl Strategy<Value = (Filesystem, bool)> {
         |((location, sku, zones, capacity, subnet), state, mgs_address, fs_name, (tags, ours), failure)| {
             let location = location.map(|name| Location::parse(name).unwrap());
             let sku_name = sku.map(str::to_owned);
+            let mgs_address = ReportedMgsAddress::parse(&mgs_address);
             let found =
                 Filesystem { location, sku_name, zones, capacity, subnet, state, mgs_address, fs_name, tags, failure };
             (found, ours)

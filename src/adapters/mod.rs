@@ -14,5 +14,7 @@ pub mod log;
 mod mountinfo;
 #[cfg(feature = "server")]
 pub mod no_cloud;
+#[cfg(feature = "server")]
+pub mod node_status;
 #[cfg(feature = "simulator")]
 pub mod simulator;

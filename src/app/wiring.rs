@@ -22,11 +22,13 @@ use crate::adapters::csi::{
 };
 use crate::adapters::log::LogOrchestrator;
 use crate::adapters::no_cloud::NoCloud;
+use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
 use crate::ports::inbound::{Provisioning, Ready};
 use crate::ports::mounter::Mounter;
+use crate::ports::operations::Operations;
 use crate::ports::orchestrator::Orchestrator;
 
 pub mod ask;
@@ -75,11 +77,22 @@ pub struct Driven {
     /// Where file systems come from, where the controller runs.
     pub cloud: Option<CloudSide>,
     /// How volumes are mounted, where the node runs.
-    pub mounter: Option<Arc<dyn Mounter>>,
+    pub node: Option<NodeSide>,
     /// The cluster.
     pub orchestrator: Arc<dyn Orchestrator>,
     /// Whether the orchestrator can remove the startup taint.
     pub removes_taint: bool,
+}
+
+/// The mounter and what belongs to it.
+#[derive(Debug)]
+pub struct NodeSide {
+    /// How volumes are mounted.
+    pub mounter: Arc<dyn Mounter>,
+    /// What the mounter is doing, where it can hang.
+    pub operations: Option<Arc<dyn Operations>>,
+    /// Whether a file system was mounted already when the process started.
+    pub mounted_at_start: bool,
 }
 
 /// The cloud and what belongs to it.
@@ -122,9 +135,8 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
         let simulated = simulation.driven();
-        let Driven { cloud, mounter, .. } = real(settings)?;
-        let driven =
-            Driven { cloud: cloud.or(simulated.cloud), mounter: mounter.or(simulated.mounter), ..simulation.driven() };
+        let Driven { cloud, node, .. } = real(settings)?;
+        let driven = Driven { cloud: cloud.or(simulated.cloud), node: node.or(simulated.node), ..simulation.driven() };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
@@ -137,13 +149,13 @@ fn real(settings: &Settings) -> Result<Driven, WiringError> {
     let azure = settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
     let cloud = azure.then(|| without_azure(settings).map_or_else(|| on_azure(settings), Ok)).transpose()?;
     #[cfg(feature = "kernel")]
-    let mounter = {
+    let node = {
         let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
-        kernel.then(|| node::mounter(settings) as Arc<dyn Mounter>)
+        kernel.then(|| node::side(settings))
     };
     #[cfg(not(feature = "kernel"))]
-    let mounter = None;
-    Ok(Driven { cloud, mounter, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
+    let node = None;
+    Ok(Driven { cloud, node, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
 }
 
 /// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
@@ -206,10 +218,10 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 
 /// The services that the mode asks for, over the given adapters.
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
-    let Driven { cloud, mounter, orchestrator, removes_taint } = driven;
+    let Driven { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
-    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
+    let (node, tasks) = (settings.mode.node_id().zip(node), TaskTracker::new());
+    let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
         vendor_version: DRIVER_VERSION.to_owned(),
@@ -231,8 +243,10 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), tasks.clone());
         routes = routes.add_service(NodeServer::new(node));
     }
-    if let Some((node_id, mounter)) = node {
+    if let Some((node_id, side)) = node {
+        let NodeSide { mounter, operations, .. } = side;
         let info = NodeInfo { node_id: node_id.to_owned() };
+        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations)));
         let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint && !removes_taint {
@@ -248,6 +262,16 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         }
     }
     Wired { routes, tasks, keep: Box::new(keep) }
+}
+
+/// Readiness of a process with this node's side, or with none.
+fn readiness(side: Option<&NodeSide>) -> ReadyOnce {
+    let Some(NodeSide { mounter, operations, mounted_at_start }) = side else { return ReadyOnce::new(None) };
+    if *mounted_at_start {
+        tracing::info!("ready at once: Lustre is mounted already");
+    }
+    let ready = ReadyOnce::new(Some(Arc::clone(mounter)));
+    ready.with_mounts_at_start(*mounted_at_start).with_operations(operations.clone())
 }
 
 /// A task that ends when this is dropped.

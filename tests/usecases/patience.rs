@@ -140,3 +140,18 @@ fn readiness_stays_once_reached() {
     assert!(block_on(ready.was_ready()));
     assert!(block_on(ReadyOnce::new(None).was_ready()));
 }
+
+/// While the network is down only a living driver can unmount, and kubelet kills one that is not ready.
+#[test]
+fn a_node_with_mounts_at_the_start_is_ready_at_once() {
+    use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
+    use azurelustre_csi::ports::mounter::Readiness;
+
+    let azure = Azure::new();
+    let node = Arc::new(SimulatedLustre::with_mode(azure.simulator.servers(), Mode::Link));
+    node.set_readiness(Readiness::NotReady(vec!["LNet is down".into()]));
+    for mounted in [true, false] {
+        let ready = ReadyOnce::new(Some(node.clone())).with_mounts_at_start(mounted);
+        assert_eq!(block_on(ready.was_ready()), mounted);
+    }
+}

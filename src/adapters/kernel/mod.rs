@@ -17,7 +17,8 @@
 
 mod begin;
 pub mod call;
-pub mod facts;
+pub mod client_state;
+pub mod doctor;
 mod failure;
 mod gate;
 mod holders;

@@ -251,7 +251,7 @@ pub struct ProbeOptions {
 #[cfg(feature = "kernel")]
 #[derive(Debug, Clone, Args)]
 pub struct DoctorOptions {
-    /// `node`: module, LNet, mounts, connections and the way to each MGS; needs no running driver
+    /// `node`: module, LNet, mounts, connections, the way to each MGS, operations of a running driver if one answers
     #[arg(value_name = "node", value_parser = ["node"])]
     pub what: String,
     /// Form of the output
@@ -260,6 +260,10 @@ pub struct DoctorOptions {
     /// Mounts to look at; the host's from a container that sees its processes
     #[arg(long, value_name = "FILE", default_value = "/proc/self/mountinfo")]
     pub mountinfo: std::path::PathBuf,
+    /// The running driver's socket: `unix:///path` or `tcp://host:port` [default: as of `serve`,
+    /// `AZURELUSTRE_CSI_ENDPOINT`, else `unix:///tmp/csi.sock`]
+    #[arg(long, value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
     /// An MGS to try besides those of the mounts
     #[arg(long, value_name = "ADDRESS")]
     pub mgs: Option<String>,

@@ -1,9 +1,15 @@
-//! `doctor node`: everything that Lustre on this node stands on, without a running driver.
+//! `doctor node`: a report of Lustre on this node, with what a running driver reports about itself if one answers.
 
-use super::{CliError, DoctorOptions, Exit, print, serve};
+use std::time::Duration;
+
+use super::{CliError, DoctorOptions, Exit, print, probe, serve};
 use crate::app::problem::Problem;
-use crate::app::wiring;
+use crate::app::wiring::node::ReportRequest;
+use crate::app::wiring::{self, ask};
 use crate::domain::mount_source::MgsAddress;
+
+/// How long the running driver may take to answer; it answers at once or not at all.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Prints the report; the exit code says whether the node is healthy.
 pub(super) fn node(options: &DoctorOptions) -> Result<(), CliError> {
@@ -18,8 +24,11 @@ pub(super) fn node(options: &DoctorOptions) -> Result<(), CliError> {
     };
     let mgs = options.mgs.as_deref().map(MgsAddress::parse).transpose();
     let mgs = mgs.map_err(|error| usage(format!("--mgs: {error}"), "give an address such as 10.0.0.4"))?;
-    let (text, healthy) = serve::runtime()?.block_on(wiring::node::report(options.mountinfo.clone(), mgs, json));
+    let endpoint = probe::endpoint(options.endpoint.as_deref())?;
+    let driver = serve::runtime()?.block_on(ask::node_status(&endpoint, ANSWER_LIMIT));
+    let request = ReportRequest { mountinfo: options.mountinfo.clone(), mgs, driver, json };
+    let (text, healthy) = wiring::node::report(request);
     print(&format!("{}\n", text.trim_end()))?;
-    // The reasons are in the report; only the exit code is left to say.
+    // The reasons are in the report; the exit code is all that is left to say.
     if healthy { Ok(()) } else { Err(CliError::new(Exit::Failure, Vec::new())) }
 }

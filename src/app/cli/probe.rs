@@ -12,7 +12,7 @@ const ENDPOINT_VARIABLE: &str = "AZURELUSTRE_CSI_ENDPOINT";
 
 /// One line if the driver is ready; an error if it is not, or does not answer.
 pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
-    let endpoint = endpoint(options)?;
+    let endpoint = endpoint(options.endpoint.as_deref())?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
         let problem = Problem::new(format!("--timeout: `{}` is no number of seconds", options.timeout.escape_debug()));
@@ -33,11 +33,11 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
     })
 }
 
-/// Where the driver serves: as the flag says, else the variable that tells the driver in the same pod.
-fn endpoint(options: &ProbeOptions) -> Result<Endpoint, CliError> {
+/// Where the driver serves: as the flag says, else the variable of the driver in the same pod.
+pub(super) fn endpoint(flag: Option<&str>) -> Result<Endpoint, CliError> {
     let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.is_empty());
-    let (given, place) = match &options.endpoint {
-        Some(flag) => (flag.as_str(), "--endpoint"),
+    let (given, place) = match flag {
+        Some(flag) => (flag, "--endpoint"),
         None => (variable.as_deref().unwrap_or(DEFAULT_ENDPOINT), ENDPOINT_VARIABLE),
     };
     Endpoint::parse(given).map_err(|problem| CliError::usage(problem.at(place)))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{CloudSide, Driven, WiringError};
+use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -47,7 +47,7 @@ impl Simulation {
     pub fn driven(&self) -> Driven {
         Driven {
             cloud: Some(self.cloud_side()),
-            mounter: Some(Arc::clone(&self.lustre) as _),
+            node: Some(NodeSide { mounter: Arc::clone(&self.lustre) as _, operations: None, mounted_at_start: false }),
             orchestrator: self.simulator.orchestrator(),
             removes_taint: true,
         }
