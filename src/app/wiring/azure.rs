@@ -17,7 +17,7 @@ use crate::adapters::arm::environment::{self, CloudChoice, Endpoints, Environmen
 use crate::adapters::arm::http::HttpWire;
 use crate::adapters::arm::transport::Tokens;
 use crate::app::problem::Problem;
-use crate::app::settings::{Auth, AzureSettings, CloudFile, CloudSettings};
+use crate::app::settings::{Auth, AzureSettings, CloudSettings, CloudSource};
 use crate::ports::clock::Clock;
 
 /// The cloud that the settings describe. Nothing is asked of it yet. Every problem found is in the error.
@@ -27,7 +27,7 @@ pub(super) fn cloud(
     clock: &Arc<dyn Clock>,
     tasks: &TaskTracker,
 ) -> Result<ArmCloud, Vec<Problem>> {
-    let (Some(settings), Some(file)) = (&cloud.azure, &cloud.file) else {
+    let (Some(settings), Some(file)) = (&cloud.azure, &cloud.source) else {
         return Err(vec![Problem::new("the cloud settings say nothing about Azure")]);
     };
     let mut problems = Vec::new();
@@ -106,7 +106,7 @@ fn factory(source: Arc<FromFile>, imds: Url, clock: Arc<dyn Clock>) -> TokenFact
 /// The cloud settings, read again for their credentials.
 #[derive(Debug)]
 struct FromFile {
-    file: CloudFile,
+    file: CloudSource,
     started_with: AzureSettings,
     /// Whether it was said that the rest of them has changed too.
     warned: AtomicBool,
