@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod deadline;
 pub mod deprovision;
 pub mod in_flight;
+pub mod mount_failure;
 pub mod provision;
 pub mod publish;
 pub mod readiness;

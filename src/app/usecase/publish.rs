@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Reservation};
+use super::mount_failure::mount_failed;
 use super::verdict;
 use crate::domain::error::{Violations, quote};
 use crate::domain::mount::{MountAction, MountPlan, PublishRequest, check_path};
@@ -107,9 +108,9 @@ impl Publish {
             Ok(()) => Ok(()),
             // What is there is somebody else's, or still being mounted: it is not ours to take away, nor is this final.
             Err(error) if matches!(error.kind, MountErrorKind::Busy | MountErrorKind::Stuck) => {
-                Err(in_doubt(verdict::mount_failed(error)))
+                Err(in_doubt(mount_failed(error)))
             }
-            Err(error) => Err(self.undo(plan, made_target, verdict::mount_failed(error)).await),
+            Err(error) => Err(self.undo(plan, made_target, mount_failed(error)).await),
         }
     }
 
@@ -146,7 +147,7 @@ async fn step<T>(
     work: impl Future<Output = Result<T, MountError>>,
 ) -> Result<T, Failure> {
     match deadline.limit(work).await {
-        Some(result) => result.map_err(verdict::mount_failed),
+        Some(result) => result.map_err(mount_failed),
         None => Err(unfinished(what)),
     }
 }

@@ -3,13 +3,12 @@
 //! Why it exists: external-provisioner forgets a claim after a *final* failure if the claim is deleted then. A final
 //! failure is therefore only allowed where nothing can exist: before any look, after a look that found nothing and before
 //! the creation was sent, or when the creation was refused. One function for each of these moments; no other code chooses
-//! a [`FailureKind`] for an error of the cloud or of a mount.
+//! a [`FailureKind`] for an error of the cloud.
 
 use crate::domain::error::Violations;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
-use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// A request that local rules refuse: final, nothing was asked of the cloud.
 pub fn refused_locally(error: &RequestError) -> Failure {
@@ -70,20 +69,6 @@ pub fn is_passing(kind: CloudErrorKind) -> bool {
     )
 }
 
-/// A failed mount operation. What may still be going on is never final: kubelet then unpublishes before it forgets.
-pub fn mount_failed(error: MountError) -> Failure {
-    let kind = match error.kind {
-        MountErrorKind::NotFound => FailureKind::NotFound,
-        MountErrorKind::Denied => FailureKind::Denied,
-        MountErrorKind::Invalid => FailureKind::Invalid,
-        MountErrorKind::Unreachable | MountErrorKind::NotReady => FailureKind::Unavailable,
-        MountErrorKind::Busy => FailureKind::Precondition,
-        MountErrorKind::Stuck => FailureKind::TimedOut,
-        MountErrorKind::Failed => FailureKind::Internal,
-    };
-    Failure { kind, message: error.to_string(), hint: error.hint, source: error.source }
-}
-
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
     let message = error.to_string();
     let hint = error.hint.or_else(|| default_hint(error.kind).map(str::to_owned));
@@ -126,17 +111,6 @@ mod tests {
         for kind in CloudErrorKind::ALL {
             assert_eq!(nothing_exists(error(kind)).kind.is_final(), kind.is_refusal(), "{kind:?}");
             assert_ne!(is_passing(kind), kind.is_refusal(), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_mount_that_may_go_on_is_never_final() {
-        for kind in MountErrorKind::ALL {
-            let failure = mount_failed(MountError::new(kind, "mount", "/x", "said no"));
-            let may_go_on =
-                matches!(kind, MountErrorKind::Stuck | MountErrorKind::Unreachable | MountErrorKind::NotReady);
-            assert_eq!(failure.kind.is_final(), !may_go_on, "{kind:?}");
-            assert_eq!(failure.message, "mount /x: said no");
         }
     }
 }
