@@ -275,7 +275,7 @@ async fn what_is_published_survives_a_restart() {
     let restarted = bench.restarted();
     let published = |volume: &str, asking: &std::path::Path| {
         let mut plan = plan(&source(SICK), asking);
-        plan.volume_id = volume.to_owned();
+        volume.clone_into(&mut plan.volume_id);
         let restarted = restarted.clone();
         async move { restarted.published(&plan).await.unwrap() }
     };
