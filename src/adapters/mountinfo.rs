@@ -29,6 +29,9 @@ pub(super) struct Line {
     pub(super) raw_source: Option<String>,
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
+    /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
+    #[cfg(feature = "kernel")]
+    pub(super) shared: bool,
 }
 
 impl Line {
@@ -68,6 +71,14 @@ impl Mountinfo {
     /// The mounts that are visible at exactly this path, the lowest first. The path may hold no symbolic link.
     #[cfg(feature = "kernel")]
     pub(super) fn at(&self, path: &Path) -> Vec<Line> {
+        let mut walked = self.along(path);
+        walked.retain(|line| line.point == path);
+        walked
+    }
+
+    /// The mounts that a walk to this path enters, in this order. The path may hold no symbolic link.
+    #[cfg(feature = "kernel")]
+    pub(super) fn along(&self, path: &Path) -> Vec<Line> {
         // A mount sits below the mount point of the mount that it sits on, so those on the way are all that count.
         let on_the_way = |line: &&[u8]| point(line).is_some_and(|point| path.starts_with(point));
         let mut left: Vec<Line> = self.raw().filter(on_the_way).filter_map(parse).collect();
@@ -80,7 +91,6 @@ impl Mountinfo {
             current = Some(line.id);
             walked.push(line);
         }
-        walked.retain(|line| line.point == path);
         walked
     }
 
@@ -120,7 +130,9 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
-    fields.find(|field| *field == b"-")?;
+    let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
+    #[cfg(feature = "kernel")]
+    let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
     let fs_type = text(fields.next()?);
     // Blanks of a source that is not escaped: it is what lies between the type and the options, which hold none.
     let rest: Vec<&[u8]> = fields.collect();
@@ -133,7 +145,18 @@ fn parse(line: &[u8]) -> Option<Line> {
             options.push(word);
         }
     }
-    Some(Line { id, parent, root, point, fs_type, source, raw_source, options })
+    Some(Line {
+        id,
+        parent,
+        root,
+        point,
+        fs_type,
+        source,
+        raw_source,
+        options,
+        #[cfg(feature = "kernel")]
+        shared,
+    })
 }
 
 fn number(field: &[u8]) -> Option<u64> {

@@ -14,23 +14,27 @@
 //! [`Stuck`]: crate::ports::mounter::MountErrorKind::Stuck
 
 pub mod call;
-pub mod facts;
+pub mod client_state;
+pub mod doctor;
 mod failure;
 mod holders;
 mod mgs_limit;
 mod mount;
 mod node;
 mod parts;
+pub mod propagation;
 mod registry;
 mod resolve;
 mod servers;
 pub mod settings;
 mod sub_dir;
+pub mod surroundings;
 pub mod syscalls;
 mod threads;
 mod unmount;
 mod usage;
 mod volumes;
+pub mod working_dir;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

@@ -129,6 +129,7 @@ impl Node {
         permit: Option<Permit>,
         replace: Option<u64>,
     ) -> Result<Option<Attempt>, Fault> {
+        self.check_propagation(&plan.target, place)?;
         // Nothing is mounted on a directory that did not exist: it needs no look at mountinfo.
         let made = target::make(&plan.target)?;
         if !made && let Some(found) = self.examine(plan, place, replace)? {

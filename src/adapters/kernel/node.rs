@@ -11,6 +11,7 @@ use super::call::MountCall;
 use super::failure::{self, Fault};
 use super::mgs_limit::{self, MgsLimit};
 use super::parts::{ImportsSource, Parts};
+use super::propagation::Propagation;
 use super::registry::Registry;
 use super::settings::KernelSettings;
 use super::syscalls::{How, SysError, Syscalls};
@@ -20,6 +21,7 @@ use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::MountErrorKind;
+use crate::ports::node_faults::NodeFault;
 
 /// The state of one node: what is in progress, what was mounted, and the way to the kernel.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Node {
     pub(super) settings: KernelSettings,
     pub(super) calls: Arc<dyn Syscalls>,
     pub(super) imports: ImportsSource,
+    pub(super) propagation: Option<Arc<Propagation>>,
     pub(super) threads: Threads,
     pub(super) registry: Arc<Registry>,
     pub(super) mgs_limit: Arc<MgsLimit>,
@@ -42,6 +45,7 @@ impl Node {
         Self {
             calls: Arc::clone(&parts.calls),
             imports: parts.imports.clone(),
+            propagation: parts.propagation.clone(),
             threads: Threads::new(settings.threads),
             registry: Arc::default(),
             mgs_limit: Arc::new(MgsLimit::new(settings.mounts_per_mgs, settings.limits.mount)),
@@ -67,6 +71,15 @@ impl Node {
 
     pub(super) fn is_ours(&self, line: &Line) -> bool {
         line.fs_type == self.settings.fs_type
+    }
+
+    /// Refuses a target at which kubelet would not see the mount.
+    pub(super) fn check_propagation(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+        let fault = self.propagation.as_ref().and_then(|propagation| propagation.fault_for(place));
+        fault.map_or(Ok(()), |fault| {
+            let NodeFault { message, hint } = fault.into();
+            Err(Fault::at(MountErrorKind::NotReady, "mount", target, message).hint(hint))
+        })
     }
 
     /// One mount(2) of a source without host names.

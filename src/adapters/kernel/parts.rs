@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::propagation::Propagation;
 use super::syscalls::{Kernel, Syscalls};
 use crate::ports::mounter::Readiness;
 
@@ -29,6 +30,8 @@ pub struct Parts {
     pub readiness: ReadinessSource,
     /// Asked before and during an unmount; may block for some seconds.
     pub imports: ImportsSource,
+    /// Asked first at each publish: whether kubelet will see the mount. Without it, it is taken for granted.
+    pub propagation: Option<Arc<Propagation>>,
 }
 
 impl Default for Parts {
@@ -37,6 +40,7 @@ impl Default for Parts {
             calls: Arc::new(Kernel),
             readiness: ReadinessSource::new(|| Readiness::Ready),
             imports: ImportsSource::new(|_| Imports::Unknown),
+            propagation: None,
         }
     }
 }

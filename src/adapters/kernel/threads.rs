@@ -99,7 +99,7 @@ impl Threads {
         let shared = Arc::clone(&self.shared);
         // By a channel and not in the closure: that is lost when the system refuses the thread.
         let (give, first) = sync_channel::<Work>(1);
-        let thread = std::thread::Builder::new().name(super::facts::stuck::THREAD.into()).stack_size(STACK);
+        let thread = std::thread::Builder::new().name(super::doctor::threads::THREAD.into()).stack_size(STACK);
         match thread.spawn(move || shared.serve(&first)) {
             Ok(_) => {
                 give.send(work).ok();
