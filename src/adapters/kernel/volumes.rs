@@ -145,7 +145,17 @@ mod tests {
 
     fn line(point: PathBuf, source: &str) -> Line {
         let (fs_type, source) = ("lustre".to_owned(), source.to_owned());
-        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, raw_source: None, options: vec![], shared: true }
+        Line {
+            id: 7,
+            parent: 1,
+            root: "/".into(),
+            point,
+            fs_type,
+            source,
+            raw_source: None,
+            options: vec![],
+            shared: true,
+        }
     }
 
     #[test]
