@@ -47,6 +47,12 @@ struct State {
     failing: BTreeMap<String, SysError>,
     /// Whether it is Lustre 2.17: the source is shown without escapes, and cut off at a comma of the directory.
     is_2_17: bool,
+    /// Whether it is a build of Microsoft, which knows `unique_fsid`.
+    is_microsofts: bool,
+    /// Whether the kernel runs SELinux.
+    has_selinux: bool,
+    /// The options that reached mount(2), without the device.
+    options: Vec<String>,
     /// How long each mount takes.
     slowness: Duration,
     /// Every call that changes something, in words.
@@ -130,6 +136,17 @@ impl TreeKernel {
             Some(errno) => state.failing.insert(what.to_owned(), errno),
             None => state.failing.remove(what),
         };
+    }
+
+    /// From now on the client knows `unique_fsid`, or the kernel runs SELinux.
+    pub(crate) fn become_special(&self, is_microsofts: bool, has_selinux: bool) {
+        let mut state = self.state.lock().unwrap();
+        (state.is_microsofts, state.has_selinux) = (is_microsofts, has_selinux);
+    }
+
+    /// The options of Lustre of every mount(2) so far.
+    pub(crate) fn options(&self) -> Vec<String> {
+        self.state.lock().unwrap().options.clone()
     }
 
     /// From now on it behaves as Lustre 2.17.
@@ -238,7 +255,13 @@ impl Syscalls for TreeKernel {
         self.may(&format!("mount {}", call.target.display()))?;
         let (options, device) = call.data.split_once("device=").ok_or(Errno::ENODEV)?;
         let (device, rest) = if self.state.lock().unwrap().is_2_17 { cut_at_comma(device) } else { (device, "") };
-        let known = ["flock", "noflock", "user_xattr"];
+        let mut known = vec!["flock", "noflock", "user_xattr"];
+        {
+            let mut state = self.state.lock().unwrap();
+            state.options.push(options.trim_end_matches(',').to_owned());
+            known.extend(state.is_microsofts.then_some("unique_fsid"));
+            known.extend(state.has_selinux.then_some("context=a:b:c:s0"));
+        }
         let valid =
             options.split(',').chain(rest.split(',')).all(|option| option.is_empty() || known.contains(&option));
         (valid && call.fs_type == "lustre").then_some(()).ok_or(Errno::EINVAL)?;
@@ -325,6 +348,10 @@ impl Syscalls for TreeKernel {
         let state = self.state.lock().unwrap();
         let listens = address.port() == 988 && state.listening.contains(&address.ip());
         if listens { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    fn has_selinux(&self) -> bool {
+        self.state.lock().unwrap().has_selinux
     }
 
     fn may_mount(&self) -> bool {

@@ -12,6 +12,7 @@ use azurelustre_csi::adapters::kernel::{KernelMounter, Parts, ReadinessSource};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
+use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::inbound::{FailureKind, Publishing};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter, Readiness};
@@ -32,12 +33,15 @@ pub(crate) const TESTS: &[Test] = tests![
     a_file_system_that_the_mgs_does_not_have_is_lustrefs,
     lustrefs_is_not_tried_while_the_mgs_does_not_answer,
     errors_without_a_name_in_libc_are_named,
+    unique_fsid_is_left_out_where_the_client_refuses_it,
+    labels_are_handed_on_only_where_selinux_is,
     a_host_name_that_cannot_be_resolved_is_told,
     paths_of_any_bytes_are_mounted_and_unmounted,
     a_target_below_a_link_is_known,
     what_is_published_survives_a_restart,
     a_mount_without_a_record_belongs_to_its_source,
     a_single_writer_stays_alone_after_a_restart,
+    a_single_writer_stays_alone_with_a_torn_record,
     readiness_is_asked_where_it_was_said,
 ];
 
@@ -196,6 +200,35 @@ async fn lustrefs_is_not_tried_while_the_mgs_does_not_answer() {
     assert!(!bench.kernel.calls().iter().any(|call| call.contains("/lustrefs")), "{:?}", bench.kernel.calls());
 }
 
+/// Only Microsoft's builds know it, and no version tells which those are.
+async fn unique_fsid_is_left_out_where_the_client_refuses_it() {
+    for (is_microsofts, expected) in
+        [(true, vec!["flock,unique_fsid"; 2]), (false, vec!["flock,unique_fsid", "flock", "flock"])]
+    {
+        let bench = Bench::new(with_limits(patient()));
+        bench.kernel.become_special(is_microsofts, false);
+        for pod in ["1", "2"] {
+            let mut plan = plan(&source(SICK), &bench.target(pod));
+            plan.options = MountOptions::parse(&["flock,unique_fsid".to_owned()]).unwrap();
+            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        }
+        assert_eq!(bench.kernel.options(), expected, "the process remembers");
+    }
+}
+
+async fn labels_are_handed_on_only_where_selinux_is() {
+    for (has_selinux, expected) in [(true, "context=a:b:c:s0"), (false, "")] {
+        let bench = Bench::new(with_limits(patient()));
+        bench.kernel.become_special(false, has_selinux);
+        let mut plan = plan(&source(SICK), &bench.target("pod"));
+        plan.options = MountOptions::parse(&["context=a:b:c:s0".to_owned()]).unwrap();
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        assert_eq!(bench.kernel.options(), [expected]);
+    }
+}
+
 /// Numbers that the kernel keeps to itself.
 async fn errors_without_a_name_in_libc_are_named() {
     let bench = Bench::new(with_limits(patient()));
@@ -333,6 +366,37 @@ async fn a_single_writer_stays_alone_after_a_restart() {
     restarted.publish(request("1"), None).await.unwrap();
     restarted.unpublish("volume", &bench.target("1"), None).await.unwrap();
     restarted.publish(request("2"), None).await.unwrap();
+}
+
+/// A power cut has emptied kubelet's record, and the handle of the volume says nothing.
+async fn a_single_writer_stays_alone_with_a_torn_record() {
+    let bench = Bench::new(with_limits(patient()));
+    let request = |pod: &str| PublishRequest {
+        volume_id: "any handle".into(),
+        target: kubelets(&bench, pod, "pv-1"),
+        capability: Capability {
+            access: Some(AccessType::Mount { flags: vec![] }),
+            mode: Some(AccessMode::SingleNodeSingleWriter),
+        },
+        read_only: false,
+        context: [("mgs-ip-address".to_owned(), SICK.to_string())].into(),
+    };
+    let publish = |mounter: Arc<KernelMounter>| Publish::new(mounter, Arc::new(SystemClock::new()));
+    publish(bench.mounter.clone()).publish(request("1"), None).await.unwrap();
+    std::fs::write(request("1").target.parent().unwrap().join("vol_data.json"), "").unwrap();
+    let restarted = publish(bench.restarted());
+    let failure = restarted.publish(request("2"), None).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Precondition, "{failure:?}");
+    // The pod's own repeated publish, in any spelling, is never refused.
+    std::os::unix::fs::symlink(&bench.root, bench.root.join("alias")).unwrap();
+    let spelled = bench.root.join("alias").join(request("1").target.strip_prefix(&bench.root).unwrap());
+    for target in [request("1").target, spelled] {
+        restarted.publish(PublishRequest { target, ..request("1") }, None).await.unwrap();
+    }
+    // The pod is gone; its directory is left and blocks nobody.
+    restarted.unpublish("any handle", &request("1").target, None).await.unwrap();
+    std::fs::create_dir(request("1").target).unwrap();
+    publish(bench.restarted()).publish(request("2"), None).await.unwrap();
 }
 
 async fn readiness_is_asked_where_it_was_said() {

@@ -238,7 +238,19 @@ impl Node {
         };
         // With a sub-directory ENOENT means either.
         let Some(instead) = self.existing(OPERATION, source)? else { return Err(fault) };
-        mount(&instead).map(|()| instead)
+        mount(&instead)?;
+        tracing::warn!(asked = %source, mounted = %instead, "the MGS has no file system of this name; the one of every AMLFS is mounted");
+        Ok(instead)
+    }
+
+    /// The options that mean something here: labels are dropped where the kernel does not run SELinux, as mount(8) does.
+    fn effective(&self, options: &MountOptions) -> MountOptions {
+        let mut options = options.clone();
+        if !options.selinux.is_empty() && !self.calls.has_selinux() {
+            tracing::warn!(labels = options.selinux.join(","), "labels are dropped: the kernel does not run SELinux");
+            options.selinux.clear();
+        }
+        options
     }
 
     /// mount(2) with the options that this client takes: `unique_fsid` is known to Microsoft's builds only, and no

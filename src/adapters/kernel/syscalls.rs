@@ -147,6 +147,11 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         TcpStream::connect_timeout(&address, limit).map(drop)
     }
 
+    /// Whether the kernel runs SELinux, so that labels mean something to mount(2).
+    fn has_selinux(&self) -> bool {
+        Path::new("/sys/fs/selinux/enforce").exists()
+    }
+
     /// Whether this process has what mount(2) asks for.
     fn may_mount(&self) -> bool {
         const CAP_SYS_ADMIN: u32 = 21;

@@ -23,8 +23,8 @@ use super::NodeSide;
 /// How people name the setting of the working directory.
 const WORKING_DIR_SETTING: &str = "--working-mount-dir";
 
-/// The node's side as the settings describe it. What an earlier process left behind is removed before the first
-/// call is served. Needs the runtime that it is called in.
+/// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
+/// operation. Needs the runtime that it is called in.
 pub(super) fn side(settings: &Settings) -> NodeSide {
     let choice = &settings.kernel;
     let lustre = choice.fs_type == FS_TYPE;

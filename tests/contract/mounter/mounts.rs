@@ -1,5 +1,6 @@
 //! Laws of mounting: what is then seen, found, refused and counted, and that a failure leaves nothing.
 
+use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
 use super::world::{MounterWorld, is_mounted, plan, with_sub_dir};
@@ -14,6 +15,7 @@ pub(crate) const LAWS: &[Law] = laws![
     another_mount_at_a_target_is_refused,
     of_two_mounts_racing_at_a_target_one_wins,
     a_failed_mount_leaves_the_target_as_it_was needs [HasServers],
+    a_file_system_that_the_servers_do_not_have_is_lustrefs needs [HasServers],
     published_lists_the_targets_of_the_volume_and_no_others,
     usage_of_what_is_not_mounted_is_none,
     usage_adds_up,
@@ -134,6 +136,26 @@ async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) ->
             assert!(!is_mounted(&*mounter, &plan.target).await? && mounter.published(&plan).await?.is_empty());
         }
     }
+    Ok(())
+}
+
+/// The Go driver never reads `fs-name`, so objects in the field hold anything there.
+async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let named = MountSource { fs_name: FsName::parse("amlfs1")?, ..source.clone() };
+    let (whole, part) =
+        (plan(&named, &world.target("whole")), plan(&with_sub_dir(&named, "a")?, &world.target("part")));
+    assert_eq!(mounter.mount(&whole).await?, MountOutcome::Mounted);
+    let missing = mounter.mount(&part).await.err().ok_or("mounted a directory that is not there")?;
+    assert_eq!(missing.kind, MountErrorKind::NotFound, "{missing}");
+    mounter.make_sub_dir(&part.source).await?;
+    assert_eq!(mounter.mount(&part).await?, MountOutcome::Mounted);
+    for plan in [&whole, &part] {
+        assert_eq!(mounter.mount(plan).await?, MountOutcome::AlreadyMounted);
+        assert!(is_mounted(&*mounter, &plan.target).await?);
+    }
+    std::fs::write(part.target.join("file"), "text")?;
+    assert!(whole.target.join("a/file").exists(), "it is the one file system");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use super::failure;
 use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
 use crate::domain::error::quote;
-use crate::domain::mount_source::MountSource;
+use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::ports::mounter::{Amount, MountError, MountErrorKind, Usage};
 
@@ -39,6 +39,7 @@ pub(super) struct Filesystem {
 impl Filesystem {
     /// Asks the servers for the file system of a source; its sub-directory is not looked at.
     pub(super) fn open(operation: &'static str, servers: &Servers, source: &MountSource) -> Result<Self, MountError> {
+        let source = &existing(servers, source);
         let served =
             servers.find(&source.mgs, &source.fs_name).map_err(|answer| no_filesystem(operation, source, answer))?;
         let failed =
@@ -123,6 +124,18 @@ impl Filesystem {
         let most = capacity / BYTES_PER_INODE;
         Usage { bytes: amount(capacity, bytes), inodes: (most > 0).then(|| amount(most, inodes)) }
     }
+}
+
+/// The source or, where its servers have no file system of that name, the same of `lustrefs` if they have that one: as
+/// the kernel adapter mounts it, since the Go driver never reads `fs-name`.
+fn existing(servers: &Servers, source: &MountSource) -> MountSource {
+    let instead = MountSource { fs_name: FsName::default(), ..source.clone() };
+    let is_other = servers.find(&source.mgs, &source.fs_name) == Err(NoAnswer::OtherFilesystem);
+    if is_other && servers.find(&instead.mgs, &instead.fs_name).is_ok() {
+        tracing::warn!(asked = %source, mounted = %instead, "the MGS has no file system of this name; lustrefs is mounted");
+        return instead;
+    }
+    source.clone()
 }
 
 fn no_filesystem(operation: &'static str, source: &MountSource, answer: NoAnswer) -> MountError {

@@ -176,7 +176,9 @@ fn other_names_at_an_address_are_not_found_and_files_are_no_sub_directories() {
     for bench in Bench::each() {
         let mut other = plan(&bench.target, None, &[]);
         other.source.fs_name = FsName::parse("other").unwrap();
+        bench.servers.start(MGS, &FsName::parse("third").unwrap(), CAPACITY);
         assert_eq!(bench.node.mount(&other).unwrap_err().kind, MountErrorKind::NotFound);
+        bench.servers.start(MGS, &FsName::default(), CAPACITY);
         bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
         std::fs::write(bench.target.join("file"), "text").unwrap();
         bench.node.unmount(&bench.target).unwrap();
