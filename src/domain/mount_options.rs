@@ -4,8 +4,8 @@
 //! mount.lustre and the Go driver is accepted here. mount.lustre, however, matches options by prefix and hands on what it
 //! does not know, so that `device=` could name another file system; here an option is matched whole, against an allow-list.
 //!
-//! Sources: the option table of mount.lustre (lustre/utils/mount_lustre.c) and of the client
-//! (lustre/llite/llite_lib.c, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
+//! Sources: the option table of mount.lustre (`lustre/utils/mount_lustre.c`) and of the client
+//! (`lustre/llite/llite_lib.c`, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
 
 use super::error::{Violations, nearest, quote};
 
@@ -41,8 +41,8 @@ pub struct MountOptions {
     /// What the Lustre client parses, in the order asked for, each once. `unique_fsid` may be among them: only Microsoft's
     /// builds of the client know it, the others answer `EINVAL`, and the mount then works without it.
     pub lustre: Vec<&'static str>,
-    /// SELinux labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
-    /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs SELinux
+    /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
+    /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
     /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
     /// alphabet is ever in them, so they cannot name another device.
     pub selinux: Vec<String>,
@@ -93,7 +93,7 @@ const DROPPED_PREFIXES: [&str; 6] = ["x-", "X-", "retry=", "comment=", "max_sect
 /// The Go driver's word for "do not add `unique_fsid`".
 const NO_UNIQUE_FSID: &str = "no_unique_fsid";
 
-/// Keys of SELinux labels (mount(8), "context=context, fscontext=context, …").
+/// Keys of `SELinux` labels (mount(8), "context=context, fscontext=context, …").
 const SELINUX: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
 const GENERIC: [&str; 18] = [
@@ -183,7 +183,7 @@ impl MountOptions {
         DROPPED.contains(&option) || (whole && DROPPED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)))
     }
 
-    /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. SELinux
+    /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. `SELinux`
     /// labels are not among them, since it depends on the node whether they take effect.
     pub fn words(&self) -> Vec<&'static str> {
         let access_time = match self.access_time {
@@ -207,7 +207,7 @@ impl MountOptions {
 
     /// The first option asked for that a mount shown with these words does not have. Options that Lustre adds by itself do
     /// not count, and a Lustre option counts as missing only if its opposite is shown: older clients do not show defaults.
-    /// SELinux labels never count: where SELinux is off they were dropped.
+    /// `SELinux` labels never count: where `SELinux` is off they were dropped.
     pub fn missing_from(&self, shown: &[String]) -> Option<String> {
         let has = |word: &str| shown.iter().any(|other| other == word);
         if has("ro") != self.read_only {
@@ -239,7 +239,7 @@ fn split(flag: &str) -> impl Iterator<Item = &str> {
     .map(str::trim)
 }
 
-/// Letters, digits and `_ . : , -`: what SELinux contexts consist of. No quote, blank, `=` or `@` ends or extends one.
+/// Letters, digits and `_ . : , -`: what `SELinux` contexts consist of. No quote, blank, `=` or `@` ends or extends one.
 fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:,-".contains(&byte))
 }

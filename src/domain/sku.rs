@@ -26,7 +26,7 @@ pub struct Sku {
     pub increment: Tib,
     /// Largest size.
     pub maximum: Tib,
-    /// Throughput in MB/s for each TiB.
+    /// Throughput in MB/s for each TiB; 0 where the cloud does not give it.
     pub bandwidth_per_tib: u32,
     /// Zones of the region that offer it, sorted; empty where the region has none.
     pub zones: Vec<Zone>,

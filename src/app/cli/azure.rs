@@ -168,12 +168,18 @@ fn zones(sku: &Sku) -> Vec<&str> {
     sku.zones.iter().map(crate::domain::names::Zone::as_str).collect()
 }
 
+/// Throughput of a TiB in MB/s, if the cloud gives it.
+fn bandwidth(sku: &Sku) -> Option<u32> {
+    Some(sku.bandwidth_per_tib).filter(|bandwidth| *bandwidth > 0)
+}
+
 fn table(catalog: &SkuCatalog) -> String {
     let head = ["NAME", "MB/S PER TIB", "INCREMENT", "MAXIMUM", "ZONES"].map(str::to_owned);
     let row = |sku: &Sku| {
         let zones = zones(sku);
         let zones = if zones.is_empty() { "-".to_owned() } else { zones.join(",") };
-        [sku.name.clone(), sku.bandwidth_per_tib.to_string(), sku.increment.to_string(), sku.maximum.to_string(), zones]
+        let bandwidth = bandwidth(sku).map_or_else(|| "-".to_owned(), |bandwidth| bandwidth.to_string());
+        [sku.name.clone(), bandwidth, sku.increment.to_string(), sku.maximum.to_string(), zones]
     };
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(catalog.skus().iter().map(row)).collect();
     let width = |column: usize| {
@@ -191,7 +197,7 @@ fn json(catalog: &SkuCatalog) -> String {
     let entry = |sku: &Sku| {
         json!({
             "name": sku.name,
-            "throughputMBpsPerTiB": sku.bandwidth_per_tib,
+            "throughputMBpsPerTiB": bandwidth(sku),
             "incrementTiB": sku.increment.0,
             "maximumTiB": sku.maximum.0,
             "zones": zones(sku),
@@ -199,4 +205,21 @@ fn json(catalog: &SkuCatalog) -> String {
     };
     let entries: Vec<Value> = catalog.skus().iter().map(entry).collect();
     format!("{:#}\n", Value::Array(entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_cloud_does_not_give_is_a_dash() {
+        let sku = Sku { name: "S".into(), increment: Tib(4), maximum: Tib(128), bandwidth_per_tib: 0, zones: vec![] };
+        let location = Location::parse("eastus").unwrap();
+        let catalog = SkuCatalog::new(location, [Ok(sku)]);
+        let text = table(&catalog);
+        let cells: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(cells, ["S", "-", "4", "TiB", "128", "TiB", "-"]);
+        let listed: Value = serde_json::from_str(&json(&catalog)).unwrap();
+        assert_eq!(listed[0]["throughputMBpsPerTiB"], Value::Null);
+    }
 }

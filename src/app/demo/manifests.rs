@@ -176,7 +176,7 @@ struct Use<'a> {
     name: String,
     mount_path: String,
     read_only: bool,
-    /// Whether each pod has a claim of its own, as those of a StatefulSet have.
+    /// Whether each pod has a claim of its own, as those of a `StatefulSet` have.
     alone: bool,
 }
 
