@@ -1,6 +1,6 @@
 //! `doctor node` beside a running driver: it shows the driver's operations in progress and says when nobody answers.
 #![cfg(all(feature = "server", feature = "kernel"))]
-#![allow(clippy::unwrap_used)] // a test that cannot go on fails by panicking
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails by panicking
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Operations for InProgress {
 /// Serves the status alone while the test runs.
 fn serve(socket: &Path, operations: Vec<Operation>) {
     let listener = UnixListenerStream::new(tokio::net::UnixListener::bind(socket).unwrap());
-    let service = NodeStatusServer::new(NodeStatus::new(Some(Arc::new(InProgress(operations)))));
+    let service = NodeStatusServer::new(NodeStatus::new(Some(Arc::new(InProgress(operations))), None));
     tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(listener));
 }
 
@@ -99,18 +99,23 @@ async fn a_driver_that_does_not_answer_is_a_note() {
     }
 }
 
-/// A driver that really serves. Dropping it kills the process.
-struct Driver(Child);
+/// A driver that really serves, and its log up to then. Dropping it kills the process.
+struct Driver(Child, String);
 
 impl Driver {
     fn serve(socket: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.env_clear().args(["serve", "--endpoint", &endpoint(socket)]).args(arguments);
-        let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap(), String::new());
         let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("serving")), "it ended before it served");
-        std::thread::spawn(move || lines.for_each(drop));
-        driver
+        for line in lines.by_ref() {
+            driver.1 += &format!("{line}\n");
+            if line.contains("serving") {
+                std::thread::spawn(move || lines.for_each(drop));
+                return driver;
+            }
+        }
+        panic!("it ended before it served: {}", driver.1);
     }
 }
 
@@ -121,6 +126,12 @@ impl Drop for Driver {
     }
 }
 
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(BINARY).env_clear().args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[test]
 fn the_driver_serves_its_status_where_it_serves_a_node() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,6 +139,34 @@ fn the_driver_serves_its_status_where_it_serves_a_node() {
     let work = work.to_str().unwrap();
     let node = ["--mode=node", "--nodeid=n", "--mount-fs-type=tmpfs", "--working-mount-dir", work];
     let driver = Driver::serve(&socket, &node);
+    assert!(!driver.1.contains("ERROR"), "{}", driver.1);
     assert_eq!(json(&doctor_at(&socket, "json").1)["operations"], Value::Array(Vec::new()));
+    let (code, stdout, stderr) = run(&["probe", "--endpoint", &endpoint(&socket)]);
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "ready\n", ""));
+}
+
+#[test]
+fn a_working_directory_that_cannot_be_used_is_reported_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, work) = (folder.path().join("csi.sock"), folder.path().join("file"));
+    std::fs::write(&work, "not a directory").unwrap();
+    let work = work.to_str().unwrap();
+    let fault = format!("--working-mount-dir: {work} cannot be used for private mounts: ");
+    let cure = "mount an emptyDir there";
+    let node = ["--mode=node", "--nodeid=n", "--mount-fs-type=tmpfs", "--working-mount-dir", work];
+    let driver = Driver::serve(&socket, &node);
+    let line = driver.1.lines().find(|line| line.contains(&fault)).unwrap_or_else(|| panic!("{}", driver.1));
+    assert!(line.contains("ERROR") && line.contains(cure), "{line}");
+    let (code, stdout, stderr) = run(&["probe", "--endpoint", &endpoint(&socket)]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "ready\n"));
+    assert!(stderr.starts_with(&format!("warning: {fault}")) && stderr.contains(&format!("hint: {cure}")), "{stderr}");
+    let (code, text) = doctor_at(&socket, "text");
+    assert!(code == Some(1) && text.contains(&fault) && text.contains(cure), "{text}");
     drop(driver);
+    let (code, stdout, stderr) = run(&[&["check-config"] as &[_], &node].concat());
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.starts_with(&format!("error: {fault}")) && stderr.contains(&format!("hint: {cure}")), "{stderr}");
+    let without = ["doctor", "node", "--endpoint", &endpoint(&socket), "--working-mount-dir", work];
+    let (code, stdout, _) = run(&without);
+    assert!(code == Some(1) && stdout.contains(&fault), "without a driver it is looked for from here: {stdout}");
 }

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use super::problem::{Problem, Problems};
-use super::settings::{self, DEFAULT_DRIVER_NAME, Given, go_bool};
+#[cfg(feature = "kernel")]
+use super::settings::MounterKind;
+use super::settings::{self, DEFAULT_DRIVER_NAME, Given, Settings, go_bool};
 use super::version::VersionInfo;
 
 mod args;
@@ -83,7 +85,9 @@ fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CliError> {
     let loaded = settings::load(&given(&options.flags))?;
-    azure::usable(&loaded.settings)?;
+    CliError::all(
+        [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
+    )?;
     print(&in_effect(&loaded))?;
     if options.online {
         return print(&azure::check(&loaded.settings)?);
@@ -116,6 +120,19 @@ fn in_effect(loaded: &settings::Loaded) -> String {
 fn warn(text: &str) {
     // Nobody is left to read it if stderr is gone.
     drop(writeln!(std::io::stderr(), "warning: {text}"));
+}
+
+/// Whether the node could work with these settings on this machine.
+fn node_usable(settings: &Settings) -> Result<(), CliError> {
+    #[cfg(feature = "kernel")]
+    if settings.mode.node_id().is_some()
+        && settings.mounter == MounterKind::Kernel
+        && let Some(fault) = super::wiring::node::working_dir_fault(settings)
+    {
+        return Err(CliError::usage(Problem::new(fault.message).with_hint(fault.hint)));
+    }
+    let _ = settings;
+    Ok(())
 }
 
 fn print_skus(options: &SkusOptions) -> Result<(), CliError> {

@@ -13,7 +13,7 @@ use super::settings::{CloudKind, Mode, MounterKind, Settings};
 use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
-use super::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
+use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
 use super::usecase::static_only::StaticOnly;
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
@@ -28,6 +28,7 @@ use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
 use crate::ports::inbound::{Provisioning, Ready};
 use crate::ports::mounter::Mounter;
+use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
 use crate::ports::orchestrator::Orchestrator;
 
@@ -91,6 +92,10 @@ pub struct NodeSide {
     pub mounter: Arc<dyn Mounter>,
     /// What the mounter is doing, where it can hang.
     pub operations: Option<Arc<dyn Operations>>,
+    /// Faults of the driver's surroundings, where they count.
+    pub faults: Option<Arc<dyn NodeFaults>>,
+    /// Whatever must live as long as the mounter does.
+    pub keep: Box<dyn Any + Send>,
     /// Whether a file system was mounted already when the process started.
     pub mounted_at_start: bool,
 }
@@ -106,6 +111,8 @@ pub struct CloudSide {
     pub defaults: Defaults,
     /// Why only static volumes are served, if so.
     pub static_only: Option<String>,
+    /// Requests that outlive the RPC that began them.
+    pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
@@ -183,6 +190,7 @@ fn without_azure(settings: &Settings) -> Option<CloudSide> {
         clock: Arc::new(SystemClock::new()),
         defaults: settings.cloud_settings.defaults.clone(),
         static_only: Some(reason),
+        tasks: TaskTracker::new(),
         #[cfg(feature = "arm")]
         azure: None,
         keep: Box::new(()),
@@ -199,12 +207,15 @@ fn wants_simulator(settings: &Settings) -> bool {
 #[cfg(feature = "arm")]
 fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cloud = Arc::new(azure::cloud(settings.cloud_settings.azure.as_ref(), &clock).map_err(WiringError::Unusable)?);
+    let tasks = TaskTracker::new();
+    let cloud = azure::cloud(&settings.cloud_settings, &clock, &tasks).map_err(WiringError::Unusable)?;
+    let cloud = Arc::new(cloud);
     Ok(CloudSide {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
         static_only: None,
+        tasks,
         azure: Some(cloud),
         keep: Box::new(()),
     })
@@ -220,7 +231,8 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(node), TaskTracker::new());
+    let node = settings.mode.node_id().zip(node);
+    let tasks = cloud.as_ref().map(|side| side.tasks.clone()).unwrap_or_default();
     let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
@@ -244,9 +256,10 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         routes = routes.add_service(NodeServer::new(node));
     }
     if let Some((node_id, side)) = node {
-        let NodeSide { mounter, operations, .. } = side;
+        let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
+        keep.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
-        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations)));
+        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
         let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint && !removes_taint {
@@ -255,8 +268,9 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             );
         }
         if settings.remove_not_ready_taint && removes_taint {
+            let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
-                remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
+                remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
             })));
         }
@@ -266,7 +280,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
 
 /// Readiness of a process with this node's side, or with none.
 fn readiness(side: Option<&NodeSide>) -> ReadyOnce {
-    let Some(NodeSide { mounter, operations, mounted_at_start }) = side else { return ReadyOnce::new(None) };
+    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return ReadyOnce::new(None) };
     if *mounted_at_start {
         tracing::info!("ready at once: Lustre is mounted already");
     }

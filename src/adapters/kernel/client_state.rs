@@ -34,7 +34,7 @@ const LONGEST_MOUNTINFO: u64 = 32 << 20;
 /// Mounts of this process's mount namespace.
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// All mounts that a mountinfo file (proc_pid_mountinfo(5)) lists.
+/// All mounts that a mountinfo file (`proc_pid_mountinfo(5)`) lists.
 pub(in crate::adapters::kernel) fn mountinfo(paths: &ClientStatePaths, file: &Path) -> Observed<Mountinfo> {
     match paths.bytes(file, LONGEST_MOUNTINFO) {
         Ok(bytes) => Observed::Known(Mountinfo::new(bytes)),

@@ -7,6 +7,7 @@ mod collect;
 pub mod connectivity;
 mod findings;
 pub mod mounts;
+mod targets;
 mod text;
 pub(in crate::adapters::kernel) mod threads;
 

@@ -121,7 +121,7 @@ mod tests {
 
     fn line(point: PathBuf, source: &str) -> Line {
         let (fs_type, source) = ("lustre".to_owned(), source.to_owned());
-        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, options: vec![] }
+        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, options: vec![], shared: true }
     }
 
     #[test]

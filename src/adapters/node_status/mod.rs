@@ -1,6 +1,6 @@
 //! The gRPC service `NodeStatus`: what a running driver reports about its node. Read-only, beside CSI on the same socket.
 //!
-//! Messages are those of `proto/node.proto`; [`operations_of`] reads them back on the other side.
+//! Messages are those of `proto/node.proto`; [`operations_of`] and [`faults_of`] read them back on the other side.
 
 pub mod proto;
 
@@ -13,18 +13,27 @@ pub use self::proto::node_status_client::NodeStatusClient;
 pub use self::proto::node_status_server::NodeStatusServer;
 
 use self::proto::{GetStatusRequest, GetStatusResponse, node_status_server};
+use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::{Operation, OperationKind, Operations};
 
 /// The service.
 #[derive(Debug)]
 pub struct NodeStatus {
     operations: Option<Arc<dyn Operations>>,
+    faults: Option<Arc<dyn NodeFaults>>,
 }
 
 impl NodeStatus {
-    /// A service that reports these operations; none for a mounter that has no operations of its own.
-    pub fn new(operations: Option<Arc<dyn Operations>>) -> Self {
-        Self { operations }
+    /// A service that reports these operations and faults; none for a mounter that has none of its own.
+    pub fn new(operations: Option<Arc<dyn Operations>>, faults: Option<Arc<dyn NodeFaults>>) -> Self {
+        Self { operations, faults }
+    }
+
+    /// The faults of this moment, from a thread that may block.
+    async fn faults(&self) -> Result<Vec<NodeFault>, Status> {
+        let Some(faults) = self.faults.clone() else { return Ok(Vec::new()) };
+        let checked = tokio::task::spawn_blocking(move || faults.current()).await;
+        checked.map_err(|error| Status::internal(format!("the check of the node failed: {error}")))
     }
 }
 
@@ -32,13 +41,22 @@ impl NodeStatus {
 impl node_status_server::NodeStatus for NodeStatus {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
         let in_progress = self.operations.iter().flat_map(|operations| operations.in_progress());
-        Ok(Response::new(GetStatusResponse { operations: in_progress.map(message_of).collect() }))
+        let operations = in_progress.map(message_of).collect();
+        let fault = |NodeFault { message, hint }| proto::Fault { message, hint };
+        let faults = self.faults().await?.into_iter().map(fault).collect();
+        Ok(Response::new(GetStatusResponse { operations, faults }))
     }
 }
 
 /// The operations of an answer. An operation of a kind that this build does not know is an error, so that none is hidden.
-pub fn operations_of(answer: GetStatusResponse) -> Result<Vec<Operation>, String> {
-    answer.operations.into_iter().map(operation_of).collect()
+pub fn operations_of(answer: &GetStatusResponse) -> Result<Vec<Operation>, String> {
+    answer.operations.iter().cloned().map(operation_of).collect()
+}
+
+/// The faults of an answer.
+pub fn faults_of(answer: GetStatusResponse) -> Vec<NodeFault> {
+    let fault = |proto::Fault { message, hint }| NodeFault { message, hint };
+    answer.faults.into_iter().map(fault).collect()
 }
 
 const KINDS: [(OperationKind, proto::OperationKind); 4] = [
@@ -81,15 +99,16 @@ mod tests {
             let (volume_id, mgs) = (text("pvc-1"), text("10.0.0.4@tcp"));
             let age = Duration::from_millis(90_500);
             let operation = Operation { kind, subject: "/target".to_owned(), volume_id, mgs, age, overdue: !bare };
-            let answer = GetStatusResponse { operations: vec![message_of(operation.clone())] };
-            assert_eq!(operations_of(answer), Ok(vec![operation]));
+            let operations = vec![message_of(operation.clone())];
+            let answer = GetStatusResponse { operations, ..Default::default() };
+            assert_eq!(operations_of(&answer), Ok(vec![operation]));
         }
     }
 
     #[test]
     fn an_operation_of_a_newer_driver_is_an_error() {
         let newer = proto::Operation { kind: 99, ..Default::default() };
-        let error = operations_of(GetStatusResponse { operations: vec![newer] }).unwrap_err();
+        let error = operations_of(&GetStatusResponse { operations: vec![newer], ..Default::default() }).unwrap_err();
         assert!(error.contains("unknown kind (99)"), "{error}");
     }
 }

@@ -264,6 +264,14 @@ pub struct DoctorOptions {
     /// `AZURELUSTRE_CSI_ENDPOINT`, else `unix:///tmp/csi.sock`]
     #[arg(long, value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
+    /// kubelet's directory, as of `serve`; counts where no driver answers
+    /// [default: `AZURELUSTRE_CSI_KUBELET_DIR`, else `/var/lib/kubelet`]
+    #[arg(long, value_name = "DIR")]
+    pub kubelet_dir: Option<std::path::PathBuf>,
+    /// Directory for private mounts, as of `serve`; counts where no driver answers
+    /// [default: `AZURELUSTRE_CSI_WORKING_MOUNT_DIR`, else `/tmp`]
+    #[arg(long, value_name = "DIR")]
+    pub working_mount_dir: Option<std::path::PathBuf>,
     /// An MGS to try besides those of the mounts
     #[arg(long, value_name = "ADDRESS")]
     pub mgs: Option<String>,

@@ -13,6 +13,7 @@ use crate::domain::polling;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::Ready;
 use crate::ports::mounter::{Mounter, Readiness};
+use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::{Operation, Operations};
 use crate::ports::orchestrator::Orchestrator;
 
@@ -74,6 +75,29 @@ impl Ready for ReadyOnce {
             self.reached.store(true, Ordering::Release);
         }
         self.reached.load(Ordering::Acquire)
+    }
+}
+
+/// Whether pods may come to the node: the process was ready, and no fault makes its volumes unusable for them. Readiness
+/// itself, as Probe reports it, does not depend on such a fault: kubelet would kill a driver that can still unmount.
+#[derive(Debug)]
+pub struct ReadyForPods {
+    ready: Arc<dyn Ready>,
+    faults: Option<Arc<dyn NodeFaults>>,
+}
+
+impl ReadyForPods {
+    /// Readiness with these faults; none where they do not count.
+    pub fn new(ready: Arc<dyn Ready>, faults: Option<Arc<dyn NodeFaults>>) -> Self {
+        Self { ready, faults }
+    }
+}
+
+#[async_trait]
+impl Ready for ReadyForPods {
+    async fn was_ready(&self) -> bool {
+        let kept_away = self.faults.as_ref().is_some_and(|faults| faults.keeps_pods_away());
+        self.ready.was_ready().await && !kept_away
     }
 }
 

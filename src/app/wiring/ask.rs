@@ -30,12 +30,13 @@ pub async fn probe(endpoint: &Endpoint) -> Result<bool, String> {
 pub async fn node_status(endpoint: &Endpoint, limit: Duration) -> Result<DriverStatus, String> {
     let ask = async {
         let answer = NodeStatusClient::new(connect(endpoint).await?).get_status(GetStatusRequest {}).await;
-        let operations = match answer {
-            Ok(answer) => node_status::operations_of(answer.into_inner())?,
+        let answer = match answer {
+            Ok(answer) => answer.into_inner(),
             Err(status) if status.code() == Code::Unimplemented => return Err("it serves no node".to_owned()),
             Err(status) => return Err(format!("GetStatus answered {:?}: {}", status.code(), status.message())),
         };
-        Ok(DriverStatus { operations })
+        let operations = node_status::operations_of(&answer)?;
+        Ok(DriverStatus { operations, faults: node_status::faults_of(answer) })
     };
     let late = |_| Err(format!("no answer within {limit:?}"));
     let answer = tokio::time::timeout(limit, ask).await.unwrap_or_else(late);

@@ -6,15 +6,22 @@ use std::sync::Arc;
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BoundedReads, ClientStatePaths, Observed};
+use crate::adapters::kernel::doctor::connectivity::Attempt;
 use crate::adapters::kernel::doctor::{self, DriverStatus};
+use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource};
-use crate::app::settings::{KernelChoice, Settings};
+use crate::adapters::kernel::surroundings::Surroundings;
+use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::app::settings::{DEFAULT_DRIVER_NAME, KernelChoice, Settings};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
+use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::{Operation, OperationKind, Operations};
 
 use super::NodeSide;
+
+/// How people name the setting of the working directory.
+const WORKING_DIR_SETTING: &str = "--working-mount-dir";
 
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted in the background. Needs
 /// the runtime that it is called in.
@@ -26,7 +33,9 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
     }
     let paths = ClientStatePaths::default();
     let mounted_at_start = mounted_at_start(&paths);
+    let propagation = Arc::new(Propagation::new(paths.clone(), choice.kubelet_dir.clone()));
     let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
+    let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
     let mounter = Arc::new(KernelMounter::new(adapter_settings(settings, choice), parts));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move {
@@ -36,7 +45,27 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
             Err(error) => tracing::warn!(%error, "private mounts of an earlier process are left"),
         }
     });
-    NodeSide { operations: Some(Arc::new(InProgress(Arc::clone(&mounter)))), mounter, mounted_at_start }
+    let watch = Watch::start(Arc::clone(&propagation));
+    if let Err(error) = &watch {
+        tracing::error!(%error, "changes of the mount table are not seen");
+    }
+    if let Some(NodeFault { message, hint }) = working_dir_fault(settings) {
+        tracing::error!(hint, "{message}");
+    }
+    let working_dir = settings.working_mount_dir.clone();
+    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: WORKING_DIR_SETTING };
+    NodeSide {
+        operations: Some(Arc::new(InProgress(Arc::clone(&mounter)))),
+        faults: Some(Arc::new(surroundings)),
+        keep: Box::new(watch),
+        mounter,
+        mounted_at_start,
+    }
+}
+
+/// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
+pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
+    working_dir::fault(&settings.working_mount_dir, WORKING_DIR_SETTING)
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
@@ -126,16 +155,28 @@ pub struct ReportRequest {
     pub mgs: Option<MgsAddress>,
     /// What the running driver reports, or why nothing is known of it.
     pub driver: Result<DriverStatus, String>,
+    /// kubelet's directory, for a node without a running driver.
+    pub kubelet_dir: PathBuf,
+    /// Directory for private mounts, for a node without a running driver.
+    pub working_dir: PathBuf,
     /// JSON in the place of text.
     pub json: bool,
 }
 
 /// A report about this node as text or JSON, and whether it is healthy. Blocks for some seconds.
 pub fn report(request: ReportRequest) -> (String, bool) {
-    let ReportRequest { mountinfo, mgs, driver, json } = request;
-    let driver = driver.map_or_else(Observed::Unknown, Observed::Known);
-    let request = doctor::Request { mountinfo, servers: mgs.into_iter().collect(), driver, ..Default::default() };
-    let report = doctor::collect(&request);
+    let ReportRequest { mountinfo, mgs, driver, kubelet_dir, working_dir, json } = request;
+    let report = doctor::collect(&doctor::Request {
+        paths: ClientStatePaths::default(),
+        mountinfo,
+        servers: mgs.into_iter().collect(),
+        attempt: Attempt::default(),
+        driver: driver.map_or_else(Observed::Unknown, Observed::Known),
+        kubelet_dir,
+        working_dir,
+        working_dir_setting: WORKING_DIR_SETTING,
+        driver_name: DEFAULT_DRIVER_NAME.to_owned(),
+    });
     let text = if json {
         report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
     } else {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
@@ -47,7 +48,13 @@ impl Simulation {
     pub fn driven(&self) -> Driven {
         Driven {
             cloud: Some(self.cloud_side()),
-            node: Some(NodeSide { mounter: Arc::clone(&self.lustre) as _, operations: None, mounted_at_start: false }),
+            node: Some(NodeSide {
+                mounter: Arc::clone(&self.lustre) as _,
+                operations: None,
+                faults: None,
+                keep: Box::new(()),
+                mounted_at_start: false,
+            }),
             orchestrator: self.simulator.orchestrator(),
             removes_taint: true,
         }
@@ -60,6 +67,7 @@ impl Simulation {
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
             static_only: None,
+            tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),

@@ -67,7 +67,7 @@ impl BoundedReads {
         let Some(slot) = self.slot() else {
             return (Vec::new(), Some(format!("{THREADS} earlier reads are still blocked in the kernel")));
         };
-        let (sender, receiver) = mpsc::channel();
+        let (sender, results) = mpsc::channel();
         let run = move || {
             let _slot = slot;
             read(&sender);
@@ -77,7 +77,7 @@ impl BoundedReads {
         }
         let (deadline, mut received) = (Instant::now() + self.limit, Vec::new());
         loop {
-            match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match results.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(item) => received.push(item),
                 Err(RecvTimeoutError::Disconnected) => return (received, None),
                 Err(RecvTimeoutError::Timeout) => {

@@ -1,6 +1,6 @@
 //! Imports: the client's connections to MGS, MDTs and OSTs, from the `import` file of each device.
 //!
-//! The files (obdclass/lprocfs_status.c: `lprocfs_import_seq_show`) say how the client stands with a server without a
+//! The files (`lprocfs_import_seq_show` in `obdclass/lprocfs_status.c`) say how the client stands with a server without a
 //! request to it. They are in procfs up to Lustre 2.15 and in debugfs since, and each may block on the lock of its own
 //! import while Lustre waits for the server.
 

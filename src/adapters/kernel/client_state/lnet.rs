@@ -1,6 +1,6 @@
 //! LNet NIDs of this node and their status, from debugfs `lnet/nis`.
 //!
-//! The file (lnet/lnet/lnet_debugfs.c) is a header and a row for each NID and CPU partition. Only root may read it, and a
+//! The file (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition. Only root may read it, and a
 //! kernel in lockdown refuses it to everybody, so the NIDs may be unknown.
 
 use super::read::{ClientStatePaths, Observed};

@@ -1,4 +1,4 @@
-//! The Lustre client module: whether it is loaded, its version, and its `health_check` (obdclass/obd_sysfs.c).
+//! The Lustre client module: whether it is loaded, its version, and its `health_check` (`obdclass/obd_sysfs.c`).
 
 use std::io;
 

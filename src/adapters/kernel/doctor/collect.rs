@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::connectivity::{self, Attempt, Reach};
 use super::mounts::{self, LustreMount};
+use super::targets::{self, LeftEntries};
 use super::threads::{self, BlockedThread};
 use super::{
     AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport,
@@ -15,8 +17,11 @@ use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
 use crate::adapters::kernel::client_state::lnet::LocalNid;
 use crate::adapters::kernel::client_state::module::Health;
 use crate::adapters::kernel::client_state::readiness::NodeState;
-use crate::adapters::kernel::client_state::{BoundedReads, ClientStatePaths, MOUNTINFO, Observed, one_line};
+use crate::adapters::kernel::client_state::{BoundedReads, ClientStatePaths, Observed, one_line};
+use crate::adapters::kernel::propagation::Propagation;
+use crate::adapters::kernel::surroundings::Surroundings;
 use crate::domain::mount_source::{MgsAddress, Nid};
+use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::Operation;
 
 /// What a report is to be about.
@@ -31,20 +36,16 @@ pub struct Request {
     pub servers: Vec<MgsAddress>,
     /// How to try servers.
     pub attempt: Attempt,
-    /// What a running driver reports.
+    /// What a running driver reports. Without one the node's faults are looked for from here.
     pub driver: Observed<DriverStatus>,
-}
-
-impl Default for Request {
-    fn default() -> Self {
-        Self {
-            paths: ClientStatePaths::default(),
-            mountinfo: PathBuf::from(MOUNTINFO),
-            servers: Vec::new(),
-            attempt: Attempt::default(),
-            driver: Observed::Unknown("no driver was asked".to_owned()),
-        }
-    }
+    /// kubelet's directory as kubelet spells it.
+    pub kubelet_dir: PathBuf,
+    /// Directory for private mounts.
+    pub working_dir: PathBuf,
+    /// What people know its setting by, such as `--working-mount-dir`.
+    pub working_dir_setting: &'static str,
+    /// CSI name of the driver whose targets are looked at.
+    pub driver_name: String,
 }
 
 /// What a running driver reports about itself.
@@ -52,6 +53,8 @@ impl Default for Request {
 pub struct DriverStatus {
     /// Its operations in progress.
     pub operations: Vec<Operation>,
+    /// Faults of its surroundings.
+    pub faults: Vec<NodeFault>,
 }
 
 /// Everything that was observed, before it is assessed.
@@ -62,6 +65,8 @@ pub(super) struct Collected {
     pub(super) imports: Observed<Vec<Import>>,
     pub(super) reach: Vec<(Nid, Reach)>,
     pub(super) blocked: Vec<BlockedThread>,
+    pub(super) faults: Vec<NodeFault>,
+    pub(super) left_entries: Vec<LeftEntries>,
 }
 
 /// Collects everything about this node. Blocks for a few seconds at most, unless very many servers have to be tried.
@@ -89,7 +94,20 @@ pub(super) fn observe(request: &Request) -> Collected {
     let (paths, mountinfo) = (request.paths.clone(), request.mountinfo.clone());
     let mounts = reads.run(move || mounts::read(&paths, &mountinfo)).unwrap_or_else(Observed::Unknown);
     let imports = imports::read_all(&reads, &request.paths, |_| true);
-    Collected { state, mounts, imports, reach: Vec::new(), blocked }
+    let (paths, kubelet_dir, name) = (request.paths.clone(), request.kubelet_dir.clone(), request.driver_name.clone());
+    let left_entries = reads.run(move || targets::read(&paths, &kubelet_dir, &name)).unwrap_or_default();
+    Collected { state, mounts, imports, reach: Vec::new(), blocked, faults: faults(&reads, request), left_entries }
+}
+
+/// The faults that the running driver reports: it sees them from its own container. Without one, those seen from here.
+fn faults(reads: &BoundedReads, request: &Request) -> Vec<NodeFault> {
+    if let Observed::Known(driver) = &request.driver {
+        return driver.faults.clone();
+    }
+    let propagation = Arc::new(Propagation::new(request.paths.clone(), request.kubelet_dir.clone()));
+    let (working_dir, working_dir_setting) = (request.working_dir.clone(), request.working_dir_setting);
+    let surroundings = Surroundings { propagation, working_dir, working_dir_setting };
+    reads.run(move || surroundings.current()).unwrap_or_default()
 }
 
 /// Servers by name, with their address (none for a mount whose source cannot be parsed) and their mounts.

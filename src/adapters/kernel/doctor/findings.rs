@@ -1,6 +1,7 @@
 //! Findings about a node: what is wrong with it and what to do, and what is only worth knowing.
 
 use super::collect::{Collected, DriverStatus, Request};
+use super::targets::LeftEntries;
 use super::threads::BlockedThread;
 use super::{AddressReport, ServerReport, text};
 use crate::adapters::kernel::client_state::imports::{Import, ImportState};
@@ -32,6 +33,8 @@ pub(super) fn of(observed: &Collected, request: &Request, servers: &[ServerRepor
         Observed::Unknown(why) => notes.push(format!("operations in progress are unknown: {}", one_line(why))),
     }
     reasons.extend(blocked(&observed.blocked));
+    reasons.extend(observed.faults.iter().map(|fault| one_line(&fault.to_string())));
+    reasons.extend(left_entries(&observed.left_entries));
     Findings { reasons, notes }
 }
 
@@ -60,6 +63,18 @@ fn overdue(driver: &DriverStatus) -> Option<String> {
 fn blocked(threads: &[BlockedThread]) -> Option<String> {
     (!threads.is_empty()).then(|| {
         format!("{} threads of the driver are blocked in the kernel: check the servers of its mounts", threads.len())
+    })
+}
+
+/// Entries in bare targets.
+fn left_entries(left: &[LeftEntries]) -> Option<String> {
+    let left: Vec<String> = left.iter().map(|left| one_line(&left.to_string())).collect();
+    (!left.is_empty()).then(|| {
+        format!(
+            "files lie in targets that nothing is mounted on: {}: a pod wrote them while its volume was not mounted; \
+             NodeUnpublishVolume removes only an empty directory and fails until they are moved away",
+            some_of(&left)
+        )
     })
 }
 

@@ -7,16 +7,26 @@ use std::time::{Duration, SystemTime};
 use super::collect::{observe, report_of};
 use super::connectivity::{Attempt, Reach};
 use super::*;
-use crate::adapters::kernel::client_state::Observed;
 use crate::adapters::kernel::client_state::lnet::NIS;
 use crate::adapters::kernel::client_state::tests::{POINT, Tree, nis};
+use crate::adapters::kernel::client_state::{ClientStatePaths, MOUNTINFO, Observed};
 use crate::domain::mount_source::MgsAddress;
+use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::{Operation, OperationKind};
 
 /// A driver without operations in progress.
 fn request(tree: &Tree) -> Request {
-    let driver = Observed::Known(DriverStatus::default());
-    Request { paths: tree.paths(), driver, ..Request::default() }
+    Request {
+        paths: tree.paths(),
+        mountinfo: MOUNTINFO.into(),
+        servers: Vec::new(),
+        attempt: Attempt::default(),
+        driver: Observed::Known(DriverStatus::default()),
+        kubelet_dir: "/var/lib/kubelet".into(),
+        working_dir: "/tmp".into(),
+        working_dir_setting: "--working-mount-dir",
+        driver_name: "azurelustre.csi.azure.com".to_owned(),
+    }
 }
 
 /// Everything but the network, which is as `reach` says for the MGS of the tree.
@@ -65,10 +75,11 @@ fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
         subject: "/pods/uid-1\nx".to_owned(),
         volume_id: Some("pvc-1".to_owned()),
         mgs: Some("10.99.0.1@tcp".to_owned()),
-        age: Duration::from_secs(300),
+        age: Duration::from_mins(5),
         overdue,
     };
-    let driver = Observed::Known(DriverStatus { operations: vec![operation(true), operation(false)] });
+    let driver =
+        Observed::Known(DriverStatus { operations: vec![operation(true), operation(false)], faults: Vec::new() });
     tree.write("/proc/12/comm", "azurelustre-csi\n");
     for (file, text) in [("comm", "mount\n"), ("stat", "30 (mount) I 1\n"), ("wchan", "mgc_process_config")] {
         tree.write(format!("/proc/12/task/30/{file}"), text);
@@ -182,8 +193,46 @@ fn ages_are_short() {
 /// On the machine of the test, whatever it is: this ends and says something.
 #[test]
 fn this_machine_is_reported() {
-    let report = collect(&Request::default());
+    let report = collect(&Request { paths: ClientStatePaths::default(), ..request(&Tree::default()) });
     assert!(!report.text().is_empty() && report.healthy == report.reasons.is_empty());
     let loaded = Path::new("/sys/module/lustre").exists();
     assert!(loaded || !report.healthy, "no Lustre here: {}", report.text());
+}
+
+#[test]
+fn faults_are_those_of_the_running_driver_or_are_looked_for_from_here() {
+    let tree = Tree::mounted();
+    let fault = NodeFault { message: "/x is not a shared mount".to_owned(), hint: "set it".to_owned() };
+    let driver = Observed::Known(DriverStatus { faults: vec![fault], ..DriverStatus::default() });
+    let told = report(&Request { driver, ..request(&tree) }, Reach::Reached);
+    assert_eq!((told.healthy, told.reasons), (false, vec!["/x is not a shared mount: set it".to_owned()]));
+    let alone = |tree: &Tree| {
+        let working_dir = tree.paths().at("/proc/self/mountinfo");
+        let driver = Observed::Unknown("nobody".to_owned());
+        report(&Request { driver, working_dir, ..request(tree) }, Reach::Reached).reasons
+    };
+    let found = alone(&tree);
+    let [working_dir] = found.as_slice() else { panic!("{found:?}") };
+    assert!(working_dir.contains("--working-mount-dir: ") && working_dir.contains("emptyDir"), "{working_dir}");
+    tree.write(
+        MOUNTINFO,
+        "31 1 8:1 / / rw - ext4 /dev/sda1 rw\n32 31 8:1 / /var/lib/kubelet rw master:3 - ext4 s rw\n",
+    );
+    let found = alone(&tree);
+    assert!(found[0].contains("/var/lib/kubelet is not a shared mount") && found.len() == 2, "{found:?}");
+    assert!(found[0].contains("set `mountPropagation: Bidirectional` for /var/lib/kubelet"), "{found:?}");
+}
+
+#[test]
+fn entries_in_a_bare_target_are_a_finding() {
+    let tree = Tree::mounted();
+    let volume = "/var/lib/kubelet/pods/uid-9/volumes/kubernetes.io~csi/pvc-9";
+    tree.write(format!("{volume}/vol_data.json"), r#"{"driverName":"azurelustre.csi.azure.com"}"#);
+    tree.write(format!("{volume}/mount/data"), "x");
+    let reasons = report(&request(&tree), Reach::Reached).reasons;
+    let [reason] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert!(
+        reason.contains(&format!("nothing is mounted on: {volume}/mount (1 entries): a pod wrote them")),
+        "{reason}"
+    );
 }

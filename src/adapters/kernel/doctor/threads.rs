@@ -94,13 +94,13 @@ fn is_blocked(thread: &Path) -> bool {
     }
 }
 
-/// The letter after the name in brackets, which may itself hold brackets (proc_pid_stat(5)).
+/// The letter after the name in brackets, which may itself hold brackets (`proc_pid_stat(5)`).
 fn state(thread: &Path) -> Option<char> {
     let stat = fs::read_to_string(thread.join("stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// The system call that the thread is in (proc_pid_syscall(5)), for those who may trace it.
+/// The system call that the thread is in (`proc_pid_syscall(5)`), for those who may trace it.
 fn call_number(thread: &Path) -> Option<libc::c_long> {
     let call = fs::read_to_string(thread.join("syscall")).ok()?;
     call.split_whitespace().next()?.parse().ok()
