@@ -1,18 +1,16 @@
-//! The mount that a publish request asks for, and what to do given what is at the target.
+//! The mount that a publish request asks for, and how it compares with what is mounted at the target.
 //!
-//! Why it exists: mounting over an occupied target silently stacks, and all mounts of one Lustre look alike by device
-//! number. So the plan is complete before the first look, one look at the target's path decides, and anything unexpected
-//! is a conflict rather than a second mount.
+//! Mounting over an occupied target silently stacks, and all mounts of one Lustre have the same device number. So the plan
+//! is complete before the target is observed, and anything unexpected there is a conflict rather than a second mount.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::access::{AccessMode, Capability};
-use super::error::{Violations, quote};
+use super::error::{Notice, Violations, quote};
 use super::mount_options::MountOptions;
-use super::mount_source::{FsName, MgsAddress, MountSource};
-use super::parameters::{FS_NAME, MGS_IP_ADDRESS, SUB_DIR, context_value};
-use super::sub_dir::SubDirTemplate;
+use super::mount_source::MountSource;
+use super::volume_attributes::{self, UnknownAttributes};
 
 /// Type name that the kernel gives Lustre mounts.
 pub const FS_TYPE: &str = "lustre";
@@ -48,46 +46,55 @@ pub struct MountPlan {
 }
 
 impl MountPlan {
-    /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
-    /// asked. All mistakes are told at once.
+    /// Checks a request and expands its sub-directory, as [`MountPlan::parse`] does with keys that are nearly ours refused.
     pub fn new(request: &PublishRequest) -> Result<Self, Violations> {
+        Self::parse(request, UnknownAttributes::Refuse).map(|(plan, _)| plan)
+    }
+
+    /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
+    /// asked. All mistakes are reported at once; beside the plan stands what should be logged.
+    pub fn parse(request: &PublishRequest, unknown: UnknownAttributes) -> Result<(Self, Vec<Notice>), Violations> {
         let mut violations = Violations::default();
         if request.volume_id.is_empty() {
             violations.push("volume id", "missing");
         }
         let target = check_path("target path", &request.target).map_err(|more| violations.extend(more)).ok();
         let capability = request.capability.check().map_err(|more| violations.extend(more)).ok();
-        let source = source(&request.context).map_err(|more| violations.extend(more)).ok();
+        let attributes = volume_attributes::parse(&request.context, &request.target, unknown)
+            .map_err(|more| violations.extend(more))
+            .ok();
         let plan = (|| {
             let (mode, mut options) = capability?;
+            let (source, notices) = attributes?;
             options.read_only |= request.read_only;
-            Some(Self {
+            let plan = Self {
                 volume_id: request.volume_id.clone(),
-                source: source?,
+                source,
                 target: target?,
                 options,
                 exclusive: mode == AccessMode::SingleNodeSingleWriter,
-            })
+            };
+            Some((plan, notices))
         })();
         violations.into_result(plan)
     }
 
-    /// Whether the sub-directory is to be made before the mount: only for writable volumes.
+    /// Whether the sub-directory may be made where it is missing: only for writable volumes.
     pub fn makes_sub_dir(&self) -> bool {
         self.source.sub_dir.is_some() && !self.options.read_only
     }
 
-    /// What to do, given what is at the target.
-    pub fn action(&self, state: &MountState) -> MountAction {
-        match state {
-            MountState::Absent | MountState::Directory => MountAction::Mount,
-            MountState::Corrupt { .. } => MountAction::RepairThenMount,
-            MountState::Obstructed { what } => MountAction::Obstructed(what.clone()),
-            MountState::Mounted(mounts) => match mounts.as_slice() {
-                [] => MountAction::Mount,
-                [mounted] => self.difference(mounted).map_or(MountAction::Done, MountAction::Conflict),
-                stacked => MountAction::Conflict(format!("{} mounts are stacked on it", stacked.len())),
-            },
+    /// How the mounts at the target, the lowest first, compare with the plan. Equal mounts that are stacked (another
+    /// driver left them) are as planned if each of them is.
+    pub fn occupancy(&self, mounts: &[Mounted]) -> Occupancy {
+        let mut differences = mounts.iter().map(|mounted| self.difference(mounted));
+        match (mounts, differences.find_map(|difference| difference)) {
+            ([], _) => Occupancy::Free,
+            (_, None) => Occupancy::AsPlanned,
+            ([_], Some(difference)) => Occupancy::Other(difference),
+            (stacked, Some(difference)) => {
+                Occupancy::Other(format!("{} mounts are stacked on it, and {difference}", stacked.len()))
+            }
         }
     }
 
@@ -103,26 +110,6 @@ impl MountPlan {
         let missing = self.options.missing_from(&mounted.options)?;
         Some(format!("it is mounted from {} without the option {missing}", self.source))
     }
-}
-
-fn source(context: &BTreeMap<String, String>) -> Result<MountSource, Violations> {
-    let mut violations = Violations::default();
-    let mgs = match context_value(context, MGS_IP_ADDRESS).map(str::trim) {
-        None | Some("") => {
-            violations.push(MGS_IP_ADDRESS, "missing in the volume context (volumeAttributes of the PersistentVolume)");
-            None
-        }
-        Some(text) => violations.note(MGS_IP_ADDRESS, MgsAddress::parse(text)),
-    };
-    let fs_name = match context_value(context, FS_NAME).map(str::trim) {
-        None | Some("") => Some(FsName::default()),
-        Some(text) => violations.note(FS_NAME, FsName::parse(text)),
-    };
-    let template =
-        context_value(context, SUB_DIR).map(|text| SubDirTemplate::parse(text).and_then(|t| t.expand(context)));
-    let sub_dir = template.and_then(|expanded| violations.note(SUB_DIR, expanded));
-    let source = mgs.zip(fs_name).map(|(mgs, fs_name)| MountSource { mgs, fs_name, sub_dir });
-    violations.into_result(source)
 }
 
 /// Takes a path at which a volume may be mounted: absolute, without `..`, not the root itself.
@@ -141,27 +128,6 @@ pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Violations> {
     violations.into_result(Some(path.to_owned()))
 }
 
-/// What is at a target path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountState {
-    /// Nothing.
-    Absent,
-    /// A directory that nothing is mounted on.
-    Directory,
-    /// Mounts, the lowest first.
-    Mounted(Vec<Mounted>),
-    /// A mount whose servers have forgotten it (`ENOTCONN`, `ESTALE`, `EIO` and the like).
-    Corrupt {
-        /// What was tried and how it failed.
-        reason: String,
-    },
-    /// Something that is no directory.
-    Obstructed {
-        /// What it is, such as "a regular file".
-        what: String,
-    },
-}
-
 /// One mount as the kernel (or the simulator's table) shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
@@ -173,19 +139,15 @@ pub struct Mounted {
     pub options: Vec<String>,
 }
 
-/// What a publish does next.
+/// How the mounts at a target compare with a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountAction {
-    /// Already mounted as planned.
-    Done,
-    /// Mount.
-    Mount,
-    /// Unmount the corrupt mount, then mount, in the same call.
-    RepairThenMount,
-    /// Occupied by something else, told in words.
-    Conflict(String),
-    /// The target is no directory.
-    Obstructed(String),
+pub enum Occupancy {
+    /// Nothing is mounted.
+    Free,
+    /// What is mounted is what the plan asks for.
+    AsPlanned,
+    /// Something else is mounted, in words.
+    Other(String),
 }
 
 #[cfg(test)]

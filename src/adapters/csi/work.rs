@@ -22,6 +22,11 @@ struct Calls {
 }
 
 impl Work {
+    /// Work whose tasks are among these, which the process waits for before it ends.
+    pub fn over(tasks: TaskTracker) -> Self {
+        Self { tasks, ..Self::default() }
+    }
+
     /// The tasks in which calls run that outlive their callers.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks

@@ -40,12 +40,58 @@ fn escapes_tags_and_both_kinds_of_options_are_read() {
     assert_eq!((line.options, line.root), (["ro", "nosuid", "rw", "flock"].map(str::to_owned).to_vec(), "/sub".into()));
 }
 
+/// Lustre 2.17 and newer write the source as it was given.
+#[test]
+fn a_source_without_escapes_is_read_whole() {
+    for (source, first, other) in [
+        ("10.0.0.4@tcp:/lustrefs/team a", "10.0.0.4@tcp:/lustrefs/team a", None),
+        ("s/a  b ", "s/a  b ", None),
+        ("s/a - b", "s/a - b", None),
+        ("s/a\\040b", "s/a b", Some("s/a\\040b")),
+        ("s/a\\040b c", "s/a\\040b c", None),
+    ] {
+        let text = format!("39 31 8:1 / /mnt rw shared:5 - lustre {source} rw,flock");
+        let line = parse(text.as_bytes()).unwrap();
+        assert_eq!((line.source.as_str(), line.raw_source.as_deref()), (first, other), "{source:?}");
+        assert_eq!(line.options, ["rw", "flock"].map(str::to_owned));
+        assert_eq!(line.sources().count(), 1 + usize::from(other.is_some()));
+    }
+}
+
 #[test]
 fn odd_lines_are_passed_over_and_odd_escapes_kept() {
     for odd in ["", "39", "x 31 8:1 / /mnt rw - lustre s rw", "39 31 8:1 / /mnt rw lustre s rw", "1 2 3 4 5 6 - a b"] {
         assert_eq!(parse(odd.as_bytes()), None, "{odd}");
     }
     assert_eq!(unescape(br"a\04\999\777\+12\040"), br"a\04\999\777\+12 ");
+}
+
+#[cfg(feature = "kernel")]
+#[test]
+fn only_a_shared_tag_makes_a_mount_shared() {
+    for (tags, shared) in [
+        ("", false),
+        ("shared:5 ", true),
+        ("shared:5 master:1 ", true),
+        ("master:1 shared:5 ", true),
+        ("master:1 ", false),
+        ("master:1 propagate_from:2 ", false),
+        ("unbindable ", false),
+    ] {
+        let text = format!("39 31 8:1 / /mnt rw {tags}- lustre shared:9 rw");
+        assert_eq!(parse(text.as_bytes()).unwrap().shared, shared, "{tags}");
+    }
+}
+
+#[cfg(feature = "kernel")]
+#[test]
+fn a_walk_enters_the_mounts_on_its_way() {
+    let table = table(&[(1, 0, "/"), (2, 1, "/a"), (3, 2, "/a/b"), (4, 3, "/a/b"), (5, 1, "/b"), (6, 1, "/a/b/c")]);
+    let along = |path: &str| -> Vec<u64> { table.along(Path::new(path)).iter().map(|line| line.id).collect() };
+    assert_eq!(along("/a/b/x"), [1, 2, 3, 4]);
+    assert_eq!(along("/a/bx"), [1, 2]);
+    assert_eq!(along("/a/b/c/d"), [1, 2, 3, 4], "a mount below a hidden directory is not entered");
+    assert_eq!(along("/"), [1]);
 }
 
 /// Numbers of mounts are used again, so a smaller number may be the upper mount, and the order of lines tells nothing.

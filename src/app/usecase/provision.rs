@@ -16,14 +16,14 @@ use super::progress::Progress;
 use super::sku_cache::SkuCache;
 use super::stop::Stop;
 use super::volume_operations::{Content, Done, VolumeOperations};
-use super::{deprovision, verdict};
+use super::{deprovision, notices, verdict};
 use crate::domain::access;
 use crate::domain::confirmation;
 use crate::domain::error::quote;
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::names::FilesystemName;
 use crate::domain::ownership;
-use crate::domain::parameters::{MGS_IP_ADDRESS, context_value};
+use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
 use crate::domain::polling;
 use crate::domain::provisioning::{self, Defaults, DynamicWish, Volume, VolumeRequest, Wish};
 use crate::domain::reclaim::{self, Reclaim};
@@ -196,6 +196,7 @@ fn failed_observation(refusal: Failure, observation: Failure) -> Failure {
 #[async_trait]
 impl Provisioning for Provision {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
+        notices::log(&parameters::notices(&request.parameters));
         match Wish::parse(&request, &self.defaults) {
             Ok(Wish::Existing(volume)) => Ok(*volume),
             Ok(Wish::Dynamic(wish)) => self.create_dynamic(*wish, caller).await,

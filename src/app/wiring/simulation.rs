@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
-use super::{CloudSide, Driven, WiringError};
+use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -38,7 +39,8 @@ impl Simulation {
         let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
         let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.simulator.speed));
         let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
-        let lustre = Arc::new(SimulatedLustre::new(simulator.servers()));
+        let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.kernel.sub_dir_mode);
+        let lustre = Arc::new(lustre);
         let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
         Ok(Self { simulator, clock, lustre, defaults, _files: files })
     }
@@ -47,7 +49,13 @@ impl Simulation {
     pub fn driven(&self) -> Driven {
         Driven {
             cloud: Some(self.cloud_side()),
-            mounter: Some(Arc::clone(&self.lustre) as _),
+            node: Some(NodeSide {
+                mounter: Arc::clone(&self.lustre) as _,
+                operations: None,
+                faults: None,
+                keep: Box::new(()),
+                mounted_at_start: false,
+            }),
             orchestrator: self.simulator.orchestrator(),
             removes_taint: true,
         }
@@ -59,6 +67,7 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
+            tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),
