@@ -31,6 +31,7 @@ mod replicas;
 mod rules;
 mod secrets;
 mod stack;
+mod story;
 mod throttling;
 // Shared with the cases of the use-cases, which need more of it.
 #[allow(dead_code)]
