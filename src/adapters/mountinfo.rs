@@ -28,7 +28,6 @@ pub(super) struct Line {
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
     /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
-    #[cfg(feature = "kernel")]
     pub(super) shared: bool,
 }
 
@@ -121,7 +120,6 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
     let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
-    #[cfg(feature = "kernel")]
     let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
     let (fs_type, source) = (text(fields.next()?), text(fields.next()?));
     for word in words(fields.next()?) {
@@ -129,17 +127,7 @@ fn parse(line: &[u8]) -> Option<Line> {
             options.push(word);
         }
     }
-    Some(Line {
-        id,
-        parent,
-        root,
-        point,
-        fs_type,
-        source,
-        options,
-        #[cfg(feature = "kernel")]
-        shared,
-    })
+    Some(Line { id, parent, root, point, fs_type, source, options, shared })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
