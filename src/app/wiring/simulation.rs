@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
@@ -38,7 +39,8 @@ impl Simulation {
         let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
         let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.simulator.speed));
         let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
-        let lustre = Arc::new(SimulatedLustre::new(simulator.servers()));
+        let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.kernel.sub_dir_mode);
+        let lustre = Arc::new(lustre);
         let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
         Ok(Self { simulator, clock, lustre, defaults, _files: files })
     }
@@ -65,7 +67,7 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
-            static_only: None,
+            tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),
