@@ -147,17 +147,16 @@ impl Findings {
             Err(RequestError::Invalid(violations)) => violations.to_string(),
             Err(other) => other.to_string(),
         };
-        let hint = "create a corrected StorageClass under a new name and use it for new claims; a class cannot be changed";
+        let hint =
+            "create a corrected StorageClass under a new name and use it for new claims; a class cannot be changed";
         self.refused.push(Problem::new(format!("{shown}: {refusal}")).with_hint(hint));
     }
 
     fn volume(&mut self, shown: &str, volume: &Object, source: &CsiSource) {
         self.checked += 1;
         let mode = volume.spec.access_modes.first().and_then(|mode| access_mode(mode));
-        let target = format!(
-            "/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount",
-            OF_POD[2].1, volume.metadata.name
-        );
+        let target =
+            format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount", OF_POD[2].1, volume.metadata.name);
         let request = PublishRequest {
             volume_id: source.volume_handle.clone(),
             target: PathBuf::from(target),

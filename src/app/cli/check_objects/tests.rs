@@ -73,7 +73,8 @@ fn a_volume_that_publish_would_refuse_is_named() {
 
 #[test]
 fn what_only_deserves_a_warning_is_no_refusal() {
-    let text = volume("mgs-ip-address: 10.0.0.4", "").replace("volumeHandle: v", "volumeHandle: 'v#lustrefs#10.0.0.4##t'");
+    let text =
+        volume("mgs-ip-address: 10.0.0.4", "").replace("volumeHandle: v", "volumeHandle: 'v#lustrefs#10.0.0.4##t'");
     assert!(accepted(&text).warnings[0].contains("no resource group"));
 }
 
@@ -96,7 +97,8 @@ fn no_example_would_be_refused() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.0.0.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs");
+        let text =
+            text.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.0.0.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs");
         let findings = findings(&text);
         assert!(findings.refused.is_empty() && findings.warnings.is_empty(), "{}: {findings:?}", path.display());
         checked += findings.checked;
