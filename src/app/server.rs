@@ -74,7 +74,10 @@ impl ServerError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::InUse { .. } => "end the other process, or give this one another --endpoint",
+            Self::InUse { .. } => {
+                "end the other process, or give this one another --endpoint; on a node of the Go driver take over from it with \
+                 deploy/install-driver.sh"
+            }
             Self::NotASocket { .. } => "remove it, or give another --endpoint",
             Self::Io { .. } => "check --endpoint, its directory's owner and mode, and the process's user",
             Self::Transport(_) => "see the log; the process can be started again",
