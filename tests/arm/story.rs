@@ -30,13 +30,15 @@ fn logged(work: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::INFO)
+        // All of it is taken and the rest left out below: what one subscriber does not want, others of this process may.
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, work);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    text.lines().filter(|line| line.contains("usecase")).map(str::to_owned).collect()
+    let debugging = |line: &str| line.contains(" DEBUG ") || line.contains(" TRACE ");
+    text.lines().filter(|line| line.contains("usecase") && !debugging(line)).map(str::to_owned).collect()
 }
 
 fn count(lines: &[String], part: &str) -> usize {
