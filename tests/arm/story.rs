@@ -1,7 +1,7 @@
 //! The log of one creation, without debugging, reads as a story.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
@@ -10,6 +10,9 @@ use crate::fakes::arm::Kind;
 use crate::fakes::arm::faults::Trouble;
 use crate::stack::Stack;
 use crate::world::{NAME, request};
+
+/// Held by whoever listens to the log: subscribers that come and go at the same time hide lines from each other.
+pub(crate) static LISTENING: Mutex<()> = Mutex::new(());
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -27,6 +30,7 @@ impl Write for Log {
 
 /// Lines of the use-cases while `work` runs, at level info and above.
 fn logged(work: impl FnOnce()) -> Vec<String> {
+    let _listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
