@@ -168,10 +168,13 @@ where
         () = finished => {}
         () = tokio::time::sleep(drain) => {
             let calls = background.unfinished.map(|unfinished| unfinished()).unwrap_or_default();
-            if calls.is_empty() {
+            // Requests to the cloud whose calls were answered before count too.
+            let tasks = background.tasks.len();
+            if calls.is_empty() && tasks == 0 {
                 tracing::debug!(connections = connections.count(), "some clients stayed connected; not waiting for them");
             } else {
-                tracing::warn!(seconds = drain.as_secs(), calls = calls.join(", "), "Calls still in progress were cut");
+                let (seconds, calls) = (drain.as_secs(), calls.join(", "));
+                tracing::warn!(seconds, tasks, calls, "Calls still in progress were cut");
             }
         }
     }
