@@ -8,13 +8,14 @@ import sys
 import time
 import traceback
 
-from gate import audit, scenarios, setup, world
+from gate import audit, scenarios, setup, suite, takeover, world
 from gate.world import NAMESPACE, Wrong
 from node.processes import Failed
 from node.settings import programs, state
 
 ORDER = {
     "install": scenarios.fresh_installation,
+    "dry-run": scenarios.dry_run,
     "e2e": scenarios.end_to_end,
     "crash-of-driver": scenarios.crash_of_driver,
     "crash-of-provisioner": scenarios.crash_of_provisioner,
@@ -25,9 +26,13 @@ ORDER = {
     "kubelet": scenarios.kubelet,
     "crowd": scenarios.crowd,
     "upgrade": scenarios.upgrade,
+    "take-over": takeover.all_versions,
     "audit": audit.judge,
+    "storage-suite": suite.ci,
     "uninstall": scenarios.uninstall,
 }
+# Not of the gate: by name only.
+BY_NAME = {"whole-storage-suite": suite.everything}
 
 
 def show(*arguments):
@@ -52,7 +57,7 @@ def run(name):
     print(f"  {name} …", flush=True)
     begun = time.monotonic()
     try:
-        ORDER[name]()
+        {**ORDER, **BY_NAME}[name]()
     except (Wrong, Failed) as error:
         print(f"  {name}: FAILED after {time.monotonic() - begun:.1f} s: {error}")
         return False
@@ -65,12 +70,13 @@ def run(name):
 
 
 def main(names):
-    unknown = [name for name in names if name not in ORDER]
+    known = {**ORDER, **BY_NAME}
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"error: no scenario {', '.join(unknown)}\nhint: {', '.join(ORDER)}", file=sys.stderr)
+        print(f"error: no scenario {', '.join(unknown)}\nhint: {', '.join(known)}", file=sys.stderr)
         return 2
     # Without the first there is no driver.
-    chosen = [name for name in ORDER if not names or name in names or name == "install"]
+    chosen = [name for name in known if name in (names or ORDER) or name == "install"]
     begun = time.monotonic()
     setup.arm_stub()
     setup.credentials()
