@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -143,6 +143,13 @@ const RULES: [Rule; 14] = [
         refused: &["app", "simulator", "arm", "kernel", "Cloud", "Mounter", "Orchestrator", "CloudError", "MountError"],
         core: false,
         because: "the front end knows the driving ports, no use-case and nothing that use-cases drive",
+    },
+    Rule {
+        scope: "src/adapters/node_status",
+        except: &[],
+        refused: &["app", "csi", "simulator", "arm", "kernel", "Cloud", "Mounter", "Orchestrator"],
+        core: false,
+        because: "the front end of the node's status knows the port that it reports, and no other adapter",
     },
     Rule {
         scope: "src/adapters/simulator",

@@ -15,10 +15,10 @@ use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
 
-/// Whether the controller would start with these settings; asks nobody.
+/// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
 pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
     let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
-    if on_azure {
+    if on_azure && settings.cloud_settings.missing.is_empty() {
         wiring::cloud(settings)?;
     }
     Ok(())
