@@ -26,8 +26,9 @@ ORDER = {
     "kubelet": scenarios.kubelet,
     "crowd": scenarios.crowd,
     "upgrade": scenarios.upgrade,
-    "take-over": takeover.all_versions,
+    # Before anything is uninstalled: pods that are ending outlive their roles.
     "audit": audit.judge,
+    "take-over": takeover.all_versions,
     "storage-suite": suite.ci,
     "uninstall": scenarios.uninstall,
 }

@@ -256,6 +256,12 @@ def crowd():
     stub.judge_none()
 
 
+def images():
+    """Images of the driver in all of its pods."""
+    found = pods(NODE_PLUGIN) + pods(CONTROLLER)
+    return {one["image"] for pod in found for one in pod["spec"]["containers"] if one["name"] == "azurelustre"}
+
+
 def upgrade():
     """helm upgrade to another image while a volume is in use and one is being created."""
     settled()
@@ -263,9 +269,7 @@ def upgrade():
     stub.times(create=6)
     apply(new_claim("upgrade-creating"))
     install("--set", "image.tag=ci-2")
-    found = pods(NODE_PLUGIN) + pods(CONTROLLER)
-    images = {c["image"] for pod in found for c in pod["spec"]["containers"] if c["name"] == "azurelustre"}
-    require(images == {"localhost/azurelustre-csi:ci-2"}, f"images are {images}")
+    wait("all pods have the new image", lambda: images() == {"localhost/azurelustre-csi:ci-2"}, 90)
     writes_on("upgrade")
     wait("the claim is bound", lambda: bound("upgrade-creating"))
     stub.judge_one_each([filesystem("upgrade-creating")])

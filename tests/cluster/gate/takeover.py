@@ -5,7 +5,7 @@ import subprocess
 
 from gate import scenarios, standins, world
 from gate.world import CONTROLLER, NODE_PLUGIN, api, apply, items, pods, ready, require, stub, wait
-from node.settings import REPOSITORY, programs
+from node.settings import REPOSITORY, programs, state
 
 CSI_DRIVER = f"/apis/storage.k8s.io/v1/csidrivers/{world.DRIVER}"
 
@@ -14,8 +14,9 @@ def install_driver(*flags):
     """deploy/install-driver.sh of this checkout, with the gate's values."""
     environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
     script = REPOSITORY / "deploy" / "install-driver.sh"
-    command = ["bash", script, "--local", "--helm", "--namespace", world.NAMESPACE, *flags]
-    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True)
+    # The stand-ins unload no modules.
+    command = ["bash", script, "--local", "--helm", "--namespace", world.NAMESPACE, "--lustre-stays", *os.environ.get("TRIAL", "").split(), *flags]
+    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, cwd=state())
     print("\n".join(f"      | {line}" for line in (done.stdout + done.stderr).splitlines()))
     require(done.returncode == 0, f"install-driver.sh ended with {done.returncode}")
 
@@ -47,7 +48,7 @@ def one(version):
     wait("no pod of ours is left", lambda: not pods(CONTROLLER) and not pods(NODE_PLUGIN))
     prepare(version)
     identity = api.get(CSI_DRIVER)["metadata"]["uid"]
-    install_driver("--values", world.GATE / "values.yaml")
+    install_driver("--", "-f", world.GATE / "values.yaml")
     scenarios.settled()
     wait("the old pods are gone", lambda: not old_pods())
     require(not leftovers(), f"left of {version}: {leftovers()}")
