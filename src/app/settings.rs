@@ -13,6 +13,7 @@ use crate::domain::volume_attributes::UnknownAttributes;
 
 mod azure;
 mod cloud;
+mod cloud_source;
 mod endpoint;
 mod environment;
 mod file;
@@ -24,6 +25,7 @@ mod values;
 
 pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
+pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::PREFIX;
 pub use given::Given;

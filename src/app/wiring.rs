@@ -111,6 +111,8 @@ pub struct CloudSide {
     pub defaults: Defaults,
     /// Why only static volumes are served, if so.
     pub static_only: Option<String>,
+    /// Requests that outlive the RPC that began them.
+    pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
@@ -188,6 +190,7 @@ fn without_azure(settings: &Settings) -> Option<CloudSide> {
         clock: Arc::new(SystemClock::new()),
         defaults: settings.cloud_settings.defaults.clone(),
         static_only: Some(reason),
+        tasks: TaskTracker::new(),
         #[cfg(feature = "arm")]
         azure: None,
         keep: Box::new(()),
@@ -204,12 +207,15 @@ fn wants_simulator(settings: &Settings) -> bool {
 #[cfg(feature = "arm")]
 fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cloud = Arc::new(azure::cloud(settings.cloud_settings.azure.as_ref(), &clock).map_err(WiringError::Unusable)?);
+    let tasks = TaskTracker::new();
+    let cloud = azure::cloud(&settings.cloud_settings, &clock, &tasks).map_err(WiringError::Unusable)?;
+    let cloud = Arc::new(cloud);
     Ok(CloudSide {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
         static_only: None,
+        tasks,
         azure: Some(cloud),
         keep: Box::new(()),
     })
@@ -225,7 +231,8 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(node), TaskTracker::new());
+    let node = settings.mode.node_id().zip(node);
+    let tasks = cloud.as_ref().map(|side| side.tasks.clone()).unwrap_or_default();
     let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),

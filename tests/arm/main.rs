@@ -25,6 +25,7 @@ mod http;
 mod load;
 mod matrix;
 mod ownership;
+mod refusals;
 mod replay;
 mod rules;
 mod secrets;

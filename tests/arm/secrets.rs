@@ -49,7 +49,10 @@ fn logged(work: impl FnOnce()) -> String {
 fn logged_by_an_embedder(work: impl FnOnce()) -> String {
     let written = Written::default();
     let writer = written.clone();
-    let plain = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let plain = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
     tracing::subscriber::with_default(plain.finish(), work);
     written.text()
 }

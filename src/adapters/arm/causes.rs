@@ -194,27 +194,27 @@ fn cause(code: &str) -> Option<&'static Cause> {
 /// What to do about an answer of ARM itself: by its codes, innermost cause first, else by its kind.
 pub(super) fn hint(answer: &ArmAnswer, call: &Call) -> Option<String> {
     let named = answer.codes.iter().rev().find_map(|code| cause(code));
-    let hint = named.and_then(|cause| cure(&cause.cure, answer, call));
+    let hint = named.map(|cause| cure(&cause.cure, answer, call));
     hint.or_else(|| by_kind(answer, call)).filter(|hint| !hint.is_empty())
 }
 
-fn cure(cure: &Cure, answer: &ArmAnswer, call: &Call) -> Option<String> {
+fn cure(cure: &Cure, answer: &ArmAnswer, call: &Call) -> String {
     match cure {
-        Cure::Any(hint) => Some((*hint).to_owned()),
+        Cure::Any(hint) => (*hint).to_owned(),
         Cure::By { create, delete, read } => {
             let hint = match call.intent {
                 Intent::Create => create,
                 Intent::Delete => delete,
                 Intent::Read => read,
             };
-            Some((*hint).to_owned())
+            (*hint).to_owned()
         }
         Cure::Register => {
             let namespace = namespace(&answer.message).unwrap_or(call.provider);
-            Some(format!("register the resource provider: `az provider register --namespace {namespace}`"))
+            format!("register the resource provider: `az provider register --namespace {namespace}`")
         }
-        Cure::Grant => Some(grant(answer, call)),
-        Cure::Missing => Some(call.missing.to_owned()),
+        Cure::Grant => grant(answer, call),
+        Cure::Missing => call.missing.to_owned(),
     }
 }
 

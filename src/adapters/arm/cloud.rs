@@ -170,12 +170,11 @@ impl ArmCloud {
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let mut renewed = false;
         loop {
-            let outcome = match self.writes.meet(&key(id), method, &bytes).await {
-                Some(outcome) => outcome,
-                None => {
-                    let admitted = client.admit(method, &url, body).await?;
-                    self.writes.send(key(id), method, admitted, &self.connector.spawn, note.clone()).await
-                }
+            let outcome = if let Some(outcome) = self.writes.meet(&key(id), method, &bytes).await {
+                outcome
+            } else {
+                let admitted = client.admit(method, &url, body).await?;
+                self.writes.send(key(id), method, admitted, &self.connector.spawn, note.clone()).await
             };
             match outcome {
                 Err(failure) if failure.is_token_refused() && !renewed => renewed = true,

@@ -6,7 +6,8 @@
 //! ```text
 //!   Credential ──> cache ──one at a time──> exchange ─┬─ file, certificate ──> authority   (Entra)
 //!   token, reject                                     ├─ imds                              (the machine)
-//!                                                     └─ cli                               (people)
+//!        ▲                                            └─ cli                               (people)
+//!        └── reloading: another credential when the settings change
 //! ```
 //!
 //! No token, secret, assertion or password is in any log, error, `Debug` or `Display` output.
@@ -28,10 +29,12 @@ mod http;
 mod imds;
 mod kind;
 mod refusal;
+mod reloading;
 mod secret;
 
 pub use error::{TokenError, TokenErrorKind};
 pub use kind::{CredentialKind, Endpoints, IMDS, ManagedIdentity};
+pub use reloading::{CredentialSource, ReloadingCredential};
 pub use secret::Secret;
 
 use self::cache::Cache;
@@ -58,6 +61,11 @@ impl Credential {
     ) -> Result<Self, TokenError> {
         let exchange = Exchange::new(&kind, &endpoints, scope, Arc::clone(&clock))?;
         Ok(Self { kind, endpoints, cache: Arc::new(Cache::new(exchange, clock)) })
+    }
+
+    /// What proves who we are.
+    pub fn kind(&self) -> &CredentialKind {
+        &self.kind
     }
 
     /// A token that is valid now. Usually at once; waits for an exchange when there is none, and fails only if that fails

@@ -111,9 +111,12 @@ impl ArmFailure {
             Self::Answer(answer) if answer.kind() == CloudErrorKind::Unreadable => NOT_ARM,
             Self::Unreadable { is_arms: false, .. } => NOT_ARM,
             Self::Unreadable { .. } => "report this answer of ARM; this driver does not understand it",
-            Self::HeldBack { .. } | Self::Throttled { .. } => {
-                "nothing has to be done; if it lasts, find who else sends requests to ARM as this identity or in this \
-                 subscription"
+            Self::HeldBack { left, .. } | Self::Throttled { left, .. } => {
+                return Some(format!(
+                    "a command is to be repeated in {} s, the driver repeats by itself; if it lasts, find who else sends \
+                     requests to ARM as this identity or in this subscription",
+                    seconds(*left)
+                ));
             }
             Self::ForeignHost(..) => "check resourceManagerEndpoint in the cloud settings: ARM's links must lead there",
             Self::Wire(WireError::TooLong(_)) => {

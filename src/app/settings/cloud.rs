@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Value};
 
 use super::azure::{self, AuthKind, AzureSettings};
+use super::cloud_source::CloudSource;
 use super::values::{go_bool, read_file};
 use super::{Given, Origin};
 use crate::app::problem::{Problem, Problems};
@@ -29,6 +30,8 @@ pub struct CloudSettings {
     pub defaults: Defaults,
     /// How Azure is reached. `None` where the controller does not run on Azure, and where the settings are incomplete.
     pub azure: Option<AzureSettings>,
+    /// Where `azure` comes from, to be read again.
+    pub source: Option<CloudSource>,
     /// What is missing, where the controller was to run on Azure: the file, or values in it. Empty if nothing is.
     pub missing: Vec<Problem>,
     /// Every value in effect and its source; no secret is among them. Empty where no settings are read.
@@ -88,6 +91,7 @@ fn parse(text: &str, file: &CloudFile, azure: Wanted<'_>, problems: &mut Problem
     let entries = problems.note(entries(text).map_err(|problem| problem.at(&file.path.display().to_string())))?;
     let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), origins: Vec::new() };
     reader.show("file", file.path.display(), file.named_by.clone());
+    let source = azure.map(|(given, kind)| CloudSource::new(&file.path, given, kind));
     let azure = azure.map(|(given, kind)| azure::read(&mut reader, given, kind));
     let defaults = Defaults {
         location: reader.shown("location", Location::parse),
@@ -98,7 +102,7 @@ fn parse(text: &str, file: &CloudFile, azure: Wanted<'_>, problems: &mut Problem
     };
     let Reader { missing, origins, .. } = reader;
     let azure = azure.flatten().filter(|_| missing.is_empty());
-    Some(CloudSettings { defaults, azure, missing, origins })
+    Some(CloudSettings { defaults, azure, source, missing, origins })
 }
 
 /// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
@@ -66,6 +67,7 @@ impl Simulation {
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
             static_only: None,
+            tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),
