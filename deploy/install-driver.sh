@@ -28,7 +28,7 @@ NODE=csi-azurelustre-node
 CONTROLLER=csi-azurelustre-controller
 
 namespace=kube-system local_files=no method=manifests image='' accept=no lustre_stays=no timeout=10m dry_run=no
-helm_arguments=()
+helm_arguments=() chart_arguments=()
 work=''
 
 say() { printf '%s\n' "$*"; }
@@ -89,21 +89,21 @@ folder_of_clone() {
     (cd "$(dirname "${BASH_SOURCE[0]:-/}")" && pwd)
 }
 
-# Arguments that name the chart.
-chart() {
+# Sets `chart_arguments`, which name the chart.
+name_chart() {
     if [ $local_files = yes ]; then
-        printf '%s\n' "$(folder_of_clone)/helm/azurelustre-csi"
+        chart_arguments=("$(folder_of_clone)/helm/azurelustre-csi")
     else
-        printf '%s\n' "$CHART_OCI" --version "$VERSION"
+        chart_arguments=("$CHART_OCI" --version "$VERSION")
     fi
 }
 
 # What will be installed, as one file, before anything is changed: in the asked namespace, with the asked image or values.
 render() {
-    local raw=$work/raw.yaml arguments
+    local raw=$work/raw.yaml picture=''
     if [ $method = helm ]; then
-        mapfile -t arguments < <(chart)
-        helm template azurelustre-csi "${arguments[@]}" --namespace "$namespace" ${helm_arguments[@]+"${helm_arguments[@]}"} >"$work/manifests.yaml" ||
+        name_chart
+        helm template azurelustre-csi "${chart_arguments[@]}" --namespace "$namespace" ${helm_arguments[@]+"${helm_arguments[@]}"} >"$work/manifests.yaml" ||
             fail "the chart does not render with these values" "see above"
         return
     fi
@@ -114,8 +114,8 @@ render() {
         curl -fsSL "$REPOSITORY/releases/download/v$VERSION/azurelustre-csi.yaml" -o "$raw" ||
             fail "release v$VERSION could not be fetched" "name an existing one with --version, or use a clone with --local"
     fi
-    sed "s|^\( *namespace:\) kube-system\$|\1 $namespace|" "$raw" >"$work/manifests.yaml"
-    [ -z "$image" ] || sed -i "s|^\( *image:\) \"*ghcr.io/azurelustre-csi/azurelustre-csi[:@].*\$|\1 $image|" "$work/manifests.yaml"
+    [ -z "$image" ] || picture="s|^\( *image:\) \"*ghcr.io/azurelustre-csi/azurelustre-csi[:@].*\$|\1 $image|"
+    sed -e "s|^\( *namespace:\) kube-system\$|\1 $namespace|" -e "$picture" "$raw" >"$work/manifests.yaml"
 }
 
 # Lines `kind|namespace|name|ours|release|release namespace|selector` of every workload of this driver or the Go driver.
@@ -264,14 +264,12 @@ install() {
     # Pods that no DaemonSet owns now, of this run or of one that was interrupted.
     kubectl get pods --namespace "$namespace" -l "app=$NODE" -o jsonpath='{range .items[*]}pod/{.metadata.name}|{.metadata.ownerReferences[0].name}{"\n"}{end}' |
         sed -n 's/|$//p' >"$work/adopted"
-    local arguments
     if [ $method = manifests ]; then
         run kubectl apply -f "$work/manifests.yaml" ||
             fail "the manifests were not applied" "the old pods run on; mend the cause and run this script again"
         return
     fi
-    mapfile -t arguments < <(chart)
-    run helm upgrade --install azurelustre-csi "${arguments[@]}" --namespace "$namespace" --take-ownership ${helm_arguments[@]+"${helm_arguments[@]}"} ||
+    run helm upgrade --install azurelustre-csi "${chart_arguments[@]}" --namespace "$namespace" --take-ownership ${helm_arguments[@]+"${helm_arguments[@]}"} ||
         fail "the chart was not installed" "the old pods run on; mend the cause and run this script again"
 }
 

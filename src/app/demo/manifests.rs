@@ -117,9 +117,17 @@ impl Manifests {
     /// Reads the files, or the embedded examples of dynamic or static provisioning, and checks that they fit together.
     pub(super) fn load(options: &DemoOptions, driver_name: &str) -> Result<Self, DemoError> {
         let [class, claim, pod] = if options.static_volume {
-            [example!("storageclass-static.yaml"), example!("pvc-static.yaml"), example!("pod-static.yaml")]
+            [
+                example!("storageclass_existing_lustre.yaml"),
+                example!("pvc_storageclass.yaml"),
+                example!("pod_echo_date.yaml"),
+            ]
         } else {
-            [example!("storageclass-dynamic.yaml"), example!("pvc-dynamic.yaml"), example!("pod-dynamic.yaml")]
+            [
+                example!("storageclass_dynprov_lustre.yaml"),
+                example!("pvc_storageclass_dynprov.yaml"),
+                example!("pod_echo_date_dynprov.yaml"),
+            ]
         };
         let workloads = from_file(&workload::KINDS, options.pod.as_deref(), pod)?;
         let workloads: Vec<Workload> = workloads.iter().map(Workload::new).collect();
@@ -388,9 +396,14 @@ fn read<T: for<'de> Deserialize<'de> + Default>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_default()
 }
 
+/// An example with the places that its reader has to fill, filled with a file system that the simulator has.
+fn with_addresses(example: &str) -> String {
+    example.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.224.1.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs")
+}
+
 fn from_file(kinds: &[&str], file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Vec<Object>, DemoError> {
     let (shown, text) = match file {
-        None => (format!("deploy/examples/{name}"), embedded.to_owned()),
+        None => (format!("deploy/examples/{name}"), with_addresses(embedded)),
         Some(path) => objects::read(path)?,
     };
     objects::of_kinds(kinds, &shown, &text)
