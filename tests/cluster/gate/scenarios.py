@@ -77,10 +77,17 @@ def dry_run():
     print(f"      {checked} files")
 
 
-def end_to_end():
-    """deploy/e2e/run.sh, as on any cluster."""
-    environment = {**os.environ, "E2E_IMAGE": "localhost/busybox:ci", "PATH": f"{programs()}:{os.environ['PATH']}"}
-    done = subprocess.run(["sh", REPOSITORY / "deploy" / "e2e" / "run.sh"], env=environment)
+def end_to_end(data="pod"):
+    """deploy/e2e/run.sh, as on any cluster. Of tmpfs every pod sees its own."""
+    parameters = " ".join(f"{key}={value}" for key, value in world.storage_class("any")["parameters"].items())
+    given = {
+        "E2E_IMAGE": "localhost/busybox:ci",
+        "E2E_DATA": data,
+        "E2E_PARAMETERS": parameters,
+        "E2E_READY": "60",
+        "PATH": f"{programs()}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(["sh", REPOSITORY / "deploy" / "e2e" / "run.sh"], env={**os.environ, **given})
     require(done.returncode == 0, f"deploy/e2e/run.sh ended with {done.returncode}")
     require(not volume_mounts(), f"mounts are left: {volume_mounts()}")
     stub.judge_none()
