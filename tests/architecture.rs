@@ -36,6 +36,7 @@ const RULES: [Rule; 15] = [
             "tracing",
             "async_trait",
             "futures_lite",
+            "futures_util",
             "async",
             "await",
             "Instant",
@@ -48,7 +49,7 @@ const RULES: [Rule; 15] = [
     Rule {
         scope: "src/ports",
         except: &[],
-        refused: &["adapters", "app", "tracing", "futures_lite", "Instant", "SystemTime", "include"],
+        refused: &["adapters", "app", "tracing", "futures_lite", "futures_util", "Instant", "SystemTime", "include"],
         core: true,
         because: "ports speak the domain's language only",
     },
@@ -180,7 +181,8 @@ const RULES: [Rule; 15] = [
 ];
 
 /// What `--no-default-features` may bring.
-const CORE_DEPENDENCIES: [&str; 6] = ["async-trait", "futures-lite", "sha2", "strsim", "thiserror", "tracing"];
+const CORE_DEPENDENCIES: [&str; 7] =
+    ["async-trait", "futures-lite", "futures-util", "sha2", "strsim", "thiserror", "tracing"];
 
 /// The way in for a newcomer; the README names these.
 const PROMISED: [&str; 8] =

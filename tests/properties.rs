@@ -577,7 +577,7 @@ proptest! {
     ) {
         let wish = dynamic(&request)?;
         let zones = wish.desired().zone.into_iter().collect();
-        let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), bandwidth_per_tib: 1, zones };
+        let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), largest: Tib(768), bandwidth_per_tib: 1, zones };
         let spec = wish.spec(&sku).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), &wish.desired());
         prop_assert_eq!(next(ProvisioningState::Creating, ""), Step::Wait(ProvisioningState::Creating));

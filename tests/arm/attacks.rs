@@ -17,7 +17,7 @@ use azurelustre_csi::domain::provisioning::Wish;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
-use azurelustre_csi::ports::inbound::{FailureKind, Provisioning};
+use azurelustre_csi::ports::inbound::{Caller, FailureKind, Provisioning};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -159,7 +159,7 @@ fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
     let driver = stack.azure.driver_over(cloud, Faults::none(stack.azure.clock.clone()));
     let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
     let budget = Some(Duration::from_mins(1));
-    let all = names.iter().map(|name| driver.provision.create(request(name), budget));
+    let all = names.iter().map(|name| driver.provision.create(request(name), Caller::staying(budget)));
     for outcome in stack.azure.clock.run(join_all(all)) {
         assert_eq!(outcome.unwrap_err().kind, FailureKind::InProgress);
     }
@@ -170,7 +170,8 @@ fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
 #[test]
 fn a_list_that_stands_still_hides_nothing_for_long() {
     let (stack, driver, names) = crowd();
-    let all = names.iter().map(|name| driver.provision.create(request(name), Some(Duration::from_mins(30))));
+    let all =
+        names.iter().map(|name| driver.provision.create(request(name), Caller::staying(Some(Duration::from_mins(30)))));
     for outcome in stack.azure.clock.run(join_all(all)) {
         outcome.unwrap();
     }

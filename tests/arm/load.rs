@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use crate::fakes::arm::{Buckets, Kind};
 use crate::stack::Stack;
-use crate::world::{BUDGET, request};
+use crate::world::{patient, request};
 
 /// What a number of claims cost.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) fn storm(claims: usize) -> Storm {
         let provision = &process.driver.provision;
         // What Kubernetes repeats is repeated.
         loop {
-            match provision.create(request(&name), BUDGET).await {
+            match provision.create(request(&name), patient()).await {
                 Ok(_) => return (name, clock.now()),
                 Err(failure) => assert!(!failure.kind.is_final(), "{failure}"),
             }

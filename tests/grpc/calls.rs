@@ -7,6 +7,7 @@ use azurelustre_csi::adapters::csi::proto::{NodePublishVolumeRequest, ProbeReque
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
+use azurelustre_csi::ports::inbound::Validation;
 use tonic::{Code, Request};
 
 use super::golden::{capability, creation, deletion, ported, publication, stats, unpublication, validation};
@@ -47,11 +48,16 @@ async fn requests_arrive_in_the_domains_words() {
         read_only: true,
         context: pair("mgs-ip-address", "10.0.0.4"),
     };
-    let validated = vec![used(Some(AccessMode::SingleNodeMultiWriter))];
+    let validated = Validation {
+        volume_id: volume.clone(),
+        context: pair("fs-name", "from-context"),
+        capabilities: vec![used(Some(AccessMode::SingleNodeMultiWriter))],
+        parameters: pair("sub-dir", "from-parameters"),
+    };
     let expected = [
         Seen::Create(created, None),
         Seen::Delete(volume.clone(), None),
-        Seen::Validate(volume.clone(), pair("fs-name", "from-context"), validated, None),
+        Seen::Validate(validated, None),
         Seen::Publish(published, None),
         Seen::Unpublish(volume.clone(), target.clone(), None),
         Seen::Usage(volume, target, None),

@@ -66,7 +66,6 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
-            static_only: None,
             tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
