@@ -14,8 +14,9 @@ from node.processes import Failed
 from node.settings import programs, state
 
 ORDER = {
-    "install": scenarios.fresh_installation,
+    # Before there is anything that would be merged with.
     "dry-run": scenarios.dry_run,
+    "install": scenarios.fresh_installation,
     "e2e": scenarios.end_to_end,
     "crash-of-driver": scenarios.crash_of_driver,
     "crash-of-provisioner": scenarios.crash_of_provisioner,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -67,14 +68,13 @@ def dry_run():
     world.command(REPOSITORY / "scripts" / "chart", "render", folder)
     files = sorted(folder.rglob("*.yaml")) + sorted((REPOSITORY / "deploy" / "manifests").glob("*.yaml"))
     files += sorted((REPOSITORY / "deploy" / "examples").rglob("*.yaml"))
-    checked = 0
+    files = [file for file in files if "apiVersion:" in file.read_text() and file.name != "kustomization.yaml"]
+    namespaces = {name for file in files for name in re.findall(r"^ +namespace: (\S+)$", file.read_text(), re.M)}
+    apply(*[{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces)])
     for file in files:
-        if "apiVersion:" not in file.read_text() or file.name == "kustomization.yaml":
-            continue
         kubectl("apply", "--dry-run=server", "--validate=strict", "-f", file)
-        checked += 1
-    require(checked, "nothing was checked")
-    print(f"      {checked} files")
+    require(files, "nothing was checked")
+    print(f"      {len(files)} files")
 
 
 def end_to_end(data="pod"):
