@@ -9,10 +9,9 @@ use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer};
 use azurelustre_csi::adapters::kernel::call::MountCall;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::syscalls::{Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
-use nix::errno::Errno;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
@@ -24,7 +23,7 @@ use super::serve::serve;
 struct Slow(Duration);
 
 impl Syscalls for Slow {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
         std::thread::sleep(self.0);
         Kernel.mount(call, directory)
     }

@@ -31,7 +31,7 @@ pub struct Sku {
     pub maximum: Tib,
     /// Largest size at all; never below `maximum`.
     pub largest: Tib,
-    /// Throughput in MB/s for each TiB.
+    /// Throughput in MB/s for each TiB; 0 where the cloud does not give it.
     pub bandwidth_per_tib: u32,
     /// Zones of the region that offer it, sorted; empty where the region has none.
     pub zones: Vec<Zone>,

@@ -56,7 +56,7 @@ def go_helm():
         thing("CSIDriver", DRIVER, annotations=annotations),
         thing("ServiceAccount", f"{NODE}-sa", "kube-system", annotations=annotations),
         thing("ClusterRoleBinding", "azurelustre-azurelustre-csi-driver-node", annotations=annotations, subjects=subjects),
-        thing("PodDisruptionBudget", "azurelustre-azurelustre-csi-driver-controller", "kube-system", annotations=annotations),
+        thing("PodDisruptionBudget", "azurelustre-azurelustre-csi-driver-controller", "kube-system", annotations=annotations, spec={"selector": {"matchLabels": {"app": CONTROLLER}}}),
     ]
 
 
@@ -155,6 +155,8 @@ class Install(unittest.TestCase):
         rest = [each for each in go_helm() if each["kind"] not in ("DaemonSet", "Deployment", "Secret")]
         steps = self.done(rest)
         self.assertTrue(any("clusterrolebinding azurelustre-azurelustre-csi-driver-node" in step for step in steps))
+        budget = [each for each in rest if each["kind"] == "PodDisruptionBudget"]
+        self.assertTrue(any("delete poddisruptionbudget azurelustre-azurelustre" in step for step in self.done(budget)))
 
     def test_rights_to_read_secrets_are_taken_back(self):
         steps = self.done(go_0_4())

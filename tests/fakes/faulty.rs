@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
-use azurelustre_csi::domain::mount::{MountPlan, MountState};
+use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::domain::names::{FilesystemId, Location};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
-use azurelustre_csi::ports::mounter::{Fresh, MountError, MountErrorKind, Mounter, Readiness, Usage};
+use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,50 +212,20 @@ impl Mounter for FaultyMounter {
         self.inner.readiness().await
     }
 
-    async fn inspect(&self, target: &Path) -> Result<MountState, MountError> {
-        self.faults.call("inspect", self.inner.inspect(target), mount_error).await
-    }
-
-    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
-        self.faults.call("inspect", self.inner.inspect_for(plan), mount_error).await
-    }
-
-    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
-        self.faults.call("published", self.inner.published(volume_id), mount_error).await
+    async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
+        self.faults.call("published", self.inner.published(plan), mount_error).await
     }
 
     async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError> {
         self.faults.call("make_sub_dir", self.inner.make_sub_dir(source), mount_error).await
     }
 
-    async fn make_target(&self, target: &Path) -> Result<bool, MountError> {
-        self.faults.call("make_target", self.inner.make_target(target), mount_error).await
-    }
-
-    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
         self.faults.call("mount", self.inner.mount(plan), mount_error).await
-    }
-
-    /// Never at once, so that each step can fail.
-    async fn mount_fresh(&self, _plan: &MountPlan) -> Option<Fresh> {
-        None
-    }
-
-    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
-        self.unmount(target).await?;
-        self.remove_target(target).await
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
         self.faults.call("unmount", self.inner.unmount(target), mount_error).await
-    }
-
-    async fn clear(&self, target: &Path) -> Result<(), MountError> {
-        self.faults.call("clear", self.inner.clear(target), mount_error).await
-    }
-
-    async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
-        self.faults.call("remove_target", self.inner.remove_target(target), mount_error).await
     }
 
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {

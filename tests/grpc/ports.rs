@@ -167,7 +167,7 @@ impl Publishing for Scripted {
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
         self.play("usage", Some(Seen::Usage(volume_id.to_owned(), path.to_owned(), budget))).await?;
         let bytes = Amount { total: u64::MAX, used: 5, available: 7 };
-        Ok(Usage { bytes, inodes: Amount { total: 30, used: 10, available: 19 } })
+        Ok(Usage { bytes, inodes: Some(Amount { total: 30, used: 10, available: 19 }) })
     }
 }
 

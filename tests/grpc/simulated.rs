@@ -41,7 +41,9 @@ impl Driver {
     }
 
     fn target(&self, pod: &str) -> String {
-        self.folder.path().join("pods").join(pod).display().to_string()
+        let pods = self.folder.path().join("pods");
+        std::fs::create_dir_all(&pods).unwrap();
+        pods.join(pod).display().to_string()
     }
 }
 

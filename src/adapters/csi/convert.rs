@@ -118,7 +118,8 @@ pub(super) fn volume_at(volume_id: String, field: &str, path: String) -> Result<
 
 /// What `NodeGetVolumeStats` answers.
 pub(super) fn stats(usage: Usage) -> proto::NodeGetVolumeStatsResponse {
-    let usage = vec![amount(usage.bytes, Unit::Bytes), amount(usage.inodes, Unit::Inodes)];
+    let inodes = usage.inodes.map(|inodes| amount(inodes, Unit::Inodes));
+    let usage = std::iter::once(amount(usage.bytes, Unit::Bytes)).chain(inodes).collect();
     proto::NodeGetVolumeStatsResponse { usage, volume_condition: None }
 }
 

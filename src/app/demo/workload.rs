@@ -1,4 +1,4 @@
-//! Pods and what makes pods, as far as their volumes go: Pod, Deployment, ReplicaSet, DaemonSet, StatefulSet, Job, CronJob.
+//! Pods and what makes pods, as far as their volumes go.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ impl Workload {
         self.own_claims.iter().find(|(name, _)| *name == own).map(|(name, _)| (name.as_str(), false))
     }
 
-    /// The claim of this template of a StatefulSet.
+    /// The claim of this template of a `StatefulSet`.
     pub(super) fn claim_of_template(&self, template: &str) -> Option<&str> {
         let name = format!("{template}-{}", self.pods[0]);
         let is_set = self.kind == "StatefulSet";

@@ -125,11 +125,11 @@ pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Op
         reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
         reader.problems.note(read)
     });
-    let cloud = reader.shown("cloud", any);
+    let cloud = reader.shown_text("cloud");
     if cloud.is_none() {
         reader.show("cloud", "AzurePublicCloud", "default".to_owned());
     }
-    let resource_manager = reader.shown("resourceManagerEndpoint", any);
+    let resource_manager = reader.shown_text("resourceManagerEndpoint");
     let subscription_id = subscription(reader, given);
     let network_subscription_id = reader.shown("networkResourceSubscriptionID", id);
     let auth = choose(reader, given, kind);
@@ -159,10 +159,6 @@ fn address(reader: &mut Reader<'_>, given: &Given, key: &'static str, variable: 
     let address = given.variable(variable)?;
     reader.show(key, address, variable.to_owned());
     Some(address.to_owned())
-}
-
-fn any(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
 }
 
 /// An id that can stand in a path.

@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod deadline;
 pub mod in_flight;
+pub mod mount_failure;
 pub mod no_node;
 mod notices;
 pub mod provision;

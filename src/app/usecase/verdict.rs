@@ -1,15 +1,14 @@
-//! What an error means for the call: one function for each moment at which the cloud or a mount may fail.
+//! What an error means for the call: one function for each moment at which the cloud may fail.
 //!
 //! external-provisioner forgets a claim after a *final* failure if the claim is deleted then, so a final failure is only
 //! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this
-//! chooses a [`FailureKind`] for an error of the cloud or of a mount.
+//! chooses a [`FailureKind`] for an error of the cloud.
 
 use crate::domain::error::Violations;
 use crate::domain::names::FilesystemId;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
-use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// A request that local rules refuse: final, nothing was asked of the cloud.
 pub fn refused_locally(error: &RequestError) -> Failure {
@@ -84,20 +83,6 @@ pub fn exists_and_is_billed(message: String, id: &FilesystemId) -> Failure {
     ))
 }
 
-/// A failed mount operation. What may still be going on is never final: kubelet then unpublishes before it forgets.
-pub fn mount_failed(error: MountError) -> Failure {
-    let kind = match error.kind {
-        MountErrorKind::NotFound => FailureKind::NotFound,
-        MountErrorKind::Denied => FailureKind::Denied,
-        MountErrorKind::Invalid => FailureKind::Invalid,
-        MountErrorKind::Unreachable | MountErrorKind::NotReady => FailureKind::Unavailable,
-        MountErrorKind::Busy => FailureKind::Precondition,
-        MountErrorKind::Stuck => FailureKind::TimedOut,
-        MountErrorKind::Failed => FailureKind::Internal,
-    };
-    Failure { kind, message: error.to_string(), hint: error.hint, source: error.source }
-}
-
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
     let message = error.to_string();
     let hint = error.hint.or_else(|| default_hint(error.kind).map(str::to_owned));
@@ -139,17 +124,6 @@ mod tests {
     fn only_refusals_are_final_when_nothing_exists() {
         for kind in CloudErrorKind::ALL {
             assert_eq!(nothing_exists(error(kind)).kind.is_final(), kind.is_refusal(), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_mount_that_may_go_on_is_never_final() {
-        for kind in MountErrorKind::ALL {
-            let failure = mount_failed(MountError::new(kind, "mount", "/x", "said no"));
-            let may_go_on =
-                matches!(kind, MountErrorKind::Stuck | MountErrorKind::Unreachable | MountErrorKind::NotReady);
-            assert_eq!(failure.kind.is_final(), !may_go_on, "{kind:?}");
-            assert_eq!(failure.message, "mount /x: said no");
         }
     }
 }

@@ -87,3 +87,19 @@ fn objects_of_others_are_passed_over_also_in_lists() {
     );
     assert_eq!(findings(&list).checked, 1);
 }
+
+/// The examples, with the places filled that their readers have to fill.
+#[test]
+fn no_example_would_be_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.0.0.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs");
+        let findings = findings(&text);
+        assert!(findings.refused.is_empty() && findings.warnings.is_empty(), "{}: {findings:?}", path.display());
+        checked += findings.checked;
+    }
+    assert!(checked >= 5, "{checked} objects checked");
+}
