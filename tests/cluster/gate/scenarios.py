@@ -298,43 +298,50 @@ def fresh_installation():
     """On a node with both startup taints: they go once the driver is registered, and no other does."""
     keys = [f"{world.DRIVER}/agent-not-ready", "startup-taint.cluster-autoscaler.kubernetes.io/azurelustre-agent-not-ready"]
     kubectl("taint", "node", NODE, *[f"{key}=:NoSchedule" for key in keys], "example.com/other=:PreferNoSchedule")
-    seen = subprocess.Popen(
-        [programs() / "kubectl", "get", "nodes,csinodes", NODE, "--watch", "--output-watch-events", "-o", "json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    watches = [Watch("nodes"), Watch("csinodes")]
     install()
     wait("the driver is registered", world.registered)
     wait("the startup taints are gone", lambda: not set(keys) & set(world.taints()), 90)
-    seen.terminate()
-    judge_taints(seen.stdout.read(), set(keys))
+    judge_taints([event for watch in watches for event in watch.end()], set(keys))
     require("example.com/other" in world.taints(), "a taint that is not the driver's is gone")
     kubectl("taint", "node", NODE, "example.com/other-")
     apply(world.storage_class("gate"))
 
 
-def judge_taints(events, keys):
+class Watch:
+    """What happens to the node's object of a kind, from now on."""
+
+    def __init__(self, kind):
+        command = [programs() / "kubectl", "get", kind, NODE, "--watch", "--output-watch-events", "-o", "json"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def end(self):
+        """The objects, as they were after each change."""
+        self.process.terminate()
+        text, decoder, found = self.process.stdout.read().strip(), json.JSONDecoder(), []
+        while text:
+            try:
+                event, end = decoder.raw_decode(text)
+            except ValueError:
+                break
+            found.append(event["object"])
+            text = text[end:].lstrip()
+        return found
+
+
+def judge_taints(objects, keys):
     """In the order in which the API server made the changes: registered first, taints second."""
-    decoder, registered_at, removed_at = json.JSONDecoder(), None, None
-    events = events.strip()
-    while events:
-        try:
-            event, end = decoder.raw_decode(events)
-        except ValueError:
-            break
-        events = events[end:].lstrip()
-        found = event["object"]
+    registered, removed = [], []
+    for found in objects:
         version = int(found["metadata"]["resourceVersion"])
         if found["kind"] == "CSINode":
             names = [driver["name"] for driver in found["spec"].get("drivers") or []]
-            if world.DRIVER in names and registered_at is None:
-                registered_at = version
-        else:
+            registered += [version] if world.DRIVER in names else []
+        elif found["kind"] == "Node":
             left = {taint["key"] for taint in found["spec"].get("taints", [])}
-            if not keys <= left and removed_at is None:
-                removed_at = version
-    require(registered_at is not None, "the registration was not seen")
-    require(removed_at is None or removed_at > registered_at, "a taint was removed before the driver was registered")
+            removed += [version] if left & keys != keys else []
+    require(registered and removed, f"not seen: registration {registered}, removal {removed}")
+    require(min(registered) < min(removed), "a taint was removed before the driver was registered")
 
 
 def uninstall():
