@@ -189,6 +189,8 @@ check_volumes() {
     kubectl get persistentvolumes,storageclasses -o json | kubectl run "$pod" --namespace "$namespace" --image "$picture" --restart=Never --quiet -i --rm \
         --pod-running-timeout=3m --overrides='{"spec":{"automountServiceAccountToken":false,"enableServiceLinks":false,"nodeSelector":{"kubernetes.io/os":"linux"},"securityContext":{"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}}}}' \
         -- check-objects - >"$work/findings" 2>&1 || code=$?
+    # `--rm` does not, where the pod never ran.
+    kubectl delete pod "$pod" --namespace "$namespace" --ignore-not-found --wait=false >/dev/null
     sed 's/^/  /' "$work/findings"
     [ $code -ne 0 ] || return 0
     [ $accept = no ] || { warn "going on as asked (--accept)"; return 0; }

@@ -132,6 +132,13 @@ const RULES: [Rule; 15] = [
         because: "it only tells",
     },
     Rule {
+        scope: "src/adapters/no_cloud.rs",
+        except: &[],
+        refused: &["app", "csi", "simulator", "arm", "kernel", "tonic", "prost"],
+        core: false,
+        because: "it stands in the cloud's place and knows its port alone",
+    },
+    Rule {
         scope: "src/adapters/mountinfo.rs",
         except: &[],
         refused: &["app", "csi", "simulator", "arm", "kernel", "domain", "ports", "nix"],

@@ -93,9 +93,11 @@ fn sigterm_ends_it_well_and_leaves_no_socket_and_no_files() {
     let (socket, work) = (folder.path().join("new/csi.sock"), folder.path().join("work"));
     let mut driver = Driver::serve(&socket, &work);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    // A client that is connected and silent does not hold the process.
-    let _silent = UnixStream::connect(&socket).unwrap();
+    // A client that is connected keeps the socket until it has left.
+    let client = UnixStream::connect(&socket).unwrap();
     driver.signal(Signal::SIGTERM);
+    assert!(UnixStream::connect(&socket).is_ok());
+    drop(client);
     assert_eq!(driver.0.wait().unwrap().code(), Some(0));
     assert!(!socket.exists());
     assert_eq!(entries(&work), Vec::<String>::new());

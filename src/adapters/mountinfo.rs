@@ -30,7 +30,6 @@ pub(super) struct Line {
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
     /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
-    #[cfg(feature = "kernel")]
     pub(super) shared: bool,
 }
 
@@ -131,7 +130,6 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
     let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
-    #[cfg(feature = "kernel")]
     let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
     let fs_type = text(fields.next()?);
     // Blanks of a source that is not escaped: it is what lies between the type and the options, which hold none.
@@ -145,18 +143,7 @@ fn parse(line: &[u8]) -> Option<Line> {
             options.push(word);
         }
     }
-    Some(Line {
-        id,
-        parent,
-        root,
-        point,
-        fs_type,
-        source,
-        raw_source,
-        options,
-        #[cfg(feature = "kernel")]
-        shared,
-    })
+    Some(Line { id, parent, root, point, fs_type, source, raw_source, options, shared })
 }
 
 fn number(field: &[u8]) -> Option<u64> {

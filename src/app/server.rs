@@ -74,7 +74,10 @@ impl ServerError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::InUse { .. } => "end the other process, or give this one another --endpoint",
+            Self::InUse { .. } => {
+                "end the other process, or give this one another --endpoint; on a node of the Go driver take over from it with \
+                 deploy/install-driver.sh"
+            }
             Self::NotASocket { .. } => "remove it, or give another --endpoint",
             Self::Io { .. } => "check --endpoint, its directory's owner and mode, and the process's user",
             Self::Transport(_) => "see the log; the process can be started again",
@@ -165,10 +168,13 @@ where
         () = finished => {}
         () = tokio::time::sleep(drain) => {
             let calls = background.unfinished.map(|unfinished| unfinished()).unwrap_or_default();
-            if calls.is_empty() {
+            // Requests to the cloud whose calls were answered before count too.
+            let tasks = background.tasks.len();
+            if calls.is_empty() && tasks == 0 {
                 tracing::debug!(connections = connections.count(), "some clients stayed connected; not waiting for them");
             } else {
-                tracing::warn!(seconds = drain.as_secs(), calls = calls.join(", "), "Calls still in progress were cut");
+                let (seconds, calls) = (drain.as_secs(), calls.join(", "));
+                tracing::warn!(seconds, tasks, calls, "Calls still in progress were cut");
             }
         }
     }

@@ -139,6 +139,12 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     #[cfg(feature = "simulator")]
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
+        tracing::warn!(
+            cloud = ?settings.cloud,
+            mounter = ?settings.mounter,
+            "SIMULATED: nothing is created in Azure; what is simulated lives in this process, is forgotten when it ends, and \
+             is not shared with other nodes"
+        );
         let simulated = simulation.driven();
         let Driven { cloud, node, .. } = real(settings)?;
         let driven = Driven { cloud: cloud.or(simulated.cloud), node: node.or(simulated.node), ..simulation.driven() };

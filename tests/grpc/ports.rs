@@ -55,6 +55,7 @@ pub struct Scripted {
     script: Mutex<Script>,
     seen: Mutex<Vec<Seen>>,
     let_go: Notify,
+    caller: Mutex<Option<Caller>>,
     begun: (mpsc::UnboundedSender<()>, tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>),
     ends: (mpsc::UnboundedSender<End>, tokio::sync::Mutex<mpsc::UnboundedReceiver<End>>),
 }
@@ -80,6 +81,7 @@ impl Scripted {
             script: Mutex::new(script),
             seen: Mutex::default(),
             let_go: Notify::new(),
+            caller: Mutex::default(),
             begun: (begun.0, begun.1.into()),
             ends: (ends.0, ends.1.into()),
         }
@@ -98,6 +100,11 @@ impl Scripted {
     /// Waits until one more call hangs.
     pub async fn begun(&self) {
         self.begun.1.lock().await.recv().await.unwrap();
+    }
+
+    /// The caller of the last creation or deletion.
+    pub fn caller(&self) -> Caller {
+        self.caller.lock().unwrap().clone().unwrap()
     }
 
     /// Lets one hanging call go on.
@@ -138,11 +145,13 @@ impl Scripted {
 impl Provisioning for Scripted {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         let context = request.parameters.clone();
+        *self.caller.lock().unwrap() = Some(caller.clone());
         self.play("create", Some(Seen::Create(request, caller.budget))).await?;
         Ok(Volume { id: VolumeId::parse(VOLUME_ID).unwrap(), capacity: Tib(4).bytes(), context })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
+        *self.caller.lock().unwrap() = Some(caller.clone());
         self.play("delete", Some(Seen::Delete(volume_id.to_owned(), caller.budget))).await.map(drop)
     }
 

@@ -21,6 +21,7 @@ pub struct World {
     pub identity: IdentityClient<Channel>,
     pub controller: ControllerClient<Channel>,
     pub node: NodeClient<Channel>,
+    pub work: Work,
     _socket: TempDir,
 }
 
@@ -39,13 +40,14 @@ pub async fn serve(
     let server = Server::builder()
         .add_service(IdentityServer::new(Identity::new(info, ready)))
         .add_service(ControllerServer::new(Controller::new(provisioning, work.clone())))
-        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, work)));
+        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, work.clone())));
     tokio::spawn(server.serve_with_incoming(incoming));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
     World {
         identity: IdentityClient::new(channel.clone()),
         controller: ControllerClient::new(channel.clone()),
         node: NodeClient::new(channel),
+        work,
         _socket: folder,
     }
 }

@@ -340,6 +340,11 @@ async fn a_mount_without_a_record_belongs_to_its_source() {
     let other = bench.root.join("other");
     assert_eq!(restarted.published(&plan(&source(SICK), &other)).await.unwrap(), [target.as_path()]);
     assert!(restarted.published(&plan(&source(HEALTHY), &other)).await.unwrap().is_empty());
+    // A private mount of the root, of whichever process, is nobody's.
+    restarted.unmount(&target).await.unwrap();
+    let private = bench.root.join("azurelustre-csi-root-00000007");
+    bench.mounter.mount(&plan(&source(SICK), &private)).await.unwrap();
+    assert!(bench.restarted().published(&plan(&source(SICK), &other)).await.unwrap().is_empty());
 }
 
 async fn a_single_writer_stays_alone_after_a_restart() {

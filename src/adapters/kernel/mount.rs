@@ -215,8 +215,9 @@ impl Node {
         let call = |source: &MountSource, options: &MountOptions| {
             self.call_mount(OPERATION, source, options, place, &directory)
         };
-        let mounted = self
-            .mount_existing(&source, |source| self.without_refused(&plan.options, |options| call(source, options)))?;
+        let options = self.effective(&plan.options);
+        let mount = |source: &MountSource| self.without_refused(&options, |options| call(source, options));
+        let mounted = self.mount_existing(&source, mount)?;
         drop(permit);
         self.check_device(plan, &mounted, place)?;
         let (volume_id, target, shown) = (plan.volume_id.clone(), plan.target.clone(), mounted.to_string());
@@ -243,7 +244,8 @@ impl Node {
         Ok(instead)
     }
 
-    /// The options that mean something here: labels are dropped where the kernel does not run SELinux, as mount(8) does.
+    /// The options that mean something here: labels are dropped where the kernel does not run
+    /// `SELinux`, as mount(8) does.
     fn effective(&self, options: &MountOptions) -> MountOptions {
         let mut options = options.clone();
         if !options.selinux.is_empty() && !self.calls.has_selinux() {

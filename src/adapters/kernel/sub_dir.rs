@@ -106,11 +106,8 @@ impl Node {
     /// Removes private mounts that an earlier process left, and returns how many places were cleaned.
     pub(super) fn clean_leftovers(&self) -> usize {
         let Ok(entries) = std::fs::read_dir(&self.settings.working_dir) else { return 0 };
-        let is_private = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        let left = entries.flatten().filter(|entry| is_private(&entry.file_name()));
         let mut cleaned = 0;
-        for entry in left {
-            let path = entry.path();
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_private(path)) {
             let place = target::canonical(CLEAN, &path).map(|place| place.unwrap_or(path));
             let removed = place.map_err(Fault::from).and_then(|place| {
                 self.clean(CLEAN, &place)?;
@@ -149,6 +146,11 @@ fn instead(source: &MountSource) -> Option<MountSource> {
     (source.fs_name != fs_name).then(|| MountSource { fs_name, ..source.clone() })
 }
 
+/// Whether a path is that of a private mount, of any process and working directory.
+pub(super) fn is_private(place: &Path) -> bool {
+    place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
 /// A private mount of a file system's root. Dropping it unmounts it.
 struct Private<'a> {
     node: &'a Node,
@@ -184,12 +186,6 @@ impl Drop for Private<'_> {
 }
 
 impl Node {
-    /// Whether a path is that of a private mount.
-    pub(super) fn is_private(&self, place: &Path) -> bool {
-        let name = place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
-        name && place.parent() == self.settings.working_dir.canonicalize().ok().as_deref()
-    }
-
     /// Where the next private mount is made.
     fn private_place(&self, operation: &'static str) -> Result<PathBuf, Fault> {
         let working_dir = &self.settings.working_dir;

@@ -147,7 +147,7 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         TcpStream::connect_timeout(&address, limit).map(drop)
     }
 
-    /// Whether the kernel runs SELinux, so that labels mean something to mount(2).
+    /// Whether the kernel runs `SELinux`, so that labels mean something to mount(2).
     fn has_selinux(&self) -> bool {
         Path::new("/sys/fs/selinux/enforce").exists()
     }

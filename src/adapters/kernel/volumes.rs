@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::failure::Fault;
 use super::node::Node;
 use super::registry::{Key, What};
+use super::sub_dir;
 use crate::adapters::mountinfo::Line;
 use crate::adapters::target;
 use crate::domain::mount::MountPlan;
@@ -99,7 +100,7 @@ impl Node {
         let mut places: Vec<PathBuf> =
             in_progress.filter_map(|(key, what, _)| mounting(key, &what, &plan.volume_id)).collect();
         for line in self.mounts(LIST, &plan.target)?.lines().filter(|line| self.is_ours(line)) {
-            if places.contains(&line.point) || self.is_private(&line.point) {
+            if places.contains(&line.point) || sub_dir::is_private(&line.point) {
                 continue;
             }
             let of_volume = self.is_of_volume(&line, plan);

@@ -66,7 +66,6 @@ fn odd_lines_are_passed_over_and_odd_escapes_kept() {
     assert_eq!(unescape(br"a\04\999\777\+12\040"), br"a\04\999\777\+12 ");
 }
 
-#[cfg(feature = "kernel")]
 #[test]
 fn only_a_shared_tag_makes_a_mount_shared() {
     for (tags, shared) in [

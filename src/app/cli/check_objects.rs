@@ -42,17 +42,9 @@ const OF_CLAIM: [(&str, &str); 3] = [
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Object {
-    metadata: Metadata,
-    provisioner: String,
     parameters: BTreeMap<String, String>,
     mount_options: Vec<String>,
     spec: Spec,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,14 +53,13 @@ struct Spec {
     access_modes: Vec<String>,
     volume_mode: String,
     mount_options: Vec<String>,
-    csi: Option<CsiSource>,
+    csi: CsiSource,
 }
 
 /// `CSIPersistentVolumeSource`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct CsiSource {
-    driver: String,
     volume_handle: String,
     read_only: bool,
     volume_attributes: BTreeMap<String, String>,
@@ -87,7 +78,7 @@ pub(super) fn check(options: &CheckObjectsOptions) -> Result<String, CliError> {
     let mut findings = Findings::default();
     for file in &options.files {
         for document in documents(file)? {
-            findings.take(document, &options.drivername, file)?;
+            findings.take(document, &options.drivername);
         }
     }
     for warning in &findings.warnings {
@@ -116,28 +107,34 @@ fn documents(file: &str) -> Result<Vec<Value>, CliError> {
 }
 
 impl Findings {
-    /// Takes one object, or those of a list.
-    fn take(&mut self, mut document: Value, driver: &str, file: &str) -> Result<(), CliError> {
+    /// Takes one object, or those of a list. What belongs to another driver is passed over, whatever it holds.
+    fn take(&mut self, mut document: Value, driver: &str) {
         if let Some(Value::Array(items)) = document.get_mut("items").map(Value::take) {
-            return items.into_iter().try_for_each(|item| self.take(item, driver, file));
+            return items.into_iter().for_each(|item| self.take(item, driver));
         }
-        let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !matches!(kind.as_str(), "StorageClass" | "PersistentVolume") {
-            return Ok(());
+        let text = |path: &str| document.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        let owner = match kind.as_str() {
+            "StorageClass" => text("/provisioner"),
+            "PersistentVolume" => text("/spec/csi/driver"),
+            _ => return,
+        };
+        if owner != driver {
+            return;
         }
-        let object: Object = serde_json::from_value(without_nulls(document))
-            .map_err(|error| CliError::usage(Problem::new(format!("{}: {kind}: {error}", quote(file)))))?;
-        let shown = format!("{kind} {}", object.metadata.name);
-        match object.spec.csi.as_ref().filter(|source| source.driver == driver) {
-            Some(source) if kind == "PersistentVolume" => self.volume(&shown, &object, source),
-            _ if kind == "StorageClass" && object.provisioner == driver => self.class(&shown, &object),
-            _ => {}
+        self.checked += 1;
+        let shown = format!("{kind} {name}");
+        match serde_json::from_value::<Object>(without_nulls(document)) {
+            Ok(class) if kind == "StorageClass" => self.class(&shown, &class),
+            Ok(volume) => self.volume(&shown, &volume),
+            Err(error) => {
+                let problem = Problem::new(format!("{shown}: {error}"));
+                self.refused.push(problem.with_hint("put numbers and words such as true, yes and on between quotes"));
+            }
         }
-        Ok(())
     }
 
     fn class(&mut self, shown: &str, class: &Object) {
-        self.checked += 1;
         let ours = class.parameters.iter().filter(|(key, _)| !key.starts_with(PROVISIONER));
         let parameters = ours.map(|(key, value)| (key.clone(), value.clone())).chain(owned(&OF_CLAIM)).collect();
         let capabilities = vec![capability(Some(AccessMode::MultiNodeMultiWriter), &class.mount_options, "")];
@@ -147,17 +144,16 @@ impl Findings {
             Err(RequestError::Invalid(violations)) => violations.to_string(),
             Err(other) => other.to_string(),
         };
-        let hint = "create a corrected StorageClass under a new name and use it for new claims; a class cannot be changed";
+        let hint =
+            "create a corrected StorageClass under a new name and use it for new claims; a class cannot be changed";
         self.refused.push(Problem::new(format!("{shown}: {refusal}")).with_hint(hint));
     }
 
-    fn volume(&mut self, shown: &str, volume: &Object, source: &CsiSource) {
-        self.checked += 1;
+    fn volume(&mut self, shown: &str, volume: &Object) {
+        let source = &volume.spec.csi;
         let mode = volume.spec.access_modes.first().and_then(|mode| access_mode(mode));
-        let target = format!(
-            "/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount",
-            OF_POD[2].1, volume.metadata.name
-        );
+        let target =
+            format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount", OF_POD[2].1, volume.metadata.name);
         let request = PublishRequest {
             volume_id: source.volume_handle.clone(),
             target: PathBuf::from(target),

@@ -24,7 +24,7 @@ pub(super) struct Workload {
     pub pods: [String; 2],
     /// What a pod consists of.
     pub spec: PodSpec,
-    /// Claims that it brings itself, under the names that Kubernetes gives them, and whether each pod gets one of its own.
+    /// Claims that it brings itself, under the names that Kubernetes gives those of its first pod.
     pub own_claims: Vec<(String, Value)>,
     kind: String,
     labels: BTreeMap<String, String>,

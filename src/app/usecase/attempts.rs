@@ -11,7 +11,7 @@ use crate::domain::provisioning::DynamicWish;
 use crate::ports::inbound::{Failure, FailureKind};
 
 /// How long something that is finished or was never begun is remembered after the last call about it.
-const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+const REMEMBERED_FOR: Duration = Duration::from_hours(24);
 /// How often what is too old is sorted out.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 

@@ -156,7 +156,7 @@ impl Creation {
             "AMLFS {} was begun{region} for this volume; the request now asks for resource group {} in {location}",
             begun.id, id.resource_group
         );
-        Err(verdict::exists_and_is_billed(message, &begun.id))
+        Err(verdict::exists_and_is_billed(&message, &begun.id))
     }
 
     fn finish(&self, ready: ReadyFilesystem) -> ReadyFilesystem {
@@ -183,13 +183,13 @@ impl Creation {
             Step::Conflict(differences) => {
                 let named: Vec<String> = differences.iter().map(ToString::to_string).collect();
                 let message = format!("AMLFS {id} exists with other properties: {}", named.join("; "));
-                if usable { Failure::new(FailureKind::Conflict, message) } else { self.unusable(message, found) }
+                if usable { Failure::new(FailureKind::Conflict, message) } else { self.unusable(&message, found) }
             }
             Step::Foreign(reason) => {
                 let message = format!("AMLFS {id} exists but was not made for this volume: {reason}");
                 if asked_for {
                     return self
-                        .unusable(format!("{message}; this process asked for it, so its tags were changed"), found);
+                        .unusable(&format!("{message}; this process asked for it, so its tags were changed"), found);
                 }
                 Failure::new(FailureKind::Conflict, message)
                     .with_hint("it is left alone; remove or rename it if it is not needed")
@@ -208,8 +208,8 @@ impl Creation {
         }
     }
 
-    fn unusable(&self, message: String, found: &Filesystem) -> Failure {
-        verdict::exists_and_is_billed(format!("{message}; its state is {}", found.state.as_str()), self.wish.id())
+    fn unusable(&self, message: &str, found: &Filesystem) -> Failure {
+        verdict::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.wish.id())
     }
 
     /// A failure whose kind is final only if nothing was found for long enough; until then the same text is reported as

@@ -105,21 +105,21 @@ impl Provision {
             return failure;
         }
         if let Err(error) = self.cloud.configured() {
-            return failed_observation(failure, verdict::in_doubt(error));
+            return failed_observation(&failure, verdict::in_doubt(error));
         }
         let name = FilesystemName::for_volume(&request.name);
         let unfinished = self.attempts.unfinished(name.as_str());
         let Some(id) = unfinished.or_else(|| provisioning::locate(request, &self.defaults)) else { return failure };
         if self.operations.is_creating(name.as_str()) {
-            return verdict::exists_and_is_billed(failure.message, &id);
+            return verdict::exists_and_is_billed(&failure.message, &id);
         }
         let found = match deadline.limit(self.cloud.observe(&id)).await {
             Some(Ok(Observed::Absent)) => None,
             Some(Ok(Observed::Present(found))) => Some(found),
-            Some(Err(error)) => return failed_observation(failure, self.unobserved(error)),
+            Some(Err(error)) => return failed_observation(&failure, self.unobserved(error)),
             None => {
                 let message = format!("no answer about {id} in time");
-                return failed_observation(failure, Failure::new(FailureKind::Unavailable, message));
+                return failed_observation(&failure, Failure::new(FailureKind::Unavailable, message));
             }
         };
         let now = self.cloud_clock.now();
@@ -134,7 +134,7 @@ impl Provision {
             }
             attempt.history.is_unfinished()
         });
-        if blocked { verdict::exists_and_is_billed(failure.message, &id) } else { failure }
+        if blocked { verdict::exists_and_is_billed(&failure.message, &id) } else { failure }
     }
 
     /// What stands behind a volume id: `None` for nothing, a file system where one was made for the volume. A handle of
@@ -188,7 +188,7 @@ fn is_unfinished(name: &FilesystemName, found: &Filesystem) -> bool {
 }
 
 /// A refused request of which it could not be observed whether it is safe to say so for good.
-fn failed_observation(refusal: Failure, observation: Failure) -> Failure {
+fn failed_observation(refusal: &Failure, observation: Failure) -> Failure {
     let Failure { kind, message, hint, source } = observation;
     Failure { kind, message: format!("{}; {message}", refusal.message), hint, source }
 }

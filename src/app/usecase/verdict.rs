@@ -75,7 +75,7 @@ pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)
 }
 
 /// A file system that exists, was never ready, and that the call cannot use: it is billed until somebody acts.
-pub fn exists_and_is_billed(message: String, id: &FilesystemId) -> Failure {
+pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
     let FilesystemId { resource_group, name } = id;
     let message = format!("{message}; AMLFS {name} exists and is billed");
     Failure::new(FailureKind::InProgress, message).with_hint(format!(

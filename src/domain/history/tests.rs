@@ -186,7 +186,7 @@ fn a_failed_creation_asks_for_longer_patience_each_time() {
             panic!("made anew at once")
         };
         assert_eq!(history.failed().and_then(|failed| failed.reason.as_deref()), Some("CreateTimeout: slow"));
-        pauses.push((not_before - now).as_secs() / 60);
+        pauses.push(not_before.saturating_sub(now).as_secs() / 60);
         now = not_before;
         assert_eq!(history.next_create(history.creates_of_call(), now), Send::Now);
     }

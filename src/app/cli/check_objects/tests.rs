@@ -7,7 +7,7 @@ const DRIVER: &str = "azurelustre.csi.azure.com";
 fn findings(text: &str) -> Findings {
     let mut findings = Findings::default();
     for document in serde_saphyr::from_multiple::<Value>(text).unwrap() {
-        findings.take(document, DRIVER, "test").unwrap();
+        findings.take(document, DRIVER);
     }
     findings
 }
@@ -72,14 +72,21 @@ fn a_volume_that_publish_would_refuse_is_named() {
 }
 
 #[test]
+fn a_value_that_is_not_text_is_named_as_kubernetes_would() {
+    let refusal = refused(&class("mgs-ip-address: 10.0.0.4, sub-dir: 7"));
+    assert!(refusal.contains("StorageClass fast") && refusal.contains("between quotes"), "{refusal}");
+}
+
+#[test]
 fn what_only_deserves_a_warning_is_no_refusal() {
-    let text = volume("mgs-ip-address: 10.0.0.4", "").replace("volumeHandle: v", "volumeHandle: 'v#lustrefs#10.0.0.4##t'");
+    let text =
+        volume("mgs-ip-address: 10.0.0.4", "").replace("volumeHandle: v", "volumeHandle: 'v#lustrefs#10.0.0.4##t'");
     assert!(accepted(&text).warnings[0].contains("no resource group"));
 }
 
 #[test]
 fn objects_of_others_are_passed_over_also_in_lists() {
-    let other = volume("x: y", "").replace(DRIVER, "disk.csi.azure.com");
+    let other = volume("mgs-ip-address: 1", "").replace(DRIVER, "disk.csi.azure.com");
     assert_eq!(findings(&other).checked, 0);
     assert_eq!(findings("kind: Secret\nmetadata: {name: s}\n").checked, 0);
     let list = format!(
@@ -96,7 +103,8 @@ fn no_example_would_be_refused() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.0.0.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs");
+        let text =
+            text.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.0.0.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs");
         let findings = findings(&text);
         assert!(findings.refused.is_empty() && findings.warnings.is_empty(), "{}: {findings:?}", path.display());
         checked += findings.checked;
