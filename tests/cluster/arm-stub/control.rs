@@ -36,7 +36,8 @@ impl Control {
 
     fn state(&self, counts: &BTreeMap<Kind, usize>) -> Value {
         let all = self.cloud.filesystems();
-        let states: BTreeMap<_, _> = all.iter().map(|(id, found)| (id.name.to_string(), found.state.as_str())).collect();
+        let states: BTreeMap<_, _> =
+            all.iter().map(|(id, found)| (id.name.to_string(), found.state.as_str())).collect();
         let requests: BTreeMap<_, _> = counts.iter().map(|(kind, count)| (format!("{kind:?}"), count)).collect();
         json!({ "filesystems": states, "creations": self.cloud.accepted_creations(), "requests": requests })
     }

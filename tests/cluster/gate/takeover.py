@@ -15,7 +15,7 @@ def install_driver(*flags):
     environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
     script = REPOSITORY / "deploy" / "install-driver.sh"
     # The stand-ins unload no modules.
-    command = ["bash", script, "--local", "--helm", "--namespace", world.NAMESPACE, "--lustre-stays", *os.environ.get("TAKE_OVER", "").split(), *flags]
+    command = ["bash", script, "--local", "--helm", "--namespace", world.NAMESPACE, "--lustre-stays", *flags]
     done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, cwd=state())
     print("\n".join(f"      | {line}" for line in (done.stdout + done.stderr).splitlines()))
     require(done.returncode == 0, f"install-driver.sh ended with {done.returncode}")

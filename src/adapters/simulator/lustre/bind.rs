@@ -38,12 +38,7 @@ const REPEATED: usize = 4;
 
 /// Mounts an open directory on an empty target, and returns the number of the mount in mountinfo. `aside` is a directory
 /// of this process, on which a mount with options is made first. If anything fails, nothing stays mounted.
-pub(super) fn mount(
-    directory: &File,
-    target: &Path,
-    options: &MountOptions,
-    aside: &Path,
-) -> Result<u64, MountError> {
+pub(super) fn mount(directory: &File, target: &Path, options: &MountOptions, aside: &Path) -> Result<u64, MountError> {
     let failed = |cause| failure::at("mount", target, "the bind mount failed", cause);
     let staged = Staged::new(directory, options, aside).map_err(|cause| {
         let message = format!("a mount with the options {} could not be made", options.words().join(","));
