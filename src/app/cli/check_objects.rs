@@ -126,7 +126,7 @@ impl Findings {
         let shown = format!("{kind} {name}");
         match serde_json::from_value::<Object>(without_nulls(document)) {
             Ok(class) if kind == "StorageClass" => self.class(&shown, &class),
-            Ok(volume) => self.volume(&shown, &volume),
+            Ok(volume) => self.volume(&shown, &name, &volume),
             Err(error) => {
                 let problem = Problem::new(format!("{shown}: {error}"));
                 self.refused.push(problem.with_hint("put numbers and words such as true, yes and on between quotes"));
@@ -149,11 +149,10 @@ impl Findings {
         self.refused.push(Problem::new(format!("{shown}: {refusal}")).with_hint(hint));
     }
 
-    fn volume(&mut self, shown: &str, volume: &Object) {
+    fn volume(&mut self, shown: &str, name: &str, volume: &Object) {
         let source = &volume.spec.csi;
         let mode = volume.spec.access_modes.first().and_then(|mode| access_mode(mode));
-        let target =
-            format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount", OF_POD[2].1, volume.metadata.name);
+        let target = format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount", OF_POD[2].1, name);
         let request = PublishRequest {
             volume_id: source.volume_handle.clone(),
             target: PathBuf::from(target),
