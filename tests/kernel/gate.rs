@@ -155,8 +155,8 @@ async fn a_call_that_ends_while_it_waits_for_a_thread_names_the_limit() {
     let bench = Bench::new(KernelSettings { threads: 2, ..with_limits(patient()) });
     let driver =
         Publish::new(bench.mounter.clone(), Arc::new(SystemClock::new())).with_operations(Some(bench.mounter.clone()));
-    let mounted = request(&bench.root, "mounted", HEALTHY);
-    driver.publish(mounted.clone(), None).await.unwrap();
+    let earlier = request(&bench.root, "mounted", HEALTHY);
+    driver.publish(earlier.clone(), None).await.unwrap();
     bench.kernel.hang(SICK_MOUNTS);
     let hanging = ["a", "b"].map(|pod| {
         let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(pod)));
@@ -169,15 +169,15 @@ async fn a_call_that_ends_while_it_waits_for_a_thread_names_the_limit() {
     let answers = [
         driver.publish(request(&bench.root, "healthy", HEALTHY), budget).await.unwrap_err(),
         driver.publish(single, budget).await.unwrap_err(),
-        driver.unpublish("mounted", &mounted.target, budget).await.unwrap_err(),
-        driver.usage("mounted", &mounted.target, budget).await.unwrap_err(),
+        driver.unpublish("mounted", &earlier.target, budget).await.unwrap_err(),
+        driver.usage("mounted", &earlier.target, budget).await.unwrap_err(),
     ];
     for answer in answers {
         assert_eq!(answer.kind, FailureKind::Unavailable, "{answer:?}");
         assert!(answer.message.contains("no thread is free: 2 are occupied"), "{answer:?}");
         assert!(answer.hint.as_deref().is_some_and(|hint| hint.contains("pids.max")), "{answer:?}");
     }
-    assert!(is_mounted(&mounted.target));
+    assert!(is_mounted(&earlier.target));
     // One that has its thread is not finished, whatever others wait for.
     bench.kernel.release(SICK_MOUNTS);
     for call in hanging {
