@@ -18,7 +18,6 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
 };
-use crate::adapters::log::LogOrchestrator;
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
@@ -29,6 +28,7 @@ use crate::ports::orchestrator::Orchestrator;
 pub mod ask;
 #[cfg(feature = "arm")]
 mod azure;
+mod cluster;
 #[cfg(feature = "kernel")]
 pub mod node;
 #[cfg(feature = "simulator")]
@@ -117,9 +117,9 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
         let simulated = simulation.driven();
-        let Driven { cloud, mounter, .. } = real(settings)?;
-        let driven =
-            Driven { cloud: cloud.or(simulated.cloud), mounter: mounter.or(simulated.mounter), ..simulation.driven() };
+        let Driven { cloud, mounter, orchestrator, removes_taint } = real(settings)?;
+        let (cloud, mounter) = (cloud.or(simulated.cloud), mounter.or(simulated.mounter));
+        let driven = Driven { cloud, mounter, orchestrator, removes_taint };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
@@ -138,7 +138,8 @@ fn real(settings: &Settings) -> Result<Driven, WiringError> {
     };
     #[cfg(not(feature = "kernel"))]
     let mounter = None;
-    Ok(Driven { cloud, mounter, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
+    let (orchestrator, removes_taint) = cluster::orchestrator(settings);
+    Ok(Driven { cloud, mounter, orchestrator, removes_taint })
 }
 
 /// The cloud alone, for commands that only ask it.
@@ -197,6 +198,8 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
         let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
+        let events = provision.claim_events();
+        keep.push(Box::new(Background::start(async move { events.run().await })));
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
         keep.push(side.keep);
     }
@@ -204,11 +207,6 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let info = NodeInfo { node_id: node_id.to_owned() };
         let publish = Publish::new(mounter, Arc::clone(&clock));
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
-        if settings.remove_not_ready_taint && !removes_taint {
-            tracing::warn!(
-                "this build does not talk to Kubernetes: a startup taint of the node stays until somebody removes it"
-            );
-        }
         if settings.remove_not_ready_taint && removes_taint {
             keep.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;

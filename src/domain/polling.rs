@@ -16,6 +16,8 @@ pub const ABSENCE_CONFIRMED_AFTER: Duration = Duration::from_secs(5);
 pub const DEFAULT_BUDGET: Duration = Duration::from_mins(10);
 /// Longest pause before a failed creation is tried again.
 const LONGEST_RECREATE_PAUSE: Duration = Duration::from_mins(10);
+/// Longest pause between two tries to change something in the cluster.
+const LONGEST_CLUSTER_PAUSE: Duration = Duration::from_mins(1);
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
 /// Pause before look number `look` (counted from 0): 2, 4, 8, then 13 seconds; longer if the cloud asked for it.
@@ -28,6 +30,12 @@ pub fn pause(look: u32, retry_after: Option<Duration>) -> Duration {
 pub fn recreate_pause(attempt: u32) -> Duration {
     let doubled = 2_u64.saturating_pow(attempt.saturating_sub(1));
     Duration::from_secs(30_u64.saturating_mul(doubled)).min(LONGEST_RECREATE_PAUSE)
+}
+
+/// Pause after try number `attempt` (counted from 0) to change something in the cluster: 2, 4, 8 seconds and so on, at most
+/// a minute. An API server that is away for an hour is asked once a minute by each node.
+pub fn cluster_pause(attempt: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(attempt.saturating_add(1))).min(LONGEST_CLUSTER_PAUSE)
 }
 
 /// How much of the caller's time may be used before an answer is due: all but a margin of 5 seconds or a tenth, whichever
@@ -70,6 +78,13 @@ mod tests {
         let pauses: Vec<u64> = (1..8).map(|attempt| recreate_pause(attempt).as_secs()).collect();
         assert_eq!(pauses, [30, 60, 120, 240, 480, 600, 600]);
         assert_eq!(recreate_pause(u32::MAX), LONGEST_RECREATE_PAUSE);
+    }
+
+    #[test]
+    fn the_cluster_is_asked_once_a_minute_at_last() {
+        let pauses: Vec<u64> = (0..8).map(|attempt| cluster_pause(attempt).as_secs()).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(cluster_pause(u32::MAX), LONGEST_CLUSTER_PAUSE);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use azurelustre_csi::app::usecase::readiness::{ReadyOnce, remove_taint_when_read
 use azurelustre_csi::domain::polling;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::{FailureKind, Ready};
-use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError};
+use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 use futures_lite::future::block_on;
 
 use crate::fakes::clock::ManualClock;
@@ -93,7 +93,8 @@ impl Orchestrator for Reluctant {
             return self.inner.remove_startup_taint().await;
         }
         self.refusals.store(left - 1, Ordering::Relaxed);
-        Err(OrchestratorError { operation: "remove taint", message: "conflict".into(), source: None })
+        let kind = OrchestratorErrorKind::Unavailable;
+        Err(OrchestratorError { kind, operation: "remove taint".into(), message: "conflict".into(), source: None })
     }
 
     async fn report(&self, event: &ClaimEvent) -> Result<(), OrchestratorError> {

@@ -15,7 +15,7 @@ use crate::domain::polling;
 use crate::domain::provisioning::{DynamicWish, RequestError, Volume};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
 use crate::ports::inbound::{Failure, FailureKind};
-use crate::ports::orchestrator::ClaimEvent;
+use super::claim_events::milestone::Milestone;
 
 /// How many looks in a row may fail for passing reasons before a wait that has begun ends.
 const PASSING_TROUBLES: u32 = 3;
@@ -226,7 +226,7 @@ impl<'a> Creation<'a> {
                 attempt.failures += 1;
                 attempt.reason.clone_from(&reason);
             });
-            self.tell_claim().await;
+            self.tell_claim();
         }
         match self.deadline.limit(self.on.cloud.begin_delete(self.wish.id())).await {
             None => Err(self.in_progress("failed and being deleted")),
@@ -240,15 +240,10 @@ impl<'a> Creation<'a> {
         }
     }
 
-    async fn tell_claim(&self) {
-        let message = self.failure_told();
-        tracing::warn!(filesystem = %self.wish.id(), "{message}");
-        let Some((namespace, claim)) = self.wish.claim() else { return };
-        let (namespace, claim) = (namespace.to_owned(), claim.to_owned());
-        let event = ClaimEvent { namespace, claim, reason: "FilesystemCreationFailed", message };
-        if let Some(Err(error)) = self.deadline.limit(self.on.orchestrator.report(&event)).await {
-            tracing::warn!(%error, "the claim could not be told");
-        }
+    fn tell_claim(&self) {
+        tracing::warn!(filesystem = %self.wish.id(), "{}", self.failure_told());
+        let (name, failures) = (self.wish.id().name.as_str(), self.attempt.failures);
+        self.on.emit(self.wish, &Milestone::CreationFailed { name, failures, reason: self.attempt.reason.as_deref() });
     }
 
     fn finish(&self, ready: &ReadyFilesystem) -> Result<Volume, Failure> {

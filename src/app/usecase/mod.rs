@@ -5,6 +5,7 @@
 //! Azure alike.
 
 pub mod attempts;
+pub mod claim_events;
 pub mod deadline;
 pub mod deprovision;
 pub mod in_flight;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::attempts::Attempts;
+use super::claim_events::ClaimEvents;
+use super::claim_events::milestone::Milestone;
 use super::creation::Creation;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
@@ -19,19 +21,19 @@ use crate::domain::access::{self, Capability};
 use crate::domain::error::quote;
 use crate::domain::filesystem::Observed;
 use crate::domain::parameters::{MGS_IP_ADDRESS, context_value};
-use crate::domain::provisioning::{Defaults, Volume, VolumeRequest, Wish};
+use crate::domain::provisioning::{Defaults, DynamicWish, Volume, VolumeRequest, Wish};
 use crate::domain::reclaim::{self, Reclaim};
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::Cloud;
 use crate::ports::inbound::{Failure, FailureKind, Provisioning};
-use crate::ports::orchestrator::Orchestrator;
+use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
 
 /// The use-cases of the controller.
 #[derive(Debug)]
 pub struct Provision {
     pub(super) cloud: Arc<dyn Cloud>,
-    pub(super) orchestrator: Arc<dyn Orchestrator>,
+    claim_events: Arc<ClaimEvents>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cloud_clock: Arc<dyn Clock>,
     pub(super) defaults: Defaults,
@@ -52,7 +54,7 @@ impl Provision {
     ) -> Self {
         Self {
             cloud,
-            orchestrator,
+            claim_events: Arc::new(ClaimEvents::new(orchestrator, Arc::clone(&clock))),
             clock,
             cloud_clock,
             defaults,
@@ -60,6 +62,25 @@ impl Provision {
             attempts: Attempts::default(),
             skus: SkuCache::default(),
         }
+    }
+
+    /// The events that were emitted on claims; somebody has to write them ([`ClaimEvents::run`]).
+    pub fn claim_events(&self) -> Arc<ClaimEvents> {
+        Arc::clone(&self.claim_events)
+    }
+
+    /// Emits an event on the claim behind a request, where the provisioner names it.
+    pub(super) fn emit(&self, wish: &DynamicWish, milestone: &Milestone<'_>) {
+        let Some((namespace, claim)) = wish.claim() else { return };
+        self.claim_events.emit(ClaimEvent {
+            kind: milestone.kind(),
+            volume_name: wish.id().name.to_string(),
+            namespace: namespace.to_owned(),
+            claim: claim.to_owned(),
+            reason: milestone.reason(),
+            message: milestone.message(),
+            age: Duration::ZERO,
+        });
     }
 
     /// Whether something stands behind a volume id. A handle of any form may be a static volume, which its context shows.

@@ -13,7 +13,7 @@ use crate::domain::polling;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::Ready;
 use crate::ports::mounter::{Mounter, Readiness};
-use crate::ports::orchestrator::Orchestrator;
+use crate::ports::orchestrator::{Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
 /// Readiness that stays once reached.
 #[derive(Debug)]
@@ -51,17 +51,27 @@ impl Ready for ReadyOnce {
     }
 }
 
-/// Removes the startup taint after the first readiness. Never gives up; ends when the taint is gone.
+/// Removes the startup taints after the first readiness. Never gives up; ends when they are gone. A failure is logged when
+/// its kind changes, not at each try.
 pub async fn remove_taint_when_ready(ready: &dyn Ready, orchestrator: &dyn Orchestrator, clock: &dyn Clock) {
-    let mut tries = 0;
-    loop {
-        if ready.was_ready().await {
-            match orchestrator.remove_startup_taint().await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "the startup taint could not be removed; trying again"),
-            }
+    let mut polls = 0;
+    while !ready.was_ready().await {
+        clock.sleep(polling::pause(polls, None)).await;
+        polls = polls.saturating_add(1);
+    }
+    let (mut attempts, mut reported) = (0, None);
+    while let Err(error) = orchestrator.remove_startup_taint().await {
+        if reported.replace(error.kind) != Some(error.kind) {
+            log_failure(&error);
         }
-        clock.sleep(polling::pause(tries, None)).await;
-        tries = tries.saturating_add(1);
+        clock.sleep(polling::cluster_pause(attempts)).await;
+        attempts = attempts.saturating_add(1);
+    }
+}
+
+fn log_failure(error: &OrchestratorError) {
+    match error.kind {
+        OrchestratorErrorKind::NotRegistered => tracing::info!(%error, "the startup taints stay until then"),
+        _ => tracing::warn!(%error, "the startup taints are not removed yet; trying again, at least once a minute"),
     }
 }
