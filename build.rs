@@ -1,7 +1,7 @@
-//! Generates the CSI types and services from `proto/csi.proto`.
+//! Generates the types and services of CSI (`proto/csi.proto`) and of the driver's own status (`proto/node.proto`).
 //!
-//! Why it exists: generated code is not kept in the tree, and the builder's machine needs no protoc: protox compiles
-//! the file in this process. Without the feature `server` there is nothing to generate and no dependency to build.
+//! Generated code is not kept in the tree, and the builder's machine needs no protoc: protox compiles the files in this
+//! process. Without the feature `server` there is nothing to generate and no dependency to build.
 
 use std::error::Error;
 
@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(feature = "server")]
 fn generate() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto/csi.proto");
-    let descriptors = protox::compile(["proto/csi.proto"], ["proto"])?;
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(["proto/csi.proto", "proto/node.proto"], ["proto"])?;
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
+use azurelustre_csi::domain::filesystem::{
+    Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
+};
 use azurelustre_csi::domain::lifecycle::{self, Step};
 use azurelustre_csi::domain::provisioning::{Defaults, DynamicWish, VolumeRequest, Wish};
 use azurelustre_csi::domain::reclaim::{self, ReclaimStep};
@@ -114,7 +116,7 @@ fn observed(case: &Case<'_>, spec: &FilesystemSpec) -> Observed {
         capacity: Some(spec.capacity.bytes()),
         subnet: Some(spec.subnet.clone()),
         state: ProvisioningState::parse(case["--state"]),
-        mgs_address: case["--address"].to_owned(),
+        mgs_address: ReportedMgsAddress::parse(case["--address"]),
         fs_name: None,
         tags: [(CREATED_BY.to_owned(), case["--created-by"].to_owned())].into(),
         failure: None,

@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -163,6 +163,13 @@ const RULES: [Rule; 15] = [
         refused: &["app", "simulator", "arm", "kernel", "Cloud", "Mounter", "Orchestrator", "CloudError", "MountError"],
         core: false,
         because: "the front end knows the driving ports, no use-case and nothing that use-cases drive",
+    },
+    Rule {
+        scope: "src/adapters/node_status",
+        except: &[],
+        refused: &["app", "csi", "simulator", "arm", "kernel", "Cloud", "Mounter", "Orchestrator"],
+        core: false,
+        because: "the front end of the node's status knows the port that it reports, and no other adapter",
     },
     Rule {
         scope: "src/adapters/simulator",

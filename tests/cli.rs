@@ -151,7 +151,7 @@ fn check_config_tells_all_problems_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let config = write(directory.path(), "settings.toml", "log-format = 'jsn'\nmoed = 'node'\n");
     let cloud = write(directory.path(), "azure.json", r#"{"location": "a/b", "aadClientSecret": "geheim"}"#);
-    let environment = [("AZURELUSTRE_CSI_ENDPOINT", "/tmp/csi.sock"), ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1")];
+    let environment = [("AZURELUSTRE_CSI_ENDPOINT", "tmp/csi.sock"), ("AZURELUSTRE_CSI_SERVICE_HOST", "10.0.0.1")];
     let ran = run_with(
         &environment,
         &["check-config", "--config", &config, "--cloud-config", &cloud, "--mode=nod", "--simulator-speed=-1"],
@@ -160,7 +160,7 @@ fn check_config_tells_all_problems_at_once() {
     for expected in [
         "--mode: `nod` is none of".to_owned(),
         "--simulator-speed: `-1` is no speed".to_owned(),
-        "AZURELUSTRE_CSI_ENDPOINT: `/tmp/csi.sock` is no endpoint".to_owned(),
+        "AZURELUSTRE_CSI_ENDPOINT: `tmp/csi.sock` is not an endpoint".to_owned(),
         format!("`moed` in {config}: no setting has this name"),
         format!("`log-format` in {config}: `jsn` is none of text, json"),
         format!("`location` in {cloud}: `a/b` is not an Azure region"),
@@ -196,20 +196,56 @@ fn adapters_that_are_not_there_end_the_start_at_once() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no socket was made");
 }
 
-/// Without cloud settings the controller ends at once, and says everything that is missing; a node needs none.
+/// Without cloud settings the driver serves static volumes; `check-config` warns of everything that is missing, and what
+/// asks Azure fails with it.
 #[test]
-fn a_controller_without_cloud_settings_says_what_is_missing() {
+fn incomplete_cloud_settings_are_a_warning_of_check_config() {
     let directory = tempfile::tempdir().unwrap();
-    let empty = write(directory.path(), "azure.json", "{\"cloud\": \"AzurePublicClout\"}");
-    for command in ["serve", "check-config"] {
-        let ran = run_with(&[], &[command, "--mode=controller", "--cloud-config", &empty]);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
-        for expected in ["`subscriptionId`: missing", "credentials for Azure: none", "AZURE_CONFIG_FILE"] {
-            assert!(ran.stderr.contains(expected), "{expected} in {}", ran.stderr);
+    let empty = write(directory.path(), "azure.json", "{\"cloud\": \"AzurePublicCloud\"}");
+    let missing = ["`subscriptionId`: missing", "credentials for Azure: none", "AZURE_CONFIG_FILE"];
+    let ran = run_with(&[], &["check-config", "--mode=controller", "--cloud-config", &empty]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("warning: dynamic provisioning is off"), "{}", ran.stderr);
+    for expected in missing {
+        assert!(ran.stderr.contains(expected), "{expected} in {}", ran.stderr);
+    }
+    if cfg!(feature = "arm") {
+        for asking in [&["check-config", "--online", "--mode=controller"] as &[_], &["skus", "-L", "eastus"]] {
+            let ran = run_with(&[("AZURE_CONFIG_FILE", &empty)], asking);
+            assert_eq!(ran.code, Some(2), "{asking:?}: {}", ran.stderr);
+            assert!(missing.iter().all(|expected| ran.stderr.contains(expected)), "{}", ran.stderr);
         }
     }
     let ran = run_with(&[], &["check-config", "--mode=node", "--nodeid=n"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_config_shows_the_cloud_settings_in_effect_with_their_sources() {
+    let path = AZURE_JSON.1;
+    let printed = settings(&["--mode=controller"]);
+    for expected in [
+        format!("\ncloud-settings:\n  file: {path:?}  # AZURE_CONFIG_FILE\n"),
+        format!("  cloud: \"AzurePublicCloud\"  # `cloud` in {path}\n"),
+        format!("  subscriptionId: \"00000000-0000-0000-0000-000000000000\"  # `subscriptionId` in {path}\n"),
+        format!("  credentials: \"managed identity\"  # `useManagedIdentityExtension` in {path}\n"),
+        format!("  client-id: \"22222222-2222-2222-2222-222222222222\"  # `userAssignedIdentityID` in {path}\n"),
+        format!("  vnetName: \"aks-vnet\"  # `vnetName` in {path}\n"),
+        "  vnetResourceGroup: null  # not set".to_owned(),
+    ] {
+        assert!(printed.contains(&expected), "{expected}\n-- in --\n{printed}");
+    }
+    let ran = run_with(&[("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app"), AZURE_JSON], &["check-config"]);
+    assert!(ran.stdout.contains("  credentials: \"client secret\"  # AZURE_CLIENT_SECRET\n"), "{}", ran.stdout);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("geheim"));
+}
+
+#[test]
+fn the_go_drivers_controller_arguments_mean_controller() {
+    let ran =
+        run(&["check-config", "-v=5", "--endpoint=unix:///csi/csi.sock", "--enable-azurelustre-mock-dyn-prov=false"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(ran.stdout.starts_with("mode: \"controller\"  # default without a node id\n"), "{}", ran.stdout);
 }
 
 /// What only the adapter can judge is told at the start too.

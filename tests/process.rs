@@ -11,13 +11,16 @@ use std::process::{Child, Command, Stdio};
 use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
 use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::proto::volume_capability::access_mode::Mode;
+use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume};
 use azurelustre_csi::adapters::csi::proto::{
-    ControllerGetCapabilitiesRequest, GetPluginCapabilitiesRequest, NodeGetInfoRequest, ProbeRequest,
+    ControllerGetCapabilitiesRequest, CreateVolumeRequest, DeleteVolumeRequest, GetPluginCapabilitiesRequest,
+    NodeGetInfoRequest, NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::Code;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_azurelustre-csi");
 
@@ -31,17 +34,31 @@ impl Driver {
     }
 
     fn serve_as(mode: &str, socket: &Path, work: &Path) -> Self {
+        let simulated =
+            ["serve", "--nodeid", "node-1", "--cloud", "simulator", "--mounter", "simulator", "--mode", mode];
+        Self::start(&simulated, socket, work).0
+    }
+
+    /// Starts the driver with these arguments; returns it with its log up to the line that says that it serves.
+    fn start(arguments: &[&str], socket: &Path, work: &Path) -> (Self, String) {
         let mut command = Command::new(BINARY);
-        command.env_clear().args(["serve", "--nodeid", "node-1", "--cloud", "simulator", "--mounter", "simulator"]);
-        command.args(["--mode", mode]);
+        command.env_clear().args(arguments);
         command.arg("--endpoint").arg(format!("unix://{}", socket.display()));
         command.arg("--working-mount-dir").arg(work);
         let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap());
         let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("serving")), "it ended before it served");
+        let mut log = String::new();
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended before it served:\n{log}"));
+            let serving = line.contains("serving") && line.contains("csi.sock");
+            log.extend([line.as_str(), "\n"]);
+            if serving {
+                break;
+            }
+        }
         // The rest of the log is read, so that the process never waits for us.
         std::thread::spawn(move || lines.for_each(drop));
-        driver
+        (driver, log)
     }
 
     fn signal(&self, signal: Signal) {
@@ -104,7 +121,7 @@ async fn a_mode_serves_its_services_and_identity_only() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("csi.sock");
         let _driver = Driver::serve_as(mode, &socket, folder.path());
-        let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
+        let channel = connect(&socket).await;
         let mut identity = IdentityClient::new(channel.clone());
         assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true), "{mode}");
         let claimed = identity.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
@@ -115,6 +132,115 @@ async fn a_mode_serves_its_services_and_identity_only() {
         assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), controller, "{mode}");
         let asked = NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await;
         assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), node, "{mode}");
+    }
+}
+
+async fn connect(socket: &Path) -> Channel {
+    Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap()
+}
+
+fn creation(parameters: &[(&str, &str)]) -> CreateVolumeRequest {
+    let capability = VolumeCapability {
+        access_mode: Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() }),
+        access_type: Some(AccessType::Mount(MountVolume::default())),
+    };
+    CreateVolumeRequest {
+        name: "pvc-1".to_owned(),
+        volume_capabilities: vec![capability],
+        parameters: parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..CreateVolumeRequest::default()
+    }
+}
+
+const DYNAMIC: [(&str, &str); 3] = [
+    ("sku-name", "AMLFS-Durable-Premium-125"),
+    ("maintenance-day-of-week", "Sunday"),
+    ("maintenance-time-of-day-utc", "22:00"),
+];
+
+/// The Go driver's node on a cluster with static volumes only, its controller, and the modes of our own.
+#[cfg(all(feature = "arm", feature = "kernel"))]
+#[tokio::test]
+async fn without_cloud_settings_static_volumes_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let incomplete = folder.path().join("azure.json");
+    std::fs::write(&incomplete, r#"{"location": "eastus", "aadClientSecret": "geheim"}"#).unwrap();
+    let incomplete = format!("--cloud-config={}", incomplete.display());
+    let absent = "--cloud-config=/nowhere/azure.json";
+    for (arguments, file, missing) in [
+        (&["-v=5", "--nodeid=n", "--enable-azurelustre-mock-mount=false"] as &[&str], absent, "`subscriptionId`"),
+        (&["-v=5", "--enable-azurelustre-mock-dyn-prov=false"], absent, "`subscriptionId`"),
+        (&["--mode=controller"], &incomplete, "`tenantId`"),
+        (&["--mode=all", "--nodeid=n"], &incomplete, "`aadClientId`"),
+    ] {
+        let socket = folder.path().join("csi.sock");
+        let (driver, log) = Driver::start(&[arguments, &[file]].concat(), &socket, folder.path());
+        assert!(log.contains("only static volumes are served") && log.contains(missing), "{log}");
+        assert!(!log.contains("geheim"), "{log}");
+        let mut controller = ControllerClient::new(connect(&socket).await);
+        let volume = controller.create_volume(creation(&[("mgs-ip-address", "10.0.0.4")])).await.unwrap().into_inner();
+        assert_eq!(volume.volume.unwrap().volume_id, "pvc-1#lustrefs#10.0.0.4##f#");
+        for parameters in [&DYNAMIC[..], &[("sku-nam", "x")]] {
+            let refused = controller.create_volume(creation(parameters)).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+            let path = file.strip_prefix("--cloud-config=").unwrap();
+            assert!(refused.message().contains(missing) && refused.message().contains(path), "{refused:?}");
+        }
+        let delete = |id: &str| DeleteVolumeRequest { volume_id: id.to_owned(), ..DeleteVolumeRequest::default() };
+        let refused = controller.delete_volume(delete("pvc-1#lustrefs#10.0.0.4##t#rg")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains(missing), "{refused:?}");
+        controller.delete_volume(delete("pvc-1#lustrefs#10.0.0.4##f#")).await.unwrap();
+        let refused = controller.delete_volume(delete("pvc-1#lustrefs#10.0.0.4##t#")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        drop(driver);
+    }
+}
+
+#[cfg(feature = "arm")]
+#[tokio::test]
+async fn the_go_drivers_controller_refuses_the_calls_of_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("csi.sock");
+    let azure = concat!("--cloud-config=", env!("CARGO_MANIFEST_DIR"), "/tests/data/azure.json");
+    let arguments = ["-v=5", "--enable-azurelustre-mock-dyn-prov=false", azure];
+    let (_driver, log) = Driver::start(&arguments, &socket, folder.path());
+    assert!(log.contains("neither --mode nor --nodeid is given"), "{log}");
+    assert!(log.contains("cloud settings: ") && log.contains("credentials managed identity"), "{log}");
+    assert!(log.contains("location eastus (`location` in "), "{log}");
+    let channel = connect(&socket).await;
+    let mut identity = IdentityClient::new(channel.clone());
+    assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
+    let claimed = identity.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
+    assert!(!claimed.capabilities.is_empty());
+    let mut node = NodeClient::new(channel);
+    let info = node.node_get_info(NodeGetInfoRequest {}).await.unwrap_err();
+    let unpublish = NodeUnpublishVolumeRequest { volume_id: "v".to_owned(), target_path: "/t".to_owned() };
+    let unpublished = node.node_unpublish_volume(unpublish).await.unwrap_err();
+    let publish =
+        NodePublishVolumeRequest { volume_id: "v".to_owned(), target_path: "/t".to_owned(), ..Default::default() };
+    let published = node.node_publish_volume(publish).await.unwrap_err();
+    for refused in [info, unpublished, published] {
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        assert!(refused.message().contains("--nodeid"), "{refused:?}");
+    }
+}
+
+/// Only a file that cannot be parsed ends the process.
+#[cfg(feature = "arm")]
+#[test]
+fn a_broken_cloud_settings_file_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("azure.json");
+    for (text, expected) in
+        [("{\"location\": ", "neither JSON nor YAML"), ("eyJsb2NhdGlvbiI6ICJlYXN0dXMifQ==", "decode it")]
+    {
+        std::fs::write(&broken, text).unwrap();
+        let ended =
+            Command::new(BINARY).env_clear().arg(format!("--cloud-config={}", broken.display())).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert!(told.contains(expected) && told.matches("error: ").count() == 1, "{told}");
     }
 }
 
@@ -133,6 +259,7 @@ fn the_demo_holds_and_leaves_nothing() {
         let (code, told, left) = demo(arguments);
         assert_eq!(code, Some(0), "{told}");
         assert!(told.contains("Every step held, and nothing is left") && !told.contains('\u{1b}'), "{told}");
+        assert!(told.contains("@tcp:/lustrefs "), "{told}");
         assert_eq!(left, Vec::<String>::new(), "{arguments:?}");
     }
 }
@@ -147,6 +274,18 @@ fn a_demo_that_does_not_hold_says_why_and_leaves_nothing() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("error: CreateVolume: InvalidArgument") && told.contains("did you mean sku-name?"), "{told}");
     assert_eq!(left, Vec::<String>::new());
+    let class = class.display().to_string();
+    // A class without fs-name and with fstype, and a Deployment, through the real server.
+    let text = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: azurelustre-static}\nprovisioner: azurelustre.csi.azure.com\nparameters: {mgs-ip-address: 10.0.0.4, csi.storage.k8s.io/fstype: lustre, sub-dir: team-a}\n";
+    std::fs::write(&class, text).unwrap();
+    let (code, told, left) = demo(&["--static", "--storage-class", &class]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("10.0.0.4@tcp:/lustrefs/team-a "), "{told}");
+    assert_eq!(left, Vec::<String>::new());
+    std::fs::write(&class, text.replace("mgs-ip-address: 10.0.0.4", "zone: 1")).unwrap();
+    let (code, told, _) = demo(&["--static", "--storage-class", &class]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("quote it: \"1\""), "{told}");
     let (code, told, _) = demo(&["--claim", "/does/not/exist"]);
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("error:") && told.contains("hint:"), "{told}");

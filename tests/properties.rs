@@ -15,7 +15,9 @@ use std::time::Duration;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::capacity::{Bytes, CapacityError, CapacityRange, DEFAULT_SIZE, Tib};
 use azurelustre_csi::domain::error::{Violations, quote};
-use azurelustre_csi::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
+use azurelustre_csi::domain::filesystem::{
+    Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
+};
 use azurelustre_csi::domain::lifecycle::{self, Desired, Step};
 use azurelustre_csi::domain::mount::{MountAction, MountPlan, MountState, Mounted, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
@@ -25,7 +27,8 @@ use azurelustre_csi::domain::parameters::{self, Parameters};
 use azurelustre_csi::domain::provisioning::{Defaults, DynamicWish, RequestError, Volume, VolumeRequest, Wish};
 use azurelustre_csi::domain::reclaim::{self, Reclaim, ReclaimStep};
 use azurelustre_csi::domain::sku::{CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM, Sku};
-use azurelustre_csi::domain::sub_dir::{SubDir, SubDirTemplate, VARIABLES};
+use azurelustre_csi::domain::sub_dir::{SubDir, SubDirTemplate};
+use azurelustre_csi::domain::template::VARIABLES;
 use azurelustre_csi::domain::volume_id::{Origin, VolumeId, VolumeIdFields};
 use azurelustre_csi::domain::{polling, tags};
 use proptest::collection::{btree_map, vec};
@@ -250,7 +253,7 @@ static KEYS: [(&str, &str, &str, &str); 15] = [
     ("identities", "Identities", IDENTITY, "mine"),
     ("tags", "TAGS", "team = hpc,\n owner=me\n", "team"),
     ("sub-dir", "Sub-Dir", "/a/${pvc.metadata.name}/", ".."),
-    ("fs-name", "FS-name", "lustrefs", "toolongname"),
+    ("tag-value-delimiter", "tagValueDelimiter", ",", "="),
     ("csi.storage.k8s.io/pvc/name", "csi.storage.k8s.io/PVC/name", "claim", LONG),
     ("csi.storage.k8s.io/pvc/namespace", "csi.storage.k8s.io/pvc/nameSpace", "team", LONG),
 ];
@@ -282,7 +285,7 @@ proptest! {
     ) {
         let mgs = mgs.map(|(value, good)| ("MGS-ip-address", value, good));
         let known = keys.iter().copied().chain(mgs);
-        let unknown = unknown.iter().filter(|key| parameters::canonical(key).is_none());
+        let unknown = unknown.iter().filter(|key| parameters::canonical(key).is_none() && !parameters::is_reserved(key));
         let map: BTreeMap<String, String> = known.clone().map(|(key, value, _)| (key.to_owned(), value.to_owned()))
             .chain(unknown.clone().map(|key| (key.clone(), "x".to_owned()))).collect();
         let expected: BTreeSet<String> = known.filter(|(_, _, good)| !good).map(|(key, _, _)| key.to_owned())
@@ -319,7 +322,7 @@ proptest! {
 
     #[test]
     fn tags_never_touch_the_drivers_own(text in prop_oneof![tag_text(), hostile()]) {
-        let Ok(tags) = tags::parse("tags", &text) else { return Ok(()) };
+        let Ok(tags) = tags::parse("tags", &text, ",", |_| Some("value")) else { return Ok(()) };
         let keys: BTreeSet<String> = tags.keys().map(|key| key.to_ascii_lowercase()).collect();
         prop_assert!(tags.len() <= 46 && keys.len() == tags.len());
         for reserved in [tags::CREATED_BY, tags::PVC_NAME, tags::PVC_NAMESPACE, tags::PV_NAME] {
@@ -327,6 +330,8 @@ proptest! {
         }
         for (key, value) in &tags {
             prop_assert!(!key.is_empty() && !key.contains(['<', '>', '%', '&', '\\', '?', '/', ',', '=']));
+            let expanded = !key.contains("${") && !value.contains("${");
+            prop_assert!(expanded);
             prop_assert!(!key.contains(char::is_control) && !value.contains(char::is_control));
             prop_assert!(key.chars().count() <= 512 && value.chars().count() <= 256);
         }
@@ -334,11 +339,13 @@ proptest! {
 
     #[test]
     fn tags_are_read_as_meant_whatever_blanks_surround_them(
-        tags in btree_map("[a-z][a-z0-9 .:-]{0,9}[a-z0-9]", "([a-zA-Z0-9/?&%]([ -+.-<>-~]{0,9}[a-zA-Z0-9])?)?", 0..8),
+        tags in btree_map("[a-z][a-z0-9 .:-]{0,9}[a-z0-9]", "([a-zA-Z0-9/?&%]([ -:<=?-z,]{0,9}[a-zA-Z0-9=])?)?", 0..8),
         blank in select(&["", " ", "\n", " \t", "\r\n"][..]),
+        delimiter in select(&[";", "|", ",", ">", "||"][..]),
     ) {
+        prop_assume!(!tags.values().any(|value| value.contains(delimiter)));
         let pairs: Vec<String> = tags.iter().map(|(key, value)| format!("{blank}{key}{blank}={blank}{value}{blank}")).collect();
-        prop_assert_eq!(tags::parse("tags", &pairs.join(",")), Ok(tags));
+        prop_assert_eq!(tags::parse("tags", &pairs.join(delimiter), delimiter, |_| None), Ok(tags));
     }
 }
 
@@ -347,7 +354,7 @@ proptest! {
 /// Everything that may ever be said to the kernel, written out a second time on purpose.
 const WORDS: &str = "ro rw nosuid nodev noexec sync nodiratime relatime noatime flock noflock localflock user_xattr \
     nouser_xattr checksum nochecksum lruresize nolruresize lazystatfs nolazystatfs user_fid2path nouser_fid2path verbose \
-    noverbose encrypt noencrypt statfs_project nostatfs_project always_ping 32bitapi";
+    noverbose encrypt noencrypt statfs_project nostatfs_project always_ping 32bitapi nolock unique_fsid";
 
 fn options_of(words: &[&'static str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -364,11 +371,29 @@ proptest! {
             prop_assert!(WORDS.split(' ').any(|allowed| allowed == *word), "{}", word);
             prop_assert!(!word.contains([',', '=']));
         }
-        prop_assert_eq!(MountOptions::parse(&options_of(&words)), Ok(options.clone()));
+        let again: Vec<String> = options_of(&words).into_iter().chain(options.selinux.clone()).collect();
+        prop_assert_eq!(MountOptions::parse(&again), Ok(options.clone()));
+        prop_assert_eq!(MountOptions::parse(&[again.join(",")]), Ok(options.clone()), "one string with all of them");
         prop_assert_eq!(options.missing_from(&options_of(&words)), None);
-        prop_assert!(!flags.iter().any(|flag| flag.contains(',') || flag.trim_start().starts_with("device")));
-        let last = flags.iter().rev().find(|flag| ["ro", "rw"].contains(&flag.as_str()));
-        prop_assert_eq!(options.read_only, last.is_some_and(|flag| flag == "ro"));
+        let single = flags.iter().all(|flag| !flag.contains([',', '"']));
+        let trimmed: Vec<&str> = flags.iter().map(|flag| flag.trim()).collect();
+        prop_assert!(!single || !trimmed.iter().any(|flag| flag.starts_with("device")));
+        let last = trimmed.iter().rev().find(|flag| ["ro", "rw"].contains(flag));
+        prop_assert!(!single || options.read_only == last.is_some_and(|flag| *flag == "ro"));
+    }
+
+    #[test]
+    fn a_label_of_selinux_cannot_end_early(flags in vec(mount_flag(), 0..6)) {
+        let Ok(options) = MountOptions::parse(&flags) else { return Ok(()) };
+        let mut keys = BTreeSet::new();
+        for label in &options.selinux {
+            let (key, value) = label.split_once('=').unwrap();
+            prop_assert!(["context", "fscontext", "defcontext", "rootcontext"].contains(&key) && keys.insert(key));
+            let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let alphabet = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c) || (c == ',' && quoted.is_some());
+            let plain = quoted.unwrap_or(value);
+            prop_assert!(!plain.is_empty() && plain.chars().all(alphabet), "{}", label);
+        }
     }
 
     #[test]
@@ -486,13 +511,13 @@ proptest! {
     fn no_state_of_the_world_leads_to_a_wrong_step((found, ours) in filesystem(), desired in desired()) {
         let step = lifecycle::next(&Observed::Present(Box::new(found.clone())), &desired);
         prop_assert_eq!(matches!(step, Step::Foreign(_)), !ours);
-        let was_ready = !found.mgs_address.trim().is_empty();
-        let usable = MgsAddress::parse(&found.mgs_address).is_ok() && found.capacity.is_some();
+        let was_ready = !found.mgs_address.as_str().trim().is_empty();
+        let usable = MgsAddress::parse(found.mgs_address.as_str()).is_ok() && found.capacity.is_some();
         match step {
             Step::Create => prop_assert!(false, "it is there"),
             Step::Ready(ready) => {
                 prop_assert!(found.state == ProvisioningState::Succeeded && usable && agrees(&found, &desired));
-                prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.trim(), found.capacity));
+                prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.as_str(), found.capacity));
             }
             Step::Wait(state) => {
                 prop_assert!(agrees(&found, &desired) && state == found.state && state != ProvisioningState::Failed);
@@ -612,7 +637,7 @@ fn as_made(spec: &FilesystemSpec, state: ProvisioningState, mgs_address: &str) -
         capacity: Some(spec.capacity.bytes()),
         subnet: Some(spec.subnet.clone()),
         state,
-        mgs_address: mgs_address.to_owned(),
+        mgs_address: ReportedMgsAddress::parse(mgs_address),
         fs_name: None,
         tags: spec.tags.clone(),
         failure: None,
@@ -705,10 +730,13 @@ fn tag_text() -> impl Strategy<Value = String> {
 
 fn mount_flag() -> impl Strategy<Value = String> {
     let others = "atime strictatime norelatime suid _netdev nofail x-systemd.automount retry=5 defaults";
-    let injected = "device=10.0.0.9@tcp:/x x-a,device=b flock,ro retry=1,device=y comment=, devicex";
+    let injected = "device=10.0.0.9@tcp:/x x-a,device=b flock,ro retry=1,device=y comment=, devicex context=\"a:b,device=x \
+        context=\"a\",device=x x-a=\",device=x";
+    let go = "no_unique_fsid acl noacl noatime,flock context=u:r:t:s0 context=\"u:r:t:s0:c1,c2\" rootcontext=a:b sync_on_close";
     prop_oneof![
         8 => one_of(WORDS),
         4 => one_of(others),
+        2 => one_of(go),
         1 => one_of(injected),
         1 => (one_of(WORDS), hostile()).prop_map(|(word, more)| format!("{word}{more}")),
         1 => hostile(),
@@ -724,8 +752,7 @@ fn mgs_text() -> impl Strategy<Value = String> {
     let network = select(&["", "@tcp", "@tcp0", "@tcp1", "@tcp9999", "@o2ib", "@o2ib0", "@o2ib12"][..]);
     let nid = (host, network).prop_map(|(host, network)| format!("{host}{network}"));
     let servers = vec(vec(nid, 1..3).prop_map(|nids| nids.join(",")), 1..4).prop_map(|servers| servers.join(":"));
-    let v6 = any::<[u16; 8]>().prop_map(|parts| std::net::Ipv6Addr::from(parts).to_string());
-    prop_oneof![9 => servers, 1 => v6]
+    servers
 }
 
 fn capability() -> impl Strategy<Value = Capability> {
@@ -842,6 +869,7 @@ fn filesystem() -> impl Strategy<Value = (Filesystem, bool)> {
         |((location, sku, zones, capacity, subnet), state, mgs_address, fs_name, (tags, ours), failure)| {
             let location = location.map(|name| Location::parse(name).unwrap());
             let sku_name = sku.map(str::to_owned);
+            let mgs_address = ReportedMgsAddress::parse(&mgs_address);
             let found =
                 Filesystem { location, sku_name, zones, capacity, subnet, state, mgs_address, fs_name, tags, failure };
             (found, ours)

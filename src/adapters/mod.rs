@@ -14,5 +14,9 @@ pub mod kube;
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]
 mod mountinfo;
+#[cfg(feature = "server")]
+pub mod no_cloud;
+#[cfg(feature = "server")]
+pub mod node_status;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -27,6 +27,9 @@ pub(super) struct Line {
     pub(super) source: String,
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
+    /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
+    #[cfg(feature = "kernel")]
+    pub(super) shared: bool,
 }
 
 /// All mounts of one moment: the file itself. A node has hundreds of mounts, and a look is about one path, so a line is
@@ -58,6 +61,14 @@ impl Mountinfo {
     /// The mounts that are visible at exactly this path, the lowest first. The path may hold no symbolic link.
     #[cfg(feature = "kernel")]
     pub(super) fn at(&self, path: &Path) -> Vec<Line> {
+        let mut walked = self.along(path);
+        walked.retain(|line| line.point == path);
+        walked
+    }
+
+    /// The mounts that a walk to this path enters, in this order. The path may hold no symbolic link.
+    #[cfg(feature = "kernel")]
+    pub(super) fn along(&self, path: &Path) -> Vec<Line> {
         // A mount sits below the mount point of the mount that it sits on, so those on the way are all that count.
         let on_the_way = |line: &&[u8]| point(line).is_some_and(|point| path.starts_with(point));
         let mut left: Vec<Line> = self.raw().filter(on_the_way).filter_map(parse).collect();
@@ -70,7 +81,6 @@ impl Mountinfo {
             current = Some(line.id);
             walked.push(line);
         }
-        walked.retain(|line| line.point == path);
         walked
     }
 
@@ -110,14 +120,26 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
-    fields.find(|field| *field == b"-")?;
+    let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
+    #[cfg(feature = "kernel")]
+    let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
     let (fs_type, source) = (text(fields.next()?), text(fields.next()?));
     for word in words(fields.next()?) {
         if !options.contains(&word) {
             options.push(word);
         }
     }
-    Some(Line { id, parent, root, point, fs_type, source, options })
+    Some(Line {
+        id,
+        parent,
+        root,
+        point,
+        fs_type,
+        source,
+        options,
+        #[cfg(feature = "kernel")]
+        shared,
+    })
 }
 
 fn number(field: &[u8]) -> Option<u64> {

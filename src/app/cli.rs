@@ -1,6 +1,6 @@
-//! The command line: what to run, how mistakes are told, which exit code it ends with.
+//! The command line: what to run, how mistakes are reported, which exit code it ends with.
 //!
-//! Why it exists: it takes the place of the Go driver's binary in manifests that nobody wants to edit, so it reads flags as
+//! It takes the place of the Go driver's binary in manifests that nobody wants to edit, so it reads flags as
 //! Go does (`go_flags`) and hands their values on as text; the settings judge them together with all others.
 
 use std::ffi::OsString;
@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use super::problem::{Problem, Problems};
-use super::settings::{self, DEFAULT_DRIVER_NAME, Given, go_bool};
+#[cfg(feature = "kernel")]
+use super::settings::MounterKind;
+use super::settings::{self, DEFAULT_DRIVER_NAME, Given, Settings, go_bool};
 use super::version::VersionInfo;
 
 mod args;
@@ -83,11 +85,54 @@ fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CliError> {
     let loaded = settings::load(&given(&options.flags))?;
-    azure::usable(&loaded.settings)?;
-    let lines =
-        loaded.origins.iter().map(|origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source));
-    print(&lines.collect::<String>())?;
-    if options.online { print(&azure::check(&loaded.settings)?) } else { Ok(()) }
+    CliError::all(
+        [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
+    )?;
+    print(&in_effect(&loaded))?;
+    if options.online {
+        return print(&azure::check(&loaded.settings)?);
+    }
+    let cloud = &loaded.settings.cloud_settings;
+    if cloud.reason_for_static_only().is_some() {
+        warn("dynamic provisioning is off, only static volumes are served: the cloud settings are incomplete");
+        cloud.missing.iter().for_each(|problem| warn(&problem.to_string().replacen("error: ", "", 1)));
+    }
+    Ok(())
+}
+
+/// Keys of the cloud settings that a StorageClass may give instead.
+const LEFT_TO_CLASSES: [&str; 5] = ["location", "resourceGroup", "vnetResourceGroup", "vnetName", "subnetName"];
+
+fn in_effect(loaded: &settings::Loaded) -> String {
+    let line = |origin: &settings::Origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source);
+    let mut lines: String = loaded.origins.iter().map(line).collect();
+    let cloud = &loaded.settings.cloud_settings.origins;
+    if !cloud.is_empty() {
+        lines.push_str("cloud-settings:\n");
+        lines.extend(cloud.iter().map(|origin| format!("  {}", line(origin))));
+        let unset = LEFT_TO_CLASSES.iter().filter(|key| cloud.iter().all(|origin| origin.key != **key));
+        lines.extend(unset.map(|key| format!("  {key}: null  # not set; a StorageClass may give it\n")));
+    }
+    lines
+}
+
+/// One line on stderr that does not end the command.
+fn warn(text: &str) {
+    // Nobody is left to read it if stderr is gone.
+    drop(writeln!(std::io::stderr(), "warning: {text}"));
+}
+
+/// Whether the node could work with these settings on this machine.
+fn node_usable(settings: &Settings) -> Result<(), CliError> {
+    #[cfg(feature = "kernel")]
+    if settings.mode.node_id().is_some()
+        && settings.mounter == MounterKind::Kernel
+        && let Some(fault) = super::wiring::node::working_dir_fault(settings)
+    {
+        return Err(CliError::usage(Problem::new(fault.message).with_hint(fault.hint)));
+    }
+    let _ = settings;
+    Ok(())
 }
 
 fn print_skus(options: &SkusOptions) -> Result<(), CliError> {

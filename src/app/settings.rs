@@ -1,6 +1,6 @@
 //! The driver's settings: one typed struct, checked once at start.
 //!
-//! Why it exists: what is wrong with a deployment should show before the first volume, all of it at once. Settings come in
+//! What is wrong with a deployment should show before the first volume, all of it at once. Settings come in
 //! layers, each over the one before: defaults, a TOML or YAML file, `AZURELUSTRE_CSI_*` variables, flags. A value that a
 //! higher layer replaces is not looked at.
 
@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use super::problem::Problems;
 use super::telemetry::LogSettings;
+use crate::domain::volume_attributes::UnknownAttributes;
 
 mod azure;
 mod cloud;
+mod cloud_source;
 mod endpoint;
 mod environment;
 mod file;
@@ -23,6 +25,7 @@ mod values;
 
 pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
+pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::PREFIX;
 pub use given::Given;
@@ -41,6 +44,8 @@ pub struct Settings {
     pub mounter: MounterKind,
     /// How the kernel mounts.
     pub kernel: KernelChoice,
+    /// What is done about keys of `volumeAttributes` that are nearly ours (`unknown-volume-attributes`).
+    pub unknown_attributes: UnknownAttributes,
     /// How the simulator behaves.
     pub simulator: SimulatorSettings,
     /// Where the gRPC server listens (`endpoint`).
@@ -72,18 +77,21 @@ pub enum Mode {
         /// The node's name in Kubernetes.
         node_id: String,
     },
+    /// No mode and no node id were given, as in the Go driver's controller: Controller, and a Node service that refuses
+    /// every call.
+    ControllerByDefault,
 }
 
 impl Mode {
     /// Whether the Controller service runs.
     pub fn has_controller(&self) -> bool {
-        matches!(self, Self::Controller | Self::All { .. })
+        matches!(self, Self::Controller | Self::All { .. } | Self::ControllerByDefault)
     }
 
     /// The node's name where the Node service runs.
     pub fn node_id(&self) -> Option<&str> {
         match self {
-            Self::Controller => None,
+            Self::Controller | Self::ControllerByDefault => None,
             Self::Node { node_id } | Self::All { node_id } => Some(node_id),
         }
     }
@@ -140,7 +148,8 @@ pub struct SimulatorSettings {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Every value in effect and its source, for `check-config`.
+    /// Every value in effect and its source, for `check-config`. Those of the cloud settings are
+    /// [`CloudSettings::origins`].
     pub origins: Vec<Origin>,
 }
 
@@ -149,7 +158,7 @@ pub fn load(given: &Given) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let layers = layers::Layers::collect(given, &mut problems);
     let settings = read::settings(&layers, given, &mut problems);
-    problems.into_result(settings.map(|settings| Loaded { settings, origins: layers.origins() }))
+    problems.into_result(settings.map(|settings| Loaded { origins: layers.origins(&settings.mode), settings }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one place that names concrete adapters: which of them stand behind the ports, as the settings ask.
 //!
-//! Why it exists: everything else is written against the ports, so that this file alone changes when an adapter arrives.
+//! Everything else is written against the ports, so that this file alone changes when an adapter arrives.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,20 +9,26 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::problem::Problem;
-use super::settings::{CloudKind, MounterKind, Settings};
+use super::settings::{CloudKind, Mode, MounterKind, Settings};
+use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
-use super::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
+use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
+use super::usecase::static_only::StaticOnly;
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
 };
+use crate::adapters::no_cloud::NoCloud;
+use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
-use crate::ports::inbound::Ready;
+use crate::ports::inbound::{Provisioning, Ready};
 use crate::ports::mounter::Mounter;
+use crate::ports::node_faults::NodeFaults;
+use crate::ports::operations::Operations;
 use crate::ports::orchestrator::Orchestrator;
 
 pub mod ask;
@@ -72,11 +78,26 @@ pub struct Driven {
     /// Where file systems come from, where the controller runs.
     pub cloud: Option<CloudSide>,
     /// How volumes are mounted, where the node runs.
-    pub mounter: Option<Arc<dyn Mounter>>,
+    pub node: Option<NodeSide>,
     /// The cluster.
     pub orchestrator: Arc<dyn Orchestrator>,
     /// Whether the orchestrator can remove the startup taint.
     pub removes_taint: bool,
+}
+
+/// The mounter and what belongs to it.
+#[derive(Debug)]
+pub struct NodeSide {
+    /// How volumes are mounted.
+    pub mounter: Arc<dyn Mounter>,
+    /// What the mounter is doing, where it can hang.
+    pub operations: Option<Arc<dyn Operations>>,
+    /// Faults of the driver's surroundings, where they count.
+    pub faults: Option<Arc<dyn NodeFaults>>,
+    /// Whatever must live as long as the mounter does.
+    pub keep: Box<dyn Any + Send>,
+    /// Whether a file system was mounted already when the process started.
+    pub mounted_at_start: bool,
 }
 
 /// The cloud and what belongs to it.
@@ -88,6 +109,10 @@ pub struct CloudSide {
     pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
     pub defaults: Defaults,
+    /// Why only static volumes are served, if so.
+    pub static_only: Option<String>,
+    /// Requests that outlive the RPC that began them.
+    pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
@@ -117,9 +142,9 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
         let simulated = simulation.driven();
-        let Driven { cloud, mounter, orchestrator, removes_taint } = real(settings)?;
-        let (cloud, mounter) = (cloud.or(simulated.cloud), mounter.or(simulated.mounter));
-        let driven = Driven { cloud, mounter, orchestrator, removes_taint };
+        let Driven { cloud, node, orchestrator, removes_taint } = real(settings)?;
+        let (cloud, node) = (cloud.or(simulated.cloud), node.or(simulated.node));
+        let driven = Driven { cloud, node, orchestrator, removes_taint };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
@@ -130,22 +155,25 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
 /// The adapters of the real world that the settings ask for.
 fn real(settings: &Settings) -> Result<Driven, WiringError> {
     let azure = settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
-    let cloud = azure.then(|| on_azure(settings)).transpose()?;
+    let cloud = azure.then(|| without_azure(settings).map_or_else(|| on_azure(settings), Ok)).transpose()?;
     #[cfg(feature = "kernel")]
-    let mounter = {
+    let node = {
         let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
-        kernel.then(|| node::mounter(settings) as Arc<dyn Mounter>)
+        kernel.then(|| node::side(settings))
     };
     #[cfg(not(feature = "kernel"))]
-    let mounter = None;
+    let node = None;
     let (orchestrator, removes_taint) = cluster::orchestrator(settings);
-    Ok(Driven { cloud, mounter, orchestrator, removes_taint })
+    Ok(Driven { cloud, node, orchestrator, removes_taint })
 }
 
-/// The cloud alone, for commands that only ask it.
+/// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
 pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
     if let Some(problem) = missing_cloud(settings) {
         return Err(WiringError::Unusable(vec![problem]));
+    }
+    if !settings.cloud_settings.missing.is_empty() {
+        return Err(WiringError::Unusable(settings.cloud_settings.missing.clone()));
     }
     #[cfg(feature = "simulator")]
     if settings.cloud == CloudKind::Simulator {
@@ -154,6 +182,21 @@ pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
         return Ok(CloudSide { keep: Box::new(simulation), ..cloud });
     }
     on_azure(settings)
+}
+
+/// What stands in the cloud's place where the cloud settings are absent or incomplete.
+fn without_azure(settings: &Settings) -> Option<CloudSide> {
+    let reason = settings.cloud_settings.reason_for_static_only()?;
+    Some(CloudSide {
+        cloud: Arc::new(NoCloud::new(reason.clone())),
+        clock: Arc::new(SystemClock::new()),
+        defaults: settings.cloud_settings.defaults.clone(),
+        static_only: Some(reason),
+        tasks: TaskTracker::new(),
+        #[cfg(feature = "arm")]
+        azure: None,
+        keep: Box::new(()),
+    })
 }
 
 #[cfg(feature = "simulator")]
@@ -166,11 +209,15 @@ fn wants_simulator(settings: &Settings) -> bool {
 #[cfg(feature = "arm")]
 fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cloud = Arc::new(azure::cloud(settings.cloud_settings.azure.as_ref(), &clock).map_err(WiringError::Unusable)?);
+    let tasks = TaskTracker::new();
+    let cloud = azure::cloud(&settings.cloud_settings, &clock, &tasks).map_err(WiringError::Unusable)?;
+    let cloud = Arc::new(cloud);
     Ok(CloudSide {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
+        static_only: None,
+        tasks,
         azure: Some(cloud),
         keep: Box::new(()),
     })
@@ -184,10 +231,11 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 
 /// The services that the mode asks for, over the given adapters.
 pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
-    let Driven { cloud, mounter, orchestrator, removes_taint } = driven;
+    let Driven { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (node, tasks) = (settings.mode.node_id().zip(mounter), TaskTracker::new());
-    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(node.as_ref().map(|(_, mounter)| Arc::clone(mounter))));
+    let node = settings.mode.node_id().zip(node);
+    let tasks = cloud.as_ref().map(|side| side.tasks.clone()).unwrap_or_default();
+    let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
         vendor_version: DRIVER_VERSION.to_owned(),
@@ -196,25 +244,47 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
     let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
-        let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
+        let CloudSide { cloud, clock: cloud_clock, defaults, static_only, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
         let events = provision.claim_events();
         keep.push(Box::new(Background::start(async move { events.run().await })));
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
+        let provisioning: Arc<dyn Provisioning> = match static_only {
+            None => Arc::new(provision),
+            Some(reason) => Arc::new(StaticOnly::new(provision, reason)),
+        };
+        routes = routes.add_service(ControllerServer::new(Controller::new(provisioning, tasks.clone())));
         keep.push(side.keep);
     }
-    if let Some((node_id, mounter)) = node {
+    if settings.mode == Mode::ControllerByDefault {
+        let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), tasks.clone());
+        routes = routes.add_service(NodeServer::new(node));
+    }
+    if let Some((node_id, side)) = node {
+        let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
+        keep.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
-        let publish = Publish::new(mounter, Arc::clone(&clock));
+        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
+        let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
         if settings.remove_not_ready_taint && removes_taint {
+            let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
-                remove_taint_when_ready(&*ready, &*orchestrator, &*clock).await;
+                remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
             })));
         }
     }
     Wired { routes, tasks, keep: Box::new(keep) }
+}
+
+/// Readiness of a process with this node's side, or with none.
+fn readiness(side: Option<&NodeSide>) -> ReadyOnce {
+    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return ReadyOnce::new(None) };
+    if *mounted_at_start {
+        tracing::info!("ready at once: Lustre is mounted already");
+    }
+    let ready = ReadyOnce::new(Some(Arc::clone(mounter)));
+    ready.with_mounts_at_start(*mounted_at_start).with_operations(operations.clone())
 }
 
 /// A task that ends when this is dropped.

@@ -1,7 +1,7 @@
-//! Rule violations in the words of the person who wrote the request.
+//! Rule violations and notices in the words of the person who wrote the request.
 //!
-//! Why it exists: a `StorageClass` with three mistakes should be mended in one go, so the rules collect every
-//! violation with the field, the value and the rule it breaks. How these become gRPC codes is the front end's business.
+//! A `StorageClass` with three mistakes should be mended in one go, so the rules collect every violation with the field,
+//! the value and the rule it breaks. How these become gRPC codes is the front end's business.
 
 use std::fmt;
 
@@ -85,6 +85,44 @@ impl fmt::Display for Violations {
 }
 
 impl std::error::Error for Violations {}
+
+/// How much a [`Notice`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// The request is carried out in another way than it reads: a line at level warn.
+    Warning,
+    /// Of interest only to somebody who searches: a line at level debug.
+    Debug,
+}
+
+/// Something in a request that does not stop it but should be logged. The domain logs nothing; the use-case does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The field as the user spelled it, such as `fs-name` or `volumeAttributes`.
+    pub field: String,
+    /// What was found and what happens instead, without a full stop.
+    pub message: String,
+}
+
+impl Notice {
+    /// A notice at level warn.
+    pub fn warning(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, field: field.into(), message: message.into() }
+    }
+
+    /// A notice at level debug.
+    pub fn debug(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Debug, field: field.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
 
 /// Text from outside, made safe and short enough to quote in a message: control characters escaped, at most 80
 /// characters.

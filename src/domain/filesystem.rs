@@ -95,8 +95,8 @@ pub struct Filesystem {
     pub subnet: Option<SubnetId>,
     /// Where it is in its life.
     pub state: ProvisioningState,
-    /// Address of the MGS as reported; empty until the file system was ready for the first time.
-    pub mgs_address: String,
+    /// Address of the MGS; whether one was ever reported says whether the file system was ever ready.
+    pub mgs_address: ReportedMgsAddress,
     /// Lustre file system name, where the cloud tells it.
     pub fs_name: Option<FsName>,
     /// Tags.
@@ -106,9 +106,46 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
-    /// Whether it was usable at any time, so that somebody's data may be on it.
+    /// Whether it was usable at any time, so that somebody's data may be on it. An address that cannot be read counts.
     pub fn was_ready(&self) -> bool {
-        !self.mgs_address.trim().is_empty()
+        self.mgs_address != ReportedMgsAddress::NeverReported
+    }
+}
+
+/// What ARM's `properties.clientInfo.mgsAddress` says. ARM writes an address when the file system is ready for the first
+/// time, and keeps it; before that the member is absent, null or an empty string.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ReportedMgsAddress {
+    /// No address was ever reported: the file system was never ready.
+    #[default]
+    NeverReported,
+    /// A valid address.
+    Address {
+        /// The address.
+        parsed: MgsAddress,
+        /// The same as reported; volume id and context hold this text.
+        text: String,
+    },
+    /// Something that is no address. Nothing can be mounted from it, but data may be there.
+    Unreadable(String),
+}
+
+impl ReportedMgsAddress {
+    /// Reads the text of ARM's member; blank means never reported. Never fails.
+    pub fn parse(text: &str) -> Self {
+        match (text.trim(), MgsAddress::parse(text)) {
+            ("", _) => Self::NeverReported,
+            (text, Ok(parsed)) => Self::Address { parsed, text: text.to_owned() },
+            (text, Err(_)) => Self::Unreadable(text.to_owned()),
+        }
+    }
+
+    /// The text as reported; empty where none ever was.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::NeverReported => "",
+            Self::Address { text, .. } | Self::Unreadable(text) => text,
+        }
     }
 }
 
@@ -132,4 +169,24 @@ pub struct ReadyFilesystem {
     pub fs_name: FsName,
     /// Size.
     pub capacity: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_never_reported_valid_or_unreadable() {
+        for blank in ["", " ", "\t\n"] {
+            assert_eq!(ReportedMgsAddress::parse(blank), ReportedMgsAddress::NeverReported);
+        }
+        let known = ReportedMgsAddress::parse(" 10.0.0.4 ");
+        assert!(matches!(&known, ReportedMgsAddress::Address { text, .. } if text == "10.0.0.4"), "{known:?}");
+        let odd = ReportedMgsAddress::parse("not an address");
+        assert_eq!(odd, ReportedMgsAddress::Unreadable("not an address".to_owned()));
+        assert_eq!(
+            [known.as_str(), odd.as_str(), ReportedMgsAddress::default().as_str()],
+            ["10.0.0.4", "not an address", ""]
+        );
+    }
 }

@@ -7,8 +7,7 @@
 use std::fmt;
 
 use super::capacity::CapacityRange;
-use super::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
-use super::mount_source::MgsAddress;
+use super::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem, ReportedMgsAddress};
 use super::names::{FilesystemName, Location, SubnetId, Zone};
 use super::ownership::{self, NotOurs};
 
@@ -100,10 +99,10 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
 
 /// The file system as something to mount: Succeeded alone is not enough, it also needs a usable address and a size.
 pub fn ready(found: &Filesystem) -> Option<ReadyFilesystem> {
-    let mgs_text = found.mgs_address.trim();
+    let ReportedMgsAddress::Address { parsed, text } = &found.mgs_address else { return None };
     Some(ReadyFilesystem {
-        mgs_address: MgsAddress::parse(mgs_text).ok()?,
-        mgs_text: mgs_text.to_owned(),
+        mgs_address: parsed.clone(),
+        mgs_text: text.clone(),
         fs_name: found.fs_name.clone().unwrap_or_default(),
         capacity: found.capacity?,
     })

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`names`], [`volume_id`], [`parameters`], [`sku`] and [`capacity`] (what is asked for);
 //! [`filesystem`], [`lifecycle`] and [`reclaim`] (what is there and what to do about it);
-//! [`sub_dir`], [`mount_options`] and [`mount`] (how a volume reaches a pod).
+//! [`volume_attributes`], [`sub_dir`], [`mount_options`] and [`mount`] (how a volume reaches a pod).
 
 pub mod access;
 pub mod capacity;
@@ -25,4 +25,6 @@ pub mod reclaim;
 pub mod sku;
 pub mod sub_dir;
 pub mod tags;
+pub mod template;
+pub mod volume_attributes;
 pub mod volume_id;

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::access::{AccessMode, Capability};
-use super::error::{Violations, quote};
+use super::error::{Notice, Violations, quote};
 use super::mount_options::MountOptions;
-use super::mount_source::{FsName, MgsAddress, MountSource};
-use super::parameters::{FS_NAME, MGS_IP_ADDRESS, SUB_DIR, context_value};
-use super::sub_dir::SubDirTemplate;
+use super::mount_source::MountSource;
+use super::volume_attributes::{self, UnknownAttributes};
 
 /// Type name that the kernel gives Lustre mounts.
 pub const FS_TYPE: &str = "lustre";
@@ -48,26 +47,35 @@ pub struct MountPlan {
 }
 
 impl MountPlan {
-    /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
-    /// asked. All mistakes are told at once.
+    /// Checks a request and expands its sub-directory, as [`MountPlan::parse`] does with keys that are nearly ours refused.
     pub fn new(request: &PublishRequest) -> Result<Self, Violations> {
+        Self::parse(request, UnknownAttributes::Refuse).map(|(plan, _)| plan)
+    }
+
+    /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
+    /// asked. All mistakes are reported at once; beside the plan stands what should be logged.
+    pub fn parse(request: &PublishRequest, unknown: UnknownAttributes) -> Result<(Self, Vec<Notice>), Violations> {
         let mut violations = Violations::default();
         if request.volume_id.is_empty() {
             violations.push("volume id", "missing");
         }
         let target = check_path("target path", &request.target).map_err(|more| violations.extend(more)).ok();
         let capability = request.capability.check().map_err(|more| violations.extend(more)).ok();
-        let source = source(&request.context).map_err(|more| violations.extend(more)).ok();
+        let attributes = volume_attributes::parse(&request.context, &request.target, unknown)
+            .map_err(|more| violations.extend(more))
+            .ok();
         let plan = (|| {
             let (mode, mut options) = capability?;
+            let (source, notices) = attributes?;
             options.read_only |= request.read_only;
-            Some(Self {
+            let plan = Self {
                 volume_id: request.volume_id.clone(),
-                source: source?,
+                source,
                 target: target?,
                 options,
                 exclusive: mode == AccessMode::SingleNodeSingleWriter,
-            })
+            };
+            Some((plan, notices))
         })();
         violations.into_result(plan)
     }
@@ -103,26 +111,6 @@ impl MountPlan {
         let missing = self.options.missing_from(&mounted.options)?;
         Some(format!("it is mounted from {} without the option {missing}", self.source))
     }
-}
-
-fn source(context: &BTreeMap<String, String>) -> Result<MountSource, Violations> {
-    let mut violations = Violations::default();
-    let mgs = match context_value(context, MGS_IP_ADDRESS).map(str::trim) {
-        None | Some("") => {
-            violations.push(MGS_IP_ADDRESS, "missing in the volume context (volumeAttributes of the PersistentVolume)");
-            None
-        }
-        Some(text) => violations.note(MGS_IP_ADDRESS, MgsAddress::parse(text)),
-    };
-    let fs_name = match context_value(context, FS_NAME).map(str::trim) {
-        None | Some("") => Some(FsName::default()),
-        Some(text) => violations.note(FS_NAME, FsName::parse(text)),
-    };
-    let template =
-        context_value(context, SUB_DIR).map(|text| SubDirTemplate::parse(text).and_then(|t| t.expand(context)));
-    let sub_dir = template.and_then(|expanded| violations.note(SUB_DIR, expanded));
-    let source = mgs.zip(fs_name).map(|(mgs, fs_name)| MountSource { mgs, fs_name, sub_dir });
-    violations.into_result(source)
 }
 
 /// Takes a path at which a volume may be mounted: absolute, without `..`, not the root itself.

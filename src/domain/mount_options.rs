@@ -1,8 +1,11 @@
 //! Mount options: which become flags of mount(2), which go to Lustre, which are dropped, which are refused.
 //!
-//! Why it exists: the mount helper matches options by prefix and passes on what it does not know, so a user could slip in
-//! `device=` (another file system) or an option that makes every mount fail. Here an option is matched whole, against an
-//! allow-list. The lists follow what mount.lustre and the Lustre client accept.
+//! `mountOptions` of StorageClasses and PersistentVolumes cannot be edited, so everything that works with mount(8),
+//! mount.lustre and the Go driver is accepted here. mount.lustre, however, matches options by prefix and hands on what it
+//! does not know, so that `device=` could name another file system; here an option is matched whole, against an allow-list.
+//!
+//! Sources: the option table of mount.lustre (lustre/utils/mount_lustre.c) and of the client
+//! (lustre/llite/llite_lib.c, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
 
 use super::error::{Violations, nearest, quote};
 
@@ -35,12 +38,18 @@ pub struct MountOptions {
     pub no_dir_atime: bool,
     /// Access times.
     pub access_time: AccessTime,
-    /// What the Lustre client parses, in the order asked for, each once.
+    /// What the Lustre client parses, in the order asked for, each once. `unique_fsid` may be among them: only Microsoft's
+    /// builds of the client know it, the others answer `EINVAL`, and the mount then works without it.
     pub lustre: Vec<&'static str>,
+    /// SELinux labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
+    /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs SELinux
+    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
+    /// alphabet is ever in them, so they cannot name another device.
+    pub selinux: Vec<String>,
 }
 
 /// Options of the Lustre client; those on one line exclude each other.
-const LUSTRE: [&[&str]; 11] = [
+const LUSTRE: [&[&str]; 13] = [
     &["flock", "noflock", "localflock"],
     &["user_xattr", "nouser_xattr"],
     &["checksum", "nochecksum"],
@@ -52,14 +61,40 @@ const LUSTRE: [&[&str]; 11] = [
     &["statfs_project", "nostatfs_project"],
     &["always_ping"],
     &["32bitapi"],
+    &["nolock"],
+    &["unique_fsid"],
 ];
 
-/// Options with a meaning to mount(8) or systemd only.
-const USERSPACE: [&str; 14] = [
-    "_netdev", "nofail", "fail", "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner",
-    "noowner", "group", "loop",
+/// Options that mean nothing to the kernel: they belong to mount(8), systemd, mount.lustre (`force`) or the Go driver
+/// (`no_unique_fsid`), or are refused by every Lustre client although the servers decide (`acl`, `noacl`).
+const DROPPED: [&str; 19] = [
+    "_netdev",
+    "nofail",
+    "fail",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "nousers",
+    "owner",
+    "noowner",
+    "group",
+    "nogroup",
+    "loop",
+    "force",
+    "acl",
+    "noacl",
+    NO_UNIQUE_FSID,
 ];
-const USERSPACE_PREFIXES: [&str; 4] = ["x-", "X-", "retry=", "comment="];
+/// The same with a value: of mount(8) and systemd (`x-…`, `comment=`), of mount.lustre (`retry=`, and two of servers).
+const DROPPED_PREFIXES: [&str; 6] = ["x-", "X-", "retry=", "comment=", "max_sectors_kb=", "md_stripe_cache_size="];
+/// The Go driver's word for "do not add `unique_fsid`".
+const NO_UNIQUE_FSID: &str = "no_unique_fsid";
+
+/// Keys of SELinux labels (mount(8), "context=context, fscontext=context, …").
+const SELINUX: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
 const GENERIC: [&str; 18] = [
     "ro",
@@ -83,14 +118,17 @@ const GENERIC: [&str; 18] = [
 ];
 
 impl MountOptions {
-    /// Sorts out the mount flags of a request; every one that is refused is told.
+    /// Sorts out the mount flags of a request. A string may hold several options, separated by commas outside double
+    /// quotes, as mount(8) reads them; blanks round an option and empty options are dropped. Every option that is refused
+    /// is reported.
     pub fn parse(flags: &[String]) -> Result<Self, Violations> {
         let mut options = Self::default();
         let mut violations = Violations::default();
-        for flag in flags {
-            let known = options.generic(flag) || options.lustre(flag) || userspace(flag);
+        for option in flags.iter().flat_map(|flag| split(flag)).filter(|option| !option.is_empty()) {
+            let known =
+                options.generic(option) || options.lustre(option) || options.selinux(option) || options.dropped(option);
             if !known {
-                violations.push("mount option", refusal(flag));
+                violations.push("mount option", refusal(option));
             }
         }
         violations.into_result(Some(options))
@@ -106,7 +144,8 @@ impl MountOptions {
             "dev" => self.no_dev = false,
             "noexec" => self.no_exec = true,
             "exec" => self.no_exec = false,
-            "sync" => self.synchronous = true,
+            // Only newer clients know `sync_on_close`; mount.lustre takes it for `sync`, which promises more.
+            "sync" | "sync_on_close" => self.synchronous = true,
             "async" => self.synchronous = false,
             "nodiratime" => self.no_dir_atime = true,
             "diratime" => self.no_dir_atime = false,
@@ -125,7 +164,27 @@ impl MountOptions {
         true
     }
 
-    /// The generic options as words, for messages and for tables that show mounts: `ro` or `rw` first.
+    /// Takes `context=label` and the like, the label bare or in double quotes.
+    fn selinux(&mut self, option: &str) -> bool {
+        let Some((key, value)) = option.split_once('=') else { return false };
+        let label = value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'));
+        let Some(label) = label.filter(|label| SELINUX.contains(&key) && is_label(label)) else { return false };
+        let quotes = if label.contains(',') { "\"" } else { "" };
+        self.selinux.retain(|earlier| earlier.split_once('=').is_none_or(|(other, _)| other != key));
+        self.selinux.push(format!("{key}={quotes}{label}{quotes}"));
+        true
+    }
+
+    fn dropped(&mut self, option: &str) -> bool {
+        if option == NO_UNIQUE_FSID {
+            self.lustre.retain(|earlier| *earlier != "unique_fsid");
+        }
+        let whole = option.matches('"').count().is_multiple_of(2);
+        DROPPED.contains(&option) || (whole && DROPPED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)))
+    }
+
+    /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. SELinux
+    /// labels are not among them, since it depends on the node whether they take effect.
     pub fn words(&self) -> Vec<&'static str> {
         let access_time = match self.access_time {
             AccessTime::Strict => None,
@@ -148,6 +207,7 @@ impl MountOptions {
 
     /// The first option asked for that a mount shown with these words does not have. Options that Lustre adds by itself do
     /// not count, and a Lustre option counts as missing only if its opposite is shown: older clients do not show defaults.
+    /// SELinux labels never count: where SELinux is off they were dropped.
     pub fn missing_from(&self, shown: &[String]) -> Option<String> {
         let has = |word: &str| shown.iter().any(|other| other == word);
         if has("ro") != self.read_only {
@@ -169,18 +229,29 @@ fn group_of(flag: &str) -> Option<&'static [&'static str]> {
     LUSTRE.into_iter().find(|group| group.contains(&flag))
 }
 
-fn userspace(flag: &str) -> bool {
-    let prefixed = USERSPACE_PREFIXES.iter().any(|prefix| flag.starts_with(prefix));
-    USERSPACE.contains(&flag) || (prefixed && !flag.contains(','))
+/// The options in one string: separated by commas, but never inside double quotes, each without blanks round it.
+fn split(flag: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    flag.split(move |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
+    .map(str::trim)
 }
 
-fn refusal(flag: &str) -> String {
-    if flag.contains(',') {
-        return format!("{} holds a comma; give each option as an item of its own", quote(flag));
+/// Letters, digits and `_ . : , -`: what SELinux contexts consist of. No quote, blank, `=` or `@` ends or extends one.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:,-".contains(&byte))
+}
+
+fn refusal(option: &str) -> String {
+    if let Some((key, _)) = option.split_once('=').filter(|(key, _)| SELINUX.contains(key)) {
+        let form = format!("{key}=\"system_u:object_r:container_file_t:s0:c1,c2\"");
+        return format!("{} is not allowed; give a label, such as {form}", quote(option));
     }
     let known = LUSTRE.into_iter().flatten().chain(&GENERIC).copied();
-    let hint = nearest(flag, known).filter(|near| *near != flag).map(|near| format!("; did you mean {near}?"));
-    format!("{} is not allowed{}", quote(flag), hint.unwrap_or_default())
+    let hint = nearest(option, known).filter(|near| *near != option).map(|near| format!("; did you mean {near}?"));
+    format!("{} is not allowed{}", quote(option), hint.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -212,29 +283,99 @@ mod tests {
     }
 
     #[test]
+    fn several_options_may_stand_in_one_string() {
+        let options = parse(&["noatime,flock", " nosuid , ,user_xattr,", "", ","]).unwrap();
+        assert_eq!(options.words(), ["rw", "nosuid", "noatime", "flock", "user_xattr"]);
+        assert_eq!(parse(&["ro,rw"]), parse(&["ro", "rw"]));
+        let error = parse(&["flok,noatime,remount"]).unwrap_err();
+        assert_eq!(error.as_slice().len(), 2, "{error}");
+        assert!(error.to_string().contains("did you mean flock?"), "{error}");
+    }
+
+    #[test]
+    fn what_works_with_the_go_driver_is_accepted() {
+        assert_eq!(parse(&["noatime", "flock", "no_unique_fsid"]).unwrap().words(), ["rw", "noatime", "flock"]);
+        assert_eq!(parse(&["unique_fsid,nolock"]).unwrap().lustre, ["unique_fsid", "nolock"]);
+        assert_eq!(parse(&["unique_fsid", "no_unique_fsid"]).unwrap(), MountOptions::default());
+        assert_eq!(parse(&["no_unique_fsid", "unique_fsid"]).unwrap().lustre, ["unique_fsid"], "the last word wins");
+        assert!(parse(&["sync_on_close"]).unwrap().synchronous);
+        for dropped in [
+            "acl",
+            "noacl",
+            "_netdev",
+            "nofail",
+            "nogroup",
+            "force",
+            "retry=5",
+            "x-systemd.automount",
+            "comment=a=b",
+            "max_sectors_kb=0",
+        ] {
+            assert_eq!(parse(&[dropped]), Ok(MountOptions::default()), "{dropped}");
+        }
+    }
+
+    #[test]
+    fn labels_of_selinux_are_kept_apart() {
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        let quoted = format!("context=\"{label}\"");
+        let options = parse(&[&format!("noatime,{quoted},flock"), "fscontext=u:r:t:s0"]).unwrap();
+        assert_eq!(options.selinux, [quoted.as_str(), "fscontext=u:r:t:s0"]);
+        assert_eq!(options.words(), ["rw", "noatime", "flock"]);
+        assert_eq!(options.missing_from(&shown("rw,noatime")), None);
+        for key in ["context", "fscontext", "defcontext", "rootcontext"] {
+            assert_eq!(parse(&[&format!("{key}=\"a:b\"")]).unwrap().selinux, [format!("{key}=a:b")]);
+        }
+        assert_eq!(parse(&["context=a:b,context=c:d"]).unwrap().selinux, ["context=c:d"]);
+        for bad in [
+            "context=",
+            "context=\"\"",
+            "context=\"a",
+            "context=a\"",
+            "context=\"a\"b",
+            "context=\"a\",device=x",
+            "context=a b",
+            "context=\"a,device=x\"",
+            "context=a,c2",
+            "rootcontext=@target",
+            "context=a=b",
+            "seclabel=a",
+            "Context=a",
+            "\"noatime\"",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn what_could_hijack_or_break_a_mount_is_refused() {
         for bad in [
             "device=10.0.0.9@tcp:/x",
             "flock,device=x",
             "x-a,device=b",
+            "x-a=\",device=b",
             "mgsnode=1",
+            "mgs",
+            "network=tcp1",
+            "exclude=x",
             "remount",
             "bind",
             "lazytime",
             "rofoo",
             "Flock",
-            "",
             "nostrictatime",
-            "acl",
             "skpath=/k",
-            "noatime ",
+            "skid=1",
             "svname=x",
             "param=x",
+            "osd=x",
+            "nosvc",
+            "no atime",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad:?}");
         }
-        let error = parse(&["flok", "a,b", "ro"]).unwrap_err().to_string();
-        assert!(error.contains("did you mean flock?") && error.contains("holds a comma"), "{error}");
+        let error = parse(&["flok", "ro"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean flock?"), "{error}");
     }
 
     #[test]

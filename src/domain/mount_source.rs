@@ -1,13 +1,13 @@
 //! What a Lustre mount names: servers, file system, directory; in one normal form.
 //!
-//! Why it exists: the kernel shows a mount's source exactly as it was given (`tcp0` stays `tcp0`, double slashes stay), so
+//! The kernel shows a mount's source exactly as it was given (`tcp0` stays `tcp0`, double slashes stay), so
 //! two spellings of one thing are only equal after both were parsed. The kernel takes numeric addresses with a network
 //! (`10.0.0.4@tcp`) and nothing else.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::error::quote;
+use super::error::{Notice, quote};
 use super::sub_dir::{SubDir, SubDirError};
 
 /// The file system name of AMLFS, used where none is given.
@@ -18,9 +18,14 @@ pub const DEFAULT_FS_NAME: &str = "lustrefs";
 pub enum SourceError {
     /// Not an MGS address.
     #[error(
-        "{0} is not an MGS address (an IPv4 address or host name, `@tcp` optional; `,` joins addresses of one server, `:` failover servers)"
+        "{0} is not an MGS address; use the IPv4 address or host name of the file system's MGS, such as 10.0.0.4 (`@tcp` is optional; `,` joins addresses of one server, `:` failover servers)"
     )]
     Mgs(String),
+    /// An IPv6 address, which Lustre may have and AMLFS has not.
+    #[error(
+        "{0} is an IPv6 address, but Azure Managed Lustre has IPv4 addresses only; use one, such as 10.0.0.4, or a host name"
+    )]
+    V6(String),
     /// Not a Lustre file system name.
     #[error("{0} is not a Lustre file system name (1 to 8 of A-Z a-z 0-9 _ -)")]
     FsName(String),
@@ -57,12 +62,13 @@ pub enum Host {
 pub struct MgsAddress(Vec<Vec<Nid>>);
 
 impl MgsAddress {
-    /// Takes `a`, `a@tcp`, `a,b` (addresses of one server) and `a:b` (failover servers).
+    /// Takes `a`, `a@tcp`, `a,b` (addresses of one server) and `a:b` (failover servers), where `a` is an IPv4 address or a
+    /// host name. A full stop at the end of a name, as resolvers write it, is dropped.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         let text = text.trim();
         let error = || SourceError::Mgs(quote(text));
-        if let Some(nid) = parse_v6(text) {
-            return Ok(Self(vec![vec![nid]]));
+        if is_v6(text) {
+            return Err(SourceError::V6(quote(text)));
         }
         let server = |nids: &str| nids.split(',').map(parse_nid).collect::<Option<Vec<_>>>();
         text.split(':').map(server).collect::<Option<Vec<_>>>().map(Self).ok_or_else(error)
@@ -79,9 +85,14 @@ fn parse_nid(text: &str) -> Option<Nid> {
     Some(Nid { host: parse_host(host)?, network: parse_network(network)? })
 }
 
-fn parse_v6(text: &str) -> Option<Nid> {
-    let (host, network) = text.split_once('@').unwrap_or((text, "tcp"));
-    Some(Nid { host: Host::V6(host.parse().ok()?), network: parse_network(network)? })
+/// Whether any address in `text`, which has no colon of ours in it, is an IPv6 one: bare, in brackets, with a network or
+/// with a zone.
+fn is_v6(text: &str) -> bool {
+    text.split(',').any(|nid| {
+        let host = nid.split_once('@').map_or(nid, |(host, _)| host);
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        bare.split_once('%').map_or(bare, |(address, _)| address).parse::<Ipv6Addr>().is_ok()
+    })
 }
 
 fn parse_host(text: &str) -> Option<Host> {
@@ -95,7 +106,8 @@ fn parse_host(text: &str) -> Option<Host> {
             && !label.ends_with('-')
     };
     let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    (text.len() <= 253 && !numeric && text.split('.').all(label)).then(|| Host::Name(text.to_ascii_lowercase()))
+    let name = text.strip_suffix('.').unwrap_or(text);
+    (name.len() <= 253 && !numeric && name.split('.').all(label)).then(|| Host::Name(name.to_ascii_lowercase()))
 }
 
 fn parse_network(text: &str) -> Option<String> {
@@ -141,6 +153,20 @@ impl FsName {
         let valid = (1..=8).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         if valid { Ok(Self(name.to_owned())) } else { Err(SourceError::FsName(quote(text))) }
+    }
+
+    /// The file system that an `fs-name` of a parameter, volume context or volume id stands for. The Go driver never reads
+    /// it and mounts `lustrefs` always, so objects in the field hold anything there, often the name of the Azure resource:
+    /// a name that no Lustre can have means `lustrefs`, with a notice, and so does an empty one. A possible name is kept.
+    pub fn of_volume(text: &str) -> (Self, Option<Notice>) {
+        match Self::parse(text) {
+            Ok(name) => (name, None),
+            Err(_) if text.trim().is_empty() => (Self::default(), None),
+            Err(error) => {
+                let instead = format!("{error}; {DEFAULT_FS_NAME} is used, the name of every AMLFS file system");
+                (Self::default(), Some(Notice::warning("fs-name", instead)))
+            }
+        }
     }
 
     /// The name as text.
@@ -213,7 +239,8 @@ mod tests {
             ("10.0.0.4:10.0.0.5", "10.0.0.4@tcp:10.0.0.5@tcp"),
             ("10.0.0.4@tcp,10.1.0.4@tcp1:10.0.0.5", "10.0.0.4@tcp,10.1.0.4@tcp1:10.0.0.5@tcp"),
             ("MGS.example.com", "mgs.example.com@tcp"),
-            ("fd00::4", "fd00::4@tcp"),
+            ("mgs.example.", "mgs.example@tcp"),
+            ("mgs.@tcp:mgs2.example.@tcp1,10.0.0.4", "mgs@tcp:mgs2.example@tcp1,10.0.0.4@tcp"),
         ] {
             assert_eq!(MgsAddress::parse(text).unwrap().to_string(), normal);
         }
@@ -222,6 +249,50 @@ mod tests {
         {
             assert!(MgsAddress::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_amlfs_cannot_have_is_refused_with_what_is_taken() {
+        for v6 in [
+            "fd00::1",
+            "fd00::1@tcp",
+            "[fd00::1]",
+            "fe80::1%eth0",
+            "::ffff:10.0.0.4",
+            "fd00:1:2:3:4:5:6:7",
+            "fd00::1,fd00::2",
+        ] {
+            let error = MgsAddress::parse(v6).unwrap_err().to_string();
+            assert!(error.contains("is an IPv6 address") && error.contains("10.0.0.4"), "{v6}: {error}");
+        }
+        for odd in [
+            "10.0.0.4::10.0.0.5",
+            ":10.0.0.4",
+            "10.0.0.4,",
+            "10.0.0.4;10.0.0.5",
+            "10.0.0.4.",
+            "mgs..",
+            ".",
+            "10.0.0.4:988",
+            "10.0.0.4 10.0.0.5",
+        ] {
+            let error = MgsAddress::parse(odd).unwrap_err().to_string();
+            assert!(error.contains("IPv4 address or host name"), "{odd}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_fs_name_that_no_lustre_can_have_stands_for_lustrefs() {
+        for kept in ["lustrefs", "myfs", " /hpc_1-a/ "] {
+            let (name, notice) = FsName::of_volume(kept);
+            assert_eq!((name.as_str(), notice), (kept.trim().trim_matches('/'), None));
+        }
+        for replaced in ["lustreAKS", "my.fs", "a b", "a#b", "über", "a/b"] {
+            let (name, notice) = FsName::of_volume(replaced);
+            assert_eq!(name, FsName::default());
+            assert!(notice.unwrap().to_string().contains(replaced));
+        }
+        assert_eq!(FsName::of_volume(" "), (FsName::default(), None));
     }
 
     #[test]

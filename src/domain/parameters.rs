@@ -1,13 +1,12 @@
 //! The parameters of a `StorageClass`, read into types that cannot be wrong.
 //!
-//! Why it exists: keys compare without case, some have two spellings, and a user deserves every mistake at once, each with
-//! the nearest valid name. A non-empty `mgs-ip-address` makes the volume static; everything else asks for a new file
-//! system.
+//! Keys compare without case, some have two spellings, and a user deserves every mistake at once, each with the nearest
+//! valid name. A non-empty `mgs-ip-address` makes the volume static; everything else asks for a new file system.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::{Violations, nearest, quote};
+use super::error::{Notice, Violations, nearest, quote};
 use super::mount_source::{DEFAULT_FS_NAME, FsName, MgsAddress};
 use super::names::{Location, NetworkName, ResourceGroup, Zone};
 use super::sub_dir::SubDirTemplate;
@@ -31,9 +30,22 @@ pub const PVC_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
 pub const PV_NAME: &str = "csi.storage.k8s.io/pv/name";
 
 /// Second spellings and the key that each stands for.
-const ALIASES: [(&str, &str); 2] = [("zones", "zone"), ("resource-group", RESOURCE_GROUP_NAME)];
+pub(super) const ALIASES: [(&str, &str); 3] = [
+    ("zones", "zone"),
+    // Microsoft's article has this one.
+    ("resource-group", RESOURCE_GROUP_NAME),
+    // The spelling of the Azure Disk and Azure File drivers.
+    ("tagValueDelimiter", TAG_VALUE_DELIMITER),
+];
 
-const KNOWN: [&str; 18] = [
+/// What stands between two tags.
+const TAG_VALUE_DELIMITER: &str = "tag-value-delimiter";
+
+/// Keys that Kubernetes' own components put beside the user's: `csi.storage.k8s.io/…` (external-provisioner's metadata,
+/// kubelet's pod information) and `storage.kubernetes.io/…` (`csiProvisionerIdentity`).
+const RESERVED_PREFIXES: [&str; 2] = ["csi.storage.k8s.io/", "storage.kubernetes.io/"];
+
+pub(super) const KNOWN: [&str; 19] = [
     "sku-name",
     "zone",
     "maintenance-day-of-week",
@@ -45,6 +57,7 @@ const KNOWN: [&str; 18] = [
     "subnet-name",
     "identities",
     "tags",
+    TAG_VALUE_DELIMITER,
     SUB_DIR,
     MGS_IP_ADDRESS,
     FS_NAME,
@@ -119,10 +132,13 @@ pub enum Parameters {
 pub struct ExistingParameters {
     /// The server.
     pub mgs_address: MgsAddress,
-    /// The server as the user wrote it, blanks dropped; this is what id and context hold.
+    /// The server as the user wrote it, without blanks and without the full stop that may end a host name; this is what
+    /// the id holds.
     pub mgs_text: String,
-    /// Lustre file system name, `lustrefs` unless given.
+    /// Lustre file system name, `lustrefs` unless a possible one is given.
     pub fs_name: FsName,
+    /// Whether [`fs_name`](Self::fs_name) stands in place of a name that no Lustre can have.
+    pub fs_name_replaced: bool,
     /// Directory of the volume, if not the root.
     pub sub_dir: Option<SubDirTemplate>,
 }
@@ -188,6 +204,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self { values: BTreeMap::new(), violations: Violations::default() };
         for (key, value) in parameters {
             match canonical(key) {
+                None if is_reserved(key) => {}
                 None => reader.violations.push(quote(key), unknown_key(key)),
                 Some(known) => reader.take(known, key, value),
             }
@@ -236,11 +253,12 @@ impl<'a> Reader<'a> {
     }
 
     fn existing(&mut self) -> Option<ExistingParameters> {
-        let mgs_text = self.text(MGS_IP_ADDRESS)?.trim().to_owned();
+        let mgs_text = without_final_dots(self.text(MGS_IP_ADDRESS)?.trim());
         let mgs_address = self.parsed(MGS_IP_ADDRESS, MgsAddress::parse);
-        let fs_name = self.optional(FS_NAME, FsName::parse).unwrap_or_default();
+        let (fs_name, notice) = FsName::of_volume(self.text(FS_NAME).unwrap_or_default());
         let sub_dir = self.text(SUB_DIR).and_then(|text| SubDirTemplate::parse(text).ok());
-        Some(ExistingParameters { mgs_address: mgs_address?, mgs_text, fs_name, sub_dir })
+        let fs_name_replaced = notice.is_some();
+        Some(ExistingParameters { mgs_address: mgs_address?, mgs_text, fs_name, fs_name_replaced, sub_dir })
     }
 
     fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
@@ -257,9 +275,6 @@ impl<'a> Reader<'a> {
         let maintenance = day_of_week.zip(time_of_day_utc);
         let identities = self.optional("identities", identities).unwrap_or_default();
         let tags = self.tags();
-        if wanted {
-            self.optional(FS_NAME, new_fs_name);
-        }
         let parsed = DynamicParameters {
             sku_name: sku_name.unwrap_or_default(),
             zone: self.optional("zone", Zone::parse),
@@ -281,12 +296,51 @@ impl<'a> Reader<'a> {
     }
 
     fn tags(&mut self) -> BTreeMap<String, String> {
+        let delimiter = self.optional(TAG_VALUE_DELIMITER, tags::parse_delimiter);
         let Some((written, value)) = self.values.get("tags") else { return BTreeMap::new() };
-        tags::parse(written, value).unwrap_or_else(|more| {
+        let delimiter = delimiter.unwrap_or(tags::DEFAULT_DELIMITER);
+        tags::parse(written, value, delimiter, |key| self.text(key)).unwrap_or_else(|more| {
             self.violations.extend(more);
             BTreeMap::new()
         })
     }
+}
+
+/// What a request's parameters hold that does not stop it but should be logged: an `fs-name` that is not used, and keys of
+/// newer Kubernetes components that this driver does not know.
+pub fn notices(parameters: &BTreeMap<String, String>) -> Vec<Notice> {
+    let unknown = parameters.keys().filter(|key| canonical(key).is_none() && is_reserved(key));
+    let passed_over = |key: &String| Notice::debug(quote(key), "passed over; this driver does not know it");
+    fs_name_notice(parameters).into_iter().chain(unknown.map(passed_over)).collect()
+}
+
+fn fs_name_notice(parameters: &BTreeMap<String, String>) -> Option<Notice> {
+    let fs_name = context_value(parameters, FS_NAME)?;
+    if context_value(parameters, MGS_IP_ADDRESS).is_some() {
+        return FsName::of_volume(fs_name).1;
+    }
+    if matches!(fs_name.trim().trim_matches('/'), "" | DEFAULT_FS_NAME) {
+        return None;
+    }
+    let message =
+        format!("{} is passed over; a new AMLFS file system is always named {DEFAULT_FS_NAME}", quote(fs_name));
+    Some(Notice::warning(FS_NAME, message))
+}
+
+/// Whether a key belongs to Kubernetes' own components, known to this driver or not.
+pub fn is_reserved(key: &str) -> bool {
+    let begins = |prefix: &&str| key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    RESERVED_PREFIXES.iter().any(begins)
+}
+
+/// An MGS address without the full stops that end its host names, and otherwise as written.
+fn without_final_dots(mgs_text: &str) -> String {
+    let nid = |nid: &str| match nid.split_once('@') {
+        Some((host, network)) => format!("{}@{network}", host.strip_suffix('.').unwrap_or(host)),
+        None => nid.strip_suffix('.').unwrap_or(nid).to_owned(),
+    };
+    let server = |nids: &str| nids.split(',').map(nid).collect::<Vec<_>>().join(",");
+    mgs_text.split(':').map(server).collect::<Vec<_>>().join(":")
 }
 
 /// The key that a spelling stands for.
@@ -295,12 +349,13 @@ pub fn canonical(key: &str) -> Option<&'static str> {
     alias.or_else(|| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key)).copied())
 }
 
-/// Value of a key in a volume context, whatever its case.
+/// Value of a key in a volume context, whatever its case. The key as the driver writes it counts first, and one with a
+/// value before an empty one.
 pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
-    context
-        .get(key)
-        .or_else(|| context.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v))
-        .map(String::as_str)
+    let written = context.get_key_value(key);
+    let spellings = || written.into_iter().chain(context.iter().filter(|(other, _)| other.eq_ignore_ascii_case(key)));
+    let with_value = spellings().find(|(_, value)| !value.trim().is_empty());
+    with_value.or_else(|| spellings().next()).map(|(_, value)| value.as_str())
 }
 
 fn unknown_key(key: &str) -> String {
@@ -336,16 +391,6 @@ fn time_of_day(text: &str) -> Result<String, String> {
 
 fn identities(text: &str) -> Result<Vec<IdentityId>, String> {
     text.split(',').map(|id| IdentityId::parse(id.trim())).collect()
-}
-
-fn new_fs_name(text: &str) -> Result<(), String> {
-    if text == DEFAULT_FS_NAME {
-        return Ok(());
-    }
-    Err(format!(
-        "{} is only for existing file systems (with {MGS_IP_ADDRESS}); a new one is always named {DEFAULT_FS_NAME}",
-        quote(text)
-    ))
 }
 
 #[cfg(test)]

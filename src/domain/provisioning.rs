@@ -158,7 +158,11 @@ fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Re
         origin: Origin::Static,
         resource_group: "",
     })?;
-    let context = context(&request.parameters, &[(CREATED_BY_DYNAMIC_PROVISIONING, Origin::Static.flag())]);
+    let mut added = vec![(CREATED_BY_DYNAMIC_PROVISIONING, Origin::Static.flag())];
+    if existing.fs_name_replaced {
+        added.push((FS_NAME, existing.fs_name.as_str()));
+    }
+    let context = context(&request.parameters, &added);
     Ok(Wish::Existing(Box::new(Volume { id, capacity, context })))
 }
 

@@ -65,7 +65,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::filesystem::Filesystem;
+    use crate::domain::filesystem::{Filesystem, ReportedMgsAddress};
     use crate::domain::tags::{CREATED_BY, CREATED_BY_US};
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
                 capacity: None,
                 subnet: None,
                 state,
-                mgs_address: String::new(),
+                mgs_address: ReportedMgsAddress::NeverReported,
                 fs_name: None,
                 tags: BTreeMap::from([(CREATED_BY.to_owned(), creator.to_owned())]),
                 failure: None,

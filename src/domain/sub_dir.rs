@@ -1,28 +1,18 @@
 //! Sub-directories of a file system, as templates and as paths that cannot escape.
 //!
-//! Why it exists: `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
+//! `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
 //! is input from several people. What leaves this module as a [`SubDir`] is relative, not empty and without `..`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::{nearest, quote};
+use super::error::quote;
+use super::template::{TemplateError, Variable, expand};
 
 /// Longest file name that Lustre stores, in bytes.
 const COMPONENT_MAX: usize = 255;
 /// Longest path that the kernel takes, in bytes.
 const PATH_MAX: usize = 4095;
-
-/// The variables of a template and the volume context key that each takes its value from.
-pub static VARIABLES: [(&str, &str); 7] = [
-    ("pvc.metadata.name", "csi.storage.k8s.io/pvc/name"),
-    ("pvc.metadata.namespace", "csi.storage.k8s.io/pvc/namespace"),
-    ("pv.metadata.name", "csi.storage.k8s.io/pv/name"),
-    ("pod.metadata.name", "csi.storage.k8s.io/pod.name"),
-    ("pod.metadata.namespace", "csi.storage.k8s.io/pod.namespace"),
-    ("pod.metadata.uid", "csi.storage.k8s.io/pod.uid"),
-    ("serviceAccount.metadata.name", "csi.storage.k8s.io/serviceAccount.name"),
-];
 
 /// Why a sub-directory cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,24 +29,9 @@ pub enum SubDirError {
     /// Longer than the file system can store.
     #[error("{0} is too long: at most 255 bytes a component, 4095 in all")]
     TooLong(String),
-    /// `${…}` with a name that is not one of the seven, or without its end.
-    #[error("{variable} is not a variable; known are ${{{known}}}{hint}")]
-    UnknownVariable {
-        /// The text between `${` and `}`.
-        variable: String,
-        /// All variables.
-        known: String,
-        /// "; did you mean …?" or nothing.
-        hint: String,
-    },
-    /// The volume context holds no value for the variable, or one that is not a plain name.
-    #[error("${{{variable}}} has no usable value: the volume context {problem}")]
-    Unresolved {
-        /// The variable.
-        variable: String,
-        /// What is wrong with the context.
-        problem: String,
-    },
+    /// A variable that does not exist or has no value.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 /// A strict sub-path of a file system's root: relative, not empty, no `.` or `..`, single slashes.
@@ -115,7 +90,7 @@ impl SubDirTemplate {
 
     /// Expands the template once, left to right; what a value holds is never expanded again.
     pub fn expand(&self, volume_context: &BTreeMap<String, String>) -> Result<SubDir, SubDirError> {
-        let expanded = expand(&self.0, |key| value_of(key, volume_context))?;
+        let expanded = expand(&self.0, |variable| value_of(variable, volume_context))?;
         SubDir::parse(&expanded)
     }
 }
@@ -133,46 +108,25 @@ impl SubDirError {
             Self::Parent(_) => Self::Parent(quote(text)),
             Self::Character(_) => Self::Character(quote(text)),
             Self::TooLong(_) => Self::TooLong(quote(text)),
-            Self::UnknownVariable { .. } | Self::Unresolved { .. } => self,
+            Self::Template(_) => self,
         }
     }
-}
-
-fn expand<'a>(
-    template: &str,
-    mut value: impl FnMut(&'static (&'static str, &'static str)) -> Result<&'a str, SubDirError>,
-) -> Result<String, SubDirError> {
-    let mut expanded = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("${") {
-        expanded.push_str(before);
-        let (name, behind) = after.split_once('}').ok_or_else(|| unknown(after))?;
-        let variable = VARIABLES.iter().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))?;
-        expanded.push_str(value(variable)?);
-        rest = behind;
-    }
-    expanded.push_str(rest);
-    Ok(expanded)
 }
 
 fn value_of<'a>(
-    (variable, key): &(&'static str, &'static str),
+    (variable, key): &'static Variable,
     volume_context: &'a BTreeMap<String, String>,
-) -> Result<&'a str, SubDirError> {
-    let unresolved = |problem: String| SubDirError::Unresolved { variable: (*variable).to_owned(), problem };
+) -> Result<&'a str, TemplateError> {
+    let unresolved = |problem: String| TemplateError::Unresolved { variable, problem };
     match volume_context.get(*key).map(String::as_str) {
-        None | Some("") => Err(unresolved(format!("lacks {key} (is podInfoOnMount or --extra-create-metadata off?)"))),
+        None | Some("") => Err(unresolved(format!(
+            "the volume context lacks {key} (is podInfoOnMount or --extra-create-metadata off?)"
+        ))),
         Some(value) if value.contains('/') || matches!(value, "." | "..") => {
-            Err(unresolved(format!("holds {} for {key}, which is not a plain name", quote(value))))
+            Err(unresolved(format!("the volume context holds {} for {key}, which is not a plain name", quote(value))))
         }
         Some(value) => Ok(value),
     }
-}
-
-fn unknown(name: &str) -> SubDirError {
-    let names = VARIABLES.map(|(variable, _)| variable);
-    let hint = nearest(name, names).map(|near| format!("; did you mean ${{{near}}}?")).unwrap_or_default();
-    SubDirError::UnknownVariable { variable: quote(&format!("${{{name}")), known: names.join("}, ${"), hint }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The seams of the hexagon: what the use-cases need from outside, and what they offer to a front end.
 //!
-//! Driven ports ([`cloud`], [`mounter`], [`operations`], [`orchestrator`], [`clock`]) are implemented by adapters; the driving port
-//! ([`inbound`]) is implemented by the use-cases and called by the CSI front end.
+//! Driven ports ([`cloud`], [`mounter`], [`operations`], [`node_faults`], [`orchestrator`], [`clock`]) are implemented by
+//! adapters; the driving port ([`inbound`]) is implemented by the use-cases and called by the CSI front end.
 //!
 //! Conventions of all ports:
 //! - **Idempotent**: any call may be repeated, since the caller may have been killed after its effect and before its
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod cloud;
 pub mod inbound;
 pub mod mounter;
+pub mod node_faults;
 pub mod operations;
 pub mod orchestrator;
 

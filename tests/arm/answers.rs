@@ -45,9 +45,13 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Byte
     WireAnswer { status, headers, body: body.into() }
 }
 
+/// An answer of ARM itself.
 pub(crate) fn json_answer(status: u16, body: &Value) -> WireAnswer {
-    answer(status, &[], serde_json::to_vec(body).unwrap())
+    answer(status, &[ARMS], serde_json::to_vec(body).unwrap())
 }
+
+/// The header that only ARM's answers have.
+pub(crate) const ARMS: (&str, &str) = ("x-ms-request-id", "fc25df65-617f-46db-bb53-993f38c788d9");
 
 /// The adapter and the clock that it runs on, over a script.
 pub(crate) fn scripted(answers: Vec<WireAnswer>) -> (ArmCloud, Arc<ManualClock>, Arc<Script>) {
@@ -95,7 +99,14 @@ fn every_status_has_its_kind() {
         (error(404, "SubscriptionNotFound", "x"), Kind::NotFound),
         (error(409, "OperationNotAllowed", quota), Kind::QuotaExceeded),
         (error(409, "OperationNotAllowed", "another operation"), Kind::Busy),
-        (error(409, "QuotaExceeded", "x"), Kind::Busy),
+        (error(409, "QuotaExceeded", "x"), Kind::QuotaExceeded),
+        (error(409, "AmlfsQuotaExceeded", "x"), Kind::QuotaExceeded),
+        (error(409, "Conflict", quota), Kind::Busy),
+        (error(422, "UnprocessableEntity", "x"), Kind::Unavailable),
+        (answer(400, &[ARMS], "<html>"), Kind::Invalid),
+        (answer(403, &[ARMS], ""), Kind::Denied),
+        (answer(409, &[], "<html>exceeding quota limits</html>"), Kind::Unreadable),
+        (answer(403, &[], br#"{"error":{"code":"AuthorizationFailed","message":"x"}}"#.as_slice()), Kind::Unreadable),
         (error(429, "TooManyRequests", "x"), Kind::Throttled),
         (error(408, "RequestTimeout", "x"), Kind::Unavailable),
         (error(412, "PreconditionFailed", "x"), Kind::Unavailable),
@@ -135,7 +146,7 @@ fn an_error_says_what_is_missing_and_what_to_do() {
     let page = observe(vec![answer(502, &[], "<html>\r\n<h1>Bad\u{0} gateway</h1>")]).unwrap_err();
     assert!(page.message.contains("<html>\\r\\n<h1>Bad\\0 gateway"), "{page}");
     let long = observe(vec![error(400, "Bad", &"x\n".repeat(10_000))]).unwrap_err();
-    assert!(long.message.len() < 1000 && !long.message.contains('\n'), "{}", long.message.len());
+    assert!(long.message.len() < 3200 && !long.message.contains('\n'), "{}", long.message.len());
 }
 
 #[test]
@@ -148,9 +159,10 @@ fn retry_after_is_handed_up_in_all_its_forms() {
     assert_eq!(asked(&[("retry-after", "17")]), Some(Duration::from_secs(17)));
     assert_eq!(asked(&[("retry-after-ms", "1500"), ("retry-after", "17")]), Some(Duration::from_millis(1500)));
     assert_eq!(asked(&[date, ("retry-after", "Fri, 01 Jan 2027 00:01:00 GMT")]), Some(Duration::from_mins(1)));
-    assert_eq!(asked(&[date, ("retry-after", "Fri, 01 Jan 2026 00:01:00 GMT")]), None);
-    assert_eq!(asked(&[("retry-after", "soon")]), None);
-    assert_eq!(asked(&[("retry-after", "99999999999999999999")]), None);
+    let unnamed = Some(Duration::from_secs(5));
+    assert_eq!(asked(&[date, ("retry-after", "Fri, 01 Jan 2026 00:01:00 GMT")]), unnamed);
+    assert_eq!(asked(&[("retry-after", "soon")]), unnamed);
+    assert_eq!(asked(&[("retry-after", "99999999999999999999")]), unnamed);
 }
 
 /// Nothing that ARM may write into a value fails the whole answer.

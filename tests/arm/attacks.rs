@@ -4,13 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::auth::{AccessToken, TokenCredential};
-use azurelustre_csi::adapters::arm::cloud::ArmCloud;
-use azurelustre_csi::adapters::arm::connection::Connector;
-use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
-use azurelustre_csi::adapters::arm::limiter::Limiter;
+use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
+use azurelustre_csi::adapters::arm::limiter::{Class, Limiter};
 use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Method, Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::{self, Step};
@@ -23,11 +20,10 @@ use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
 use azurelustre_csi::ports::inbound::{FailureKind, Provisioning};
 use futures_util::future::join_all;
 use serde_json::json;
-use url::Url;
 
 use crate::answers::{Script, answer, error, json_answer, scripted};
-use crate::fakes::arm::faults::{HttpFault, OneToken, StubWire, Trouble, adapter};
-use crate::fakes::arm::{Kind, SUBSCRIPTION, TOKEN, kind};
+use crate::fakes::arm::faults::{HttpFault, OneToken, StubWire, Trouble, adapter, adapter_with};
+use crate::fakes::arm::{Kind, TOKEN, kind};
 use crate::fakes::clock::ManualClock;
 use crate::fakes::faulty::Faults;
 use crate::replay::spec;
@@ -42,14 +38,32 @@ fn a_proxys_401_is_not_followed_by_a_second_put() {
     assert_eq!((failure.kind, script.requests.lock().unwrap().len()), (CloudErrorKind::Unreadable, 1), "{failure}");
 }
 
-/// JSON with a code but without ARM's envelope is a gateway's.
+/// JSON in ARM's form without ARM's request id is a gateway's; ARM's own answer counts in whatever form.
 #[test]
-fn only_arms_envelope_is_arms() {
-    for (status, code) in [(404, "ResourceNotFound"), (403, "Forbidden"), (400, "BadRequest"), (401, "Unauthorized")] {
-        let (cloud, clock, _) =
-            scripted(vec![json_answer(status, &json!({ "code": code, "message": "quota limits" }))]);
-        assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, CloudErrorKind::Unreadable, "{code}");
-        assert_eq!(clock.run(cloud.begin_create(&spec())).unwrap_err().kind, CloudErrorKind::Unreadable, "{code}");
+fn only_an_answer_with_arms_request_id_is_arms() {
+    for (status, code, kind) in [
+        (404, "ResourceNotFound", CloudErrorKind::NotFound),
+        (403, "Forbidden", CloudErrorKind::Denied),
+        (400, "BadRequest", CloudErrorKind::Invalid),
+        (401, "Unauthorized", CloudErrorKind::Unauthenticated),
+    ] {
+        for body in [
+            json!({ "code": code, "message": "quota limits" }),
+            json!({ "error": { "code": code, "message": "x" } }),
+            json!({ "Message": code }),
+        ] {
+            let bytes = serde_json::to_vec(&body).unwrap();
+            let (cloud, clock, _) = scripted(vec![answer(status, &[], bytes)]);
+            assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, CloudErrorKind::Unreadable, "{body}");
+            let failure = clock.run(cloud.begin_create(&spec())).unwrap_err();
+            assert_eq!(failure.kind, CloudErrorKind::Unreadable, "{body}");
+            assert!(failure.hint.unwrap().contains("proxy or firewall"), "{body}");
+            let (cloud, clock, _) = scripted(vec![json_answer(status, &body)]);
+            let failure = clock.run(cloud.begin_create(&spec())).unwrap_err();
+            assert_eq!(failure.kind, kind, "{body}");
+            assert!(!failure.hint.as_deref().unwrap_or_default().contains("proxy"), "{body}: {failure:?}");
+            assert!(failure.message.contains(code), "{body}: {failure}");
+        }
     }
 }
 
@@ -91,19 +105,13 @@ fn an_expired_token_is_replaced_once_whatever_came_before() {
 struct Blamed(Mutex<Vec<String>>);
 
 #[async_trait]
-impl TokenCredential for Blamed {
-    async fn get_token(&self, scopes: &[&str]) -> azure_core::Result<AccessToken> {
-        OneToken.get_token(scopes).await
-    }
-
-    async fn clear_cache(&self) -> azure_core::Result<()> {
-        Ok(())
-    }
-}
-
 impl Tokens for Blamed {
-    fn reject(&self, token: &str) {
-        self.0.lock().unwrap().push(token.to_owned());
+    async fn token(&self) -> Result<Secret, TokenError> {
+        OneToken.token().await
+    }
+
+    fn reject(&self, token: &Secret) {
+        self.0.lock().unwrap().push(token.reveal().to_owned());
     }
 }
 
@@ -118,16 +126,7 @@ fn only_arm_can_speak_against_a_token() {
     ] {
         let (tokens, clock, told) =
             (Arc::new(Blamed::default()), Arc::new(ManualClock::default()), format!("{answer:?}"));
-        let endpoints = Endpoints {
-            arm: Url::parse(ENDPOINT).unwrap(),
-            authority: Url::parse("https://login.test/").unwrap(),
-            audience: ENDPOINT.to_owned(),
-        };
-        let given = tokens.clone();
-        let factory = Box::new(move |_: &Endpoints| Ok(given.clone() as Arc<dyn Tokens>));
-        let connector =
-            Connector::new(Environment::Known(endpoints), Script::new(vec![answer]), factory, clock.clone());
-        let cloud = ArmCloud::new(connector, clock.clone(), SUBSCRIPTION.to_owned(), None);
+        let cloud = adapter_with(tokens.clone(), Script::new(vec![answer]), ENDPOINT, clock.clone());
         clock.run(cloud.observe(&id(NAME))).unwrap_err();
         let blamed = tokens.0.lock().unwrap().clone();
         assert!(blamed.len() == expected && blamed.iter().all(|token| token == TOKEN), "{told}: {blamed:?}");
@@ -286,35 +285,16 @@ fn the_last_trouble_is_told_when_the_time_ends() {
 fn a_turn_that_is_not_taken_goes_back() {
     let (limiter, clock) = (Limiter::default(), ManualClock::default());
     for _ in 0..160 {
-        clock.run(limiter.admit(Method::Put, &clock));
+        clock.run(limiter.admit(Class::Writes, &clock));
     }
     assert_eq!(clock.now(), Duration::ZERO);
     for _ in 0..1000 {
         // Left at once, as a caller does whose time is up.
-        let turn = std::pin::pin!(limiter.admit(Method::Put, &clock));
+        let turn = std::pin::pin!(limiter.admit(Class::Writes, &clock));
         assert!(futures_lite::future::block_on(futures_lite::future::poll_once(turn)).is_none());
     }
-    clock.run(limiter.admit(Method::Put, &clock));
+    clock.run(limiter.admit(Class::Writes, &clock));
     assert!(clock.now() < Duration::from_millis(200), "{:?}", clock.now());
-}
-
-/// A 429 holds back also those who queued before it came.
-#[test]
-fn a_refusal_counts_for_those_who_wait_already() {
-    let (limiter, clock) = (Limiter::default(), ManualClock::default());
-    for _ in 0..160 {
-        clock.run(limiter.admit(Method::Delete, &clock));
-    }
-    let passed = Mutex::new(Vec::new());
-    let waiters = (0..5).map(|_| async {
-        limiter.admit(Method::Delete, &clock).await;
-        passed.lock().unwrap().push(clock.now());
-    });
-    let refused = async { limiter.penalise(Method::Delete, Duration::from_secs(30), &clock) };
-    clock.run(async { futures_util::join!(join_all(waiters), refused) });
-    let passed = passed.lock().unwrap().clone();
-    assert!(passed.len() == 5 && passed.iter().all(|at| *at >= Duration::from_secs(30)), "{passed:?}");
-    assert!(clock.now() < Duration::from_secs(33), "{passed:?}");
 }
 
 /// A creation that is asked for again and again takes its addresses once; else an outage would fill every subnet on paper.

@@ -8,4 +8,5 @@ mod failures;
 mod imds;
 mod log;
 mod proxies;
+mod reloading;
 mod world;

@@ -5,12 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::auth::{AccessToken, TokenCredential};
-use azure_core::error::ErrorKind;
-use azurelustre_csi::adapters::arm::cloud::ArmCloud;
-use azurelustre_csi::adapters::arm::connection::Connector;
-use azurelustre_csi::adapters::arm::credentials::{TokenError, TokenErrorKind};
-use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
+use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError, TokenErrorKind};
 use azurelustre_csi::adapters::arm::transport::Tokens;
 use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
 use azurelustre_csi::domain::names::{NetworkName, SubnetId};
@@ -19,11 +14,10 @@ use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
 use azurelustre_csi::ports::inbound::Provisioning;
 use futures_util::future::join_all;
 use serde_json::json;
-use url::Url;
 
 use crate::answers::{Script, answer, error, json_answer, scripted};
-use crate::fakes::arm::faults::{HttpFault, Trouble, adapter};
-use crate::fakes::arm::{Kind, SUBSCRIPTION};
+use crate::fakes::arm::Kind;
+use crate::fakes::arm::faults::{HttpFault, Trouble, adapter, adapter_with};
 use crate::fakes::clock::ManualClock;
 use crate::replay::spec;
 use crate::stack::{ENDPOINT, Process, Stack};
@@ -46,7 +40,7 @@ fn a_read_waits_as_long_as_it_is_asked_to_or_not_at_all() {
 #[test]
 fn a_page_is_no_quota_and_a_late_page_is_no_answer() {
     for (page, kind) in [
-        (answer(409, &[], "<html>exceeding quota limits</html>"), CloudErrorKind::Busy),
+        (answer(409, &[], "<html>exceeding quota limits</html>"), CloudErrorKind::Unreadable),
         (answer(408, &[], "<html>"), CloudErrorKind::Unavailable),
     ] {
         let (cloud, clock, _) = scripted(vec![page]);
@@ -59,19 +53,13 @@ fn a_page_is_no_quota_and_a_late_page_is_no_answer() {
 struct NoToken(TokenErrorKind, AtomicUsize);
 
 #[async_trait]
-impl TokenCredential for NoToken {
-    async fn get_token(&self, _: &[&str]) -> azure_core::Result<AccessToken> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        Err(azure_core::Error::new(ErrorKind::Credential, TokenError::new(self.0, "no")))
-    }
-
-    async fn clear_cache(&self) -> azure_core::Result<()> {
-        Ok(())
-    }
-}
-
 impl Tokens for NoToken {
-    fn reject(&self, _: &str) {}
+    async fn token(&self) -> Result<Secret, TokenError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(TokenError::new(self.0, "no"))
+    }
+
+    fn reject(&self, _: &Secret) {}
 }
 
 /// Tokens have attempts of their own; without one nothing is sent, and a creation is refused only if the credential is bad.
@@ -83,15 +71,8 @@ fn without_a_token_nothing_is_sent() {
         (TokenErrorKind::Unreadable, CloudErrorKind::Unavailable),
     ] {
         let (tokens, clock) = (Arc::new(NoToken(reason, AtomicUsize::new(0))), Arc::new(ManualClock::default()));
-        let endpoints = Endpoints {
-            arm: Url::parse(ENDPOINT).unwrap(),
-            authority: Url::parse("https://login.test/").unwrap(),
-            audience: ENDPOINT.to_owned(),
-        };
-        let (given, script) = (tokens.clone(), Script::new(vec![answer(200, &[], "")]));
-        let factory = Box::new(move |_: &Endpoints| Ok(given.clone() as Arc<dyn Tokens>));
-        let connector = Connector::new(Environment::Known(endpoints), script.clone(), factory, clock.clone());
-        let cloud = ArmCloud::new(connector, clock.clone(), SUBSCRIPTION.to_owned(), None);
+        let script = Script::new(vec![answer(200, &[], "")]);
+        let cloud = adapter_with(tokens.clone(), script.clone(), ENDPOINT, clock.clone());
         assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, kind, "{reason:?}");
         assert_eq!(clock.run(cloud.begin_create(&spec())).unwrap_err().kind, kind, "{reason:?}");
         assert_eq!((tokens.1.load(Ordering::Relaxed), script.requests.lock().unwrap().len()), (2, 0), "{reason:?}");
@@ -118,7 +99,10 @@ fn a_throttled_list_is_not_replaced_by_many_looks() {
     let before = stack.kinds().len();
     let failure = stack.azure.clock.run(process.adapter.observe(&id(NAME))).unwrap_err();
     assert_eq!(failure.kind, CloudErrorKind::Throttled);
-    assert_eq!(stack.kinds()[before..], [Kind::List]);
+    assert_eq!(stack.kinds()[before..], []);
+    stack.azure.pass(Duration::from_secs(30));
+    let failure = stack.azure.clock.run(process.adapter.observe(&id(NAME))).unwrap_err();
+    assert_eq!((failure.kind, &stack.kinds()[before..]), (CloudErrorKind::Throttled, &[Kind::List][..]));
 }
 
 /// A list that may not be read is asked for once in a while, not at every look.
@@ -166,19 +150,6 @@ fn addresses_are_counted_by_subnet_and_looked_at_again() {
     assert_eq!((room(&full.subnet), room(&empty)), (238, 246));
     clock.advance(Duration::from_secs(3));
     assert_eq!(room(&full.subnet), 151, "the network's own figures, which show it");
-}
-
-/// A 429 holds back the next request, for as long as it says but not for ever.
-#[test]
-fn a_refusal_for_haste_holds_back_the_next_request() {
-    for (asked, least, most) in [("30", 30, 31), ("86400", 120, 121)] {
-        let absent = error(404, "ResourceNotFound", "x");
-        let (cloud, clock, _) = scripted(vec![answer(429, &[("retry-after", asked)], ""), absent]);
-        assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap_err().kind, CloudErrorKind::Throttled);
-        assert_eq!(clock.now(), Duration::ZERO);
-        clock.run(cloud.observe(&id(NAME))).unwrap();
-        assert!((least..=most).contains(&clock.now().as_secs()), "{asked}: {:?}", clock.now());
-    }
 }
 
 /// More than ARM's bucket holds is not sent at once.

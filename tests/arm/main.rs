@@ -25,11 +25,14 @@ mod http;
 mod load;
 mod matrix;
 mod ownership;
+mod refusals;
 mod replay;
 mod rules;
 mod secrets;
 mod stack;
+mod throttling;
 // Shared with the cases of the use-cases, which need more of it.
 #[allow(dead_code)]
 #[path = "../usecases/world.rs"]
 mod world;
+mod writes;

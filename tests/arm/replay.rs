@@ -10,7 +10,7 @@ use azurelustre_csi::domain::parameters::MaintenanceWindow;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
 use serde_json::Value;
 
-use crate::answers::{answer, scripted};
+use crate::answers::{ARMS, answer, scripted};
 use azurelustre_csi::adapters::arm::wire::{Method, WireAnswer};
 
 fn recorded(name: &str) -> Value {
@@ -18,12 +18,13 @@ fn recorded(name: &str) -> Value {
     all[name].clone()
 }
 
-/// A recorded answer. Links point to the host of these tests.
+/// A recorded answer, with the request id that the recordings have lost. Links point to the host of these tests.
 fn replay(name: &str) -> WireAnswer {
     let recorded = recorded(name);
     let link = |value: &Value| value.as_str().unwrap().replace("https://management.azure.com", "https://arm.test");
     let headers: Vec<(String, String)> = (recorded["headers"].as_object().into_iter().flatten())
         .map(|(name, value)| (name.to_ascii_lowercase(), link(value)))
+        .chain([(ARMS.0.to_owned(), ARMS.1.to_owned())])
         .collect();
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let body = match &recorded["body"] {

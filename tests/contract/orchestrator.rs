@@ -132,10 +132,7 @@ async fn events_are_shown_with_kind_claim_and_text(world: &dyn World) -> Result<
         message: message.to_owned(),
         count: 1,
     };
-    assert_eq!(
-        world.events(),
-        [shown(EventKind::Normal, "A", "first"), shown(EventKind::Warning, "B", "second")]
-    );
+    assert_eq!(world.events(), [shown(EventKind::Normal, "A", "first"), shown(EventKind::Warning, "B", "second")]);
     Ok(())
 }
 

@@ -20,9 +20,18 @@ struct Hands {
     sleepers: BTreeMap<u64, (Duration, Waker)>,
 }
 
-/// A clock that a test turns.
-#[derive(Debug, Default)]
-pub(crate) struct ManualClock(Mutex<Hands>);
+/// A task that goes on whoever waits for it.
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A clock that a test turns, and the tasks of the process under test that run on it.
+#[derive(Default)]
+pub(crate) struct ManualClock(Mutex<Hands>, Mutex<Vec<Task>>);
+
+impl std::fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ManualClock({:?})", self.now())
+    }
+}
 
 impl ManualClock {
     /// Turns the clock and wakes every sleeper whose time has come.
@@ -37,6 +46,25 @@ impl ManualClock {
         }
     }
 
+    /// Adds a task that runs whenever [`ManualClock::run`] runs anything, until it ends. A panic in it ends the run and all
+    /// tasks, as a killed process does.
+    pub(crate) fn spawn(&self, task: Task) {
+        self.1.lock().unwrap().push(task);
+    }
+
+    /// How many tasks have not ended.
+    #[allow(dead_code)]
+    pub(crate) fn tasks(&self) -> usize {
+        self.1.lock().unwrap().len()
+    }
+
+    fn poll_tasks(&self, context: &mut Context<'_>) {
+        let taken = std::mem::take(&mut *self.1.lock().unwrap());
+        let left: Vec<Task> =
+            taken.into_iter().filter_map(|mut task| task.as_mut().poll(context).is_pending().then_some(task)).collect();
+        self.1.lock().unwrap().extend(left);
+    }
+
     /// Runs a future to its end. Whenever it can only wait, the clock is turned to the moment at which the next sleeper
     /// wakes. A future that waits for anything but this clock would wait for ever, which is a panic.
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -46,6 +74,11 @@ impl ManualClock {
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return output;
+            }
+            let before = self.tasks();
+            self.poll_tasks(&mut Context::from_waker(&waker));
+            if self.tasks() != before {
+                continue;
             }
             if !woken.0.swap(false, Ordering::AcqRel) {
                 let next = self.next_wake().expect("the future waits for something that never comes");

@@ -142,7 +142,10 @@ impl State {
         let other = json!({"name": "disk.csi.azure.com", "nodeID": NODE, "topologyKeys": null});
         let ours = json!({"name": DRIVER, "nodeID": NODE, "topologyKeys": null});
         let drivers = if self.registered { json!([other, ours]) } else { json!([other]) };
-        (200, json!({"kind": "CSINode", "apiVersion": "storage.k8s.io/v1", "metadata": {"name": NODE}, "spec": {"drivers": drivers}}))
+        (
+            200,
+            json!({"kind": "CSINode", "apiVersion": "storage.k8s.io/v1", "metadata": {"name": NODE}, "spec": {"drivers": drivers}}),
+        )
     }
 
     /// RFC 6902, as far as tests and removals at `/spec/taints/N` go; all of it or nothing.
@@ -153,7 +156,12 @@ impl State {
             let index: usize = step["path"].as_str().unwrap().strip_prefix("/spec/taints/").unwrap().parse().unwrap();
             let applies = match step["op"].as_str().unwrap() {
                 "test" => taints.get(index) == Some(&step["value"]),
-                "remove" => index < taints.len() && { taints.remove(index); true },
+                "remove" => {
+                    index < taints.len() && {
+                        taints.remove(index);
+                        true
+                    }
+                }
                 other => panic!("unknown operation {other}"),
             };
             if !applies {

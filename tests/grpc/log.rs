@@ -4,7 +4,12 @@
 //! looks only for texts of its own.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use azurelustre_csi::adapters::csi::{Identity, IdentityInfo};
+use azurelustre_csi::app::usecase::readiness::ReadyOnce;
+use azurelustre_csi::ports::operations::{Operation, OperationKind, Operations};
 
 use azurelustre_csi::adapters::csi::proto::*;
 use azurelustre_csi::ports::inbound::FailureKind;
@@ -83,6 +88,38 @@ async fn an_act_is_told_at_info_and_a_look_only_for_debugging() {
         let lines = lines_about(volume);
         assert!(matches!(lines.as_slice(), [line] if line.contains(level) && line.contains("code=Ok")), "{lines:#?}");
     }
+}
+
+/// One operation that hangs and one that does not.
+#[derive(Debug)]
+struct Hanging;
+
+impl Operations for Hanging {
+    fn in_progress(&self) -> Vec<Operation> {
+        let operation = |subject: &str, overdue| Operation {
+            kind: OperationKind::Unmount,
+            subject: subject.to_owned(),
+            volume_id: None,
+            mgs: Some("10.0.0.4@tcp".to_owned()),
+            age: Duration::from_secs(77),
+            overdue,
+        };
+        vec![operation("/overdue-target", true), operation("/healthy-target", false)]
+    }
+}
+
+#[tokio::test]
+async fn probe_names_the_operations_that_are_past_their_limit() {
+    capture();
+    let ready = ReadyOnce::new(None).with_operations(Some(Arc::new(Hanging)));
+    let info = IdentityInfo { driver_name: "d".to_owned(), vendor_version: "0".to_owned(), controller: false };
+    let identity = Identity::new(info, Arc::new(ready));
+    let answer = identity_server::Identity::probe(&identity, tonic::Request::new(ProbeRequest {})).await.unwrap();
+    assert_eq!(answer.into_inner().ready, Some(true));
+    let lines = lines_about("/overdue-target");
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert!(line.contains(" WARN ") && line.contains("unmount of /overdue-target on 10.0.0.4@tcp for 77s"), "{line}");
+    assert!(lines_about("/healthy-target").is_empty());
 }
 
 #[tokio::test]

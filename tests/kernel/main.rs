@@ -20,6 +20,7 @@ mod hangs;
 mod kills;
 mod load;
 mod looks;
+mod propagation;
 mod silence;
 mod sub_dirs;
 mod unmounts;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         kills::TESTS,
         load::TESTS,
         looks::TESTS,
+        propagation::TESTS,
         sub_dirs::TESTS,
         unmounts::TESTS,
     ];

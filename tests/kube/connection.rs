@@ -44,7 +44,9 @@ async fn missing_files_are_named_with_what_to_do() {
 #[tokio::test]
 async fn files_that_hold_something_else_are_named_and_not_shown() {
     let cluster = Cluster::start().await;
-    for content in [String::new(), "\n".to_owned(), format!("{TOKEN}\u{1}"), format!("{TOKEN} {TOKEN}"), format!("{TOKEN}é")] {
+    for content in
+        [String::new(), "\n".to_owned(), format!("{TOKEN}\u{1}"), format!("{TOKEN} {TOKEN}"), format!("{TOKEN}é")]
+    {
         std::fs::write(cluster.files.path().join("token"), &content).unwrap();
         let error = cluster.remove().await.unwrap_err();
         assert!(error.to_string().contains("token holds no token"), "{error}");

@@ -104,8 +104,10 @@ async fn a_volume_that_was_not_named_by_a_uid_gives_an_event_without_one() {
 #[tokio::test]
 async fn failures_by_their_meaning() {
     use OrchestratorErrorKind::{Denied, Refused, Unavailable};
-    let mut terminating = status(403, "Forbidden", "unable to create new content in namespace team because it is being terminated");
-    terminating.1["details"] = json!({"causes": [{"reason": "NamespaceTerminating", "message": "x", "field": "metadata.namespace"}]});
+    let mut terminating =
+        status(403, "Forbidden", "unable to create new content in namespace team because it is being terminated");
+    terminating.1["details"] =
+        json!({"causes": [{"reason": "NamespaceTerminating", "message": "x", "field": "metadata.namespace"}]});
     let cases = [
         (status(403, "Forbidden", "events is forbidden"), Denied, "create and patch events"),
         (terminating, Refused, "being terminated"),

@@ -113,10 +113,13 @@ async fn what_somebody_else_removed_first_is_done() {
 
 #[tokio::test]
 async fn denials_are_told_from_conflicts_and_keep_the_policys_text() {
-    let policy = "nodes \"n\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no node edits";
+    let policy =
+        "nodes \"n\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no node edits";
     let webhook = "admission webhook \"validation.gatekeeper.sh\" denied the request: [azurepolicy] not allowed";
-    let rbac = "nodes \"n\" is forbidden: User \"system:serviceaccount:kube-system:csi-azurelustre-node-sa\" cannot patch";
-    let all = [(422, "Invalid", policy), (403, "Forbidden", webhook), (403, "Forbidden", rbac), (400, "BadRequest", policy)];
+    let rbac =
+        "nodes \"n\" is forbidden: User \"system:serviceaccount:kube-system:csi-azurelustre-node-sa\" cannot patch";
+    let all =
+        [(422, "Invalid", policy), (403, "Forbidden", webhook), (403, "Forbidden", rbac), (400, "BadRequest", policy)];
     for (code, reason, text) in all {
         let cluster = Cluster::start().await;
         cluster.stub.state().taints = vec![own()];

@@ -1,9 +1,13 @@
 //! The adapter in front of a stub.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use azurelustre_csi::adapters::kube::KubeOrchestrator;
 use azurelustre_csi::adapters::kube::api::ApiServer;
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::inbound::Ready;
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, EventKind, Orchestrator, OrchestratorError};
 use serde_json::Value;
 
@@ -56,5 +60,38 @@ pub(crate) fn event(reason: &'static str, message: &str) -> ClaimEvent {
         reason,
         message: message.to_owned(),
         age: Duration::ZERO,
+    }
+}
+
+/// A clock on which every sleep is over at once; it remembers how long each was.
+#[derive(Debug, Default)]
+pub(crate) struct SkippingClock(Mutex<Vec<Duration>>);
+
+impl SkippingClock {
+    pub(crate) fn sleeps(&self) -> Vec<Duration> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Clock for SkippingClock {
+    fn now(&self) -> Duration {
+        self.0.lock().unwrap().iter().sum()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.lock().unwrap().push(duration);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A process that is ready.
+#[derive(Debug)]
+pub(crate) struct IsReady;
+
+#[async_trait]
+impl Ready for IsReady {
+    async fn was_ready(&self) -> bool {
+        true
     }
 }

@@ -7,6 +7,7 @@
 // Helpers of tests end their test; clippy's switches for that reach test functions only.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
 
+mod claim_events;
 mod create;
 mod delete;
 #[path = "../fakes/mod.rs"]

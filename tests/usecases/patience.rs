@@ -1,15 +1,16 @@
 //! Time: answers before the deadline, looks that back off, readiness that stays.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
-use azurelustre_csi::app::usecase::readiness::{ReadyOnce, remove_taint_when_ready};
+use azurelustre_csi::app::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
 use azurelustre_csi::domain::polling;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::{FailureKind, Ready};
+use azurelustre_csi::ports::node_faults::{NodeFault, NodeFaults};
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 use futures_lite::future::block_on;
 
@@ -140,4 +141,46 @@ fn readiness_stays_once_reached() {
     node.set_readiness(Readiness::NotReady(vec!["the network is sick".into()]));
     assert!(block_on(ready.was_ready()));
     assert!(block_on(ReadyOnce::new(None).was_ready()));
+}
+
+/// Faults that come and go.
+#[derive(Debug)]
+struct Faults(AtomicBool);
+
+impl NodeFaults for Faults {
+    fn current(&self) -> Vec<NodeFault> {
+        Vec::new()
+    }
+
+    fn keeps_pods_away(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The node is ready, but kubelet does not see its mounts: Probe says ready, and the taint stays.
+#[test]
+fn a_fault_keeps_the_taint_and_not_the_readiness() {
+    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(None));
+    let faults = Arc::new(Faults(AtomicBool::new(true)));
+    let pods = ReadyForPods::new(Arc::clone(&ready), Some(faults.clone()));
+    assert_eq!((block_on(ready.was_ready()), block_on(pods.was_ready())), (true, false));
+    faults.0.store(false, Ordering::Relaxed);
+    assert!(block_on(pods.was_ready()));
+    assert!(block_on(ReadyForPods::new(ready, None).was_ready()));
+    assert!(!block_on(ReadyForPods::new(Arc::new(ReadyAt(AtomicU32::new(1))), None).was_ready()));
+}
+
+/// While the network is down only a living driver can unmount, and kubelet kills one that is not ready.
+#[test]
+fn a_node_with_mounts_at_the_start_is_ready_at_once() {
+    use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
+    use azurelustre_csi::ports::mounter::Readiness;
+
+    let azure = Azure::new();
+    let node = Arc::new(SimulatedLustre::with_mode(azure.simulator.servers(), Mode::Link));
+    node.set_readiness(Readiness::NotReady(vec!["LNet is down".into()]));
+    for mounted in [true, false] {
+        let ready = ReadyOnce::new(Some(node.clone())).with_mounts_at_start(mounted);
+        assert_eq!(block_on(ready.was_ready()), mounted);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState};
+use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState, ReportedMgsAddress};
 use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
@@ -89,7 +89,7 @@ impl Azure {
             capacity: None,
             subnet: None,
             state,
-            mgs_address: mgs_address.to_owned(),
+            mgs_address: ReportedMgsAddress::parse(mgs_address),
             fs_name: None,
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
@@ -149,7 +149,10 @@ impl Driver {
     }
 
     pub(crate) fn create_as(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
-        self.clock.run(self.provision.create(request, budget))
+        let created = self.clock.run(self.provision.create(request, budget));
+        // What the background does in a process.
+        self.clock.run(self.provision.claim_events().write_due());
+        created
     }
 
     pub(crate) fn delete(&self, volume_id: &str) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use super::environment::{self, Endpoints, Environment};
 use super::failure::ArmFailure;
 use super::transport::{TimeLimits, Tokens, Transport};
 use super::wire::Wire;
+use super::writes::{Spawn, on_tokio};
 use crate::ports::clock::Clock;
 
 /// Makes the source of tokens for a cloud.
@@ -30,6 +31,8 @@ pub struct Connector {
     pub clock: Arc<dyn Clock>,
     /// Time limits of requests.
     pub limits: TimeLimits,
+    /// Runs requests that change something.
+    pub spawn: Spawn,
     connection: OnceCell<Connection>,
 }
 
@@ -57,9 +60,17 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// A connector that has not connected yet, with the usual time limits.
+    /// A connector that has not connected yet, with the usual time limits, and with tasks of the tokio runtime.
     pub fn new(environment: Environment, wire: Arc<dyn Wire>, tokens: TokenFactory, clock: Arc<dyn Clock>) -> Self {
-        Self { environment, wire, tokens, clock, limits: TimeLimits::default(), connection: OnceCell::new() }
+        Self {
+            environment,
+            wire,
+            tokens,
+            clock,
+            limits: TimeLimits::default(),
+            spawn: on_tokio(),
+            connection: OnceCell::new(),
+        }
     }
 
     /// The connection; made by the first call that succeeds.
@@ -76,8 +87,7 @@ impl Connector {
         let (wire, clock) = (Arc::clone(&self.wire), Arc::clone(&self.clock));
         let transport =
             Arc::new(Transport::new(wire, endpoints.arm.clone(), Arc::clone(&tokens), Arc::clone(&clock), self.limits));
-        let (arm, scope) = (endpoints.arm.clone(), endpoints.scope());
-        let client = Client::new(&transport, arm, Arc::clone(&tokens), scope, clock);
+        let client = Client::new(Arc::clone(&transport), clock);
         Ok(Connection { client, transport, endpoints, tokens })
     }
 }

@@ -6,7 +6,8 @@
 //! ```text
 //!   Credential ──> cache ──one at a time──> exchange ─┬─ file, certificate ──> authority   (Entra)
 //!   token, reject                                     ├─ imds                              (the machine)
-//!                                                     └─ cli                               (people)
+//!        ▲                                            └─ cli                               (people)
+//!        └── reloading: another credential when the settings change
 //! ```
 //!
 //! No token, secret, assertion or password is in any log, error, `Debug` or `Display` output.
@@ -15,9 +16,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azure_core::auth::{AccessToken, TokenCredential};
-use azure_core::error::ErrorKind;
-use time::OffsetDateTime;
 
 mod answer;
 mod authority;
@@ -31,14 +29,17 @@ mod http;
 mod imds;
 mod kind;
 mod refusal;
+mod reloading;
 mod secret;
 
 pub use error::{TokenError, TokenErrorKind};
 pub use kind::{CredentialKind, Endpoints, IMDS, ManagedIdentity};
+pub use reloading::{CredentialSource, ReloadingCredential};
 pub use secret::Secret;
 
-use self::cache::{Cache, Held};
+use self::cache::Cache;
 use self::exchange::Exchange;
+use super::transport::Tokens;
 use crate::ports::clock::Clock;
 
 /// A credential and the tokens that it was exchanged for. Shared by reference or in an `Arc`.
@@ -62,11 +63,16 @@ impl Credential {
         Ok(Self { kind, endpoints, cache: Arc::new(Cache::new(exchange, clock)) })
     }
 
+    /// What proves who we are.
+    pub fn kind(&self) -> &CredentialKind {
+        &self.kind
+    }
+
     /// A token that is valid now. Usually at once; waits for an exchange when there is none, and fails only if that fails
     /// too. One attempt at an exchange takes at most 10 s (the Azure CLI: 30 s), and of a managed identity up to five
     /// attempts are made. Needs a tokio runtime, in which an exchange runs to its end even if its callers go away.
     pub async fn token(&self) -> Result<Secret, TokenError> {
-        self.held().await.map(|held| held.token)
+        self.cache.token().await.map(|held| held.token)
     }
 
     /// Says that Resource Manager answered 401 to this very token: it is not served again, unless its issuer still gives it
@@ -74,10 +80,6 @@ impl Credential {
     pub fn reject(&self, token: &Secret) {
         tracing::debug!(credential = self.kind.name(), "a token was rejected");
         self.cache.reject(token);
-    }
-
-    async fn held(&self) -> Result<Held, TokenError> {
-        self.cache.token().await
     }
 }
 
@@ -91,18 +93,13 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// For the generated clients. Errors are of the kind `Credential` and hold the [`TokenError`], which `downcast_ref` finds.
 #[async_trait]
-impl TokenCredential for Credential {
-    /// The same as [`Credential::token`], whatever the scopes: a credential has one.
-    async fn get_token(&self, _scopes: &[&str]) -> azure_core::Result<AccessToken> {
-        let held = self.held().await.map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))?;
-        let left = held.expires.saturating_sub(self.cache.now());
-        Ok(AccessToken::new(held.token.reveal().to_owned(), OffsetDateTime::now_utc() + left))
+impl Tokens for Credential {
+    async fn token(&self) -> Result<Secret, TokenError> {
+        Self::token(self).await
     }
 
-    async fn clear_cache(&self) -> azure_core::Result<()> {
-        self.cache.clear();
-        Ok(())
+    fn reject(&self, token: &Secret) {
+        Self::reject(self, token);
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::failure::{ArmAnswer, ArmFailure, beginning};
+use super::answer::{self, ArmAnswer};
+use super::failure::ArmFailure;
 use super::wire::{Method, Wire, WireRequest};
 use crate::domain::error::{nearest, quote};
 
@@ -175,16 +176,17 @@ pub async fn discover(wire: &Arc<dyn Wire>, resource_manager: &Url) -> Result<En
     };
     let answer = wire.exchange(request).await?;
     if answer.status != 200 {
-        return Err(ArmFailure::Answer(ArmAnswer::read(&answer)));
+        return Err(ArmFailure::Answer(Box::new(ArmAnswer::read(&answer))));
     }
-    let unreadable = || ArmFailure::Unreadable(beginning(&answer.body));
+    let odd = |message| ArmFailure::Unreadable { message, is_arms: answer::is_arms(&answer) };
+    let unreadable = || odd(answer::beginning(&answer.body));
     let metadata: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     // Newer versions answer with a list of clouds.
     let cloud = metadata.as_array().and_then(|clouds| clouds.first()).unwrap_or(&metadata);
     let text = |pointer: &str| cloud.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let authority = text("/authentication/loginEndpoint").ok_or_else(unreadable)?;
     let audience = text("/authentication/audiences/0").ok_or_else(unreadable)?;
-    let authority = endpoint(authority).map_err(ArmFailure::Unreadable)?;
+    let authority = endpoint(authority).map_err(odd)?;
     Ok(Endpoints { arm: resource_manager.clone(), authority, audience: audience.to_owned() })
 }
 

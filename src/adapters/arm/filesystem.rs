@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::path;
 use crate::domain::capacity::Bytes;
-use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState};
+use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState, ReportedMgsAddress};
 use crate::domain::mount_source::FsName;
 use crate::domain::names::{Location, Zone};
 
@@ -58,18 +58,18 @@ pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
     Some((name, filesystem))
 }
 
-/// The address, empty before the first time that the file system was ready. Only where ARM says nothing at all is it empty:
-/// what cannot be read is no address to mount, and no proof that nobody's data is there.
-fn mgs_address(client: Option<&Value>) -> String {
-    let said = match client {
-        None | Some(Value::Null) => return String::new(),
+/// The address in `clientInfo`. Only where ARM says nothing at all was none reported: what cannot be read is no address to
+/// mount, and no proof that nobody's data is there.
+fn mgs_address(client: Option<&Value>) -> ReportedMgsAddress {
+    let reported = match client {
+        None | Some(Value::Null) => return ReportedMgsAddress::NeverReported,
         Some(Value::Object(members)) => members.get("mgsAddress").unwrap_or(&Value::Null),
-        Some(other) => other,
+        Some(other) => return ReportedMgsAddress::Unreadable(other.to_string()),
     };
-    match said {
-        Value::Null => String::new(),
-        Value::String(address) if client.is_some_and(Value::is_object) => address.clone(),
-        other => format!("({other})"),
+    match reported {
+        Value::Null => ReportedMgsAddress::NeverReported,
+        Value::String(address) => ReportedMgsAddress::parse(address),
+        other => ReportedMgsAddress::Unreadable(other.to_string()),
     }
 }
 

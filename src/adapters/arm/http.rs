@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use reqwest::header::HeaderValue;
 
 use super::environment;
 use super::wire::{Method, Wire, WireAnswer, WireError, WireRequest};
@@ -49,7 +50,7 @@ impl HttpWire {
         let client = if environment::is_local(&request.url) { &self.direct } else { &self.usual };
         let mut builder = client.request(method(request.method), request.url).timeout(limit).body(request.body);
         for (name, value) in request.headers {
-            builder = builder.header(name, value);
+            builder = builder.header(&name, header_value(&name, &value)?);
         }
         let mut response = builder.send().await.map_err(told)?;
         let status = response.status().as_u16();
@@ -73,6 +74,15 @@ impl Wire for HttpWire {
     async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
         self.send(request).await
     }
+}
+
+/// A header's value; of the token one that no library shows in its logs.
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, WireError> {
+    // The library's own complaint would be about the value.
+    let odd = |_| WireError::Broken(format!("the header {name} cannot be sent"));
+    let mut sent = HeaderValue::from_str(value).map_err(odd)?;
+    sent.set_sensitive(name == "authorization");
+    Ok(sent)
 }
 
 fn method(method: Method) -> reqwest::Method {

@@ -4,29 +4,42 @@
 //! second; writes and deletes 200 each, refilled by 10 a second) and answers 429 beyond them, to every component that
 //! shares the identity. A thousand claims in one instant would empty them; here they queue instead, each in its turn.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::wire::Method;
 use crate::ports::clock::Clock;
 
-/// Longest that one 429 can hold everybody back.
-const LONGEST_PENALTY: Duration = Duration::from_mins(2);
-
 /// What ARM counts separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Read,
-    Write,
-    Delete,
+pub enum Class {
+    /// GET.
+    Reads,
+    /// PUT, PATCH and POST.
+    Writes,
+    /// DELETE.
+    Deletes,
 }
 
-fn class(method: Method) -> Class {
-    match method {
-        Method::Get => Class::Read,
-        Method::Put | Method::Patch | Method::Post => Class::Write,
-        Method::Delete => Class::Delete,
+impl Class {
+    /// The class of a request.
+    pub fn of(method: Method) -> Self {
+        match method {
+            Method::Get => Self::Reads,
+            Method::Put | Method::Patch | Method::Post => Self::Writes,
+            Method::Delete => Self::Deletes,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+            Self::Deletes => "deletes",
+        })
     }
 }
 
@@ -58,37 +71,30 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Waits until a request of this method may be sent. A caller that gives up gives its turn back, so that those who
+    /// Waits until a request of this class may be sent. A caller that gives up gives its turn back, so that those who
     /// come later do not queue behind nobody.
-    pub async fn admit(&self, method: Method, clock: &dyn Clock) {
-        let bucket = self.bucket(method);
-        loop {
-            let penalties = bucket.penalties.load(Ordering::Relaxed);
-            let wait = bucket.reserve(clock.now());
-            if wait.is_zero() {
-                return;
-            }
-            let mut turn = Turn { bucket, clock, taken: false };
-            tracing::debug!(%method, wait_seconds = wait.as_secs_f64(), "waiting for a turn to ask ARM");
-            clock.sleep(wait).await;
-            // Turns that were promised before a 429 do not count any more.
-            turn.taken = bucket.penalties.load(Ordering::Relaxed) == penalties;
-            if turn.taken {
-                return;
-            }
+    pub async fn admit(&self, class: Class, clock: &dyn Clock) {
+        let bucket = self.bucket(class);
+        let wait = bucket.reserve(clock.now());
+        if wait.is_zero() {
+            return;
         }
+        let mut turn = Turn { bucket, clock, taken: false };
+        tracing::debug!(%class, wait_seconds = wait.as_secs_f64(), "waiting for a turn to ask ARM");
+        clock.sleep(wait).await;
+        turn.taken = true;
     }
 
-    /// ARM said that it was too much: nobody asks again before this time has passed.
-    pub fn penalise(&self, method: Method, retry_after: Duration, clock: &dyn Clock) {
-        self.bucket(method).empty_for(retry_after.min(LONGEST_PENALTY), clock.now());
+    /// ARM said that it was too much: after this pause turns come one by one, not all that were saved.
+    pub fn penalise(&self, class: Class, pause: Duration, clock: &dyn Clock) {
+        self.bucket(class).empty_for(pause, clock.now());
     }
 
-    fn bucket(&self, method: Method) -> &Bucket {
-        match class(method) {
-            Class::Read => &self.reads,
-            Class::Write => &self.writes,
-            Class::Delete => &self.deletes,
+    fn bucket(&self, class: Class) -> &Bucket {
+        match class {
+            Class::Reads => &self.reads,
+            Class::Writes => &self.writes,
+            Class::Deletes => &self.deletes,
         }
     }
 }
@@ -114,13 +120,11 @@ struct Bucket {
     rate: Rate,
     /// Level, and the time at which it was so.
     level: Mutex<(f64, Duration)>,
-    /// How often it was emptied by a 429.
-    penalties: AtomicU64,
 }
 
 impl Bucket {
     fn new(rate: Rate) -> Self {
-        Self { rate, level: Mutex::new((f64::from(rate.burst), Duration::ZERO)), penalties: AtomicU64::new(0) }
+        Self { rate, level: Mutex::new((f64::from(rate.burst), Duration::ZERO)) }
     }
 
     /// Takes the next turn and returns how far away it is.
@@ -134,8 +138,7 @@ impl Bucket {
 
     /// The next turn comes after `pause`, and those after it in their usual distance.
     fn empty_for(&self, pause: Duration, now: Duration) {
-        self.change(now, |level| level.min(-pause.as_secs_f64() * self.rate.per_second));
-        self.penalties.fetch_add(1, Ordering::Relaxed);
+        self.change(now, |level| level.min(1.0 - pause.as_secs_f64() * self.rate.per_second));
     }
 
     /// Changes the level of this moment; returns how long it takes to be out of debt.
@@ -178,6 +181,6 @@ mod tests {
         let bucket = Bucket::new(RATE);
         bucket.empty_for(Duration::from_secs(10), Duration::ZERO);
         let waits: Vec<Duration> = (0..3).map(|_| bucket.reserve(Duration::ZERO)).collect();
-        assert_eq!(millis(&waits), [10_500, 11_000, 11_500]);
+        assert_eq!(millis(&waits), [10_000, 10_500, 11_000]);
     }
 }

@@ -1,16 +1,19 @@
 //! Azure Resource Manager (ARM) behind the cloud port.
 //!
 //! ```text
-//!   cloud ── client ── generated clients and own pipeline ── transport ── wire (HTTP)
-//!     │                                                         │
-//!     ├── filesystem, skus, room, operations: wire mapping      └── limiter, metrics, failure
+//!   cloud ── client ── transport ── wire (HTTP)
+//!     │         │          └── tokens, limiter, throttle, metrics
+//!     │         └── answer, reason, causes, failure: what an answer means
+//!     ├── filesystem, skus, room, operations, path: wire mapping
+//!     ├── writes: requests that change something
 //!     └── waiting, shared: fewer requests
 //! ```
 //!
-//! Why so many small parts: each keeps one promise that the use-cases rely on: which answers are refusals ([`failure`]),
-//! where tokens may go ([`transport`]), that a list is never believed too much (`waiting`), that no name addresses
-//! another resource (`path`).
+//! The generated crates give the models of SKUs, subnet sizes and networks' usages; requests are sent by this adapter's own
+//! HTTP stack, because theirs has no limits, loses what ARM says, and prints tokens.
 
+mod answer;
+mod causes;
 pub mod client;
 pub mod cloud;
 pub mod connection;
@@ -24,9 +27,13 @@ pub mod metrics;
 mod operations;
 mod path;
 mod random;
+mod reason;
+mod retry_after;
 mod room;
 mod shared;
 mod skus;
+mod throttle;
 pub mod transport;
 mod waiting;
 pub mod wire;
+pub mod writes;

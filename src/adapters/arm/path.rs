@@ -1,7 +1,7 @@
 //! ARM paths: built from checked segments only, and read back.
 //!
-//! Why it exists: a name such as `a/../../x` in a path would address another resource, and the generated clients put names
-//! into paths as they are. The domain's types cannot hold such names; here every segment is looked at once more.
+//! A name such as `a/../../x` in a path would address another resource. The domain's types cannot hold such names; here
+//! every segment is checked once more.
 
 use url::Url;
 
@@ -16,13 +16,27 @@ pub(super) fn segment(text: &str) -> Result<&str, ArmFailure> {
     if bad { Err(ArmFailure::BadName(quote(text))) } else { Ok(text) }
 }
 
-/// The path of a file system.
-pub(super) fn filesystem(subscription: &str, id: &FilesystemId) -> Result<[String; 8], ArmFailure> {
-    let (group, name) = (segment(id.resource_group.as_str())?, segment(id.name.as_str())?);
-    let subscription = segment(subscription)?;
+/// The path of the file systems of a resource group; the operations `List` of the specification.
+pub(super) fn filesystems<'a>(subscription: &'a str, group: &'a ResourceGroup) -> [&'a str; 7] {
     let (provider, kind) = ("Microsoft.StorageCache", "amlFilesystems");
-    let parts = ["subscriptions", subscription, "resourceGroups", group, "providers", provider, kind, name];
-    Ok(parts.map(str::to_owned))
+    ["subscriptions", subscription, "resourceGroups", group.as_str(), "providers", provider, kind]
+}
+
+/// The path of the addresses in use of a virtual network (`VirtualNetworks_ListUsage`).
+pub(super) fn usages<'a>(subscription: &'a str, subnet: &'a SubnetId) -> [&'a str; 9] {
+    let (group, network) = (subnet.resource_group.as_str(), subnet.vnet.as_str());
+    let (provider, kind) = ("Microsoft.Network", "virtualNetworks");
+    ["subscriptions", subscription, "resourceGroups", group, "providers", provider, kind, network, "usages"]
+}
+
+/// The path of an operation of AMLFS's resource provider in a subscription, such as `skus`.
+pub(super) fn in_subscription<'a>(subscription: &'a str, operation: &'a str) -> [&'a str; 5] {
+    ["subscriptions", subscription, "providers", "Microsoft.StorageCache", operation]
+}
+
+/// The path of a file system.
+pub(super) fn filesystem<'a>(subscription: &'a str, id: &'a FilesystemId) -> impl Iterator<Item = &'a str> {
+    filesystems(subscription, &id.resource_group).into_iter().chain([id.name.as_str()])
 }
 
 /// A URL at `endpoint` with these path segments and API version.

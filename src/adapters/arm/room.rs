@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use azure_mgmt_network::package_2024_03::models::VirtualNetworkUsage;
 use azure_mgmt_storagecache::package_2024_03::models::{RequiredAmlFilesystemSubnetsSizeInfo, SkuName};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Client, json, pages};
+use super::client::Client;
 use super::failure::{ArmFailure, Call};
 use super::path;
 use super::shared::{Answer, Shared};
@@ -116,42 +117,43 @@ fn need(sku_name: &str, capacity: Tib) -> Need {
 
 async fn required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, CloudError> {
     let call = Call {
-        operation: "ask for the required subnet size of",
-        resource: format!("{} of {}", request.sku_name, request.capacity),
-        action: "Microsoft.StorageCache/getRequiredAmlFSSubnetsSize/action",
         missing: "check subscriptionId in the cloud settings",
+        ..Call::read(
+            "ask for the required subnet size of",
+            format!("{} of {}", request.sku_name, request.capacity),
+            "Microsoft.StorageCache/getRequiredAmlFSSubnetsSize/action",
+        )
     };
+    ask_required(request, on).await.map_err(|failure| failure.into_cloud_error(&call))
+}
+
+async fn ask_required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, ArmFailure> {
     #[allow(clippy::cast_precision_loss, reason = "the model wants a float; sizes are far below 2^24 TiB")]
-    let body = RequiredAmlFilesystemSubnetsSizeInfo {
+    let question = RequiredAmlFilesystemSubnetsSizeInfo {
         storage_capacity_ti_b: Some(request.capacity.0 as f32),
         sku: Some(SkuName { name: Some(request.sku_name.clone()) }),
     };
-    let once = || async {
-        let question = on.client.storage.get_required_aml_fs_subnets_size(path::segment(on.subscription)?);
-        let question = question.required_aml_filesystem_subnets_size_info(body.clone());
-        let answer = json(question.send().await?.into_raw_response()).await?;
-        let size = answer.get("filesystemSubnetSize").and_then(Value::as_f64).map(|size| whole(size.ceil()));
-        size.filter(|size| *size > 0)
-            .ok_or_else(|| ArmFailure::Unreadable("no filesystemSubnetSize in the answer".to_owned()))
-    };
-    on.client.read(once).await.map_err(|failure| failure.told(&call))
+    let url = on.client.url(path::in_subscription(on.subscription, "getRequiredAmlFSSubnetsSize"))?;
+    let answer = on.client.ask(&url, &serde_json::json!(question)).await?;
+    let size = answer.json.get("filesystemSubnetSize").and_then(Value::as_f64).map(|size| whole(size.ceil()));
+    size.filter(|size| *size > 0).ok_or_else(|| answer.unreadable("no filesystemSubnetSize in the answer"))
 }
 
 async fn usages(subnet: &SubnetId, on: Asking<'_>) -> Result<Vec<VirtualNetworkUsage>, CloudError> {
-    let (group, vnet) = (subnet.resource_group.as_str(), subnet.vnet.as_str());
     let call = Call {
-        operation: "look at the addresses of",
-        resource: format!("virtual network {group}/{vnet}"),
-        action: "Microsoft.Network/virtualNetworks/usages/read and Microsoft.Network/virtualNetworks/subnets/read",
+        provider: "Microsoft.Network",
         missing: "create the network, or name another one (vnet-name, vnet-resource-group)",
+        ..Call::read(
+            "read the addresses in use of",
+            format!("virtual network {}/{}", subnet.resource_group.as_str(), subnet.vnet.as_str()),
+            "Microsoft.Network/virtualNetworks/usages/read and Microsoft.Network/virtualNetworks/subnets/read",
+        )
     };
-    let once = || async {
-        let [group, vnet, subscription] = [group, vnet, on.network_subscription].map(path::segment);
-        let list = on.client.networks.virtual_networks_client().list_usage(group?, vnet?, subscription?);
-        pages(list.into_stream()).await
+    let list = async {
+        let url = on.client.url(path::usages(on.network_subscription, subnet))?;
+        on.client.list(url, |entry| VirtualNetworkUsage::deserialize(entry).ok()).await
     };
-    let pages = on.client.read(once).await.map_err(|failure| failure.told(&call))?;
-    Ok(pages.into_iter().flat_map(|page| page.value).collect())
+    list.await.map_err(|failure| failure.into_cloud_error(&call))
 }
 
 /// Free addresses of the subnet; `None` if the network does not list it. Azure's reserved addresses are off the limit

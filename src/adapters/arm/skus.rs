@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use azure_mgmt_storagecache::package_2024_03::models::{ResourceSku, Restriction};
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::client::{Client, pages};
+use super::client::Client;
 use super::failure::{ArmFailure, Call};
 use super::path;
 use super::shared::Shared;
@@ -20,9 +22,12 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 /// Product of file systems in the list; HPC Cache shares it.
 const AML_FILESYSTEMS: &str = "amlFilesystems";
 
+/// A SKU of AMLFS, or why it could not be read.
+type Entry = Result<ResourceSku, Violation>;
+
 /// The list, shared.
 #[derive(Debug)]
-pub(super) struct Skus(Shared<(), Vec<ResourceSku>>);
+pub(super) struct Skus(Shared<(), Vec<Entry>>);
 
 impl Default for Skus {
     fn default() -> Self {
@@ -40,33 +45,43 @@ impl Skus {
         clock: &dyn Clock,
     ) -> Result<SkuCatalog, CloudError> {
         let call = Call {
-            operation: "list SKUs of",
-            resource: format!("subscription {subscription}"),
-            action: "Microsoft.StorageCache/skus/read",
             missing: "check subscriptionId in the cloud settings",
+            ..Call::read("list SKUs of", format!("subscription {subscription}"), "Microsoft.StorageCache/skus/read")
         };
-        let fetch = async { fetch(client, subscription).await.map_err(|failure| failure.told(&call)) };
+        let fetch = async { fetch(client, subscription).await.map_err(|failure| failure.into_cloud_error(&call)) };
         let list = self.0.get(&(), clock, fetch).await?;
         Ok(catalogue(location, &list.value))
     }
 }
 
-async fn fetch(client: &Client, subscription: &str) -> Result<Vec<ResourceSku>, ArmFailure> {
-    let once = || async { pages(client.skus.skus_client().list(path::segment(subscription)?).into_stream()).await };
-    let entries = client.read(once).await?.into_iter().flat_map(|page| page.value);
-    let ours = |entry: &ResourceSku| {
-        entry.resource_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS))
-    };
-    Ok(entries.filter(ours).collect())
+async fn fetch(client: &Client, subscription: &str) -> Result<Vec<Entry>, ArmFailure> {
+    client.list(client.url(path::in_subscription(subscription, "skus"))?, |listed| entry(&listed)).await
 }
 
-fn catalogue(location: &Location, entries: &[ResourceSku]) -> SkuCatalog {
+/// An entry of the list, if it is of AMLFS.
+fn entry(entry: &Value) -> Option<Entry> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let ours = text("resourceType").is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS));
+    let name = text("name").filter(|_| ours)?;
+    let read = ResourceSku::deserialize(entry);
+    let read = read.map_err(|error| {
+        tracing::warn!(name, %error, "an entry of the SKU list makes no sense and is left out");
+        Violation::new(name, format!("Azure's list describes it in a way that makes no sense ({error})"))
+    });
+    Some(read)
+}
+
+fn catalogue(location: &Location, entries: &[Entry]) -> SkuCatalog {
     let is_here = |name: &str| Location::parse(name).is_ok_and(|parsed| parsed == *location);
-    let here = entries.iter().filter(|entry| {
+    let here = |entry: &ResourceSku| {
         let infos = entry.location_info.iter().filter_map(|info| info.location.as_deref());
         entry.locations.iter().map(String::as_str).chain(infos).any(is_here)
+    };
+    let skus = entries.iter().filter_map(|entry| match entry {
+        Ok(entry) => here(entry).then(|| read(entry, location)),
+        Err(reason) => Some(Err(reason.clone())),
     });
-    SkuCatalog::new(location.clone(), here.map(|entry| read(entry, location)).collect::<Vec<_>>())
+    SkuCatalog::new(location.clone(), skus.collect::<Vec<_>>())
 }
 
 fn read(entry: &ResourceSku, location: &Location) -> Result<Sku, Violation> {

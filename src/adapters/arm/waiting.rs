@@ -22,7 +22,7 @@ const BELIEVED_FOR: Duration = Duration::from_mins(5);
 const UNLISTABLE: Duration = Duration::from_mins(10);
 
 /// A resource group and a file system's name, both in lower case, since ARM compares both without case.
-type Key = (String, String);
+pub(super) type Key = (String, String);
 
 #[derive(Debug)]
 struct Waited {
@@ -128,11 +128,10 @@ impl Waiting {
 
 fn is_under_way(state: &ProvisioningState) -> bool {
     match state {
-        ProvisioningState::Succeeded | ProvisioningState::Failed => false,
+        ProvisioningState::Succeeded | ProvisioningState::Failed | ProvisioningState::Canceled => false,
         ProvisioningState::Creating
         | ProvisioningState::Deleting
         | ProvisioningState::Updating
-        | ProvisioningState::Canceled
         | ProvisioningState::Unknown(_) => true,
     }
 }
@@ -143,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::domain::capacity::Tib;
+    use crate::domain::filesystem::ReportedMgsAddress;
     use crate::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 
     fn id(group: &str, number: usize) -> FilesystemId {
@@ -160,7 +160,7 @@ mod tests {
             capacity: None,
             subnet: None,
             state,
-            mgs_address: String::new(),
+            mgs_address: ReportedMgsAddress::NeverReported,
             fs_name: None,
             tags: BTreeMap::new(),
             failure: None,
@@ -197,7 +197,12 @@ mod tests {
         let many = waiting(1);
         let creating = filesystem(ProvisioningState::Creating);
         assert!(many.believes(&id("rg", 0), &creating, Duration::ZERO));
-        for acted_upon in [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Deleting] {
+        for acted_upon in [
+            ProvisioningState::Succeeded,
+            ProvisioningState::Failed,
+            ProvisioningState::Canceled,
+            ProvisioningState::Deleting,
+        ] {
             assert!(!many.believes(&id("rg", 0), &filesystem(acted_upon), Duration::ZERO));
         }
         let another = Filesystem { tags: [("a".to_owned(), "b".to_owned())].into(), ..creating.clone() };

@@ -81,7 +81,7 @@ pub struct WireAnswer {
 }
 
 /// Why there is no answer. None of these says whether the server acted on the request.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum WireError {
     /// No connection, or it broke.
     #[error("no answer: {0}")]

@@ -19,14 +19,14 @@ use super::proto::{
     NodeStageVolumeResponse, NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse, NodeUnstageVolumeRequest,
     NodeUnstageVolumeResponse,
 };
-use crate::ports::inbound::Publishing;
+use crate::ports::inbound::{Failure, FailureKind, Publishing};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::GetVolumeStats, rpc::Type::SingleNodeMultiWriter];
 
 /// What the driver says about the node it runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeInfo {
-    /// Name of the node, as Kubernetes knows it.
+    /// Name of the node, as Kubernetes knows it; empty in a process that serves no node, which then refuses the question.
     pub node_id: String,
 }
 
@@ -102,7 +102,14 @@ impl node_server::Node for Node {
     }
 
     async fn node_get_info(&self, _: Request<NodeGetInfoRequest>) -> Reply<NodeGetInfoResponse> {
-        let answer = async { Ok(NodeGetInfoResponse { node_id: self.info.node_id.clone(), ..Default::default() }) };
+        let answer = async {
+            let node_id = self.info.node_id.clone();
+            if node_id.is_empty() {
+                let refused = Failure::new(FailureKind::Precondition, "this process has no node id");
+                return Err(refused.with_hint("start the driver on nodes with --nodeid").into());
+            }
+            Ok(NodeGetInfoResponse { node_id, ..Default::default() })
+        };
         Call::cheap("NodeGetInfo").in_place(answer).await
     }
 

@@ -17,7 +17,8 @@
 
 mod begin;
 pub mod call;
-pub mod facts;
+pub mod client_state;
+pub mod doctor;
 mod failure;
 mod gate;
 mod holders;
@@ -25,15 +26,18 @@ mod late;
 mod node;
 mod operations;
 mod parts;
+pub mod propagation;
 mod resolve;
 pub mod settings;
 mod sub_dir;
+pub mod surroundings;
 pub mod syscalls;
 mod target;
 mod threads;
 mod unmount;
 mod volumes;
 mod waiting;
+pub mod working_dir;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +82,9 @@ impl KernelMounter {
         let (given, planned) = (target.to_owned(), plan.map(|plan| plan.source.clone()));
         let looked = self.local("inspect", target, move |node| {
             let place = target::place(&given);
+            if planned.is_some() {
+                node.check_propagation(&given, &place)?;
+            }
             let (lines, mut state) = node.see("inspect", &place)?;
             if let (MountState::Mounted(shown), Some(planned)) = (&mut state, planned) {
                 for (shown, line) in shown.iter_mut().zip(&lines) {

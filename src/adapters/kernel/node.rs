@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::late::Late;
 use super::operations::{Operations, Ticket};
 use super::parts::{ImportsSource, Parts};
+use super::propagation::Propagation;
 use super::settings::KernelSettings;
 use super::syscalls::{How, Syscalls};
 use super::threads::Threads;
@@ -26,6 +27,7 @@ use crate::domain::mount::{FS_TYPE, MountPlan, MountState, Mounted};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountErrorKind, Usage};
+use crate::ports::node_faults::NodeFault;
 
 /// What is under way at a target.
 #[derive(Debug, Clone)]
@@ -45,6 +47,7 @@ pub(super) struct Node {
     pub(super) settings: KernelSettings,
     pub(super) calls: Arc<dyn Syscalls>,
     pub(super) imports: ImportsSource,
+    pub(super) propagation: Option<Arc<Propagation>>,
     pub(super) threads: Threads,
     pub(super) gate: Arc<Gate>,
     pub(super) targets: Arc<Operations<PathBuf, Act, ()>>,
@@ -67,6 +70,7 @@ impl Node {
         Self {
             calls: Arc::clone(&parts.calls),
             imports: parts.imports.clone(),
+            propagation: parts.propagation.clone(),
             threads: Threads::new(settings.threads),
             gate: Arc::new(Gate::new(settings.mounts_per_mgs, settings.limits.mount)),
             targets: Arc::default(),
@@ -139,6 +143,7 @@ impl Node {
 
     /// Mounts a plan unless something is there, and remembers whose it is.
     pub(super) fn mount(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
+        self.check_propagation(&plan.target, place)?;
         if let Some(line) = self.look("mount", &plan.target)?.at(place).last() {
             let message = format!("a {} mount of {} is there already", line.fs_type, line.source);
             return Err(Fault::at(MountErrorKind::Busy, "mount", &plan.target, message)
@@ -147,8 +152,18 @@ impl Node {
         self.mount_on(plan, place)
     }
 
+    /// Refuses a target at which kubelet would not see the mount.
+    pub(super) fn check_propagation(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+        let fault = self.propagation.as_ref().and_then(|propagation| propagation.fault_for(place));
+        fault.map_or(Ok(()), |fault| {
+            let NodeFault { message, hint } = fault.into();
+            Err(Fault::at(MountErrorKind::NotReady, "mount", target, message).hint(hint))
+        })
+    }
+
     /// Mounts where nothing is mounted.
     pub(super) fn mount_on(&self, plan: &MountPlan, place: &Path) -> Result<(), Fault> {
+        self.check_propagation(&plan.target, place)?;
         let directory = target::open_directory("mount", place)
             .map_err(|fault| target::check_directory(&plan.target, place).err().unwrap_or(fault))?;
         let source = resolve::numeric(&*self.calls, "mount", &plan.source)?;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::propagation::Propagation;
 use super::syscalls::{Kernel, Syscalls};
 use crate::ports::mounter::Readiness;
 
@@ -30,6 +31,8 @@ pub struct Parts {
     pub readiness: ReadinessSource,
     /// Asked before a mount is ended by force; may block.
     pub imports: ImportsSource,
+    /// Asked first at each publish: whether kubelet will see the mount. Without it, it is taken for granted.
+    pub propagation: Option<Arc<Propagation>>,
 }
 
 impl Default for Parts {
@@ -38,6 +41,7 @@ impl Default for Parts {
             calls: Arc::new(Kernel),
             readiness: ReadinessSource::new(|| Readiness::Ready),
             imports: ImportsSource::new(|_| Imports::Unknown),
+            propagation: None,
         }
     }
 }

@@ -71,7 +71,7 @@ impl Threads {
         state.alive += 1;
         drop(state);
         let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name(super::facts::stuck::THREAD.into()).stack_size(STACK);
+        let thread = std::thread::Builder::new().name(super::doctor::threads::THREAD.into()).stack_size(STACK);
         thread.spawn(move || shared.serve(Box::new(work))).map(drop).map_err(|error| {
             tracing::error!(%error, "no thread can be made");
             self.shared.state().alive -= 1;

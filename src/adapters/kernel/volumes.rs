@@ -105,7 +105,7 @@ fn names_source(volume_id: &str, source: &str) -> bool {
     };
     same_dir
         && MgsAddress::parse(id.mgs_address()).is_ok_and(|mgs| mgs == source.mgs)
-        && FsName::parse(id.fs_name()).is_ok_and(|name| name == source.fs_name)
+        && FsName::of_volume(id.fs_name()).0 == source.fs_name
 }
 
 /// A mount point in the spelling of kubelet, whose directory may be a symbolic link.
@@ -121,7 +121,7 @@ mod tests {
 
     fn line(point: PathBuf, source: &str) -> Line {
         let (fs_type, source) = ("lustre".to_owned(), source.to_owned());
-        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, options: vec![] }
+        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, options: vec![], shared: true }
     }
 
     #[test]

@@ -132,7 +132,9 @@ impl ApiServer {
     /// Changes an event by a merge patch.
     pub(super) async fn patch_event(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), ApiError> {
         let params = PatchParams::default();
-        self.send(objects::<Event>(Some(namespace))?.patch(object_name(name)?, &params, &Patch::Merge(patch))).await.map(drop)
+        self.send(objects::<Event>(Some(namespace))?.patch(object_name(name)?, &params, &Patch::Merge(patch)))
+            .await
+            .map(drop)
     }
 
     async fn read<T: DeserializeOwned>(
@@ -140,7 +142,8 @@ impl ApiServer {
         request: Result<http::Request<Vec<u8>>, RequestError>,
     ) -> Result<T, ApiError> {
         let body = self.send(request).await?;
-        let wrong = |error| ApiError::new(ApiErrorKind::Unavailable, format!("this is not an API server's answer: {error}"));
+        let wrong =
+            |error| ApiError::new(ApiErrorKind::Unavailable, format!("this is not an API server's answer: {error}"));
         serde_json::from_slice(&body).map_err(wrong)
     }
 
@@ -151,7 +154,8 @@ impl ApiServer {
         }
         // What is not a Status was written by something in between, such as a proxy.
         let status = serde_json::from_slice::<Status>(&body).ok();
-        let text = status.as_ref().map_or_else(|| String::from_utf8_lossy(&body), |status| status.message.as_str().into());
+        let text =
+            status.as_ref().map_or_else(|| String::from_utf8_lossy(&body), |status| status.message.as_str().into());
         Err(ApiError::new(kind(code, status.as_ref()), format!("{} (HTTP {code})", one_line(&text))))
     }
 }

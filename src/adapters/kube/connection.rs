@@ -57,7 +57,9 @@ impl Connection {
     pub(super) async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ApiError> {
         let (client, token) = (self.client().await?, self.token().await?);
         let (parts, body) = request.into_parts();
-        let request = client.request(parts.method, format!("{}{}", self.base, parts.uri));
+        // kube ends paths without a query by `?`.
+        let path = parts.uri.to_string();
+        let request = client.request(parts.method, format!("{}{}", self.base, path.trim_end_matches('?')));
         let request = request.headers(parts.headers).bearer_auth(token).body(body);
         let mut response = request.send().await.map_err(no_answer)?;
         let code = response.status().as_u16();

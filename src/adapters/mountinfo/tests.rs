@@ -48,6 +48,34 @@ fn odd_lines_are_passed_over_and_odd_escapes_kept() {
     assert_eq!(unescape(br"a\04\999\777\+12\040"), br"a\04\999\777\+12 ");
 }
 
+#[cfg(feature = "kernel")]
+#[test]
+fn only_a_shared_tag_makes_a_mount_shared() {
+    for (tags, shared) in [
+        ("", false),
+        ("shared:5 ", true),
+        ("shared:5 master:1 ", true),
+        ("master:1 shared:5 ", true),
+        ("master:1 ", false),
+        ("master:1 propagate_from:2 ", false),
+        ("unbindable ", false),
+    ] {
+        let text = format!("39 31 8:1 / /mnt rw {tags}- lustre shared:9 rw");
+        assert_eq!(parse(text.as_bytes()).unwrap().shared, shared, "{tags}");
+    }
+}
+
+#[cfg(feature = "kernel")]
+#[test]
+fn a_walk_enters_the_mounts_on_its_way() {
+    let table = table(&[(1, 0, "/"), (2, 1, "/a"), (3, 2, "/a/b"), (4, 3, "/a/b"), (5, 1, "/b"), (6, 1, "/a/b/c")]);
+    let along = |path: &str| -> Vec<u64> { table.along(Path::new(path)).iter().map(|line| line.id).collect() };
+    assert_eq!(along("/a/b/x"), [1, 2, 3, 4]);
+    assert_eq!(along("/a/bx"), [1, 2]);
+    assert_eq!(along("/a/b/c/d"), [1, 2, 3, 4], "a mount below a hidden directory is not entered");
+    assert_eq!(along("/"), [1]);
+}
+
 /// Numbers of mounts are used again, so a smaller number may be the upper mount, and the order of lines tells nothing.
 #[test]
 fn a_stack_is_ordered_by_what_sits_on_what() {

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState};
+use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState, ReportedMgsAddress};
 use crate::domain::mount_source::FsName;
 use crate::domain::names::FilesystemId;
 
@@ -40,7 +40,7 @@ impl Record {
             capacity: Some(spec.capacity.bytes()),
             subnet: Some(spec.subnet.clone()),
             state: ProvisioningState::Creating,
-            mgs_address: String::new(),
+            mgs_address: ReportedMgsAddress::NeverReported,
             fs_name: Some(FsName::default()),
             tags: spec.tags.clone(),
             failure: None,
@@ -78,7 +78,7 @@ impl Record {
     pub(super) fn finish(&mut self, server: Ipv4Addr) {
         self.life = Life::Succeeded;
         self.view.state = ProvisioningState::Succeeded;
-        self.view.mgs_address = server.to_string();
+        self.view.mgs_address = ReportedMgsAddress::parse(&server.to_string());
         self.server = Some(server);
     }
 }

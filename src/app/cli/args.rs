@@ -62,13 +62,13 @@ pub enum Command {
 /// The flags of `serve`, as text.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// CSI services to run [default: all]
+    /// CSI services to run [default: all with a node id, controller without]
     #[arg(long, value_name = "controller|node|all")]
     mode: Option<String>,
-    /// The node's name in Kubernetes; needed unless the mode is controller
+    /// The node's name in Kubernetes; needed for the modes node and all
     #[arg(long, value_name = "NAME")]
     nodeid: Option<String>,
-    /// Where to listen: `unix:///path` or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
+    /// Where to listen: `unix:///path` (also `unix:/path`, `/path`) or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
     /// Where file systems come from; the simulator only in builds that have it [default: arm]
@@ -107,6 +107,9 @@ pub struct Flags {
     /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]
     #[arg(long, value_name = "TYPE")]
     mount_fs_type: Option<String>,
+    /// What is done when a `volumeAttributes` key is nearly one of the driver's: refuse the mount, or warn [default: refuse]
+    #[arg(long, value_name = "refuse|warn")]
+    unknown_volume_attributes: Option<String>,
     /// Remove the node's startup taint once the driver is ready [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     remove_not_ready_taint: Option<String>,
@@ -161,6 +164,7 @@ impl Flags {
             &self.unmount_timeout,
             &self.stat_timeout,
             &self.mount_fs_type,
+            &self.unknown_volume_attributes,
             &self.remove_not_ready_taint,
             &self.drivername,
             &self.simulator_speed,
@@ -247,7 +251,7 @@ pub struct ProbeOptions {
 #[cfg(feature = "kernel")]
 #[derive(Debug, Clone, Args)]
 pub struct DoctorOptions {
-    /// `node`: module, LNet, mounts, connections and the way to each MGS; needs no running driver
+    /// `node`: module, LNet, mounts, connections, the way to each MGS, operations of a running driver if one answers
     #[arg(value_name = "node", value_parser = ["node"])]
     pub what: String,
     /// Form of the output
@@ -256,6 +260,18 @@ pub struct DoctorOptions {
     /// Mounts to look at; the host's from a container that sees its processes
     #[arg(long, value_name = "FILE", default_value = "/proc/self/mountinfo")]
     pub mountinfo: std::path::PathBuf,
+    /// The running driver's socket: `unix:///path` or `tcp://host:port` [default: as of `serve`,
+    /// `AZURELUSTRE_CSI_ENDPOINT`, else `unix:///tmp/csi.sock`]
+    #[arg(long, value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// kubelet's directory, as of `serve`; counts where no driver answers
+    /// [default: `AZURELUSTRE_CSI_KUBELET_DIR`, else `/var/lib/kubelet`]
+    #[arg(long, value_name = "DIR")]
+    pub kubelet_dir: Option<std::path::PathBuf>,
+    /// Directory for private mounts, as of `serve`; counts where no driver answers
+    /// [default: `AZURELUSTRE_CSI_WORKING_MOUNT_DIR`, else `/tmp`]
+    #[arg(long, value_name = "DIR")]
+    pub working_mount_dir: Option<std::path::PathBuf>,
     /// An MGS to try besides those of the mounts
     #[arg(long, value_name = "ADDRESS")]
     pub mgs: Option<String>,

@@ -15,10 +15,10 @@ use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
 
-/// Whether the controller would start with these settings; asks nobody.
+/// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
 pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
     let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
-    if on_azure {
+    if on_azure && settings.cloud_settings.missing.is_empty() {
         wiring::cloud(settings)?;
     }
     Ok(())
@@ -168,12 +168,18 @@ fn zones(sku: &Sku) -> Vec<&str> {
     sku.zones.iter().map(crate::domain::names::Zone::as_str).collect()
 }
 
+/// Throughput in MB/s for each TiB, if the cloud gives it.
+fn bandwidth(sku: &Sku) -> Option<u32> {
+    Some(sku.bandwidth_per_tib).filter(|bandwidth| *bandwidth > 0)
+}
+
 fn table(catalog: &SkuCatalog) -> String {
     let head = ["NAME", "MB/S PER TIB", "INCREMENT", "MAXIMUM", "ZONES"].map(str::to_owned);
     let row = |sku: &Sku| {
         let zones = zones(sku);
         let zones = if zones.is_empty() { "-".to_owned() } else { zones.join(",") };
-        [sku.name.clone(), sku.bandwidth_per_tib.to_string(), sku.increment.to_string(), sku.maximum.to_string(), zones]
+        let bandwidth = bandwidth(sku).map_or_else(|| "-".to_owned(), |bandwidth| bandwidth.to_string());
+        [sku.name.clone(), bandwidth, sku.increment.to_string(), sku.maximum.to_string(), zones]
     };
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(catalog.skus().iter().map(row)).collect();
     let width = |column: usize| {
@@ -191,7 +197,7 @@ fn json(catalog: &SkuCatalog) -> String {
     let entry = |sku: &Sku| {
         json!({
             "name": sku.name,
-            "throughputMBpsPerTiB": sku.bandwidth_per_tib,
+            "throughputMBpsPerTiB": bandwidth(sku),
             "incrementTiB": sku.increment.0,
             "maximumTiB": sku.maximum.0,
             "zones": zones(sku),
@@ -199,4 +205,22 @@ fn json(catalog: &SkuCatalog) -> String {
     };
     let entries: Vec<Value> = catalog.skus().iter().map(entry).collect();
     format!("{:#}\n", Value::Array(entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sku::{CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM};
+
+    /// Throughput and zones are all that a list may leave out.
+    #[test]
+    fn what_the_cloud_does_not_give_is_a_dash() {
+        let capabilities = [(CAPABILITY_INCREMENT, "16"), (CAPABILITY_MAXIMUM, "128")];
+        let sku = Sku::from_capabilities("AMLFS-New", Vec::new(), capabilities);
+        let catalog = SkuCatalog::new(Location::parse("eastus").unwrap(), [sku]);
+        let text = table(&catalog);
+        let row: Vec<&str> = text.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!((row.first(), row.get(1), row.last()), (Some(&"AMLFS-New"), Some(&"-"), Some(&"-")), "{text}");
+        assert!(json(&catalog).contains("\"throughputMBpsPerTiB\": null"), "{}", json(&catalog));
+    }
 }

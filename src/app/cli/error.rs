@@ -49,6 +49,12 @@ impl CliError {
         Self::new(Exit::Usage, vec![problem.into()])
     }
 
+    /// All of these failures as one, with the exit code of the first; nothing if there are none.
+    pub fn all(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let join = |first: Self, other: Self| Self { problems: [first.problems, other.problems].concat(), ..first };
+        errors.into_iter().reduce(join).map_or(Ok(()), Err)
+    }
+
     /// How the process is to end.
     pub fn exit(&self) -> Exit {
         self.exit

@@ -1,18 +1,22 @@
 //! `probe`: asks a running driver whether it is ready, for exec probes of pods that hold no other client.
 
+#[cfg(feature = "kernel")]
+use std::io::Write;
 use std::time::Duration;
 
 use super::{CliError, ProbeOptions, serve};
 use crate::app::problem::Problem;
 use crate::app::settings::{DEFAULT_ENDPOINT, Endpoint};
 use crate::app::wiring::ask;
+#[cfg(feature = "kernel")]
+use crate::ports::node_faults::NodeFault;
 
 /// Where a driver in the same container finds its endpoint.
 const ENDPOINT_VARIABLE: &str = "AZURELUSTRE_CSI_ENDPOINT";
 
-/// One line if the driver is ready; an error if it is not, or does not answer.
+/// One line if the driver is ready; an error if it is not, or does not answer. Faults of its surroundings go to stderr.
 pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
-    let endpoint = endpoint(options)?;
+    let endpoint = endpoint(options.endpoint.as_deref())?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
         let problem = Problem::new(format!("--timeout: `{}` is no number of seconds", options.timeout.escape_debug()));
@@ -21,7 +25,7 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
     let hint = "is it running, with this --endpoint?";
     let failed = |message: String| CliError::failure(Problem::new(format!("{endpoint}: {message}")).with_hint(hint));
     serve::runtime()?.block_on(async {
-        match tokio::time::timeout(limit, ask::probe(&endpoint)).await {
+        let answer = match tokio::time::timeout(limit, ask::probe(&endpoint)).await {
             Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
             Ok(Err(message)) => Err(failed(message)),
             Ok(Ok(true)) => Ok("ready\n".to_owned()),
@@ -29,15 +33,29 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
                 let problem = Problem::new(format!("{endpoint}: the driver is not ready"));
                 Err(CliError::failure(problem.with_hint("its log, and `azurelustre-csi doctor node`, say why")))
             }
-        }
+        };
+        #[cfg(feature = "kernel")]
+        warn_of_faults(&endpoint, limit).await;
+        answer
     })
 }
 
-/// Where the driver serves: as the flag says, else the variable that tells the driver in the same pod.
-fn endpoint(options: &ProbeOptions) -> Result<Endpoint, CliError> {
+/// Prints the faults of the driver's surroundings to stderr. They do not change the answer: kubelet would kill a driver
+/// that can still unmount. A driver that serves no node reports none.
+#[cfg(feature = "kernel")]
+async fn warn_of_faults(endpoint: &Endpoint, limit: Duration) {
+    let Ok(status) = ask::node_status(endpoint, limit).await else { return };
+    for NodeFault { message, hint } in status.faults {
+        // The answer counts, whether or not anybody reads this.
+        drop(writeln!(std::io::stderr(), "warning: {message}\nhint: {hint}"));
+    }
+}
+
+/// Where the driver serves: as the flag says, else the variable of the driver in the same pod.
+pub(super) fn endpoint(flag: Option<&str>) -> Result<Endpoint, CliError> {
     let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.is_empty());
-    let (given, place) = match &options.endpoint {
-        Some(flag) => (flag.as_str(), "--endpoint"),
+    let (given, place) = match flag {
+        Some(flag) => (flag, "--endpoint"),
         None => (variable.as_deref().unwrap_or(DEFAULT_ENDPOINT), ENDPOINT_VARIABLE),
     };
     Endpoint::parse(given).map_err(|problem| CliError::usage(problem.at(place)))

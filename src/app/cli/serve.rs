@@ -5,7 +5,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{CliError, Exit};
 use crate::app::problem::Problem;
 use crate::app::server::{self, Bound, DRAIN};
-use crate::app::settings::Settings;
+use crate::app::settings::{Mode, Settings};
 use crate::app::shutdown::StopSignals;
 use crate::app::telemetry;
 use crate::app::wiring::{self, WiringError};
@@ -13,11 +13,27 @@ use crate::app::wiring::{self, WiringError};
 /// Runs the driver until SIGTERM or SIGINT. A second signal ends it without waiting for calls.
 pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {
     telemetry::init(&settings.log).map_err(|error| CliError::failure(Problem::from_error(&error)))?;
+    announce(settings);
     let runtime = runtime()?;
     let result = runtime.block_on(run(settings));
     // Threads that hang in the kernel must not hold the process.
     runtime.shutdown_background();
     result
+}
+
+/// Logs what an operator has to know about the settings in effect: one line each.
+fn announce(settings: &Settings) {
+    if settings.mode == Mode::ControllerByDefault {
+        tracing::info!("neither --mode nor --nodeid is given: serving controller and identity; node calls are refused");
+    }
+    let cloud = &settings.cloud_settings;
+    if !cloud.origins.is_empty() {
+        let shown = cloud.origins.iter().map(|origin| format!("{} {} ({})", origin.key, origin.value, origin.source));
+        tracing::info!("cloud settings: {}", shown.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(reason) = cloud.reason_for_static_only() {
+        tracing::warn!("only static volumes are served, and no file system can be created or deleted: {reason}");
+    }
 }
 
 /// The runtime of all commands that need one: a single thread. The load is network and waiting, and nothing that blocks

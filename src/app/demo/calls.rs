@@ -1,8 +1,7 @@
-//! The CSI calls that Kubernetes makes, over the demo's own socket.
-//!
-//! Why it exists: the demo shows the real server at work, so it talks to it as external-provisioner and kubelet do: with
+//! The CSI calls that Kubernetes makes, over the demo's own socket, as external-provisioner and kubelet make them: with
 //! their requests, their deadlines and their retries.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::adapters::csi::proto::controller_client::ControllerClient;
 use crate::adapters::csi::proto::identity_client::IdentityClient;
 use crate::adapters::csi::proto::node_client::NodeClient;
 use crate::adapters::csi::proto::volume_capability::access_mode::Mode;
-use crate::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume};
+use crate::adapters::csi::proto::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
 use crate::adapters::csi::proto::{
     CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, GetPluginInfoRequest, NodeGetVolumeStatsRequest,
     NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, Volume, VolumeCapability, VolumeUsage,
@@ -66,11 +65,7 @@ impl Calls {
         let request = CreateVolumeRequest {
             name: name.to_owned(),
             capacity_range: Some(CapacityRange { required_bytes: manifests.bytes, limit_bytes: 0 }),
-            volume_capabilities: manifests
-                .access_modes
-                .iter()
-                .map(|mode| capability(mode, &manifests.mount_flags))
-                .collect(),
+            volume_capabilities: manifests.access_modes.iter().map(|mode| capability(mode, manifests)).collect(),
             parameters: parameters.into_iter().collect(),
             ..CreateVolumeRequest::default()
         };
@@ -106,20 +101,13 @@ impl Calls {
         pod: &str,
         manifests: &Manifests,
     ) -> Result<(), DemoError> {
-        let mut volume_context = volume.volume_context.clone();
-        let pod_info = [
-            ("pod.name", pod),
-            ("pod.namespace", &manifests.namespace),
-            ("pod.uid", pod),
-            ("serviceAccount.name", &manifests.service_account),
-        ];
-        volume_context.extend(pod_info.map(|(key, value)| (format!("csi.storage.k8s.io/{key}"), value.to_owned())));
         let mode = manifests.access_modes.first().map_or("ReadWriteMany", String::as_str);
         let request = NodePublishVolumeRequest {
             volume_id: volume.volume_id.clone(),
             target_path: target.display().to_string(),
-            volume_capability: Some(capability(mode, &manifests.mount_flags)),
-            volume_context,
+            volume_capability: Some(capability(mode, manifests)),
+            volume_context: context(volume, pod, manifests),
+            readonly: manifests.read_only,
             ..NodePublishVolumeRequest::default()
         };
         let result = NodeClient::new(self.channel.clone()).node_publish_volume(timed(request)).await;
@@ -146,7 +134,20 @@ impl Calls {
     }
 }
 
-fn capability(access_mode: &str, mount_flags: &[String]) -> VolumeCapability {
+/// The volume context of a publish: that of the volume, and what kubelet adds for a driver with `podInfoOnMount`.
+pub(super) fn context(volume: &Volume, pod: &str, manifests: &Manifests) -> HashMap<String, String> {
+    let pod_info = [
+        ("pod.name", pod),
+        ("pod.namespace", &manifests.namespace),
+        ("pod.uid", pod),
+        ("serviceAccount.name", &manifests.service_account),
+        ("ephemeral", "false"),
+    ];
+    let added = pod_info.map(|(key, value)| (format!("csi.storage.k8s.io/{key}"), value.to_owned()));
+    volume.volume_context.clone().into_iter().chain(added).collect()
+}
+
+fn capability(access_mode: &str, manifests: &Manifests) -> VolumeCapability {
     let mode = match access_mode {
         "ReadWriteOnce" => Mode::SingleNodeMultiWriter,
         "ReadOnlyMany" => Mode::MultiNodeReaderOnly,
@@ -154,13 +155,16 @@ fn capability(access_mode: &str, mount_flags: &[String]) -> VolumeCapability {
         "ReadWriteOncePod" => Mode::SingleNodeSingleWriter,
         _ => Mode::Unknown,
     };
-    VolumeCapability {
-        access_mode: Some(AccessMode { mode: mode.into() }),
-        access_type: Some(AccessType::Mount(MountVolume {
-            mount_flags: mount_flags.to_vec(),
+    let access_type = if manifests.block {
+        AccessType::Block(BlockVolume {})
+    } else {
+        AccessType::Mount(MountVolume {
+            fs_type: manifests.fs_type.clone(),
+            mount_flags: manifests.mount_flags.clone(),
             ..MountVolume::default()
-        })),
-    }
+        })
+    };
+    VolumeCapability { access_mode: Some(AccessMode { mode: mode.into() }), access_type: Some(access_type) }
 }
 
 fn timed<T>(message: T) -> Request<T> {

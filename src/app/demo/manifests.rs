@@ -1,43 +1,56 @@
-//! The manifests that the demo walks through: a `StorageClass`, a claim, a pod.
+//! The manifests that the demo walks through: a `StorageClass`, a claim, and a pod or what makes pods.
 //!
-//! Why it exists: in a cluster, Kubernetes and external-provisioner turn these objects into CSI calls. The demo does the
-//! same with the user's own files, so that a mistake in them shows before they meet a bill.
+//! In a cluster, Kubernetes and external-provisioner turn these objects into CSI calls. The demo does the same with the
+//! user's own files and refuses what they would refuse, so that a mistake shows before it meets a bill.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::DemoError;
-use super::quantity;
+use super::objects::{self, Object};
+use super::workload::{self, Workload};
+use super::{DemoError, quantity};
 use crate::app::cli::DemoOptions;
+use crate::domain::error::{nearest, quote};
+use crate::domain::mount_options::MountOptions;
 
-/// What the three manifests say, as far as a volume depends on it.
+/// What the manifests say, as far as a volume depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifests {
     pub class: String,
+    /// The StorageClass's parameters without those that external-provisioner takes for itself.
     pub parameters: BTreeMap<String, String>,
+    /// File system type that external-provisioner puts into each capability; usually empty.
+    pub fs_type: String,
     pub mount_flags: Vec<String>,
+    /// Whether Kubernetes would keep the volume when the claim goes.
+    pub retain: bool,
     pub claim: String,
     pub namespace: String,
     pub access_modes: Vec<String>,
+    /// `volumeMode: Block`, which the driver refuses.
+    pub block: bool,
     pub bytes: i64,
     pub storage: String,
-    pub pod: String,
+    /// Pods that use the volume: two, or one where the claim allows no second.
+    pub pods: Vec<String>,
     pub mount_path: String,
+    /// Whether kubelet asks for a read-only mount.
+    pub read_only: bool,
     pub service_account: String,
 }
 
-/// Any Kubernetes object, with the fields that matter here.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Object {
-    kind: String,
+struct Class {
     metadata: Metadata,
     provisioner: String,
     parameters: BTreeMap<String, String>,
     mount_options: Vec<String>,
-    spec: Spec,
+    reclaim_policy: String,
+    volume_binding_mode: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -45,50 +58,54 @@ struct Object {
 struct Metadata {
     name: String,
     namespace: Option<String>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    metadata: Metadata,
+    spec: ClaimSpec,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Spec {
+struct ClaimSpec {
     access_modes: Vec<String>,
-    storage_class_name: String,
+    storage_class_name: Option<String>,
+    volume_mode: String,
+    volume_name: String,
     resources: Resources,
-    containers: Vec<Container>,
-    volumes: Vec<PodVolume>,
-    service_account_name: Option<String>,
+    selector: Option<Value>,
+    data_source: Option<Value>,
+    data_source_ref: Option<Value>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Resources {
-    requests: BTreeMap<String, String>,
+    requests: BTreeMap<String, Value>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Container {
-    volume_mounts: Vec<VolumeMount>,
-}
+const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct VolumeMount {
-    name: String,
-    mount_path: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct PodVolume {
-    name: String,
-    persistent_volume_claim: Option<ClaimSource>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ClaimSource {
-    claim_name: String,
-}
+/// Prefix that external-provisioner reserves in parameters.
+const RESERVED: &str = "csi.storage.k8s.io/";
+/// What it takes for itself under that prefix (`removePrefixedParameters` in its controller). Any other key there fails the
+/// claim.
+const TAKEN: [&str; 11] = [
+    "fstype",
+    "provisioner-secret-name",
+    "provisioner-secret-namespace",
+    "controller-publish-secret-name",
+    "controller-publish-secret-namespace",
+    "node-stage-secret-name",
+    "node-stage-secret-namespace",
+    "node-publish-secret-name",
+    "node-publish-secret-namespace",
+    "controller-expand-secret-name",
+    "controller-expand-secret-namespace",
+];
 
 macro_rules! example {
     ($name:literal) => {
@@ -104,101 +121,280 @@ impl Manifests {
         } else {
             [example!("storageclass-dynamic.yaml"), example!("pvc-dynamic.yaml"), example!("pod-dynamic.yaml")]
         };
-        let class = object("StorageClass", options.storage_class.as_deref(), class)?;
-        let claim = object("PersistentVolumeClaim", options.claim.as_deref(), claim)?;
-        let pod = object("Pod", options.pod.as_deref(), pod)?;
-        Self::join(class, claim, pod, driver_name)
+        let workloads = from_file(&workload::KINDS, options.pod.as_deref(), pod)?;
+        let workloads: Vec<Workload> = workloads.iter().map(Workload::new).collect();
+        let brings_claims = workloads.iter().any(|workload| !workload.own_claims.is_empty());
+        let claims = match (&options.claim, brings_claims) {
+            (None, true) => Vec::new(),
+            (file, _) => from_file(&["PersistentVolumeClaim"], file.as_deref(), claim)?,
+        };
+        let classes = from_file(&["StorageClass"], options.storage_class.as_deref(), class)?;
+        Self::join(&classes, &claims, &workloads, driver_name)
     }
 
-    fn join(class: Object, claim: Object, pod: Object, driver_name: &str) -> Result<Self, DemoError> {
-        expect("the StorageClass's provisioner", &class.provisioner, driver_name)?;
-        expect("the claim's storageClassName", &claim.spec.storage_class_name, &class.metadata.name)?;
-        let storage = claim.spec.resources.requests.get("storage").cloned().unwrap_or_default();
-        let bytes = quantity::bytes(&storage)
-            .ok_or_else(|| unfit(format!("the claim's storage request `{storage}` is no size such as 48Ti")))?;
-        let mount_path = mount_path(&pod, &claim.metadata.name)?;
-        Ok(Self {
-            class: class.metadata.name,
-            parameters: class.parameters,
-            mount_flags: class.mount_options,
-            claim: claim.metadata.name,
-            namespace: claim.metadata.namespace.unwrap_or_else(|| "default".to_owned()),
-            access_modes: claim.spec.access_modes,
+    /// Whether pods can only read: asked of kubelet, or by a mount option.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only || MountOptions::parse(&self.mount_flags).is_ok_and(|options| options.read_only)
+    }
+
+    fn join(
+        classes: &[Object],
+        claims: &[Object],
+        workloads: &[Workload],
+        driver_name: &str,
+    ) -> Result<Self, DemoError> {
+        let mut problems = Vec::new();
+        let claims: Vec<Claim> = claims.iter().map(|object| read(&object.value)).collect();
+        let used = Use::choose(workloads, &claims).map_err(|problem| DemoError::in_files(vec![problem]))?;
+        let named: Vec<(&Object, Class)> = classes.iter().map(|object| (object, read(&object.value))).collect();
+        let wanted = used.claim.class_name();
+        let chosen = named.iter().find(|(_, class)| wanted.as_deref() == Some(class.metadata.name.as_str()));
+        let default = || named.iter().find(|(_, class)| wanted.is_none() && class.is_default());
+        let Some((object, class)) = chosen.or_else(default).or_else(|| named.first()) else {
+            return Err(DemoError::in_files(vec!["no StorageClass is given".to_owned()]));
+        };
+        problems.extend(class.problems(driver_name).into_iter().map(|problem| format!("{}: {problem}", object.shown)));
+        problems.extend(used.problems(class));
+        problems
+            .extend(used.workload.problems(driver_name).into_iter().map(|p| format!("{}: {p}", used.workload.shown)));
+        let storage = used.claim.storage();
+        let bytes = quantity::bytes(&storage).filter(|bytes| *bytes > 0);
+        let Some(bytes) = bytes.filter(|_| problems.is_empty()) else {
+            if bytes.is_none() {
+                problems.push(format!("the claim's storage request {} is not a size such as 48Ti", quote(&storage)));
+            }
+            return Err(DemoError::in_files(problems));
+        };
+        Ok(used.manifests(class, bytes, storage))
+    }
+}
+
+/// A claim and who uses it.
+struct Use<'a> {
+    workload: &'a Workload,
+    claim: Claim,
+    name: String,
+    mount_path: String,
+    read_only: bool,
+    /// Whether each pod has a claim of its own, as those of a StatefulSet have.
+    alone: bool,
+}
+
+impl<'a> Use<'a> {
+    /// The first mount of a claim that is given, in any workload.
+    fn choose(workloads: &'a [Workload], claims: &[Claim]) -> Result<Self, String> {
+        let uses = workloads.iter().flat_map(|workload| workload.spec.mounts().map(move |mount| (workload, mount)));
+        for (workload, mount) in uses {
+            let volume = workload.spec.volumes.iter().find(|volume| volume.name == mount.name);
+            let through = volume.and_then(|volume| workload.claim_of(volume));
+            let through = through.or_else(|| Some((workload.claim_of_template(&mount.name)?, false)));
+            let Some((name, read_only)) = through else { continue };
+            let own = workload.own_claims.iter().find(|(own, _)| own == name);
+            let claim = own.map(|(_, claim)| read(claim));
+            let alone = claim.is_some();
+            let Some(claim) = claim.or_else(|| claims.iter().find(|claim| claim.metadata.name == name).cloned()) else {
+                continue;
+            };
+            let read_only = read_only || mount.read_only;
+            return Ok(Self {
+                workload,
+                claim,
+                name: name.to_owned(),
+                mount_path: mount.mount_path.clone(),
+                read_only,
+                alone,
+            });
+        }
+        let pods: Vec<String> = workloads.iter().map(|workload| quote(&workload.name)).collect();
+        let claims: Vec<String> = claims.iter().map(|claim| quote(&claim.metadata.name)).collect();
+        Err(format!("pod {} mounts no volume of the claim {}", pods.join(", "), claims.join(", ")))
+    }
+
+    fn namespace(&self) -> String {
+        let namespace = self.claim.metadata.namespace.clone().filter(|_| !self.alone);
+        namespace.or_else(|| self.workload.namespace.clone()).unwrap_or_else(|| "default".to_owned())
+    }
+
+    fn problems(&self, class: &Class) -> Vec<String> {
+        let mut found = self.claim.problems(class);
+        let own = self.workload.namespace.as_deref().unwrap_or("default");
+        let of_claim = self.namespace();
+        if own != of_claim {
+            found.push(format!(
+                "{} is in namespace {} and its claim in {}; a pod can only use claims of its own namespace",
+                self.workload.shown,
+                quote(own),
+                quote(&of_claim)
+            ));
+        }
+        let names = [("StorageClass", &class.metadata.name), ("claim", &self.name), ("pod", &self.workload.name)];
+        let unfit = names.into_iter().filter(|(_, name)| !is_object_name(name));
+        found.extend(unfit.map(|(what, name)| {
+            format!("the {what}'s name {} is not a name that Kubernetes takes (a-z 0-9 - ., at most 253)", quote(name))
+        }));
+        found
+    }
+
+    fn manifests(self, class: &Class, bytes: i64, storage: String) -> Manifests {
+        let one_pod = self.alone || self.claim.spec.access_modes.iter().any(|mode| mode == "ReadWriteOncePod");
+        let pods = self.workload.pods.iter().take(if one_pod { 1 } else { 2 }).cloned().collect();
+        Manifests {
+            class: class.metadata.name.clone(),
+            parameters: class.parameters.iter().filter(|(key, _)| taken(key).is_none()).map(own).collect(),
+            fs_type: class.fs_type(),
+            mount_flags: class.mount_options.clone(),
+            retain: class.reclaim_policy == "Retain",
+            namespace: self.namespace(),
+            access_modes: self.claim.spec.access_modes.clone(),
+            block: self.claim.spec.volume_mode == "Block",
             bytes,
             storage,
-            pod: pod.metadata.name,
-            mount_path,
-            service_account: pod.spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
-        })
+            pods,
+            service_account: self.workload.spec.account(),
+            claim: self.name,
+            mount_path: self.mount_path,
+            read_only: self.read_only,
+        }
     }
 }
 
-/// A mistake in the files.
-fn unfit(message: String) -> DemoError {
-    DemoError::usage(message, "give the three files that belong together, or none to see the examples")
-}
-
-fn expect(what: &str, found: &str, wanted: &str) -> Result<(), DemoError> {
-    if found == wanted {
-        return Ok(());
+impl Class {
+    fn is_default(&self) -> bool {
+        self.metadata
+            .annotations
+            .get("storageclass.kubernetes.io/is-default-class")
+            .is_some_and(|value| value == "true")
     }
-    Err(unfit(format!("{what} is `{found}`, not `{wanted}`")))
+
+    fn fs_type(&self) -> String {
+        let given = self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case("csi.storage.k8s.io/fstype"));
+        given.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    fn problems(&self, driver_name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.provisioner != driver_name {
+            found.push(format!("the StorageClass's provisioner is `{}`, not `{driver_name}`", self.provisioner));
+        }
+        found.extend(one_of("reclaimPolicy", &self.reclaim_policy, &["Delete", "Retain"]));
+        found.extend(one_of("volumeBindingMode", &self.volume_binding_mode, &["Immediate", "WaitForFirstConsumer"]));
+        for key in self.parameters.keys() {
+            match (reserved(key), taken(key)) {
+                (Some(_), None) => {
+                    let known = TAKEN.map(|known| format!("{RESERVED}{known}"));
+                    let hint =
+                        nearest(key, known.iter().map(String::as_str)).map(|near| format!("; did you mean {near}?"));
+                    found.push(format!(
+                        "parameters.{key}: external-provisioner refuses unknown keys with {RESERVED}{}",
+                        hint.unwrap_or_default()
+                    ));
+                }
+                (_, Some(own)) if own.starts_with("provisioner-secret") => {
+                    found.push(format!("parameters.{key}: this driver refuses secrets; leave it out"));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
 }
 
-fn mount_path(pod: &Object, claim: &str) -> Result<String, DemoError> {
-    let uses =
-        |volume: &&PodVolume| volume.persistent_volume_claim.as_ref().is_some_and(|source| source.claim_name == claim);
-    let volume = pod.spec.volumes.iter().find(uses);
-    let mounts = pod.spec.containers.iter().flat_map(|container| &container.volume_mounts);
-    let mount = volume.and_then(|volume| mounts.into_iter().find(|mount| mount.name == volume.name));
-    let missing = || unfit(format!("pod `{}` mounts no volume of the claim `{claim}`", pod.metadata.name));
-    mount.map(|mount| mount.mount_path.clone()).ok_or_else(missing)
+impl Claim {
+    /// The class that it asks for; none means the cluster's default class.
+    fn class_name(&self) -> Option<String> {
+        let annotation = self.metadata.annotations.get("volume.beta.kubernetes.io/storage-class");
+        annotation.or(self.spec.storage_class_name.as_ref()).cloned()
+    }
+
+    fn storage(&self) -> String {
+        match self.spec.resources.requests.get("storage") {
+            Some(Value::String(text)) => text.clone(),
+            Some(number) => number.to_string(),
+            None => String::new(),
+        }
+    }
+
+    fn problems(&self, class: &Class) -> Vec<String> {
+        let mut found = Vec::new();
+        let name = &class.metadata.name;
+        match self.class_name() {
+            Some(other) if other == *name => {}
+            None if class.is_default() => {}
+            Some(other) => found.push(format!("the claim's storageClassName is `{other}`, not `{name}`")),
+            None => found.push(format!(
+                "the claim has no storageClassName, and StorageClass `{name}` is not marked as the default one"
+            )),
+        }
+        let modes = &self.spec.access_modes;
+        if modes.is_empty() {
+            found.push(format!("the claim has no accessModes; give one of {}", MODES.join(", ")));
+        }
+        found.extend(modes.iter().filter_map(|mode| one_of("the claim's access mode", mode, &MODES)));
+        if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+            found.push("the claim's ReadWriteOncePod cannot stand beside other access modes".to_owned());
+        }
+        found.extend(one_of("the claim's volumeMode", &self.spec.volume_mode, &["Filesystem", "Block"]));
+        let spec = &self.spec;
+        let unsupported = [
+            ("selector", spec.selector.is_some()),
+            ("dataSource", spec.data_source.is_some() || spec.data_source_ref.is_some()),
+            ("volumeName", !spec.volume_name.is_empty()),
+        ];
+        let unsupported = unsupported.into_iter().filter(|(_, given)| *given);
+        found.extend(unsupported.map(|(field, _)| {
+            format!("the claim's {field} asks for a volume that exists, and none is created; leave it out")
+        }));
+        found
+    }
 }
 
-fn object(kind: &str, file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Object, DemoError> {
+/// A word that must be one of these, or absent.
+fn one_of(what: &str, found: &str, words: &[&str]) -> Option<String> {
+    let fits = found.is_empty() || words.contains(&found);
+    let hint =
+        || nearest(found, words.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    (!fits).then(|| format!("{what} is {}, not one of {}{}", quote(found), words.join(", "), hint()))
+}
+
+/// The rest of a key that external-provisioner reserves.
+fn reserved(key: &str) -> Option<&str> {
+    let (start, rest) = key.split_at_checked(RESERVED.len())?;
+    start.eq_ignore_ascii_case(RESERVED).then_some(rest)
+}
+
+/// The key that external-provisioner takes for itself.
+fn taken(key: &str) -> Option<&'static str> {
+    let rest = reserved(key)?;
+    TAKEN.into_iter().find(|known| known.eq_ignore_ascii_case(rest))
+}
+
+fn own((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
+}
+
+/// A DNS subdomain of RFC 1123, which names of most objects are.
+fn is_object_name(name: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let label = |label: &str| {
+        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && alphanumeric(label.as_bytes().first())
+            && alphanumeric(label.as_bytes().last())
+    };
+    (1..=253).contains(&name.len()) && name.split('.').all(label)
+}
+
+/// Reads a value that was held to its shape, so nothing is lost.
+fn read<T: for<'de> Deserialize<'de> + Default>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_default()
+}
+
+fn from_file(kinds: &[&str], file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Vec<Object>, DemoError> {
     let (shown, text) = match file {
         None => (format!("deploy/examples/{name}"), embedded.to_owned()),
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            (path.display().to_string(), text.map_err(|error| unfit(format!("{}: {error}", path.display())))?)
-        }
+        Some(path) => objects::read(path)?,
     };
-    let objects: Vec<Object> =
-        serde_saphyr::from_multiple(&text).map_err(|error| unfit(format!("{shown}: {error}")))?;
-    let found = objects.into_iter().find(|object| object.kind == kind);
-    found.ok_or_else(|| unfit(format!("{shown} holds no {kind}")))
+    objects::of_kinds(kinds, &shown, &text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DRIVER: &str = "azurelustre.csi.azure.com";
-
-    fn refused(options: &DemoOptions) -> String {
-        Manifests::load(options, DRIVER).unwrap_err().0.to_string()
-    }
-
-    #[test]
-    fn both_examples_fit_together() {
-        let dynamic = Manifests::load(&DemoOptions::default(), DRIVER).unwrap();
-        assert_eq!((dynamic.claim.as_str(), dynamic.bytes), ("pvc-lustre-dynprov", 48 << 40));
-        assert!(dynamic.parameters.contains_key("resource-group"));
-        assert_eq!(dynamic.mount_path, "/mnt/lustre");
-        let existing = DemoOptions { static_volume: true, ..DemoOptions::default() };
-        assert!(Manifests::load(&existing, DRIVER).unwrap().parameters.contains_key("mgs-ip-address"));
-    }
-
-    #[test]
-    fn files_that_do_not_belong_together_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let claim = folder.path().join("claim.yaml");
-        std::fs::write(&claim, "kind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {storageClassName: other}\n")
-            .unwrap();
-        let told = refused(&DemoOptions { claim: Some(claim), ..DemoOptions::default() });
-        assert!(told.contains("storageClassName is `other`"), "{told}");
-        let told = refused(&DemoOptions { pod: Some("/does/not/exist".into()), ..DemoOptions::default() });
-        assert!(told.contains("/does/not/exist"), "{told}");
-        assert!(Manifests::load(&DemoOptions::default(), "other").is_err());
-    }
-}
+mod tests;

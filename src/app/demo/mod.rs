@@ -1,16 +1,19 @@
 //! `azurelustre-csi demo`: one claim's whole life on the embedded simulator, through the real gRPC server.
 //!
-//! Why it exists: a newcomer sees in half a minute what the driver does, and a user can try a `StorageClass`, a claim and
+//! A newcomer sees in half a minute what the driver does, and a user can try a `StorageClass`, a claim and
 //! a pod before they cost anything. Every step is checked; the exit code is 0 only if all of them held.
 
 mod calls;
 mod manifests;
+mod objects;
 mod quantity;
+mod schema;
 mod screen;
 mod stage;
 mod steps;
+mod workload;
 
-use super::cli::{CliError, DemoOptions};
+use super::cli::{CliError, DemoOptions, Exit};
 use super::problem::{Problem, Problems};
 use super::server::ServerError;
 use super::settings::DEFAULT_DRIVER_NAME;
@@ -26,9 +29,15 @@ impl DemoError {
         Self(CliError::failure(Problem::new(message)))
     }
 
-    /// Something in the user's own files or flags.
-    fn usage(message: impl Into<String>, hint: &str) -> Self {
-        Self(CliError::usage(Problem::new(message).with_hint(hint)))
+    /// Everything that is wrong with the user's files.
+    fn in_files(problems: Vec<String>) -> Self {
+        let hint = "give files that `kubectl apply` would take and that belong together, or none to see the examples";
+        let last = problems.len().saturating_sub(1);
+        let told = problems.into_iter().enumerate().map(|(at, message)| {
+            let problem = Problem::new(message);
+            if at == last { problem.with_hint(hint) } else { problem }
+        });
+        Self(CliError::new(Exit::Usage, told.collect()))
     }
 }
 

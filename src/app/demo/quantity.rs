@@ -1,6 +1,4 @@
-//! Sizes as Kubernetes writes them: `48Ti`, `4.5Ti`, `500G`.
-//!
-//! Why it exists: the demo reads claims as users write them, and external-provisioner does this translation in a cluster.
+//! Sizes as Kubernetes writes them: `48Ti`, `4.5Ti`, `500G`. In a cluster external-provisioner translates them.
 
 /// Bytes of a Kubernetes quantity, rounded up; `None` if it is none or does not fit CSI's 64 bits.
 pub(super) fn bytes(text: &str) -> Option<i64> {

@@ -68,7 +68,7 @@ impl Stage {
     pub(super) fn filesystems(&self) -> Vec<String> {
         let line = |(id, found): (_, crate::domain::filesystem::Filesystem)| {
             let (sku, state) = (found.sku_name.unwrap_or_default(), found.state.as_str().to_owned());
-            format!("AMLFS {id}: {state}, {sku}, MGS {}", found.mgs_address)
+            format!("AMLFS {id}: {state}, {sku}, MGS {}", found.mgs_address.as_str())
         };
         self.simulation.simulator.cloud().filesystems().into_iter().map(line).collect()
     }

@@ -1,18 +1,19 @@
 //! The walk: what happens to a claim in a cluster, step by step, each one checked.
-//!
-//! Why it exists: it is the story of the driver, told by doing it.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::DemoError;
+use super::calls;
 use super::manifests::Manifests;
 use super::screen::Screen;
 use super::stage::Stage;
 use crate::adapters::csi::proto::volume_usage::Unit;
 use crate::adapters::csi::proto::{Volume, VolumeUsage};
 use crate::domain::capacity::Bytes;
+use crate::domain::volume_attributes::{self, UnknownAttributes};
 
 /// The volume name that external-provisioner would give; the demo's world has no other claims.
 const VOLUME_NAME: &str = "pvc-0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -27,7 +28,7 @@ pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Scre
     share(&targets, manifests, screen)?;
     show_usage(stage, &volume, &targets, manifests, screen).await?;
     unpublish(stage, &volume, &targets, screen).await?;
-    delete(stage, &volume, screen).await
+    delete(stage, &volume, manifests, screen).await
 }
 
 async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
@@ -35,8 +36,8 @@ async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Res
     screen.title(&format!("{name} {version} on the embedded simulator"));
     screen.held(&format!("the gRPC server answers at {}", stage.socket.display()));
     screen.fact(&format!("one minute in Azure takes {:.1} s here", 60.0 / stage.speed));
-    let (class, claim, pod) = (&manifests.class, &manifests.claim, &manifests.pod);
-    screen.fact(&format!("StorageClass {class}, claim {claim} ({}), pod {pod}", manifests.storage));
+    let (class, claim, pods) = (&manifests.class, &manifests.claim, manifests.pods.join(" and "));
+    screen.fact(&format!("StorageClass {class}, claim {claim} ({}), pod {pods}", manifests.storage));
     Ok(())
 }
 
@@ -63,11 +64,11 @@ async fn publish(
     manifests: &Manifests,
     volume: &Volume,
     screen: &Screen,
-) -> Result<[PathBuf; 2], DemoError> {
-    screen.title("2. Two pods start: NodePublishVolume");
-    let pods = [manifests.pod.clone(), format!("{}-2", manifests.pod)];
-    let targets = pods.each_ref().map(|pod| stage.target(pod));
-    for (pod, target) in pods.iter().zip(&targets) {
+) -> Result<Vec<PathBuf>, DemoError> {
+    let begin = if manifests.pods.len() > 1 { "Two pods start" } else { "The pod starts" };
+    screen.title(&format!("2. {begin}: NodePublishVolume"));
+    let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| stage.target(pod)).collect();
+    for (pod, target) in manifests.pods.iter().zip(&targets) {
         stage.calls.publish(volume, target, pod, manifests).await?;
         stage.calls.publish(volume, target, pod, manifests).await?;
         screen.held(&format!("pod {pod} has the volume at {}", target.display()));
@@ -75,44 +76,47 @@ async fn publish(
     Ok(targets)
 }
 
-fn share(targets: &[PathBuf; 2], manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
-    screen.title("3. The pods share files");
+fn share(targets: &[PathBuf], manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
+    let (Some(first), Some(last)) = (targets.first(), targets.last()) else { return Ok(()) };
+    screen.title(if targets.len() > 1 { "3. The pods share files" } else { "3. The pod writes a file" });
+    if manifests.is_read_only() {
+        screen.fact("the volume is mounted read-only, so nothing is written");
+        return Ok(());
+    }
     let text = "written by the first pod\n";
-    let [first, second] = targets.each_ref().map(|target| target.join(FILE));
+    let [first, last] = [first, last].map(|target| target.join(FILE));
     std::fs::write(&first, text).map_err(|error| in_file(&first, &error))?;
-    let read = std::fs::read_to_string(&second).map_err(|error| in_file(&second, &error))?;
-    check(read == text, || format!("the second pod read {read:?}"))?;
-    screen.held(&format!(
-        "{}/{FILE} of the first pod is read by the second: {:?}",
-        manifests.mount_path,
-        read.trim_end()
-    ));
+    let read = std::fs::read_to_string(&last).map_err(|error| in_file(&last, &error))?;
+    check(read == text, || format!("the last pod read {read:?}"))?;
+    let reader = if targets.len() > 1 { "the second" } else { "itself; the claim is for one pod" };
+    let (path, read) = (&manifests.mount_path, read.trim_end());
+    screen.held(&format!("{path}/{FILE} of the first pod is read by {reader}: {read:?}"));
     Ok(())
 }
 
 async fn show_usage(
     stage: &Stage,
     volume: &Volume,
-    targets: &[PathBuf; 2],
+    targets: &[PathBuf],
     manifests: &Manifests,
     screen: &Screen,
 ) -> Result<(), DemoError> {
     screen.title("4. How full is it: NodeGetVolumeStats");
-    let usage = stage.calls.usage(&volume.volume_id, &targets[0]).await?;
+    let (Some(pod), Some(target)) = (manifests.pods.first(), targets.first()) else { return Ok(()) };
+    let usage = stage.calls.usage(&volume.volume_id, target).await?;
     let of = |unit: Unit| usage.iter().find(|entry| entry.unit() == unit).copied();
     let (Some(bytes), Some(inodes)) = (of(Unit::Bytes), of(Unit::Inodes)) else {
         return Err(DemoError::new("the answer lacks bytes or inodes"));
     };
     check(bytes.total > 0 && inodes.used > 0, || format!("odd figures: {bytes:?} {inodes:?}"))?;
-    let context = |key: &str| volume.volume_context.get(key).map_or("", String::as_str);
-    let source = format!("{}@tcp:/{}", context("mgs-ip-address"), context("fs-name"));
+    let source = source(&calls::context(volume, pod, manifests), target)?;
     screen.held("the volume is there and not full");
     screen.fact(&format!("{:<28} {:>8} {:>8} {:>8} {:>5} Mounted on", "Filesystem", "Size", "Used", "Avail", "Use%"));
     screen.fact(&row(&source, &bytes, &manifests.mount_path));
     Ok(())
 }
 
-async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf; 2], screen: &Screen) -> Result<(), DemoError> {
+async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: &Screen) -> Result<(), DemoError> {
     screen.title("5. The pods end: NodeUnpublishVolume");
     for target in targets {
         stage.calls.unpublish(&volume.volume_id, target).await?;
@@ -123,8 +127,13 @@ async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf; 2], scree
     Ok(())
 }
 
-async fn delete(stage: &Stage, volume: &Volume, screen: &mut Screen) -> Result<(), DemoError> {
+async fn delete(stage: &Stage, volume: &Volume, manifests: &Manifests, screen: &mut Screen) -> Result<(), DemoError> {
     screen.title("6. The claim is deleted: DeleteVolume");
+    if manifests.retain {
+        screen.fact(
+            "reclaimPolicy Retain: a cluster would keep the volume, and its cost; here it is deleted all the same",
+        );
+    }
     watch(stage, screen, stage.delete_time(), stage.calls.delete(&volume.volume_id)).await?;
     let left = stage.filesystems();
     check(left.is_empty(), || format!("left in the simulated Azure: {}", left.join(", ")))?;
@@ -134,6 +143,13 @@ async fn delete(stage: &Stage, volume: &Volume, screen: &mut Screen) -> Result<(
         screen.held("the file system existed before and is left alone");
     }
     Ok(())
+}
+
+/// What is mounted, as `df` shows it on a node.
+fn source(context: &HashMap<String, String>, target: &Path) -> Result<String, DemoError> {
+    let context = context.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let read = volume_attributes::parse(&context, target, UnknownAttributes::Warn);
+    read.map(|(source, _)| source.to_string()).map_err(|error| DemoError::new(error.to_string()))
 }
 
 /// Shows the file systems' progress while `call` runs.

@@ -1,6 +1,6 @@
 //! How Azure is reached: subscription, cloud and credentials, from the cloud settings file and the usual variables.
 //!
-//! Why it exists: the same file serves clusters of every kind, and AKS fills it in ways that must not be taken at their word
+//! The same file serves clusters of every kind, and AKS fills it in ways that must not be taken at their word
 //! (`msi` where there is no secret). Variables win over the file, as with every Azure component; what is chosen is chosen
 //! by what is there, never by trying.
 
@@ -114,29 +114,51 @@ pub(super) const VARIABLES: [&str; 10] = [
 /// What AKS writes where a cluster has a managed identity and no service principal.
 const PLACEHOLDER: &str = "msi";
 
-/// Reads everything; all problems are noted.
+/// Reads everything; all problems are noted, and everything that is missing.
 pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<AzureSettings> {
     let environment_file = given.variable("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
         let read = read_file(path.as_ref()).map_err(|problem| problem.at("AZURE_ENVIRONMENT_FILEPATH"));
+        reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
         reader.problems.note(read)
     });
-    let subscription = given.variable("AZURE_SUBSCRIPTION_ID").map(|id| checked("AZURE_SUBSCRIPTION_ID", id));
-    let subscription_id = match subscription {
-        Some(checked) => reader.problems.note(checked),
-        None => reader.read("subscriptionId", id).or_else(|| reader.missing("subscriptionId", "AZURE_SUBSCRIPTION_ID")),
-    };
-    let network_subscription_id = reader.read("networkResourceSubscriptionID", id);
+    let cloud = reader.shown("cloud", any);
+    if cloud.is_none() {
+        reader.show("cloud", "AzurePublicCloud", "default".to_owned());
+    }
+    let resource_manager = reader.shown("resourceManagerEndpoint", any);
+    let subscription_id = subscription(reader, given);
+    let network_subscription_id = reader.shown("networkResourceSubscriptionID", id);
     let auth = choose(reader, given, kind);
     Some(AzureSettings {
         subscription_id: subscription_id?,
         network_subscription_id,
-        cloud: reader.text("cloud"),
-        resource_manager: reader.text("resourceManagerEndpoint"),
-        authority_host: given.variable("AZURE_AUTHORITY_HOST").map(str::to_owned),
+        cloud,
+        resource_manager,
+        authority_host: address(reader, given, "authority-host", "AZURE_AUTHORITY_HOST"),
         environment_file: environment_file.map_or(Some(None), |read| read.map(Some))?,
-        identity_endpoint: given.variable("AZURE_POD_IDENTITY_AUTHORITY_HOST").map(str::to_owned),
+        identity_endpoint: address(reader, given, "identity-endpoint", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
         auth: auth?,
     })
+}
+
+fn subscription(reader: &mut Reader<'_>, given: &Given) -> Option<String> {
+    let variable = "AZURE_SUBSCRIPTION_ID";
+    let Some(text) = given.variable(variable) else {
+        return reader.shown("subscriptionId", id).or_else(|| reader.missing("subscriptionId", variable));
+    };
+    let id = reader.problems.note(checked(variable, text))?;
+    reader.show("subscriptionId", &id, variable.to_owned());
+    Some(id)
+}
+
+fn address(reader: &mut Reader<'_>, given: &Given, key: &'static str, variable: &str) -> Option<String> {
+    let address = given.variable(variable)?;
+    reader.show(key, address, variable.to_owned());
+    Some(address.to_owned())
+}
+
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
 }
 
 /// An id that can stand in a path.
@@ -149,32 +171,41 @@ fn checked(variable: &str, text: &str) -> Result<String, Problem> {
     id(text).map_err(|rule| Problem::new(rule).with_hint("give the subscription's UUID").at(variable))
 }
 
+/// A value and where it came from.
+type Sourced = (String, String);
+
 /// Tenant and application, as far as they are known.
 struct Parties {
-    tenant_id: Option<String>,
-    client_id: Option<String>,
+    tenant_id: Option<Sourced>,
+    client_id: Option<Sourced>,
 }
 
 impl Parties {
-    /// Both, or a note of what this kind of credentials lacks.
-    fn both(&self, what: &str, reader: &mut Reader<'_>) -> Option<(String, String)> {
+    /// Both, or a note of what this kind of credentials, which `source` chose, lacks.
+    fn both(&self, what: &str, source: &str, reader: &mut Reader<'_>) -> Option<(String, String)> {
+        reader.show("credentials", what, source.to_owned());
         let tenant = self.tenant_id.clone().or_else(|| reader.needed(what, "tenantId", "AZURE_TENANT_ID"));
         let client = self.client_id.clone().or_else(|| reader.needed(what, "aadClientId", "AZURE_CLIENT_ID"));
-        tenant.zip(client)
+        let ((tenant, from), (client, of)) = (tenant?, client?);
+        reader.show("client-id", &client, of);
+        reader.show("tenant-id", &tenant, from);
+        Some((tenant, client))
     }
 
-    fn token_file(&self, path: String, reader: &mut Reader<'_>) -> Option<Auth> {
-        let (tenant_id, client_id) = self.both("workload identity", reader)?;
+    fn token_file(&self, (path, source): Sourced, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("workload identity", &source, reader)?;
+        reader.show("token-file", &path, source);
         Some(Auth::WorkloadIdentity { tenant_id, client_id, token_file: path.into() })
     }
 
-    fn secret(&self, secret: String, reader: &mut Reader<'_>) -> Option<Auth> {
-        let (tenant_id, client_id) = self.both("a client secret", reader)?;
+    fn secret(&self, (secret, source): Sourced, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("client secret", &source, reader)?;
         Some(Auth::ClientSecret { tenant_id, client_id, secret: Hidden(secret) })
     }
 
-    fn certificate(&self, path: String, password: Option<String>, reader: &mut Reader<'_>) -> Option<Auth> {
-        let (tenant_id, client_id) = self.both("a client certificate", reader)?;
+    fn certificate(&self, (path, source): Sourced, password: Option<String>, reader: &mut Reader<'_>) -> Option<Auth> {
+        let (tenant_id, client_id) = self.both("client certificate", &source, reader)?;
+        reader.show("certificate", &path, source);
         let password = password.map(Hidden);
         Some(Auth::ClientCertificate { tenant_id, client_id, path: path.into(), password })
     }
@@ -186,52 +217,68 @@ fn is_real(text: &str) -> bool {
 
 /// The first that is there: variables before the file; of each, workload identity, managed identity, service principal.
 fn choose(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<Auth> {
-    let variable = |name: &str| given.variable(name).map(str::to_owned);
-    let tenant_id = variable("AZURE_TENANT_ID").or_else(|| reader.text("tenantId"));
+    let variable = |name: &str| given.variable(name).map(|value| (value.to_owned(), name.to_owned()));
+    let tenant_id = variable("AZURE_TENANT_ID").or_else(|| from_key(reader, "tenantId"));
     if kind == AuthKind::Cli {
-        return Some(Auth::AzureCli(tenant_id));
+        reader.show("credentials", "Azure CLI", "--auth".to_owned());
+        if let Some((tenant, source)) = &tenant_id {
+            reader.show("tenant-id", tenant, source.clone());
+        }
+        return Some(Auth::AzureCli(tenant_id.map(|(tenant, _)| tenant)));
     }
     let asked_client = variable("AZURE_CLIENT_ID");
-    let client_id = asked_client.clone().or_else(|| reader.text("aadClientId").filter(|text| is_real(text)));
+    let client_id = asked_client.clone().or_else(|| from_key(reader, "aadClientId").filter(|(text, _)| is_real(text)));
     let parties = Parties { tenant_id, client_id };
     if let Some(path) = variable("AZURE_FEDERATED_TOKEN_FILE") {
         return parties.token_file(path, reader);
     }
-    if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|text| is_real(text)) {
+    if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|(text, _)| is_real(text)) {
         return parties.secret(secret, reader);
     }
     if let Some(path) = variable("AZURE_CLIENT_CERTIFICATE_PATH") {
-        return parties.certificate(path, variable("AZURE_CLIENT_CERTIFICATE_PASSWORD"), reader);
+        let password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").map(|(password, _)| password);
+        return parties.certificate(path, password, reader);
     }
     from_file(reader, &parties, asked_client)
 }
 
-fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<String>) -> Option<Auth> {
+fn from_key(reader: &mut Reader<'_>, key: &str) -> Option<Sourced> {
+    let value = reader.text(key)?;
+    Some((value, reader.source(key)))
+}
+
+fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<Sourced>) -> Option<Auth> {
     let federated = reader.flag("useFederatedWorkloadIdentityExtension");
     let managed = reader.flag("useManagedIdentityExtension");
     if federated? {
-        let file = reader.text("aadFederatedTokenFile");
+        let file = from_key(reader, "aadFederatedTokenFile");
         let needed = "AZURE_FEDERATED_TOKEN_FILE";
         let file = file.or_else(|| reader.needed("workload identity", "aadFederatedTokenFile", needed))?;
         return parties.token_file(file, reader);
     }
     if managed? {
-        let assigned = asked_client.or_else(|| reader.text("userAssignedIdentityID").filter(|text| is_real(text)));
-        return Some(Auth::ManagedIdentity(assigned));
+        return Some(managed_identity(reader, asked_client));
     }
-    if let Some(secret) = reader.text("aadClientSecret").filter(|text| is_real(text)) {
+    if let Some(secret) = from_key(reader, "aadClientSecret").filter(|(text, _)| is_real(text)) {
         return parties.secret(secret, reader);
     }
-    if let Some(path) = reader.text("aadClientCertPath") {
+    if let Some(path) = from_key(reader, "aadClientCertPath") {
         let password = reader.text("aadClientCertPassword");
         return parties.certificate(path, password, reader);
     }
-    let problem = Problem::new("credentials for Azure: none; neither the variables nor the cloud settings hold any");
-    reader.problems.push(problem.with_hint(
-        "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
-         aadClientId and aadClientSecret in the cloud settings, or say `--auth cli` at a terminal",
-    ));
-    None
+    reader.no_credentials()
+}
+
+fn managed_identity(reader: &mut Reader<'_>, asked_client: Option<Sourced>) -> Auth {
+    let source = reader.source("useManagedIdentityExtension");
+    reader.show("credentials", "managed identity", source);
+    let key = "userAssignedIdentityID";
+    let assigned = asked_client.or_else(|| from_key(reader, key).filter(|(text, _)| is_real(text)));
+    match &assigned {
+        Some((id, source)) => reader.show("client-id", id, source.clone()),
+        None => reader.show("client-id", "the identity of the machine", "default".to_owned()),
+    }
+    Auth::ManagedIdentity(assigned.map(|(id, _)| id))
 }
 
 #[cfg(test)]

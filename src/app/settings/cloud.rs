@@ -1,17 +1,20 @@
 //! The cluster's cloud settings: the file that Azure's Kubernetes components share, usually `/etc/kubernetes/azure.json`.
 //!
-//! Why it exists: it says where the cluster is, so a `StorageClass` need not. It is written for many components, so unknown
-//! keys are none of our business; it may hold a secret, so nothing but the values named here is ever shown.
+//! It says where the cluster is, so a `StorageClass` need not. It is written for many components, so unknown keys are
+//! passed over; it may hold a secret, so nothing but the values named here is ever shown. Where it is absent or incomplete
+//! the driver runs without Azure, for static volumes; only a file that cannot be parsed, or a wrong value in it, ends the
+//! start.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 
-use super::Given;
 use super::azure::{self, AuthKind, AzureSettings};
+use super::cloud_source::CloudSource;
 use super::values::{go_bool, read_file};
+use super::{Given, Origin};
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::quote;
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
@@ -25,51 +28,92 @@ const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
 pub struct CloudSettings {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
     pub defaults: Defaults,
-    /// How Azure is reached; always there where the controller runs on Azure.
+    /// How Azure is reached. `None` where the controller does not run on Azure, and where the settings are incomplete.
     pub azure: Option<AzureSettings>,
+    /// Where `azure` comes from, to be read again.
+    pub source: Option<CloudSource>,
+    /// What is missing, where the controller was to run on Azure: the file, or values in it. Empty if nothing is.
+    pub missing: Vec<Problem>,
+    /// Every value in effect and its source; no secret is among them. Empty where no settings are read.
+    pub origins: Vec<Origin>,
+}
+
+impl CloudSettings {
+    /// Why Azure cannot be reached, in one sentence that names the file and what is missing; `None` if it can.
+    pub fn reason_for_static_only(&self) -> Option<String> {
+        let told: Vec<&str> = self.missing.iter().map(|problem| problem.message.as_str()).collect();
+        (!told.is_empty()).then(|| format!("the cloud settings are incomplete: {}", told.join("; ")))
+    }
 }
 
 /// The variables, and who chooses the credentials, where Azure has to be reached.
 pub(super) type Wanted<'a> = Option<(&'a Given, AuthKind)>;
 
-/// Reads a file that somebody named, so it must be there. All problems are noted.
-pub(super) fn read_named(
-    path: &Path,
-    named_by: &str,
+/// The file that is read, and who named it.
+pub(super) struct CloudFile {
+    pub path: PathBuf,
+    pub named_by: String,
+}
+
+impl CloudFile {
+    /// The file at its usual place.
+    pub(super) fn usual() -> Self {
+        Self { path: DEFAULT_PATH.into(), named_by: "default".to_owned() }
+    }
+}
+
+/// Reads the file. One that is absent or cannot be read is a problem if it is `needed`, and otherwise as good as an empty
+/// one; everything wrong in it is a problem.
+pub(super) fn read(
+    file: &CloudFile,
+    needed: bool,
     azure: Wanted<'_>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
-    let text = problems.note(read_file(path).map_err(|problem| problem.at(named_by)))?;
-    parse(&text, path, azure, problems)
+    match read_file(&file.path) {
+        Ok(text) => parse(&text, file, azure, problems),
+        Err(problem) if needed => {
+            problems.push(problem.at(&file.named_by));
+            None
+        }
+        Err(problem) => {
+            let mut settings = parse("{}", file, azure, problems)?;
+            // Variables alone may be enough.
+            if !settings.missing.is_empty() {
+                settings.missing.insert(0, problem.at("cloud settings"));
+            }
+            Some(settings)
+        }
+    }
 }
 
-/// Reads the file at its usual place; without it there are only variables.
-pub(super) fn read_default(azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
-    let path = Path::new(DEFAULT_PATH);
-    if path.exists() { read_named(path, "cloud settings", azure, problems) } else { parse("{}", path, azure, problems) }
-}
-
-fn parse(text: &str, path: &Path, azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
-    let entries = problems.note(entries(text).map_err(|problem| problem.at(&path.display().to_string())))?;
-    let mut reader = Reader { entries, path, problems };
+fn parse(text: &str, file: &CloudFile, azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
+    let entries = problems.note(entries(text).map_err(|problem| problem.at(&file.path.display().to_string())))?;
+    let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), origins: Vec::new() };
+    reader.show("file", file.path.display(), file.named_by.clone());
+    let source = azure.map(|(given, kind)| CloudSource::new(&file.path, given, kind));
+    let azure = azure.map(|(given, kind)| azure::read(&mut reader, given, kind));
     let defaults = Defaults {
-        location: reader.read("location", Location::parse),
-        resource_group: reader.read("resourceGroup", ResourceGroup::parse),
-        vnet_resource_group: reader.read("vnetResourceGroup", ResourceGroup::parse),
-        vnet: reader.read("vnetName", NetworkName::parse),
-        subnet: reader.read("subnetName", NetworkName::parse),
+        location: reader.shown("location", Location::parse),
+        resource_group: reader.shown("resourceGroup", ResourceGroup::parse),
+        vnet_resource_group: reader.shown("vnetResourceGroup", ResourceGroup::parse),
+        vnet: reader.shown("vnetName", NetworkName::parse),
+        subnet: reader.shown("subnetName", NetworkName::parse),
     };
-    let azure = match azure {
-        Some((given, kind)) => Some(azure::read(&mut reader, given, kind)?),
-        None => None,
-    };
-    Some(CloudSettings { defaults, azure })
+    let Reader { missing, origins, .. } = reader;
+    let azure = azure.flatten().filter(|_| missing.is_empty());
+    Some(CloudSettings { defaults, azure, source, missing, origins })
 }
 
 /// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.
 fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     let document: Dict = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        if is_base64(text) {
+            return Problem::new("the content is base64, not JSON or YAML").with_hint(
+                "decode it (`base64 -d`); in a Secret, give the text as `stringData` or encode it only once",
+            );
+        }
         // The parser's own message may quote the text, and with it a secret.
         let place =
             error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column())).unwrap_or_default();
@@ -79,11 +123,25 @@ fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
     Ok(document.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect())
 }
 
+/// Whether a text is nothing but base64: no document of keys and values is, and one that Kubernetes keeps in a Secret is
+/// easily encoded twice.
+fn is_base64(text: &str) -> bool {
+    let plain: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digits = plain.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let (body, padding) = plain.split_at(digits);
+    plain.len() >= 16
+        && plain.len().is_multiple_of(4)
+        && padding.len() <= 2
+        && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
+}
+
 /// Reads values out of the document and notes what is wrong with them.
 pub(super) struct Reader<'a> {
     entries: BTreeMap<String, Value>,
     path: &'a Path,
     pub(super) problems: &'a mut Problems,
+    missing: Vec<Problem>,
+    origins: Vec<Origin>,
 }
 
 impl Reader<'_> {
@@ -96,6 +154,28 @@ impl Reader<'_> {
             None => Err("not text".to_owned()),
         };
         self.note(key, parsed)
+    }
+
+    /// Like [`Reader::read`], for a value that is no secret: what is found goes to the list of values in effect.
+    pub(super) fn shown<T: Display, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.read(key, parse)?;
+        let source = self.source(key);
+        self.show(key, &value, source);
+        Some(value)
+    }
+
+    /// Adds to the list of values in effect.
+    pub(super) fn show(&mut self, key: &'static str, value: impl Display, source: String) {
+        self.origins.push(Origin { key, value: value.to_string(), source });
+    }
+
+    /// A key of the file as a source.
+    pub(super) fn source(&self, key: &str) -> String {
+        format!("{} in {}", quote(key), self.path.display())
     }
 
     /// Any text.
@@ -123,19 +203,32 @@ impl Reader<'_> {
         let hint = format!(
             "mount the cluster's azure.json into the container (or name it by AZURE_CONFIG_FILE), or set {variable}"
         );
-        self.problems.push(problem.with_hint(hint));
+        self.missing.push(problem.with_hint(hint));
         None
     }
 
     /// Notes that a kind of credentials lacks a value.
     pub(super) fn needed<T>(&mut self, what: &str, key: &str, variable: &str) -> Option<T> {
         let problem = Problem::new(format!("{what} needs {} in {} or {variable}", quote(key), self.path.display()));
-        self.problems.push(problem.with_hint("give it, or use other credentials"));
+        self.missing.push(problem.with_hint("give it, or use other credentials"));
+        None
+    }
+
+    /// Notes that there are no credentials at all.
+    pub(super) fn no_credentials<T>(&mut self) -> Option<T> {
+        let message = format!(
+            "credentials for Azure: none; neither the variables nor the cloud settings ({}) hold any",
+            self.path.display()
+        );
+        self.missing.push(Problem::new(message).with_hint(
+            "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
+             aadClientId and aadClientSecret in the cloud settings, or say `--auth cli` at a terminal",
+        ));
         None
     }
 
     fn note<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
-        let source = format!("{} in {}", quote(key), self.path.display());
+        let source = self.source(key);
         let hint = "correct the file; it is shared with Azure's other components of this cluster";
         self.problems.note(result.map_err(|rule| Problem::new(rule).with_hint(hint).at(&source)))
     }
@@ -150,7 +243,8 @@ mod tests {
 
     fn parsed(text: &str) -> (Option<CloudSettings>, Problems) {
         let mut problems = Problems::default();
-        (parse(text, Path::new("azure.json"), None, &mut problems), problems)
+        let file = CloudFile { path: "azure.json".into(), named_by: "test".to_owned() };
+        (parse(text, &file, None, &mut problems), problems)
     }
 
     #[test]
@@ -173,6 +267,36 @@ mod tests {
         let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 3, "{told:#?}");
         assert!(told[0].contains("`location` in azure.json: `a/b` is not an Azure region"), "{told:#?}");
+    }
+
+    #[test]
+    fn base64_is_told_as_what_it_is() {
+        let encoded = "ewoJImNsb3VkIjogIkF6dXJlUHVibGljQ2xvdWQiLAoJInN1YnNjcmlwdGlvbklkIjogInMiCn0K";
+        let wrapped = encoded.as_bytes().chunks(20).map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>();
+        for text in
+            [encoded.to_owned(), format!("{encoded}\n"), wrapped.join("\n"), "bG9jYXRpb246IGVhc3R1czI=".to_owned()]
+        {
+            let (_, problems) = parsed(&text);
+            let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains("base64") && told[0].contains("decode it"), "{told:?}");
+        }
+        for other in ["location", "abc", "thisisnobase64text", "aadClientSecret:geheim=="] {
+            assert!(!is_base64(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn values_in_effect_have_a_source_and_no_secret() {
+        let origins = parsed(AKS).0.unwrap().origins;
+        let lines: Vec<String> = origins.iter().map(|o| format!("{} {} {}", o.key, o.value, o.source)).collect();
+        let expected = [
+            "file azure.json test",
+            "location eastus `location` in azure.json",
+            "resourceGroup MC_rg `resourceGroup` in azure.json",
+            "vnetName aks-vnet `vnetName` in azure.json",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -1,6 +1,4 @@
-//! Where the gRPC server listens.
-//!
-//! Why it exists: a socket path that the kernel cannot take should be told among the other settings, not at bind.
+//! Where the gRPC server listens: a socket path that the kernel cannot take shows among the other settings, not at bind.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,15 +19,20 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Takes `unix:///path` or `tcp://host:port`. As in the Go driver, `unix://path` is taken from the root.
+    /// Takes `unix:///path` or `tcp://host:port`. As in the Go driver, `unix://path` is taken from the root; `unix:/path` and
+    /// a bare `/path` are what manifests of other CSI drivers and of sidecars hold.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        match scheme.to_ascii_lowercase().as_str() {
-            "unix" if !rest.is_empty() => SocketPath::new(Path::new("/").join(rest)).map(Self::Unix),
-            "tcp" if is_host_and_port(rest) => Ok(Self::Tcp(rest.to_owned())),
+        if text.starts_with('/') {
+            return SocketPath::new(text).map(Self::Unix);
+        }
+        let (scheme, rest) = text.split_once(':').unwrap_or_default();
+        match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
+            ("unix", Some(path)) if !path.is_empty() => SocketPath::new(Path::new("/").join(path)).map(Self::Unix),
+            ("unix", None) if rest.starts_with('/') => SocketPath::new(rest).map(Self::Unix),
+            ("tcp", Some(address)) if is_host_and_port(address) => Ok(Self::Tcp(address.to_owned())),
             _ => {
-                let problem = Problem::new(format!("{} is no endpoint", quote(text)));
-                Err(problem.with_hint("use unix:///path/to/csi.sock or tcp://host:port"))
+                let problem = Problem::new(format!("{} is not an endpoint", quote(text)));
+                Err(problem.with_hint("use unix:///path/to/csi.sock, unix:/path, /path or tcp://host:port"))
             }
         }
     }
@@ -86,6 +89,9 @@ mod tests {
             ("unix:///csi/csi.sock", "unix:///csi/csi.sock"),
             ("unix://tmp/csi.sock", "unix:///tmp/csi.sock"),
             ("UNIX:///tmp/csi.sock", "unix:///tmp/csi.sock"),
+            ("unix:/csi/csi.sock", "unix:///csi/csi.sock"),
+            ("Unix:/csi/csi.sock", "unix:///csi/csi.sock"),
+            ("/csi/csi.sock", "unix:///csi/csi.sock"),
             ("tcp://127.0.0.1:10000", "tcp://127.0.0.1:10000"),
             ("tcp://[::1]:0", "tcp://[::1]:0"),
             ("TCP://localhost:1", "tcp://localhost:1"),
@@ -99,7 +105,12 @@ mod tests {
         let long = format!("unix:///{}", "x".repeat(107));
         for bad in [
             "",
-            "/tmp/csi.sock",
+            "csi.sock",
+            "/",
+            "/csi/",
+            "unix:",
+            "unix:/",
+            "unix:csi.sock",
             "unix://",
             "unix:///",
             "unix:///a/",

@@ -32,6 +32,8 @@ pub(super) const MOUNT_TIMEOUT: &str = "mount-timeout";
 pub(super) const UNMOUNT_TIMEOUT: &str = "unmount-timeout";
 /// How long statfs is waited for.
 pub(super) const STAT_TIMEOUT: &str = "stat-timeout";
+/// What is done about keys of volumeAttributes that are nearly ours.
+pub(super) const UNKNOWN_ATTRIBUTES: &str = "unknown-volume-attributes";
 /// Whether the startup taint is removed.
 pub(super) const REMOVE_TAINT: &str = "remove-not-ready-taint";
 /// The cloud settings file.
@@ -44,7 +46,7 @@ pub(super) const LOG_FORMAT: &str = "log-format";
 pub(super) const LOG_LEVEL: &str = "log-level";
 
 /// All settings, in the order of the help text.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 22] = [
     MODE,
     NODE_ID,
     ENDPOINT,
@@ -60,6 +62,7 @@ pub const KEYS: [&str; 21] = [
     UNMOUNT_TIMEOUT,
     STAT_TIMEOUT,
     FS_TYPE,
+    UNKNOWN_ATTRIBUTES,
     REMOVE_TAINT,
     DRIVER_NAME,
     SIMULATOR_SPEED,
@@ -84,7 +87,7 @@ pub const DEFAULT_DRIVER_NAME: &str = "azurelustre.csi.azure.com";
 pub const DEFAULT_ENDPOINT: &str = "unix:///tmp/csi.sock";
 
 /// What counts where nobody says anything.
-pub(super) const DEFAULTS: [(&str, &str); 17] = [
+pub(super) const DEFAULTS: [(&str, &str); 18] = [
     (MODE, "all"),
     (CLOUD, "arm"),
     (AUTH, "auto"),
@@ -100,6 +103,7 @@ pub(super) const DEFAULTS: [(&str, &str); 17] = [
     (UNMOUNT_TIMEOUT, "30s"),
     (STAT_TIMEOUT, "20s"),
     (FS_TYPE, "lustre"),
+    (UNKNOWN_ATTRIBUTES, "refuse"),
     (REMOVE_TAINT, "true"),
     (LOG_FORMAT, "text"),
 ];

@@ -7,10 +7,13 @@
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::keys::{CLOUD, DEFAULTS, KEYS, LOG_LEVEL, MOCK_MOUNT, MOCK_PROVISIONING, MOUNTER, VERBOSITY};
-use super::{Given, environment, file, values};
+use super::keys::{CLOUD, DEFAULTS, KEYS, LOG_LEVEL, MOCK_MOUNT, MOCK_PROVISIONING, MODE, MOUNTER, VERBOSITY};
+use super::{Given, Mode, environment, file, values};
 use crate::app::problem::{Problem, Problems};
 use crate::app::telemetry::LogFilter;
+
+/// Source of what nobody gave.
+const DEFAULT: &str = "default";
 
 /// One value from one source.
 #[derive(Debug, Clone)]
@@ -58,7 +61,7 @@ pub(super) struct Layers(Figment);
 impl Layers {
     /// Puts everything given in order; what no layer can hold is a problem.
     pub(super) fn collect(given: &Given, problems: &mut Problems) -> Self {
-        let mut all: Vec<Layer> = DEFAULTS.iter().map(|(key, value)| Layer::text("default", key, value)).collect();
+        let mut all: Vec<Layer> = DEFAULTS.iter().map(|(key, value)| Layer::text(DEFAULT, key, value)).collect();
         all.extend(problems.note(level_of_verbosity(given)));
         if let Some((named_by, path)) = given.settings_file() {
             all.extend(file::layers(&named_by, path, problems));
@@ -81,10 +84,21 @@ impl Layers {
         Some(Layer { source, key, value })
     }
 
-    /// All values in effect.
-    pub(super) fn origins(&self) -> Vec<Origin> {
+    /// Whether somebody gave the setting a value.
+    pub(super) fn is_given(&self, key: &'static str) -> bool {
+        self.find(key).is_some_and(|layer| layer.source != DEFAULT)
+    }
+
+    /// All values in effect, for a process that runs in `mode`.
+    pub(super) fn origins(&self, mode: &Mode) -> Vec<Origin> {
         let found = KEYS.into_iter().filter_map(|key| self.find(key));
-        found.filter_map(|Layer { source, key, value }| Some(Origin { key, value: scalar(&value)?, source })).collect()
+        let shown = |Layer { source, key, value }: Layer| match mode {
+            Mode::ControllerByDefault if key == MODE => {
+                Some(Origin { key, value: "controller".to_owned(), source: "default without a node id".to_owned() })
+            }
+            _ => Some(Origin { key, value: scalar(&value)?, source }),
+        };
+        found.filter_map(shown).collect()
     }
 }
 
@@ -98,7 +112,7 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
 /// klog's verbosity replaces the default level and nothing else: the Go driver's manifests always pass one, so whoever
 /// gives a level in any other place means it.
 fn level_of_verbosity(given: &Given) -> Result<Layer, Problem> {
-    let source = given.flag(VERBOSITY).map_or("default", |_| "-v");
+    let source = given.flag(VERBOSITY).map_or(DEFAULT, |_| "-v");
     let verbosity = given.flag(VERBOSITY).map_or(Ok(0), values::verbosity).map_err(|problem| problem.at("-v"))?;
     Ok(Layer::text(source, LOG_LEVEL, LogFilter::of_verbosity(verbosity)))
 }

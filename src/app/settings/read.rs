@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::cloud::CloudFile;
 use super::keys::{
     AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, FS_TYPE, KUBELET_DIR, LOG_FORMAT, LOG_LEVEL, MODE, MOUNT_TIMEOUT,
     MOUNTER, MOUNTS_PER_MGS, NODE_ID, REMOVE_TAINT, SIMULATOR_SPEED, SIMULATOR_WORLD, STAT_TIMEOUT, SUB_DIR_MODE,
-    UNMOUNT_TIMEOUT, WORKING_MOUNT_DIR,
+    UNKNOWN_ATTRIBUTES, UNMOUNT_TIMEOUT, WORKING_MOUNT_DIR,
 };
 use super::layers::{Layers, scalar};
 use super::values::{self, Services};
@@ -21,6 +22,7 @@ pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) 
     let cloud = reader.read(CLOUD, values::cloud);
     let mounter = reader.read(MOUNTER, values::mounter);
     let kernel = reader.kernel();
+    let unknown_attributes = reader.read(UNKNOWN_ATTRIBUTES, values::unknown_attributes);
     let speed = reader.read(SIMULATOR_SPEED, values::speed);
     let world = reader.read(SIMULATOR_WORLD, values::existing_file);
     let endpoint = reader.read(ENDPOINT, Endpoint::parse);
@@ -35,6 +37,7 @@ pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) 
         cloud: cloud?,
         mounter: mounter?,
         kernel: kernel?,
+        unknown_attributes: unknown_attributes?,
         simulator: SimulatorSettings { speed: speed?, world },
         endpoint: endpoint?,
         driver_name: driver_name?,
@@ -83,13 +86,18 @@ impl Reader<'_> {
         match services? {
             Services::Controller => Some(Mode::Controller),
             Services::Node => self.node_id().map(|node_id| Mode::Node { node_id }),
+            // The Go driver's controller is started with neither.
+            Services::All if !self.layers.is_given(MODE) && !self.has_node_id() => Some(Mode::ControllerByDefault),
             Services::All => self.node_id().map(|node_id| Mode::All { node_id }),
         }
     }
 
+    fn has_node_id(&self) -> bool {
+        self.layers.find(NODE_ID).is_some_and(|layer| layer.value.as_str() != Some(""))
+    }
+
     fn node_id(&mut self) -> Option<String> {
-        let given = self.layers.find(NODE_ID).is_some_and(|layer| layer.value.as_str() != Some(""));
-        if !given {
+        if !self.has_node_id() {
             let problem = Problem::new(format!("--{NODE_ID}: missing"));
             self.problems
                 .push(problem.with_hint("give the node's name in Kubernetes; only `--mode controller` does without"));
@@ -108,16 +116,16 @@ impl Reader<'_> {
         // The node asks nothing of the cloud, and the simulated one must not be confused by the real one's file.
         let on_azure = services.is_some_and(|services| services != Services::Node) && kind == Some(CloudKind::Arm);
         let azure = auth.filter(|_| on_azure).map(|auth| (given, auth));
-        if let Some(source) = self.layers.find(CLOUD_CONFIG).map(|layer| layer.source) {
-            let path = self.read(CLOUD_CONFIG, |text| Ok(PathBuf::from(text)))?;
-            return cloud::read_named(&path, &source, azure, self.problems);
-        }
-        if !on_azure {
-            return Some(CloudSettings::default());
-        }
-        match given.azure_config_file() {
-            Some((variable, path)) => cloud::read_named(path.as_ref(), variable, azure, self.problems),
-            None => cloud::read_default(azure, self.problems),
-        }
+        let file = match self.layers.find(CLOUD_CONFIG).map(|layer| layer.source) {
+            Some(named_by) => CloudFile { path: self.read(CLOUD_CONFIG, |text| Ok(PathBuf::from(text)))?, named_by },
+            None if !on_azure => return Some(CloudSettings::default()),
+            None => given.azure_config_file().map_or_else(CloudFile::usual, |(variable, path)| CloudFile {
+                path: path.into(),
+                named_by: variable.to_owned(),
+            }),
+        };
+        // A simulation that somebody described by a file is not to run without it.
+        let needed = kind == Some(CloudKind::Simulator);
+        cloud::read(&file, needed, azure, self.problems)
     }
 }

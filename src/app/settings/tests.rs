@@ -116,18 +116,79 @@ fn all_problems_of_all_layers_are_told_at_once() {
 
 #[test]
 fn files_that_somebody_named_must_be_there() {
-    let flags = [
-        ("mode", "controller"),
-        ("config", "/nowhere/a.toml"),
-        ("cloud-config", "/nowhere/b.json"),
-        ("simulator-world", "/nowhere/c"),
-    ];
+    let flags = [("mode", "controller"), ("config", "/nowhere/a.toml"), ("simulator-world", "/nowhere/c")];
     let told = told(&flags, &[]).join("\n");
-    for expected in
-        ["--config: `/nowhere/a.toml`", "--cloud-config: `/nowhere/b.json`", "--simulator-world: `/nowhere/c`"]
-    {
+    for expected in ["--config: `/nowhere/a.toml`", "--simulator-world: `/nowhere/c`"] {
         assert!(told.contains(expected), "{told}");
     }
+}
+
+/// Static volumes need no cloud, so nodes and controllers of clusters without azure.json start.
+#[test]
+fn cloud_settings_that_are_absent_or_incomplete_leave_static_volumes() {
+    let (empty, half) = (file(".json", "{}"), file(".json", r#"{"subscriptionId": "s", "aadClientSecret": "geheim"}"#));
+    for (cloud_config, expected) in [
+        (
+            "/nowhere/azure.json",
+            &["`/nowhere/azure.json`: No such file", "`subscriptionId`: missing", "credentials"] as &[_],
+        ),
+        (path(&empty), &["`subscriptionId`: missing", "credentials for Azure: none"]),
+        (path(&half), &["client secret needs `tenantId`", "`aadClientId`"]),
+    ] {
+        for mode in [&[("mode", "controller")] as &[_], &[("nodeid", "n")], &[("mode", "all"), ("nodeid", "n")], &[]] {
+            let by_flag = settings(&[mode, &[("cloud-config", cloud_config)]].concat(), &[]);
+            let by_variable = settings(mode, &[("AZURE_CONFIG_FILE", cloud_config)]);
+            for settings in [by_flag, by_variable] {
+                assert_eq!(settings.cloud_settings.azure, None);
+                let reason = settings.cloud_settings.reason_for_static_only().unwrap();
+                for part in expected.iter().chain([&cloud_config]) {
+                    assert!(reason.contains(part), "{part} is not in {reason}");
+                }
+                assert!(!reason.contains("geheim"), "{reason}");
+            }
+        }
+    }
+    let variables = [
+        ("AZURE_CONFIG_FILE", "/nowhere/azure.json"),
+        ("AZURE_SUBSCRIPTION_ID", "s"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/token"),
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+    ];
+    let complete = settings(&[("mode", "controller")], &variables).cloud_settings;
+    assert!(complete.azure.is_some() && complete.missing.is_empty(), "variables are enough: {complete:?}");
+}
+
+#[test]
+fn only_a_cloud_settings_file_that_cannot_be_parsed_ends_the_start() {
+    for broken in ["{", "[]", "text", "eyJzdWJzY3JpcHRpb25JZCI6ICJzIn0K"] {
+        let broken = file(".json", broken);
+        let told = told(&[("nodeid", "n"), ("cloud-config", path(&broken))], &[]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(path(&broken)), "{told:?}");
+    }
+}
+
+#[test]
+fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
+    for nothing in [&[] as &[_], &[("nodeid", "")], &[("v", "5"), (MOCK_PROVISIONING, "false")]] {
+        let loaded = load(&given(nothing, &[])).unwrap();
+        let mode = &loaded.settings.mode;
+        assert_eq!(mode, &Mode::ControllerByDefault);
+        assert_eq!((mode.has_controller(), mode.node_id()), (true, None));
+        let shown = loaded.origins.iter().find(|origin| origin.key == "mode").unwrap();
+        assert_eq!((shown.value.as_str(), shown.source.as_str()), ("controller", "default without a node id"));
+    }
+    assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_NODEID", "n")]).mode, Mode::All { node_id: "n".to_owned() });
+    assert!(told(&[], &[("AZURELUSTRE_CSI_MODE", "all")])[0].starts_with("error: --nodeid: missing"));
+}
+
+#[test]
+fn near_misses_of_attributes_are_refused_unless_a_setting_says_otherwise() {
+    assert_eq!(settings(&[("nodeid", "n")], &[]).unknown_attributes, UnknownAttributes::Refuse);
+    let warn = settings(&[("nodeid", "n"), ("unknown-volume-attributes", "warn")], &[]);
+    assert_eq!(warn.unknown_attributes, UnknownAttributes::Warn);
+    assert!(told(&[("nodeid", "n"), ("unknown-volume-attributes", "ignore")], &[])[0].contains("refuse, warn"));
 }
 
 #[test]
@@ -139,7 +200,7 @@ fn a_settings_file_is_toml_or_yaml_by_name() {
 
 #[test]
 fn a_node_needs_its_name_and_a_controller_does_not() {
-    for nothing in [&[("mode", "node")] as &[_], &[("mode", "all"), ("nodeid", "")], &[]] {
+    for nothing in [&[("mode", "node")] as &[_], &[("mode", "all"), ("nodeid", "")], &[("mode", "all")]] {
         let told = told(nothing, &[]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with("error: --nodeid: missing\nhint: "), "{told:?}");
@@ -170,8 +231,6 @@ fn the_cloud_settings_file_is_found_by_flag_then_variable() {
     assert_eq!(location(by_flag).as_deref(), Some("eastus"));
     assert_eq!(location(settings(&[("mode", "controller")], &variable)).as_deref(), Some("westus"));
     assert_eq!(location(settings(&[("mode", "node"), ("nodeid", "n")], &variable)), None);
-    let lost = [("AZURE_CONFIG_FILE", "/nowhere/azure.json")];
-    assert!(told(&[("mode", "controller")], &lost)[0].starts_with("error: AZURE_CONFIG_FILE: `/nowhere"));
 }
 
 #[test]
@@ -211,7 +270,9 @@ mod simulator {
         let variable = [("AZURE_CONFIG_FILE", path(&file))];
         let flags = [("mode", "controller"), ("cloud", "simulator")];
         assert_eq!(settings(&flags, &variable).cloud_settings, CloudSettings::default());
-        let told = settings(&[flags[0], flags[1], ("cloud-config", path(&file))], &[]);
-        assert!(told.cloud_settings.defaults.location.is_some());
+        let read = settings(&[flags[0], flags[1], ("cloud-config", path(&file))], &[]);
+        assert!(read.cloud_settings.defaults.location.is_some());
+        let lost = told(&[flags[0], flags[1], ("cloud-config", "/nowhere/azure.json")], &[]);
+        assert!(lost[0].starts_with("error: --cloud-config: `/nowhere"), "{lost:?}");
     }
 }

@@ -8,6 +8,7 @@ use super::{CloudKind, MounterKind};
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
 use crate::domain::error::{nearest, quote};
+use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Longest node id that CSI allows, in bytes.
 const NODE_ID_MAX: usize = 256;
@@ -46,6 +47,10 @@ pub(super) fn cloud(text: &str) -> Result<CloudKind, Problem> {
 
 pub(super) fn auth(text: &str) -> Result<AuthKind, Problem> {
     choice(text, &[("auto", AuthKind::Auto), ("cli", AuthKind::Cli)])
+}
+
+pub(super) fn unknown_attributes(text: &str) -> Result<UnknownAttributes, Problem> {
+    choice(text, &[("refuse", UnknownAttributes::Refuse), ("warn", UnknownAttributes::Warn)])
 }
 
 pub(super) fn mounter(text: &str) -> Result<MounterKind, Problem> {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::attempts::Attempt;
+use super::claim_events::milestone::Milestone;
 use super::deadline::Deadline;
 use super::provision::Provision;
 use super::verdict;
@@ -15,7 +16,6 @@ use crate::domain::polling;
 use crate::domain::provisioning::{DynamicWish, RequestError, Volume};
 use crate::ports::cloud::{CloudError, HeadroomRequest};
 use crate::ports::inbound::{Failure, FailureKind};
-use super::claim_events::milestone::Milestone;
 
 /// How many looks in a row may fail for passing reasons before a wait that has begun ends.
 const PASSING_TROUBLES: u32 = 3;

@@ -9,10 +9,13 @@ pub mod claim_events;
 pub mod deadline;
 pub mod deprovision;
 pub mod in_flight;
+pub mod no_node;
+mod notices;
 pub mod provision;
 pub mod publish;
 pub mod readiness;
 pub mod sku_cache;
+pub mod static_only;
 pub mod verdict;
 
 mod creation;

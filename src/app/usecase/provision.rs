@@ -16,11 +16,11 @@ use super::creation::Creation;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::sku_cache::SkuCache;
-use super::{deprovision, verdict};
+use super::{deprovision, notices, verdict};
 use crate::domain::access::{self, Capability};
 use crate::domain::error::quote;
 use crate::domain::filesystem::Observed;
-use crate::domain::parameters::{MGS_IP_ADDRESS, context_value};
+use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
 use crate::domain::provisioning::{Defaults, DynamicWish, Volume, VolumeRequest, Wish};
 use crate::domain::reclaim::{self, Reclaim};
 use crate::domain::volume_id::VolumeId;
@@ -107,6 +107,7 @@ impl Provision {
 impl Provisioning for Provision {
     async fn create(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
         let deadline = Deadline::new(&*self.clock, budget);
+        notices::log(&parameters::notices(&request.parameters));
         match Wish::parse(&request, &self.defaults).map_err(|error| verdict::refused_locally(&error))? {
             Wish::Existing(volume) => Ok(*volume),
             Wish::Dynamic(wish) => {

@@ -11,9 +11,10 @@ use async_trait::async_trait;
 
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Reservation};
-use super::verdict;
+use super::{notices, verdict};
 use crate::domain::error::{Violations, quote};
 use crate::domain::mount::{MountAction, MountPlan, PublishRequest, check_path};
+use crate::domain::volume_attributes::UnknownAttributes;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
 use crate::ports::mounter::{MountError, MountErrorKind, Mounter, Usage};
@@ -27,12 +28,19 @@ pub struct Publish {
     mounter: Arc<dyn Mounter>,
     clock: Arc<dyn Clock>,
     in_flight: InFlight,
+    unknown_attributes: UnknownAttributes,
 }
 
 impl Publish {
     /// Use-cases over these ports.
     pub fn new(mounter: Arc<dyn Mounter>, clock: Arc<dyn Clock>) -> Self {
-        Self { mounter, clock, in_flight: InFlight::default() }
+        Self { mounter, clock, in_flight: InFlight::default(), unknown_attributes: UnknownAttributes::default() }
+    }
+
+    /// What is done about keys of `volumeAttributes` that are nearly ours; refused unless this says otherwise.
+    #[must_use]
+    pub fn with_unknown_attributes(self, unknown_attributes: UnknownAttributes) -> Self {
+        Self { unknown_attributes, ..self }
     }
 
     /// Single-writer volumes are exclusive on the node: reserves the volume, and refuses a second target.
@@ -181,7 +189,9 @@ fn check(volume_id: &str, field: &str, path: &Path) -> Result<(), Failure> {
 impl Publishing for Publish {
     async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure> {
         let deadline = Deadline::new(&*self.clock, budget);
-        let plan = MountPlan::new(&request).map_err(|violations| verdict::invalid(&violations))?;
+        let planned = MountPlan::parse(&request, self.unknown_attributes);
+        let (plan, told) = planned.map_err(|violations| verdict::invalid(&violations))?;
+        notices::log(&told);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
         self.carry_out(&plan, deadline).await

@@ -1,24 +1,33 @@
 //! From settings to the ARM adapter: what the settings name as text becomes the adapter's own types, all mistakes at once.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::adapters::arm::cloud::ArmCloud;
 use crate::adapters::arm::connection::{Connector, TokenFactory};
 use crate::adapters::arm::credentials::{
-    Credential, CredentialKind, Endpoints as TokenEndpoints, IMDS, ManagedIdentity, Secret, TokenError, TokenErrorKind,
+    CredentialKind, CredentialSource, Endpoints as TokenEndpoints, IMDS, ManagedIdentity, ReloadingCredential, Secret,
+    TokenError, TokenErrorKind,
 };
 use crate::adapters::arm::environment::{self, CloudChoice, Endpoints, Environment};
 use crate::adapters::arm::http::HttpWire;
 use crate::adapters::arm::transport::Tokens;
 use crate::app::problem::Problem;
-use crate::app::settings::{Auth, AzureSettings};
+use crate::app::settings::{Auth, AzureSettings, CloudSettings, CloudSource};
 use crate::ports::clock::Clock;
 
 /// The cloud that the settings describe. Nothing is asked of it yet. Every problem found is in the error.
-pub(super) fn cloud(settings: Option<&AzureSettings>, clock: &Arc<dyn Clock>) -> Result<ArmCloud, Vec<Problem>> {
-    let Some(settings) = settings else {
+/// Requests that change something are run by `tasks`.
+pub(super) fn cloud(
+    cloud: &CloudSettings,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+) -> Result<ArmCloud, Vec<Problem>> {
+    let (Some(settings), Some(file)) = (&cloud.azure, &cloud.source) else {
         return Err(vec![Problem::new("the cloud settings say nothing about Azure")]);
     };
     let mut problems = Vec::new();
@@ -35,7 +44,9 @@ pub(super) fn cloud(settings: Option<&AzureSettings>, clock: &Arc<dyn Clock>) ->
         let problem = Problem::new(error.to_string());
         problems.push(problem.with_hint("mount the system's certificates, or name them by SSL_CERT_FILE"));
     });
-    let tokens = imds.map(|imds| factory(settings.auth.clone(), imds, Arc::clone(clock)));
+    let source =
+        Arc::new(FromFile { file: file.clone(), started_with: settings.clone(), warned: AtomicBool::new(false) });
+    let tokens = imds.map(|imds| factory(source, imds, Arc::clone(clock)));
     // Made once for its complaints: placeholders, ids that are none, addresses that are not safe. Hosts that are not known
     // yet, or wrong, keep no complaint about the rest back.
     let known = match &environment {
@@ -50,7 +61,9 @@ pub(super) fn cloud(settings: Option<&AzureSettings>, clock: &Arc<dyn Clock>) ->
     let (Ok(environment), Ok(tokens), Ok(wire), true) = (environment, tokens, wire, problems.is_empty()) else {
         return Err(problems);
     };
-    let connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let mut connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let tasks = tasks.clone();
+    connector.spawn = Arc::new(move |task| drop(tasks.spawn(task)));
     let network = settings.network_subscription_id.clone();
     Ok(ArmCloud::new(connector, Arc::clone(clock), settings.subscription_id.clone(), network))
 }
@@ -78,14 +91,47 @@ fn unusable(error: &TokenError) -> Problem {
         .with_hint(error.hint.clone().unwrap_or_else(|| "correct the cloud settings or the AZURE_* variables".into()))
 }
 
-fn factory(auth: Auth, imds: Url, clock: Arc<dyn Clock>) -> TokenFactory {
+fn factory(source: Arc<FromFile>, imds: Url, clock: Arc<dyn Clock>) -> TokenFactory {
     Box::new(move |endpoints: &Endpoints| {
         let authority = environment::endpoint(endpoints.authority.as_str())
             .map_err(|rule| TokenError::new(TokenErrorKind::Refused, rule))?;
         let at = TokenEndpoints { authority, imds: imds.clone() };
-        let credential = Credential::new(kind(auth.clone()), at, endpoints.scope(), Arc::clone(&clock))?;
+        let first = kind(source.started_with.auth.clone());
+        let (source, clock) = (Arc::clone(&source) as Arc<dyn CredentialSource>, Arc::clone(&clock));
+        let credential = ReloadingCredential::new(first, at, endpoints.scope(), clock, source)?;
         Ok(Arc::new(credential) as Arc<dyn Tokens>)
     })
+}
+
+/// The cloud settings, read again for their credentials.
+#[derive(Debug)]
+struct FromFile {
+    file: CloudSource,
+    started_with: AzureSettings,
+    /// Whether it was said that the rest of them has changed too.
+    warned: AtomicBool,
+}
+
+impl CredentialSource for FromFile {
+    fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn read(&self) -> Result<CredentialKind, TokenError> {
+        let read = self.file.read().map_err(|problems| {
+            let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+            TokenError::new(TokenErrorKind::Refused, messages.join("; "))
+        })?;
+        let rest = AzureSettings { auth: self.started_with.auth.clone(), ..read.clone() };
+        if rest != self.started_with && !self.warned.swap(true, Ordering::AcqRel) {
+            let file = self.file.path().display();
+            tracing::warn!(
+                %file,
+                "subscription or cloud of the cloud settings have changed: restart the driver; only credentials are read again"
+            );
+        }
+        Ok(kind(read.auth))
+    }
 }
 
 fn kind(auth: Auth) -> CredentialKind {

@@ -35,7 +35,8 @@ fn kubernetes(settings: &Settings) -> Option<Arc<dyn Orchestrator>> {
         tracing::info!("not running in Kubernetes: {WITHOUT}");
         return None;
     };
-    let instance = variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "azurelustre-csi".to_owned());
+    let instance =
+        variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "azurelustre-csi".to_owned());
     let connection = Connection::in_cluster(&host, &port, format!("azurelustre-csi/{DRIVER_VERSION}"));
     let (api, node) = (ApiServer::new(connection), settings.mode.node_id());
     Some(Arc::new(KubeOrchestrator::new(api, &settings.driver_name, node, &instance)))

@@ -1,42 +1,105 @@
-//! From settings to the kernel adapter, with the node's own facts behind it.
+//! From settings to the kernel adapter with the node's client state behind it, and the report of `doctor node`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
-use crate::adapters::kernel::facts::NodeFacts;
-use crate::adapters::kernel::facts::mounts::LustreMount;
-use crate::adapters::kernel::facts::report::{self, Request};
-use crate::adapters::kernel::facts::servers::ServerState;
+use crate::adapters::kernel::client_state::readiness::NodeState;
+use crate::adapters::kernel::client_state::servers::{self, ServerState};
+use crate::adapters::kernel::client_state::{self, BoundedReads, ClientStatePaths, Observed};
+use crate::adapters::kernel::doctor::connectivity::Attempt;
+use crate::adapters::kernel::doctor::{self, DriverStatus};
+use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource};
-use crate::app::settings::{KernelChoice, Settings};
+use crate::adapters::kernel::surroundings::Surroundings;
+use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::app::settings::{DEFAULT_DRIVER_NAME, KernelChoice, Settings};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
+use crate::ports::node_faults::NodeFault;
+use crate::ports::operations::{Operation, OperationKind, Operations};
 
-/// Where this process sees its mounts.
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+use super::NodeSide;
 
-/// The mounter that the settings describe. What an earlier process left behind is taken away in the background. Needs the
-/// runtime that it is called in.
-pub(super) fn mounter(settings: &Settings) -> Arc<KernelMounter> {
+/// How people name the setting of the working directory.
+const WORKING_DIR_SETTING: &str = "--working-mount-dir";
+
+/// The node's side as the settings describe it. What an earlier process left behind is unmounted in the background. Needs
+/// the runtime that it is called in.
+pub(super) fn side(settings: &Settings) -> NodeSide {
     let choice = &settings.kernel;
     let lustre = choice.fs_type == FS_TYPE;
     if !lustre {
         tracing::warn!(fs_type = %choice.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
-    let parts = if lustre { with_facts() } else { Parts::default() };
+    let paths = ClientStatePaths::default();
+    let mounted_at_start = mounted_at_start(&paths);
+    let propagation = Arc::new(Propagation::new(paths.clone(), choice.kubelet_dir.clone()));
+    let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
+    let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
     let mounter = Arc::new(KernelMounter::new(adapter_settings(settings, choice), parts));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move {
         match cleaner.clean_leftovers().await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "private mounts of an earlier process were taken away"),
+            Ok(count) => tracing::info!(count, "private mounts of an earlier process were unmounted"),
             Err(error) => tracing::warn!(%error, "private mounts of an earlier process are left"),
         }
     });
-    mounter
+    let watch = Watch::start(Arc::clone(&propagation));
+    if let Err(error) = &watch {
+        tracing::error!(%error, "changes of the mount table are not seen");
+    }
+    if let Some(NodeFault { message, hint }) = working_dir_fault(settings) {
+        tracing::error!(hint, "{message}");
+    }
+    let working_dir = settings.working_mount_dir.clone();
+    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: WORKING_DIR_SETTING };
+    NodeSide {
+        operations: Some(Arc::new(InProgress(Arc::clone(&mounter)))),
+        faults: Some(Arc::new(surroundings)),
+        keep: Box::new(watch),
+        mounter,
+        mounted_at_start,
+    }
+}
+
+/// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
+pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
+    working_dir::fault(&settings.working_mount_dir, WORKING_DIR_SETTING)
+}
+
+/// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
+fn mounted_at_start(paths: &ClientStatePaths) -> bool {
+    match client_state::lustre_is_mounted(paths) {
+        Observed::Known(mounted) => mounted,
+        Observed::Unknown(why) => {
+            tracing::warn!(why, "whether Lustre is mounted is unknown");
+            false
+        }
+    }
+}
+
+/// The operations of the kernel adapter.
+#[derive(Debug)]
+struct InProgress(Arc<KernelMounter>);
+
+impl Operations for InProgress {
+    fn in_progress(&self) -> Vec<Operation> {
+        let operation = |one: crate::adapters::kernel::UnderWay| Operation {
+            kind: match one.what {
+                "mount" => OperationKind::Mount,
+                "unmount" => OperationKind::Unmount,
+                "measure" => OperationKind::Statfs,
+                _ => OperationKind::MakeSubDir,
+            },
+            subject: one.about,
+            volume_id: one.volume_id,
+            mgs: one.mgs,
+            age: one.age,
+            overdue: one.stuck,
+        };
+        self.0.under_way().into_iter().map(operation).collect()
+    }
 }
 
 fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSettings {
@@ -56,39 +119,64 @@ fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSetting
     }
 }
 
-/// The parts of a real node. Facts are asked from threads of the adapter, which may wait for the runtime.
-fn with_facts() -> Parts {
-    let facts = Arc::new(NodeFacts::default());
-    let (runtime, asked) = (Handle::current(), Arc::clone(&facts));
+/// The parts of a real node. Both are called on threads of the adapter, which may block.
+fn with_client_state(paths: &ClientStatePaths) -> Parts {
+    let (reads, root) = (BoundedReads::default(), paths.clone());
     let readiness = ReadinessSource::new(move || {
-        let assessment = runtime.block_on(asked.assess());
+        let assessment = NodeState::read_within(&reads, &root).assess();
         for note in &assessment.notes {
             tracing::debug!("{note}");
         }
         assessment.readiness()
     });
-    let runtime = Handle::current();
-    let imports = ImportsSource::new(move |source| runtime.block_on(imports(&facts, source)));
+    // Apart from those of the readiness: a blocked import must not hide the module.
+    let (reads, paths) = (BoundedReads::default(), paths.clone());
+    let imports = ImportsSource::new(move |source| imports(&reads, &paths, source));
     Parts { readiness, imports, ..Parts::default() }
 }
 
-async fn imports(facts: &NodeFacts, source: &str) -> Imports {
+/// What the imports say about the servers of one mount, by its source as mountinfo shows it.
+fn imports(reads: &BoundedReads, paths: &ClientStatePaths, source: &str) -> Imports {
     let Ok(source) = MountSource::parse(source) else { return Imports::Unknown };
-    let mounts = facts.mounts(MOUNTINFO.as_ref()).await;
-    let mounted: Vec<MountSource> = mounts.known().into_iter().flatten().filter_map(LustreMount::parsed).collect();
-    match facts.servers(&source, &mounted).await {
-        ServerState::Answering => Imports::Full,
-        state if state.all_gone() => Imports::NotFull,
-        ServerState::Silent { .. } | ServerState::Unknown(_) => Imports::Unknown,
+    let Observed::Known(mounted) = client_state::mounted_sources(paths) else { return Imports::Unknown };
+    match servers::read(reads, paths, &source, &mounted) {
+        ServerState::Answering | ServerState::Partial { .. } => Imports::Full,
+        ServerState::Dead { .. } => Imports::NotFull,
+        ServerState::Unknown(_) => Imports::Unknown,
     }
 }
 
-/// A report about this node as text or JSON, and whether it is healthy.
-pub async fn report(mountinfo: PathBuf, mgs: Option<MgsAddress>, json: bool) -> (String, bool) {
-    let facts = NodeFacts::default();
-    let stuck = facts.stuck().await;
-    let request = Request { mountinfo, servers: mgs.into_iter().collect(), stuck, ..Request::default() };
-    let report = report::gather(&facts, &request).await;
+/// What `doctor node` is asked for.
+#[derive(Debug)]
+pub struct ReportRequest {
+    /// The mounts to list, as a mountinfo file.
+    pub mountinfo: PathBuf,
+    /// A server to try besides those of the mounts.
+    pub mgs: Option<MgsAddress>,
+    /// What the running driver reports, or why nothing is known of it.
+    pub driver: Result<DriverStatus, String>,
+    /// kubelet's directory, for a node without a running driver.
+    pub kubelet_dir: PathBuf,
+    /// Directory for private mounts, for a node without a running driver.
+    pub working_dir: PathBuf,
+    /// JSON in the place of text.
+    pub json: bool,
+}
+
+/// A report about this node as text or JSON, and whether it is healthy. Blocks for some seconds.
+pub fn report(request: ReportRequest) -> (String, bool) {
+    let ReportRequest { mountinfo, mgs, driver, kubelet_dir, working_dir, json } = request;
+    let report = doctor::collect(&doctor::Request {
+        paths: ClientStatePaths::default(),
+        mountinfo,
+        servers: mgs.into_iter().collect(),
+        attempt: Attempt::default(),
+        driver: driver.map_or_else(Observed::Unknown, Observed::Known),
+        kubelet_dir,
+        working_dir,
+        working_dir_setting: WORKING_DIR_SETTING,
+        driver_name: DEFAULT_DRIVER_NAME.to_owned(),
+    });
     let text = if json {
         report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
     } else {

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
-use super::{CloudSide, Driven, WiringError};
+use super::{CloudSide, Driven, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -47,7 +48,13 @@ impl Simulation {
     pub fn driven(&self) -> Driven {
         Driven {
             cloud: Some(self.cloud_side()),
-            mounter: Some(Arc::clone(&self.lustre) as _),
+            node: Some(NodeSide {
+                mounter: Arc::clone(&self.lustre) as _,
+                operations: None,
+                faults: None,
+                keep: Box::new(()),
+                mounted_at_start: false,
+            }),
             orchestrator: self.simulator.orchestrator(),
             removes_taint: true,
         }
@@ -59,6 +66,8 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
+            static_only: None,
+            tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
             keep: Box::new(()),

@@ -1,6 +1,7 @@
 //! Tables of accepted and refused parameters.
 
 use super::*;
+use crate::domain::error::Severity;
 
 fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -55,7 +56,7 @@ fn every_bad_key_and_value_is_told_at_once() {
         ("identities", "mine"),
         ("tags", "a"),
         ("sub-dir", "//"),
-        ("fs-name", "other"),
+        ("tag-value-delimiter", "a"),
     ]))
     .unwrap_err();
     let text = error.to_string();
@@ -70,11 +71,75 @@ fn every_bad_key_and_value_is_told_at_once() {
         "identities",
         "tags",
         "sub-dir",
-        "fs-name",
+        "tag-value-delimiter",
     ] {
         assert!(text.contains(field), "{field} is not in {text}");
     }
     assert!(!text.contains("zone"), "{text}");
+}
+
+fn notices_of(entries: &[(&str, &str)]) -> Vec<String> {
+    notices(&map(entries)).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_fs_name_that_is_not_used_is_passed_over_with_one_notice() {
+    let Ok(Parameters::Existing(existing)) =
+        Parameters::parse(&map(&[("mgs-ip-address", "10.1.0.6"), ("fs-name", "lustreAKS")]))
+    else {
+        panic!("refused")
+    };
+    assert_eq!((existing.fs_name.as_str(), existing.fs_name_replaced), ("lustrefs", true));
+    let told = notices_of(&[("mgs-ip-address", "10.1.0.6"), ("FS-Name", "lustreAKS")]);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("`lustreAKS`") && told[0].contains("lustrefs is used"), "{told:?}");
+    for name in ["other", "lustreAKS", "a b"] {
+        assert!(dynamic_with(&[("fs-name", name)]).is_ok(), "{name}");
+        assert!(notices_of(&[("fs-name", name)])[0].contains("passed over"), "{name}");
+    }
+    for silent in ["", "lustrefs", "/lustrefs/"] {
+        assert!(notices_of(&[("fs-name", silent)]).is_empty(), "{silent}");
+        assert!(notices_of(&[("mgs-ip-address", "10.1.0.6"), ("fs-name", silent)]).is_empty(), "{silent}");
+    }
+    assert!(notices_of(&[("mgs-ip-address", "10.1.0.6"), ("fs-name", "hpc")]).is_empty());
+}
+
+#[test]
+fn metadata_of_newer_components_is_passed_over() {
+    for key in ["csi.storage.k8s.io/foo", "CSI.storage.k8s.io/pvc/uid", "storage.kubernetes.io/csiProvisionerIdentity"]
+    {
+        assert!(dynamic_with(&[(key, "x")]).is_ok(), "{key}");
+        let found = notices(&map(&[(key, "x")]));
+        assert!(matches!(found.as_slice(), [Notice { severity: Severity::Debug, .. }]), "{found:?}");
+    }
+    for unknown in ["csi.storage.k8s.io", "xcsi.storage.k8s.io/foo", "foo"] {
+        assert!(dynamic_with(&[(unknown, "x")]).is_err(), "{unknown}");
+    }
+    assert!(notices(&map(&[(PVC_NAME, "a"), ("zone", "1")])).is_empty());
+}
+
+#[test]
+fn tags_have_a_delimiter_and_variables() {
+    for key in ["tagValueDelimiter", "tag-value-delimiter", "tagvaluedelimiter"] {
+        let dynamic =
+            dynamic_with(&[("tags", "hosts=a,b;claim=${pvc.metadata.name}"), (key, " ; "), (PVC_NAME, "scratch")]);
+        let tags = dynamic.unwrap().tags;
+        assert_eq!(tags, map(&[("hosts", "a,b"), ("claim", "scratch")]), "{key}");
+    }
+    assert_eq!(dynamic_with(&[("tags", "a=b"), ("tag-value-delimiter", "")]).unwrap().tags, map(&[("a", "b")]));
+    assert!(dynamic_with(&[("tags", "claim=${pvc.metadata.name}")]).is_err());
+    assert!(dynamic_with(&[("tagValueDelimiter", ";"), ("tag-value-delimiter", "|")]).is_err());
+}
+
+#[test]
+fn a_host_name_is_the_same_with_the_full_stop_that_resolvers_write() {
+    let text = |mgs| match Parameters::parse(&map(&[("mgs-ip-address", mgs)])) {
+        Ok(Parameters::Existing(existing)) => (existing.mgs_address, existing.mgs_text),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(text("mgs.example."), text("mgs.example"));
+    assert_eq!(text("a.@tcp,b.:c."), text("a@tcp,b:c"));
+    assert_eq!(text("MGS.example.:10.0.0.4").1, "MGS.example:10.0.0.4");
 }
 
 #[test]

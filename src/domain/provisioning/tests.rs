@@ -86,6 +86,24 @@ fn a_static_volume_needs_no_cloud_settings() {
 }
 
 #[test]
+fn an_fs_name_that_the_go_driver_never_used_is_lustrefs_in_id_and_context() {
+    let volume = |parameters: &[(&str, &str)]| match Wish::parse(&request(parameters), &Defaults::default()) {
+        Ok(Wish::Existing(volume)) => *volume,
+        other => panic!("{other:?}"),
+    };
+    let named = volume(&[("mgs-ip-address", "10.1.0.6"), ("FS-Name", "lustreAKS")]);
+    assert_eq!(named.id.to_string(), "pvc-1#lustrefs#10.1.0.6##f#");
+    assert_eq!(named.context.get(FS_NAME).map(String::as_str), Some("lustrefs"));
+    assert!(!named.context.contains_key("FS-Name"));
+    let possible = volume(&[("mgs-ip-address", "10.1.0.6"), ("fs-name", "hpc")]);
+    assert_eq!(possible.id.to_string(), "pvc-1#hpc#10.1.0.6##f#");
+    let dynamic = dynamic(&request(&[&DYNAMIC[..], &[("fs-name", "lustreAKS")]].concat())).unwrap();
+    let volume = dynamic.volume(&ready()).unwrap();
+    assert_eq!(volume.id.fs_name(), "lustrefs");
+    assert_eq!(volume.context.get(FS_NAME).map(String::as_str), Some("lustrefs"));
+}
+
+#[test]
 fn static_sizes_go_in_steps_of_four_tib() {
     let sized = |required, limit| {
         let request = VolumeRequest { capacity: (required, limit), ..request(&[("mgs-ip-address", "10.0.0.4")]) };

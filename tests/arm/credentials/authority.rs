@@ -1,8 +1,6 @@
 //! What is sent to the authority, field by field.
 
-use azure_core::auth::TokenCredential;
 use azurelustre_csi::adapters::arm::credentials::{CredentialKind, TokenErrorKind};
-use time::OffsetDateTime;
 
 use super::world::*;
 
@@ -80,18 +78,4 @@ async fn a_token_file_that_holds_none_is_refused_with_its_name() {
     // And as soon as it is there, it is used.
     std::fs::write(&path, "jwt").unwrap();
     assert_eq!(text(credential.token().await), "token-1");
-}
-
-#[tokio::test]
-async fn the_sdk_gets_the_same_token_with_its_expiry() {
-    let world = World::hourly().await;
-    let credential = world.credential(with_secret("not-so-secret"));
-    let own = credential.token().await.unwrap();
-    world.clock.advance(minutes(10));
-    let token = credential.get_token(&["https://elsewhere/.default"]).await.unwrap();
-    assert_eq!(token.token.secret(), own.reveal());
-    let left = token.expires_on - OffsetDateTime::now_utc();
-    assert!((2990..=3000).contains(&left.whole_seconds()), "{left}");
-    credential.clear_cache().await.unwrap();
-    assert_eq!(text(credential.token().await), "token-2");
 }

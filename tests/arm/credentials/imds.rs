@@ -95,3 +95,20 @@ async fn an_expiry_as_a_moment_counts_too() {
         assert_eq!(text(credential.token().await), "token-2");
     }
 }
+
+/// The service refuses with one code; what to do is in its words.
+#[tokio::test]
+async fn a_refusal_names_the_setting_that_cures_it() {
+    let multiple = "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request";
+    for (identity, description, cure) in [
+        (ManagedIdentity::System, multiple, "several user-assigned identities"),
+        (ManagedIdentity::System, multiple, "userAssignedIdentityID in the cloud settings"),
+        (ManagedIdentity::System, "Identity not found", "an identity of its own"),
+        (ManagedIdentity::ClientId(CLIENT.to_owned()), "Identity not found", "az vmss identity assign"),
+    ] {
+        let answer = json!({ "error": "invalid_request", "error_description": description });
+        let world = World::new(move |_| ResponseTemplate::new(400).set_body_json(answer.clone())).await;
+        let error = world.credential(managed(identity)).token().await.unwrap_err();
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(cure)), "{cure}: {error:?}");
+    }
+}

@@ -1,12 +1,11 @@
 //! The stub without a network, on time that a test turns, and everything that can happen to a request on its way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::auth::{AccessToken, TokenCredential};
 use azurelustre_csi::adapters::arm::cloud::ArmCloud;
 use azurelustre_csi::adapters::arm::connection::Connector;
+use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
 use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
 use azurelustre_csi::adapters::arm::transport::Tokens;
 use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
@@ -121,28 +120,37 @@ impl Wire for StubWire {
 pub(crate) struct OneToken;
 
 #[async_trait]
-impl TokenCredential for OneToken {
-    async fn get_token(&self, _: &[&str]) -> azure_core::Result<AccessToken> {
-        Ok(AccessToken::new(TOKEN.to_owned(), time::OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1 << 32)))
-    }
-
-    async fn clear_cache(&self) -> azure_core::Result<()> {
-        Ok(())
-    }
-}
-
 impl Tokens for OneToken {
-    fn reject(&self, _: &str) {}
+    async fn token(&self) -> Result<Secret, TokenError> {
+        Ok(Secret::new(TOKEN))
+    }
+
+    fn reject(&self, _: &Secret) {}
 }
 
 /// The adapter over a wire, with the one token.
-pub(crate) fn adapter(wire: Arc<dyn Wire>, endpoint: &str, clock: Arc<dyn Clock>) -> ArmCloud {
+pub(crate) fn adapter(wire: Arc<dyn Wire>, endpoint: &str, clock: Arc<ManualClock>) -> ArmCloud {
+    adapter_with(Arc::new(OneToken), wire, endpoint, clock)
+}
+
+/// The adapter over a wire. What it begins runs on the clock, or on the runtime where there is one.
+pub(crate) fn adapter_with(
+    tokens: Arc<dyn Tokens>,
+    wire: Arc<dyn Wire>,
+    endpoint: &str,
+    clock: Arc<ManualClock>,
+) -> ArmCloud {
     let endpoints = Endpoints {
         arm: Url::parse(endpoint).unwrap(),
         authority: Url::parse("https://login.test/").unwrap(),
         audience: endpoint.to_owned(),
     };
-    let tokens = Box::new(|_: &Endpoints| Ok(Arc::new(OneToken) as Arc<dyn Tokens>));
-    let connector = Connector::new(Environment::Known(endpoints), wire, tokens, clock.clone());
+    let tokens = Box::new(move |_: &Endpoints| Ok(tokens.clone()));
+    let mut connector = Connector::new(Environment::Known(endpoints), wire, tokens, clock.clone());
+    let turned = clock.clone();
+    connector.spawn = Arc::new(move |task| match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(task)),
+        Err(_) => turned.spawn(task),
+    });
     ArmCloud::new(connector, clock, SUBSCRIPTION.to_owned(), None)
 }

@@ -14,9 +14,10 @@ use super::SUBSCRIPTION;
 /// What a GET shows: strings of `clientInfo` are empty until the file system is ready, and the group is in capitals.
 pub(crate) fn shown(id: &FilesystemId, found: &Filesystem) -> Value {
     let (group, name) = (id.resource_group.as_str().to_uppercase(), id.name.as_str());
-    let ready = !found.mgs_address.is_empty();
+    let ready = found.was_ready();
     let fs_name = found.fs_name.as_ref().map_or("lustrefs", |name| name.as_str());
-    let mount = format!("mount -t lustre -o noatime,user_xattr {}@tcp0:/{fs_name} /<local path>", found.mgs_address);
+    let mount =
+        format!("mount -t lustre -o noatime,user_xattr {}@tcp0:/{fs_name} /<local path>", found.mgs_address.as_str());
     let health = match found.state {
         ProvisioningState::Succeeded => {
             json!({ "state": "Available", "statusDescription": "The cluster is available" })
@@ -36,7 +37,7 @@ pub(crate) fn shown(id: &FilesystemId, found: &Filesystem) -> Value {
             "health": health,
             "provisioningState": found.state.as_str(),
             "clientInfo": {
-                "mgsAddress": found.mgs_address,
+                "mgsAddress": found.mgs_address.as_str(),
                 "mountCommand": if ready { mount.as_str() } else { "" },
                 "lustreVersion": if ready { "2.15" } else { "" },
                 "containerStorageInterface": { "persistentVolumeClaim": "", "persistentVolume": "", "storageClass": "" },

@@ -38,7 +38,7 @@ const REJECTED: usize = 16;
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) token: Secret,
-    pub(super) expires: Duration,
+    expires: Duration,
     due: Duration,
     late: Duration,
 }
@@ -114,16 +114,6 @@ impl Cache {
             state.rejected.push_front((token.clone(), now.saturating_add(REJECTED_FOR)));
         }
         state.current.take_if(|held| held.token.reveal() == token.reveal());
-    }
-
-    /// Forgets the current token.
-    pub(super) fn clear(&self) {
-        self.state().current = None;
-    }
-
-    /// The time on this cache's clock.
-    pub(super) fn now(&self) -> Duration {
-        self.clock.now()
     }
 
     fn look(self: &Arc<Self>) -> Look {

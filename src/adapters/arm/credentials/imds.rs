@@ -19,8 +19,12 @@ use crate::ports::clock::Clock;
 const API_VERSION: &str = "2018-02-01";
 const UNREACHABLE: &str = "managed identities need a machine in Azure, and a network policy that lets this pod reach the \
     instance metadata service";
-const REFUSED: &str = "assign this identity to the machine or its scale set (`az vmss identity assign`), and check its id in \
-    the settings";
+const MULTIPLE: &str = "several user-assigned identities are assigned to this machine: name the one to use, by its client id or \
+    resource id, as userAssignedIdentityID in the cloud settings or in the variable AZURE_CLIENT_ID";
+const NOT_ASSIGNED: &str = "assign this identity to the machine or its scale set (`az vmss identity assign`), and check its id \
+    (userAssignedIdentityID in the cloud settings, or AZURE_CLIENT_ID)";
+const NO_OWN: &str = "give the machine or its scale set an identity of its own (`az vmss identity assign`), or name a \
+    user-assigned one: userAssignedIdentityID in the cloud settings, or AZURE_CLIENT_ID";
 
 /// Pauses between the attempts of one exchange.
 const PAUSES: [Duration; 4] =
@@ -31,6 +35,8 @@ pub(super) struct Imds {
     client: reqwest::Client,
     url: Url,
     who: String,
+    /// What to do if the machine does not have the identity.
+    not_assigned: &'static str,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,7 +69,8 @@ impl Imds {
                 format!("{host} (identity {})", quote(id))
             }
         };
-        Ok(Self { client: http::client(Route::Direct)?, url, who, clock })
+        let not_assigned = if *identity == ManagedIdentity::System { NO_OWN } else { NOT_ASSIGNED };
+        Ok(Self { client: http::client(Route::Direct)?, url, who, not_assigned, clock })
     }
 
     /// Asks for a token, a few times if the service is not ready.
@@ -92,7 +99,13 @@ impl Imds {
                 let message = format!("{} still answers {}", self.who, answer.status);
                 Err(TokenError::unavailable(message).with_hint(UNREACHABLE))
             }
-            _ => Err(refusal::explain(answer, &self.who, &[], REFUSED)),
+            _ => Err(refusal::explain(answer, &self.who, &[], self.hint(answer))),
         }
+    }
+
+    /// What to do about a refusal. The service has one code for all of them and says the rest in words.
+    fn hint(&self, answer: &Answer) -> &'static str {
+        let said = String::from_utf8_lossy(&answer.body).to_ascii_lowercase();
+        if said.contains("multiple user assigned identities") { MULTIPLE } else { self.not_assigned }
     }
 }

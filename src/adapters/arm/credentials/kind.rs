@@ -18,7 +18,7 @@ pub const IMDS: &str = "http://169.254.169.254";
 const IMDS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// What proves who we are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A federated token in a file that Kubernetes rotates.
     WorkloadIdentity {

@@ -7,13 +7,29 @@ use super::http::Answer;
 use super::secret::{Secret, presentable};
 
 /// What to do about Entra's codes (`AADSTS…`), those that a driver meets.
-const CURES: [(&[u32], &str); 12] = [
+const CURES: [(&[u32], &str); 18] = [
     (&[700_016], "check the client id and the tenant id: this tenant has no such application"),
     (&[90_002, 900_023, 90_012, 900_021], "check the tenant id and the cloud: this authority knows no such tenant"),
     (&[7_000_215], "give the secret's value; the portal also shows the secret's id, which is not it"),
-    (&[7_000_222], "the secret has expired: add a new one to the application and to the settings"),
     (
-        &[700_024],
+        &[7_000_222],
+        "the secret has expired: add a new one to the application and write it to the settings; they are read again without \
+         a restart",
+    ),
+    (&[7_000_216, 7_000_218], "give the application's secret or certificate in the settings"),
+    (
+        &[700_025],
+        "the application is a public client: turn that off in its authentication settings, or use another one",
+    ),
+    (&[700_023, 50_013], "the assertion is not for this authority: check tenant, cloud and AZURE_AUTHORITY_HOST"),
+    (
+        &[900_382, 90_038, 9_002_332],
+        "the tenant belongs to another cloud: correct `cloud` and the tenant id in the settings",
+    ),
+    (&[50_194], "the application belongs to another tenant: correct the tenant id"),
+    (&[1_002_012, 70_011], "check the cloud: this authority does not give out tokens for its audience"),
+    (
+        &[700_024, 500_133],
         "the assertion has expired or is not yet valid: check that the token file is still being rotated (kubelet, workload \
          identity webhook) and that the node's clock is right",
     ),

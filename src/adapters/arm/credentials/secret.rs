@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A secret: a token, a client secret, a password. It has no `Display`, and its `Debug` shows nothing of it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -21,7 +21,11 @@ fn read(file: &str, variables: &[(&str, &str)], auth: &str) -> Result<AzureSetti
     let given = Given { flags: Vec::new(), environment };
     let mut problems = Problems::default();
     let kind = if auth == "cli" { AuthKind::Cli } else { AuthKind::Auto };
-    let settings = cloud::read_named(file.path(), "test", Some((&given, kind)), &mut problems);
+    let file = cloud::CloudFile { path: file.path().to_owned(), named_by: "test".to_owned() };
+    let settings = cloud::read(&file, true, Some((&given, kind)), &mut problems);
+    for missing in settings.iter().flat_map(|settings| &settings.missing) {
+        problems.push(missing.clone());
+    }
     problems.into_result(settings.and_then(|settings| settings.azure))
 }
 
@@ -148,6 +152,57 @@ fn everything_that_is_missing_is_told_at_once() {
     }
     let workload = super::tests::told("{\"subscriptionId\": \"s\"}", &[("AZURE_FEDERATED_TOKEN_FILE", "/token")]);
     assert!(workload.contains("tenantId") && workload.contains("aadClientId"), "{workload}");
+}
+
+/// Every value in effect with its source, as `check-config` and the log show it.
+#[test]
+fn what_is_in_effect_is_listed_with_its_source() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), AKS).unwrap();
+    let listed = |variables: &[(&str, &str)], kind| {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let given = Given { flags: Vec::new(), environment };
+        let named = cloud::CloudFile { path: file.path().to_owned(), named_by: "AZURE_CONFIG_FILE".to_owned() };
+        let settings = cloud::read(&named, false, Some((&given, kind)), &mut Problems::default()).unwrap();
+        let line = |origin: &crate::app::settings::Origin| format!("{}={} {}", origin.key, origin.value, origin.source);
+        settings
+            .origins
+            .iter()
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace(&file.path().display().to_string(), "F")
+    };
+    let usual = listed(&[], AuthKind::Auto);
+    for expected in [
+        "file=F AZURE_CONFIG_FILE",
+        "cloud=AzurePublicCloud `cloud` in F",
+        "subscriptionId=sub-1 `subscriptionId` in F",
+        "credentials=managed identity `useManagedIdentityExtension` in F",
+        "client-id=kubelet-id `userAssignedIdentityID` in F",
+        "location=eastus `location` in F",
+        "resourceGroup=MC_rg `resourceGroup` in F",
+    ] {
+        assert!(usual.lines().any(|line| line == expected), "{expected} is not in\n{usual}");
+    }
+    let secret = [
+        ("AZURE_SUBSCRIPTION_ID", "sub-2"),
+        ("AZURE_CLIENT_SECRET", "geheim"),
+        ("AZURE_CLIENT_ID", "app"),
+        ("AZURE_AUTHORITY_HOST", "https://login.test/"),
+    ];
+    let by_variables = listed(&secret, AuthKind::Auto);
+    for expected in [
+        "subscriptionId=sub-2 AZURE_SUBSCRIPTION_ID",
+        "credentials=client secret AZURE_CLIENT_SECRET",
+        "client-id=app AZURE_CLIENT_ID",
+        "authority-host=https://login.test/ AZURE_AUTHORITY_HOST",
+    ] {
+        assert!(by_variables.lines().any(|line| line == expected), "{expected} is not in\n{by_variables}");
+    }
+    assert!(!by_variables.contains("geheim"));
+    let cli = listed(&[], AuthKind::Cli);
+    assert!(cli.contains("credentials=Azure CLI --auth\ntenant-id=11111111-"), "{cli}");
 }
 
 #[test]

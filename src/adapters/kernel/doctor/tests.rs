@@ -1,0 +1,238 @@
+//! Reports of nodes in all conditions, collected from trees of files and real connections.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::collect::{observe, report_of};
+use super::connectivity::{Attempt, Reach};
+use super::*;
+use crate::adapters::kernel::client_state::lnet::NIS;
+use crate::adapters::kernel::client_state::tests::{POINT, Tree, nis};
+use crate::adapters::kernel::client_state::{ClientStatePaths, MOUNTINFO, Observed};
+use crate::domain::mount_source::MgsAddress;
+use crate::ports::node_faults::NodeFault;
+use crate::ports::operations::{Operation, OperationKind};
+
+/// A driver without operations in progress.
+fn request(tree: &Tree) -> Request {
+    Request {
+        paths: tree.paths(),
+        mountinfo: MOUNTINFO.into(),
+        servers: Vec::new(),
+        attempt: Attempt::default(),
+        driver: Observed::Known(DriverStatus::default()),
+        kubelet_dir: "/var/lib/kubelet".into(),
+        working_dir: "/tmp".into(),
+        working_dir_setting: "--working-mount-dir",
+        driver_name: "azurelustre.csi.azure.com".to_owned(),
+    }
+}
+
+/// Everything but the network, which is as `reach` says for the MGS of the tree.
+fn report(request: &Request, reach: Reach) -> NodeReport {
+    let mut observed = observe(request);
+    let nid = MgsAddress::parse("10.99.0.1").unwrap().servers()[0][0].clone();
+    observed.reach = vec![(nid, reach)];
+    report_of(&observed, request, SystemTime::now() + Duration::from_hours(30))
+}
+
+#[test]
+fn a_healthy_node_is_reported_with_all_its_mounts() {
+    let report = report(&request(&Tree::mounted()), Reach::Reached);
+    assert!(report.healthy && report.reasons.is_empty() && report.notes.is_empty(), "{report:?}");
+    assert_eq!((report.client.loaded, report.client.version.as_deref()), (Some(true), Some("2.17.57")));
+    let [server] = report.servers.as_slice() else { panic!("two spellings are one server: {report:?}") };
+    assert_eq!((server.mgs.as_str(), server.reachable, server.mounts.len()), ("10.99.0.1@tcp", Some(true), 2));
+    let [mount, by_hand] = server.mounts.as_slice() else { panic!("{server:?}") };
+    assert_eq!((mount.volume.as_deref(), mount.pod_uid.as_deref()), (Some("pvc-1"), Some("uid-1")));
+    assert_eq!(mount.volume_id.as_deref(), Some("pvc-1#lustrefs#10.99.0.1##t#team"));
+    assert!((3600 * 29..3600 * 31).contains(&mount.age_seconds.unwrap()), "{mount:?}");
+    assert_eq!((by_hand.read_only, &by_hand.volume, by_hand.age_seconds), (true, &None, None));
+    let text = report.text();
+    for said in [
+        "healthy\nLustre client: module loaded, version 2.17.57, health healthy\n",
+        "LNet: 10.99.0.2@tcp up\n",
+        "mounts: 2\nMGS 10.99.0.1@tcp: reachable, 2 mounts\n",
+        POINT,
+        "10.99.0.1@tcp:/lustrefs rw, volume pvc-1, pod uid-1, id pvc-1#lustrefs#10.99.0.1##t#team, for 1d6h\n",
+        "10.99.0.1@tcp0:/lustrefs/sub/dir ro\n",
+        "connections: 3 of 3 well\n",
+        "operations in progress: 0\n",
+    ] {
+        assert!(text.contains(said), "{said:?} in\n{text}");
+    }
+}
+
+#[test]
+fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
+    let tree = Tree::mounted();
+    tree.write(NIS, &nis("down"));
+    tree.write("/sys/fs/lustre/health_check", "LBUG\n");
+    tree.import("osc/lustrefs-OST0000-osc-ffff01", "DISCONN");
+    let operation = |overdue| Operation {
+        kind: OperationKind::Mount,
+        subject: "/pods/uid-1\nx".to_owned(),
+        volume_id: Some("pvc-1".to_owned()),
+        mgs: Some("10.99.0.1@tcp".to_owned()),
+        age: Duration::from_mins(5),
+        overdue,
+    };
+    let driver =
+        Observed::Known(DriverStatus { operations: vec![operation(true), operation(false)], faults: Vec::new() });
+    tree.write("/proc/12/comm", "azurelustre-csi\n");
+    for (file, text) in [("comm", "mount\n"), ("stat", "30 (mount) I 1\n"), ("wchan", "mgc_process_config")] {
+        tree.write(format!("/proc/12/task/30/{file}"), text);
+    }
+    let report = report(&Request { driver, ..request(&tree) }, Reach::Failed("no answer".to_owned()));
+    assert!(!report.healthy);
+    for (index, said) in [
+        "LBUG",
+        "10.99.0.2@tcp is down",
+        "MGS 10.99.0.1@tcp cannot be reached at TCP port 988 (10.99.0.1@tcp: no answer)",
+        "lustrefs-OST0000-osc-ffff01 is DISCONN",
+        "1 operations are past their limit (mount of /pods/uid-1\\nx on MGS 10.99.0.1@tcp for 5m0s)",
+        "1 threads of the driver are blocked",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(report.reasons[index].contains(said), "{said} in {:?}", report.reasons);
+    }
+    assert_eq!(report.reasons.len(), 6);
+    let text = report.text();
+    assert!(text.starts_with("NOT healthy\n  - "), "{text}");
+    assert!(text.contains("connections: 2 of 3 well\n  lustrefs-OST0000-osc-ffff01 DISCONN\n"), "{text}");
+    let operations = "operations in progress: 2\n  - mount of /pods/uid-1\\nx, id pvc-1, MGS 10.99.0.1@tcp, for 5m0s, past its limit\n";
+    assert!(text.contains(operations), "{text}");
+    let threads =
+        "blocked threads: 1\n  - thread 30 of the driver (process 12) is blocked in the kernel in mgc_process_config\n";
+    assert!(text.contains(threads), "{text}");
+}
+
+#[test]
+fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
+    let tree = Tree::mounted();
+    std::fs::remove_dir_all(tree.paths().at("/sys/kernel")).unwrap();
+    tree.write("/sys/fs/lustre/osc/lustrefs-OST0000-osc-ffff01/uuid", "x\n");
+    let driver = Observed::Unknown("nobody\nanswers".to_owned());
+    let elsewhere = Request { mountinfo: "/proc/1/mountinfo".into(), driver, ..request(&tree) };
+    let unseen = report(&elsewhere, Reach::Reached);
+    assert!(unseen.healthy, "{unseen:?}");
+    for said in [
+        "LNet is unknown",
+        "mounts of this node are unknown",
+        "state of 1 connections is unknown",
+        "operations in progress are unknown: nobody\\nanswers",
+    ] {
+        assert!(unseen.notes.iter().any(|note| note.contains(said)), "{said} in {:?}", unseen.notes);
+    }
+    let text = unseen.text();
+    assert!(text.contains("LNet: unknown\nmounts: unknown\nconnections: 0 of 1 well\n"), "{text}");
+    assert!(text.contains("\noperations in progress: unknown\n"), "{text}");
+    std::fs::remove_dir_all(tree.paths().at("/sys/fs/lustre/osc")).unwrap();
+    let unsure = report(&request(&tree), Reach::Unknown("late".to_owned()));
+    assert!(unsure.healthy && unsure.servers[0].reachable.is_none(), "{unsure:?}");
+    for said in
+        ["no connection can be seen", "whether MGS 10.99.0.1@tcp can be reached is unknown: 10.99.0.1@tcp: late"]
+    {
+        assert!(unsure.notes.iter().any(|note| note.contains(said)), "{said} in {:?}", unsure.notes);
+    }
+}
+
+#[test]
+fn one_reachable_failover_server_is_enough_and_odd_sources_are_shown() {
+    let tree = Tree::client();
+    tree.write(
+        "/proc/self/mountinfo",
+        "38 31 1:2 / /a rw - lustre 10.99.0.1@tcp:10.99.0.9@tcp:/lustrefs rw\n39 31 1:2 / /b rw - lustre odd\\011one rw\n",
+    );
+    let report = report(&request(&tree), Reach::Reached);
+    let names: Vec<_> = report.servers.iter().map(|server| (server.mgs.as_str(), server.reachable)).collect();
+    assert_eq!(names, [("10.99.0.1@tcp:10.99.0.9@tcp", Some(true)), ("odd\\tone", None)]);
+    assert!(report.healthy && report.notes.len() == 2, "{:?}", report.notes);
+    assert!(report.notes[0].contains("not everywhere: 10.99.0.9@tcp: not tried"), "{:?}", report.notes);
+}
+
+#[test]
+fn servers_are_really_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tree = Tree::client();
+    tree.write("/proc/self/mountinfo", "38 31 1:2 / /a rw - lustre 127.0.0.1@tcp:/lustrefs rw\n");
+    let request = Request {
+        servers: ["127.0.0.1", "127.0.0.2"].map(|mgs| MgsAddress::parse(mgs).unwrap()).to_vec(),
+        attempt: Attempt { port, limit: Duration::from_secs(5) },
+        ..request(&tree)
+    };
+    let report = collect(&request);
+    let names: Vec<_> = report.servers.iter().map(|server| (server.mgs.as_str(), server.reachable)).collect();
+    assert_eq!(names, [("127.0.0.1@tcp", Some(true)), ("127.0.0.2@tcp", Some(false))]);
+    assert!(!report.healthy && report.reasons.len() == 1, "{report:?}");
+}
+
+#[test]
+fn the_report_is_json_with_stable_names() {
+    let report = report(&request(&Tree::mounted()), Reach::Reached);
+    let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+    assert_eq!(json["healthy"], true);
+    assert_eq!(json["client"]["version"], "2.17.57");
+    assert_eq!(json["nids"][0]["status"], "up");
+    assert_eq!(json["servers"][0]["mounts"][0]["volume"], "pvc-1");
+    assert_eq!(json["servers"][0]["addresses"][0]["detail"], serde_json::Value::Null);
+    assert_eq!(json["connections"][0]["kind"], "mgc");
+}
+
+#[test]
+fn ages_are_short() {
+    for (seconds, shown) in [(0, "0s"), (59, "59s"), (190, "3m10s"), (7500, "2h5m"), (1_047_600, "12d3h")] {
+        assert_eq!(text::age(seconds), shown);
+    }
+}
+
+/// On the machine of the test, whatever it is: this ends and says something.
+#[test]
+fn this_machine_is_reported() {
+    let report = collect(&Request { paths: ClientStatePaths::default(), ..request(&Tree::default()) });
+    assert!(!report.text().is_empty() && report.healthy == report.reasons.is_empty());
+    let loaded = Path::new("/sys/module/lustre").exists();
+    assert!(loaded || !report.healthy, "no Lustre here: {}", report.text());
+}
+
+#[test]
+fn faults_are_those_of_the_running_driver_or_are_looked_for_from_here() {
+    let tree = Tree::mounted();
+    let fault = NodeFault { message: "/x is not a shared mount".to_owned(), hint: "set it".to_owned() };
+    let driver = Observed::Known(DriverStatus { faults: vec![fault], ..DriverStatus::default() });
+    let told = report(&Request { driver, ..request(&tree) }, Reach::Reached);
+    assert_eq!((told.healthy, told.reasons), (false, vec!["/x is not a shared mount: set it".to_owned()]));
+    let alone = |tree: &Tree| {
+        let working_dir = tree.paths().at("/proc/self/mountinfo");
+        let driver = Observed::Unknown("nobody".to_owned());
+        report(&Request { driver, working_dir, ..request(tree) }, Reach::Reached).reasons
+    };
+    let found = alone(&tree);
+    let [working_dir] = found.as_slice() else { panic!("{found:?}") };
+    assert!(working_dir.contains("--working-mount-dir: ") && working_dir.contains("emptyDir"), "{working_dir}");
+    tree.write(
+        MOUNTINFO,
+        "31 1 8:1 / / rw - ext4 /dev/sda1 rw\n32 31 8:1 / /var/lib/kubelet rw master:3 - ext4 s rw\n",
+    );
+    let found = alone(&tree);
+    assert!(found[0].contains("/var/lib/kubelet is not a shared mount") && found.len() == 2, "{found:?}");
+    assert!(found[0].contains("set `mountPropagation: Bidirectional` for /var/lib/kubelet"), "{found:?}");
+}
+
+#[test]
+fn entries_in_a_bare_target_are_a_finding() {
+    let tree = Tree::mounted();
+    let volume = "/var/lib/kubelet/pods/uid-9/volumes/kubernetes.io~csi/pvc-9";
+    tree.write(format!("{volume}/vol_data.json"), r#"{"driverName":"azurelustre.csi.azure.com"}"#);
+    tree.write(format!("{volume}/mount/data"), "x");
+    let reasons = report(&request(&tree), Reach::Reached).reasons;
+    let [reason] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert!(
+        reason.contains(&format!("nothing is mounted on: {volume}/mount (1 entries): a pod wrote them")),
+        "{reason}"
+    );
+}

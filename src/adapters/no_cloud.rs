@@ -1,0 +1,48 @@
+//! The cloud of a process without complete cloud settings: every call fails and says what is missing.
+
+use async_trait::async_trait;
+
+use crate::domain::filesystem::{FilesystemSpec, Observed};
+use crate::domain::names::{FilesystemId, Location};
+use crate::domain::sku::SkuCatalog;
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+
+/// A cloud that cannot be asked. No call has an effect, and none says that anything is absent.
+#[derive(Debug)]
+pub struct NoCloud {
+    reason: String,
+}
+
+impl NoCloud {
+    /// A cloud that cannot be asked for `reason`, which names the settings file and what is missing in it.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    fn error(&self, operation: &'static str, resource: impl std::fmt::Display) -> CloudError {
+        CloudError::new(CloudErrorKind::Unavailable, operation, resource.to_string(), self.reason.clone())
+    }
+}
+
+#[async_trait]
+impl Cloud for NoCloud {
+    async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
+        Err(self.error("look for file system", id))
+    }
+
+    async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
+        Err(self.error("create file system", &spec.id))
+    }
+
+    async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
+        Err(self.error("delete file system", id))
+    }
+
+    async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
+        Err(self.error("list SKUs of", location))
+    }
+
+    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
+        Err(self.error("look at subnet", &request.subnet))
+    }
+}

@@ -1,0 +1,277 @@
+"""The rules of operation that every rendered object has to keep, whatever the values."""
+
+import re
+import unittest
+
+import yaml
+from rendered import all_sets, container, containers, of_kind, one, pod_templates, render, values_files, volumes
+
+AUTOMATIC = str(values_files()["aks-automatic"])
+STARTUP_TAINTS = [
+    "azurelustre.csi.azure.com/agent-not-ready",
+    "startup-taint.cluster-autoscaler.kubernetes.io/azurelustre-agent-not-ready",
+]
+
+
+def quantity(text):
+    """A quantity in base units."""
+    number, unit = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", str(text)).groups()
+    scale = {"": 1, "m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+    return float(number) * scale[unit]
+
+
+def strings(value):
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from strings(key)
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)
+    else:
+        yield value
+
+
+class Rules(unittest.TestCase):
+    def each_container(self):
+        for name, documents in all_sets():
+            for kind, spec, each in containers(documents):
+                with self.subTest(f"{name} {kind} {each['name']}"):
+                    yield name, kind, spec, each
+
+    def test_images_name_a_release_or_a_digest(self):
+        for _, _, _, each in self.each_container():
+            self.assertRegex(each["image"], r"(:v?[0-9][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$")
+            self.assertNotIn("latest", each["image"])
+
+    def test_every_container_has_probes_and_requests(self):
+        for _, _, _, each in self.each_container():
+            self.assertIn("livenessProbe", each)
+            self.assertIn("readinessProbe", each)
+            self.assertLessEqual({"cpu", "memory"}, set(each["resources"]["requests"]))
+            self.assertIn("memory", each["resources"]["limits"])
+
+    def test_quantities_are_canonical(self):
+        for _, _, _, each in self.each_container():
+            for text in [*each["resources"]["requests"].values(), *each["resources"]["limits"].values()]:
+                self.assertIsInstance(text, str, "a bare number is written back differently")
+                if text.endswith("m"):
+                    self.assertNotEqual(int(text[:-1]) % 1000, 0, text)
+                for unit in ("Ki", "Mi"):
+                    if text.endswith(unit):
+                        self.assertNotEqual(int(text[:-2]) % 1024, 0, text)
+
+    def test_the_node_asks_for_what_it_needs(self):
+        node = container(render(), "DaemonSet", "azurelustre")
+        self.assertLess(quantity(node["resources"]["requests"]["memory"]), 64 * 2**20)
+
+    def test_only_the_node_driver_is_privileged(self):
+        for _, kind, _, each in self.each_container():
+            context = each["securityContext"]
+            self.assertTrue(context["readOnlyRootFilesystem"])
+            if (kind, each["name"]) == ("DaemonSet", "azurelustre"):
+                self.assertTrue(context["privileged"])
+                continue
+            self.assertNotIn("privileged", context)
+            self.assertFalse(context["allowPrivilegeEscalation"])
+            self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+
+    def test_privileged_goes_with_bidirectional_propagation(self):
+        for _, _, _, each in self.each_container():
+            bidirectional = [m for m in each["volumeMounts"] if m.get("mountPropagation") == "Bidirectional"]
+            self.assertEqual(bool(bidirectional), each["securityContext"].get("privileged", False))
+
+    def test_the_controller_is_root_only_for_the_nodes_file(self):
+        for name, documents in all_sets():
+            for kind, template in pod_templates(documents):
+                if kind != "Deployment":
+                    continue
+                spec, context = template["spec"], template["spec"]["securityContext"]
+                host_paths = [v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v]
+                if name in ("host-file", "aks-automatic"):
+                    self.assertEqual((context["runAsUser"], host_paths), (0, ["/etc/kubernetes/azure.json"]), name)
+                else:
+                    self.assertEqual((context["runAsUser"], context["runAsNonRoot"]), (65532, True), name)
+                    self.assertEqual(host_paths, [], name)
+
+    def test_all_containers_of_a_pod_are_one_user(self):
+        for _, _, _, each in self.each_container():
+            self.assertNotIn("runAsUser", each["securityContext"])
+
+    def test_rbac_names_what_it_grants(self):
+        for name, documents in all_sets():
+            for role in of_kind(documents, "ClusterRole") + of_kind(documents, "Role"):
+                for rule in role["rules"]:
+                    with self.subTest(f"{name} {role['metadata']['name']} {rule}"):
+                        self.assertNotIn("*", list(strings(rule)))
+                        self.assertNotIn("secrets", rule["resources"])
+                        self.assertNotIn("nonResourceURLs", rule)
+                        if "leases" in rule["resources"]:
+                            self.assertEqual(role["kind"], "Role")
+
+    def test_every_rule_has_its_reason(self):
+        for path in ("rbac-controller.yaml", "rbac-node.yaml"):
+            from rendered import CHART
+
+            lines = (CHART / "templates" / path).read_text().splitlines()
+            for number, line in enumerate(lines):
+                if line.strip().startswith("- apiGroups"):
+                    before = [each.strip() for each in lines[max(0, number - 2) : number]]
+                    self.assertTrue(any(each.startswith("#") for each in before), f"{path}:{number + 1}")
+
+    def test_no_version_in_pod_templates(self):
+        for name, documents in all_sets():
+            for kind, template in pod_templates(documents):
+                for key in template["metadata"]["labels"] | template["metadata"]["annotations"]:
+                    self.assertNotRegex(key, r"version|chart|managed-by", f"{name} {kind}")
+
+    def test_gitops_tools_see_no_drift(self):
+        for name, documents in all_sets():
+            for each in documents:
+                for path, value in self.walk(each):
+                    self.assertIsNotNone(value, f"{name} {each['kind']} {path} is null")
+                    if value == {}:
+                        self.assertTrue(path.endswith("emptyDir"), f"{name} {each['kind']} {path} is an empty map")
+                    self.assertNotEqual(value, [], f"{name} {each['kind']} {path} is an empty list")
+
+    def walk(self, value, path=""):
+        yield path, value
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, each in items:
+            yield from self.walk(each, f"{path}.{key}")
+
+    def test_two_renderings_are_the_same(self):
+        from rendered import helm
+
+        self.assertEqual(helm(), helm())
+
+    def test_nothing_secret_is_rendered(self):
+        for name, documents in all_sets():
+            self.assertEqual(of_kind(documents, "Secret"), [], name)
+            for _, _, each in containers(documents):
+                for variable in each.get("env", []):
+                    self.assertNotIn("secretKeyRef", variable.get("valueFrom", {}), name)
+
+
+class Node(unittest.TestCase):
+    def test_startup_taints_are_tolerated_always(self):
+        for name, documents in all_sets():
+            keys = [each.get("key") for each in one(documents, "DaemonSet")["spec"]["template"]["spec"]["tolerations"]]
+            self.assertLessEqual(set(STARTUP_TAINTS), set(keys), name)
+
+    def test_each_term_of_the_affinity_is_for_linux_and_no_virtual_node(self):
+        affinity = one(render(), "DaemonSet")["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+        terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        labels = []
+        for term in terms:
+            rules = {each["key"]: each for each in term["matchExpressions"]}
+            self.assertEqual(rules["kubernetes.io/os"]["values"], ["linux"])
+            self.assertEqual((rules["type"]["operator"], rules["type"]["values"]), ("NotIn", ["virtual-kubelet"]))
+            labels.append(rules["kubernetes.azure.com/os-sku-effective"])
+        self.assertEqual(labels[0]["values"], ["Ubuntu2204", "Ubuntu2404", "AzureLinux3"])
+        self.assertEqual(labels[1]["operator"], "DoesNotExist")
+
+    def test_endpoints_on_the_hosts_network_are_on_loopback(self):
+        for name, documents in all_sets():
+            for _, spec, each in containers(documents):
+                if not spec.get("hostNetwork"):
+                    continue
+                for argument in each.get("args", []):
+                    if argument.startswith("--http-endpoint"):
+                        self.assertRegex(argument, r"=localhost:\d+$", name)
+                for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+                    for handler in ("httpGet", "tcpSocket"):
+                        if handler in each.get(probe, {}):
+                            self.assertEqual(each[probe][handler].get("host"), "localhost", f"{name} {each['name']} {probe}")
+
+    def test_startup_is_waited_for_an_hour(self):
+        probe = container(render(), "DaemonSet", "azurelustre")["startupProbe"]
+        self.assertEqual(probe["failureThreshold"] * probe["periodSeconds"], 3600)
+
+    def test_what_it_sees_of_its_host(self):
+        node, found = container(render(), "DaemonSet", "azurelustre"), volumes(render(), "DaemonSet")
+        mounts = {mount["mountPath"]: mount for mount in node["volumeMounts"]}
+        self.assertEqual(sorted(mounts), ["/csi", "/dev", "/mounts", "/sys/kernel/debug", "/var/lib/kubelet"])
+        self.assertTrue(mounts["/sys/kernel/debug"]["readOnly"])
+        self.assertIn("emptyDir", found[mounts["/mounts"]["name"]])
+        self.assertIn("--working-mount-dir=/mounts", node["args"])
+
+    def test_another_kubelet_directory_is_used_everywhere(self):
+        documents = render("--set", "node.kubeletPath=/data/kubelet/")
+        text = yaml.safe_dump(one(documents, "DaemonSet"))
+        self.assertNotIn("/var/lib/kubelet", text)
+        self.assertNotIn("kubelet//", text)
+        self.assertIn("--kubelet-dir=/data/kubelet", container(documents, "DaemonSet", "azurelustre")["args"])
+
+
+class Controller(unittest.TestCase):
+    def test_the_provisioner_has_the_flags_that_keep_claims_moving(self):
+        arguments = container(render(), "Deployment", "csi-provisioner")["args"]
+        for flag in (
+            "--extra-create-metadata=true",
+            "--leader-election",
+            "--leader-election-retry-period=1s",
+            "--feature-gates=ReleaseLeaderElectionOnExit=true",
+            "--retry-interval-max=60s",
+            "--kube-api-qps=50",
+            "--kube-api-burst=100",
+        ):
+            self.assertIn(flag, arguments)
+        timeout = next(each for each in arguments if each.startswith("--timeout="))
+        self.assertRegex(timeout, r"=[1-5]m$")
+
+    def test_a_drain_takes_one_of_two(self):
+        self.assertEqual(one(render(), "PodDisruptionBudget")["spec"]["maxUnavailable"], 1)
+        self.assertEqual(one(render(), "Deployment")["spec"]["replicas"], 2)
+
+    def test_a_cluster_of_one_node_runs_both(self):
+        spread = one(render(), "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        self.assertEqual({each["whenUnsatisfiable"] for each in spread}, {"ScheduleAnyway"})
+
+    def test_no_resizer_unless_asked_for(self):
+        names = [each["name"] for _, _, each in containers(render())]
+        self.assertNotIn("csi-resizer", names)
+
+    def test_the_token_stays_with_the_driver(self):
+        documents = render("--values", str(values_files()["workload-identity"]))
+        template = dict(pod_templates(documents))["Deployment"]
+        self.assertEqual(template["metadata"]["labels"]["azure.workload.identity/use"], "true")
+        skipped = template["metadata"]["annotations"]["azure.workload.identity/skip-containers"].split(";")
+        others = {each["name"] for each in template["spec"]["containers"]} - {"azurelustre"}
+        self.assertEqual(set(skipped), others)
+
+    def test_a_projected_token_needs_no_webhook(self):
+        documents = render("--values", str(values_files()["projected-token"]))
+        template = dict(pod_templates(documents))["Deployment"]
+        self.assertNotIn("azure.workload.identity/use", template["metadata"]["labels"])
+        source = volumes(documents, "Deployment")["azure-identity-token"]["projected"]["sources"][0]["serviceAccountToken"]
+        self.assertEqual((source["audience"], source["expirationSeconds"]), ("api://AzureADTokenExchange", 7200))
+        variables = {each["name"]: each.get("value") for each in container(documents, "Deployment", "azurelustre")["env"]}
+        self.assertTrue(variables["AZURE_FEDERATED_TOKEN_FILE"].endswith("/azure-identity-token"))
+
+    def test_the_simulated_cloud_is_one_process(self):
+        documents = render("--values", str(values_files()["simulator"]))
+        controller = one(documents, "Deployment")["spec"]
+        self.assertEqual((controller["replicas"], controller["strategy"]), (1, {"type": "Recreate"}))
+        for kind in ("Deployment", "DaemonSet"):
+            self.assertRegex(container(documents, kind, "azurelustre")["image"], r"-simulator$")
+        self.assertIn("--cloud=simulator", container(documents, "Deployment", "azurelustre")["args"])
+        self.assertIn("--mounter=simulator", container(documents, "DaemonSet", "azurelustre")["args"])
+
+
+class Automatic(unittest.TestCase):
+    def test_the_safeguards_least_requests(self):
+        for _, _, each in containers(render("--values", AUTOMATIC)):
+            requests = each["resources"]["requests"]
+            self.assertGreaterEqual(quantity(requests["cpu"]), 0.1, each["name"])
+            self.assertGreaterEqual(quantity(requests["memory"]), 100 * 2**20, each["name"])
+
+    def test_no_toleration_that_it_refuses(self):
+        for _, template in pod_templates(render("--values", AUTOMATIC)):
+            for each in template["spec"]["tolerations"]:
+                self.assertIn("key", each)
+                self.assertNotEqual(each["key"], "CriticalAddonsOnly")
+
+    def test_nothing_is_in_kube_system(self):
+        for each in render("--values", AUTOMATIC):
+            self.assertNotEqual(each["metadata"].get("namespace"), "kube-system")
