@@ -13,6 +13,7 @@ use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use azurelustre_csi::ports::inbound::{Failure, Provisioning};
+use futures_lite::future::or;
 use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
@@ -149,9 +150,14 @@ impl Driver {
     }
 
     pub(crate) fn create_as(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
-        let created = self.clock.run(self.provision.create(request, budget));
-        // What the background does in a process.
-        self.clock.run(self.provision.claim_events().write_due());
+        // As in a process, events are written in the background.
+        let events = self.provision.claim_events();
+        let background = async {
+            events.run().await;
+            std::future::pending().await
+        };
+        let created = self.clock.run(or(self.provision.create(request, budget), background));
+        self.clock.run(events.write_due());
         created
     }
 

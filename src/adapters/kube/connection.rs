@@ -57,8 +57,8 @@ impl Connection {
     pub(super) async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ApiError> {
         let (client, token) = (self.client().await?, self.token().await?);
         let (parts, body) = request.into_parts();
-        // kube ends paths without a query by `?`.
-        let path = parts.uri.to_string();
+        // kube writes `?` also where there is no query, and `?&` before one.
+        let path = parts.uri.to_string().replace("?&", "?");
         let request = client.request(parts.method, format!("{}{}", self.base, path.trim_end_matches('?')));
         let request = request.headers(parts.headers).bearer_auth(token).body(body);
         let mut response = request.send().await.map_err(no_answer)?;
