@@ -28,7 +28,7 @@ NODE=csi-azurelustre-node
 CONTROLLER=csi-azurelustre-controller
 
 namespace=kube-system local_files=no method=manifests image='' accept=no lustre_stays=no timeout=10m dry_run=no
-helm_arguments=()
+helm_arguments=() chart_arguments=()
 work=''
 
 say() { printf '%s\n' "$*"; }
@@ -89,21 +89,21 @@ folder_of_clone() {
     (cd "$(dirname "${BASH_SOURCE[0]:-/}")" && pwd)
 }
 
-# Arguments that name the chart.
-chart() {
+# Sets `chart_arguments`, which name the chart.
+name_chart() {
     if [ $local_files = yes ]; then
-        printf '%s\n' "$(folder_of_clone)/helm/azurelustre-csi"
+        chart_arguments=("$(folder_of_clone)/helm/azurelustre-csi")
     else
-        printf '%s\n' "$CHART_OCI" --version "$VERSION"
+        chart_arguments=("$CHART_OCI" --version "$VERSION")
     fi
 }
 
 # What will be installed, as one file, before anything is changed: in the asked namespace, with the asked image or values.
 render() {
-    local raw=$work/raw.yaml arguments
+    local raw=$work/raw.yaml picture=''
     if [ $method = helm ]; then
-        mapfile -t arguments < <(chart)
-        helm template azurelustre-csi "${arguments[@]}" --namespace "$namespace" ${helm_arguments[@]+"${helm_arguments[@]}"} >"$work/manifests.yaml" ||
+        name_chart
+        helm template azurelustre-csi "${chart_arguments[@]}" --namespace "$namespace" ${helm_arguments[@]+"${helm_arguments[@]}"} >"$work/manifests.yaml" ||
             fail "the chart does not render with these values" "see above"
         return
     fi
@@ -114,8 +114,8 @@ render() {
         curl -fsSL "$REPOSITORY/releases/download/v$VERSION/azurelustre-csi.yaml" -o "$raw" ||
             fail "release v$VERSION could not be fetched" "name an existing one with --version, or use a clone with --local"
     fi
-    sed "s|^\( *namespace:\) kube-system\$|\1 $namespace|" "$raw" >"$work/manifests.yaml"
-    [ -z "$image" ] || sed -i "s|^\( *image:\) \"*ghcr.io/azurelustre-csi/azurelustre-csi[:@].*\$|\1 $image|" "$work/manifests.yaml"
+    [ -z "$image" ] || picture="s|^\( *image:\) \"*ghcr.io/azurelustre-csi/azurelustre-csi[:@].*\$|\1 $image|"
+    sed -e "s|^\( *namespace:\) kube-system\$|\1 $namespace|" -e "$picture" "$raw" >"$work/manifests.yaml"
 }
 
 # Lines `kind|namespace|name|ours|release|release namespace|selector` of every workload of this driver or the Go driver.
@@ -145,7 +145,8 @@ detect() {
     workloads >"$work/workloads"
     awk -F'|' '$4 == "azurelustre-csi"' "$work/workloads" >"$work/ours"
     awk -F'|' '$4 != "azurelustre-csi" && NF' "$work/workloads" >"$work/old"
-    { awk -F'|' '$5 != "" {print $5 "|" $6}' "$work/old" && releases_of_bindings; } | sort -u >"$work/releases"
+    { awk -F'|' '$5 != "" {print $5 "|" $6}' "$work/old" && releases_of_leftovers | awk -F'|' '$1 != "" && $3 != "azurelustre-csi" {print $1 "|" $2}'; } |
+        sort -u >"$work/releases"
     local line place release
     while IFS='|' read -r _ place _ _ release _; do
         [ "$place" = "$namespace" ] || fail "the driver is in namespace $place already, and two copies cannot share a node" \
@@ -166,11 +167,12 @@ detect() {
     fi
 }
 
-# Helm releases whose bindings name our service accounts: also those of a take-over that was interrupted.
-releases_of_bindings() {
+# Helm releases of the Go driver that have left objects for our service accounts or pods, also where a take-over was
+# interrupted after their workloads were deleted.
+releases_of_leftovers() {
     # shellcheck disable=SC2016 # the dollars are the template's
-    kubectl get clusterrolebindings -o go-template='{{range .items}}{{$meta := .metadata}}{{range .subjects}}{{if or (eq .name "csi-azurelustre-node-sa") (eq .name "csi-azurelustre-controller-sa")}}{{with $meta.annotations}}{{with index . "meta.helm.sh/release-name"}}{{.}}|{{index $meta.annotations "meta.helm.sh/release-namespace"}}|{{with $meta.labels}}{{index . "app.kubernetes.io/name"}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}{{end}}' |
-        awk -F'|' '$3 != "azurelustre-csi" {print $1 "|" $2}'
+    kubectl get clusterrolebindings -o go-template='{{range .items}}{{$meta := .metadata}}{{range .subjects}}{{if or (eq .name "csi-azurelustre-node-sa") (eq .name "csi-azurelustre-controller-sa")}}{{with $meta.annotations}}{{with index . "meta.helm.sh/release-name"}}{{.}}|{{index $meta.annotations "meta.helm.sh/release-namespace"}}|{{with $meta.labels}}{{index . "app.kubernetes.io/name"}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}{{end}}' &&
+        kubectl get poddisruptionbudgets --namespace "$namespace" -o jsonpath="{range .items[?(@.spec.selector.matchLabels.app==\"$CONTROLLER\")]}{.metadata.annotations.meta\.helm\.sh/release-name}|{.metadata.annotations.meta\.helm\.sh/release-namespace}|{.metadata.labels.app\.kubernetes\.io/name}{\"\n\"}{end}"
 }
 
 # The driver's own rules over every volume and class that names it, in a pod without rights, token or network use.
@@ -187,6 +189,8 @@ check_volumes() {
     kubectl get persistentvolumes,storageclasses -o json | kubectl run "$pod" --namespace "$namespace" --image "$picture" --restart=Never --quiet -i --rm \
         --pod-running-timeout=3m --overrides='{"spec":{"automountServiceAccountToken":false,"enableServiceLinks":false,"nodeSelector":{"kubernetes.io/os":"linux"},"securityContext":{"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}}}}' \
         -- check-objects - >"$work/findings" 2>&1 || code=$?
+    # `--rm` does not, where the pod never ran.
+    kubectl delete pod "$pod" --namespace "$namespace" --ignore-not-found --wait=false >/dev/null
     sed 's/^/  /' "$work/findings"
     [ $code -ne 0 ] || return 0
     [ $accept = no ] || { warn "going on as asked (--accept)"; return 0; }
@@ -261,26 +265,25 @@ disown() { # release
 
 install() {
     kubectl get namespace "$namespace" >/dev/null 2>&1 || run kubectl create namespace "$namespace"
-    # Pods that no DaemonSet owns now, of this run or of one that was interrupted.
-    kubectl get pods --namespace "$namespace" -l "app=$NODE" -o jsonpath='{range .items[*]}pod/{.metadata.name}|{.metadata.ownerReferences[0].name}{"\n"}{end}' |
-        sed -n 's/|$//p' >"$work/adopted"
-    local arguments
+    # Orphans of this run, or of one that was interrupted.
+    kubectl get pods --namespace "$namespace" -l "app=$NODE" -o name >"$work/before"
     if [ $method = manifests ]; then
         run kubectl apply -f "$work/manifests.yaml" ||
             fail "the manifests were not applied" "the old pods run on; mend the cause and run this script again"
         return
     fi
-    mapfile -t arguments < <(chart)
-    run helm upgrade --install azurelustre-csi "${arguments[@]}" --namespace "$namespace" --take-ownership ${helm_arguments[@]+"${helm_arguments[@]}"} ||
+    # Helm 4 applies on the server's side and stops where another tool, as kubectl, had set a field.
+    helm upgrade --help | grep -q -- --force-conflicts && chart_arguments+=(--force-conflicts)
+    run helm upgrade --install azurelustre-csi "${chart_arguments[@]}" --namespace "$namespace" --take-ownership ${helm_arguments[@]+"${helm_arguments[@]}"} ||
         fail "the chart was not installed" "the old pods run on; mend the cause and run this script again"
 }
 
 # The new DaemonSet takes adopted pods for its own newest ones, because it compares their label pod-template-generation
-# first; without the label it compares revisions, and the rolling update replaces them. After the adoption, not before.
+# first; without the label it compares revisions, and the rolling update replaces them. After the adoption, not before. To
+# pods that the DaemonSet made itself it makes no difference.
 replace_adopted_pods() {
     local pod owner tries
     while read -r pod; do
-        [ -n "$pod" ] || continue
         [ "$dry_run" = no ] || { say "would run: kubectl label $pod pod-template-generation-"; continue; }
         for tries in $(seq 60); do
             owner=$(kubectl get "$pod" --namespace "$namespace" --ignore-not-found -o jsonpath='{.metadata.name}|{.metadata.ownerReferences[0].name}')
@@ -288,8 +291,9 @@ replace_adopted_pods() {
             [ "$tries" -lt 60 ] || warn "$pod was not adopted within a minute; if it stays, delete it"
             sleep 1
         done
-        [ -z "$owner" ] || kubectl label "$pod" --namespace "$namespace" pod-template-generation-
-    done <"$work/adopted"
+        # A pod that went meanwhile needs nothing.
+        [ -z "$owner" ] || kubectl label "$pod" --namespace "$namespace" pod-template-generation- >/dev/null || true
+    done <"$work/before"
 }
 
 # Objects of the Go driver that ours does not have. Bindings first: they grant reading every Secret to our service accounts.
@@ -319,7 +323,7 @@ wait_for_pods() {
 # Why this node has no driver, in words.
 reason() { # node, os, os-sku-effective, pod, phase, waiting
     if [ -z "$4" ]; then
-        [ "$2" = linux ] || { say "no pod: operating system $2"; return; }
+        [ "$2" = linux ] || { say "no pod: operating system ${2:-unknown}"; return; }
         say "no pod: os-sku-effective=${3:-none}, taints: $(kubectl get node "$1" -o jsonpath='{.spec.taints[*].key}')"
     elif [ "$5" != Running ] || [ -n "$6" ]; then
         say "pod $4 is $5 $6: kubectl describe pod $4 --namespace $namespace"

@@ -42,15 +42,16 @@ parse() {
 
 # Of every phase: a Released volume still has its file system.
 refuse_volumes() {
-    local volumes name phase policy handle billed=''
+    local volumes name phase policy handle amlfs created group billed=''
     volumes=$(kubectl get persistentvolumes -o jsonpath="{range .items[?(@.spec.csi.driver==\"$DRIVER\")]}{.metadata.name}|{.status.phase}|{.spec.persistentVolumeReclaimPolicy}|{.spec.csi.volumeHandle}{\"\n\"}{end}")
     [ -n "$volumes" ] || return 0
     while IFS='|' read -r name phase policy handle; do
         say "  PersistentVolume $name ($phase, reclaim policy $policy)"
-        # {name}#{fs-name}#{mgs-ip}#{sub-dir}#{t or f}#{resource-group}: t was created by the driver.
-        case $handle in *'#t#'*) billed="$billed\n  AMLFS ${handle%%#*} in resource group ${handle##*#}" ;; esac
+        # {name}#{fs-name}#{mgs-ip}#{sub-dir}#{t or f}#{resource-group}; t: created by the driver.
+        IFS='#' read -r amlfs _ _ _ created group <<<"$handle"
+        [ "$created" != t ] || billed="$billed  AMLFS $amlfs in resource group $group"$'\n'
     done <<<"$volumes"
-    [ -z "$billed" ] || printf 'file systems that the driver created and that are billed:%b\n' "$billed"
+    [ -z "$billed" ] || printf 'file systems that the driver created and that are billed:\n%s' "$billed"
     fail "volumes of the driver exist" \
         "delete the claims (reclaim policy Delete removes their file systems), then the volumes that remain, and run this again" \
         "a volume with reclaim policy Retain: keep its file system by deleting the PersistentVolume alone, or delete it in Azure too"
@@ -75,7 +76,8 @@ uninstall_workloads() {
     fi
     # First what provisions and mounts, then what it may do.
     run kubectl delete "deployment/$CONTROLLER" "daemonset/$NODE" "poddisruptionbudget/$CONTROLLER" --namespace "$namespace" --ignore-not-found
-    run kubectl wait pods --namespace "$namespace" -l "app in ($CONTROLLER,$NODE)" --for=delete --timeout=3m
+    [ -z "$(kubectl get pods --namespace "$namespace" -l "app in ($CONTROLLER,$NODE)" -o name)" ] ||
+        run kubectl wait pods --namespace "$namespace" -l "app in ($CONTROLLER,$NODE)" --for=delete --timeout=3m
     run kubectl delete role,rolebinding azurelustre-csi-controller-leases --namespace "$namespace" --ignore-not-found
     run kubectl delete clusterrole,clusterrolebinding azurelustre-csi-controller azurelustre-csi-node --ignore-not-found
     run kubectl delete serviceaccount "$CONTROLLER-sa" "$NODE-sa" --namespace "$namespace" --ignore-not-found

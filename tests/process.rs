@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
@@ -24,8 +25,8 @@ use tonic::transport::{Channel, Endpoint};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_azurelustre-csi");
 
-/// A served driver. Dropping it kills the process.
-struct Driver(Child);
+/// A served driver, and who reads its log. Dropping it kills the process.
+struct Driver(Child, Option<JoinHandle<String>>);
 
 impl Driver {
     /// Starts the driver at this socket, and waits until its log says that it serves.
@@ -45,7 +46,7 @@ impl Driver {
         command.env_clear().args(arguments);
         command.arg("--endpoint").arg(format!("unix://{}", socket.display()));
         command.arg("--working-mount-dir").arg(work);
-        let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap(), None);
         let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut log = String::new();
         loop {
@@ -57,8 +58,15 @@ impl Driver {
             }
         }
         // The rest of the log is read, so that the process never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
+        driver.1 = Some(std::thread::spawn(move || lines.map(|line| format!("{line}\n")).collect()));
         (driver, log)
+    }
+
+    /// Stops the driver in order; returns what it logged since it served.
+    fn stop(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        self.0.wait().unwrap();
+        self.1.take().unwrap().join().unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -85,9 +93,11 @@ fn sigterm_ends_it_well_and_leaves_no_socket_and_no_files() {
     let (socket, work) = (folder.path().join("new/csi.sock"), folder.path().join("work"));
     let mut driver = Driver::serve(&socket, &work);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    // A client that is connected and silent does not hold the process.
-    let _silent = UnixStream::connect(&socket).unwrap();
+    // A client that is connected keeps the socket until it has left.
+    let client = UnixStream::connect(&socket).unwrap();
     driver.signal(Signal::SIGTERM);
+    assert!(UnixStream::connect(&socket).is_ok());
+    drop(client);
     assert_eq!(driver.0.wait().unwrap().code(), Some(0));
     assert!(!socket.exists());
     assert_eq!(entries(&work), Vec::<String>::new());
@@ -223,6 +233,68 @@ async fn the_go_drivers_controller_refuses_the_calls_of_a_node() {
     for refused in [info, unpublished, published] {
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
         assert!(refused.message().contains("--nodeid"), "{refused:?}");
+    }
+}
+
+/// What a request holds that does not stop it is one line of the log.
+#[tokio::test]
+async fn what_is_passed_over_is_logged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, target) = (folder.path().join("csi.sock"), folder.path().join("target"));
+    let arguments = [
+        "--nodeid=n",
+        "--cloud=simulator",
+        "--mounter=simulator",
+        "--unknown-volume-attributes=warn",
+        "--log-level=debug",
+    ];
+    let (driver, _) = Driver::start(&arguments, &socket, folder.path());
+    let channel = connect(&socket).await;
+    let class = [("mgs-ip-address", "10.0.0.4"), ("fs-name", "lustreAKS"), ("csi.storage.k8s.io/foo", "bar")];
+    ControllerClient::new(channel.clone()).create_volume(creation(&class)).await.unwrap();
+    let attributes = [("mgs-ip-address", "10.0.0.4"), ("fs-name", "lustreAKS"), ("subdir", "a"), ("team", "b")];
+    let publish = |attributes: &[(&str, &str)]| NodePublishVolumeRequest {
+        volume_id: "static-volume".to_owned(),
+        target_path: target.display().to_string(),
+        volume_capability: creation(&[]).volume_capabilities.pop(),
+        volume_context: creation(attributes).parameters,
+        ..Default::default()
+    };
+    let mut node = NodeClient::new(channel);
+    node.node_publish_volume(publish(&attributes)).await.unwrap();
+    let unpublish =
+        NodeUnpublishVolumeRequest { volume_id: "static-volume".to_owned(), target_path: target.display().to_string() };
+    node.node_unpublish_volume(unpublish).await.unwrap();
+    let inline = [("mgs-ip-address", "10.0.0.4"), ("csi.storage.k8s.io/ephemeral", "true")];
+    let refused = node.node_publish_volume(publish(&inline)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    drop(node);
+    let log = driver.stop();
+    let lines =
+        |level: &str, part: &str| log.lines().filter(|line| line.contains(level) && line.contains(part)).count();
+    assert_eq!(lines("WARN", "`lustreAKS` is not a Lustre file system name"), 2, "once a request: {log}");
+    assert_eq!(lines("DEBUG", "`csi.storage.k8s.io/foo`"), 1, "{log}");
+    assert_eq!(lines("WARN", "`subdir` is not an attribute of this driver; did you mean sub-dir?"), 1, "{log}");
+    assert_eq!(lines("WARN", "`team` passed over"), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_near_miss_is_refused_unless_the_setting_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("csi.sock");
+    let _driver = Driver::serve(&socket, folder.path());
+    let target = "/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/pv-team-a/mount";
+    let request = NodePublishVolumeRequest {
+        volume_id: "static-volume".to_owned(),
+        target_path: target.to_owned(),
+        volume_capability: creation(&[]).volume_capabilities.pop(),
+        volume_context: creation(&[("mgs-ip-address", "10.0.0.4"), ("subdir", "team-a")]).parameters,
+        ..Default::default()
+    };
+    let refused = NodeClient::new(connect(&socket).await).node_publish_volume(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    for part in ["pv-team-a", "did you mean sub-dir?", "Retain"] {
+        assert!(refused.message().contains(part), "{refused:?}");
     }
 }
 

@@ -19,7 +19,7 @@ use azurelustre_csi::domain::filesystem::{
     Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
 };
 use azurelustre_csi::domain::lifecycle::{self, Desired, Step};
-use azurelustre_csi::domain::mount::{MountAction, MountPlan, MountState, Mounted, PublishRequest};
+use azurelustre_csi::domain::mount::{MountPlan, Mounted, Occupancy, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::{FsName, MgsAddress, MountSource};
 use azurelustre_csi::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
@@ -439,29 +439,29 @@ proptest! {
         prop_assert!(!plan.target.components().any(|part| part == Component::ParentDir) && !plan.volume_id.is_empty());
         prop_assert!(plan.source.sub_dir.as_ref().is_none_or(|dir| stays_below("/mnt", dir)));
         prop_assert!(plan.options.read_only || !request.read_only);
-        prop_assert_eq!(plan.action(&MountState::Absent), MountAction::Mount);
+        prop_assert_eq!(plan.occupancy(&[]), Occupancy::Free);
 
         let ours = Mounted {
             source: plan.source.to_string(),
             fs_type: "lustre".to_owned(),
             options: options_of(&plan.options.words()),
         };
-        let mounted = |one: &Mounted| plan.action(&MountState::Mounted(vec![one.clone()]));
-        prop_assert_eq!(mounted(&ours), MountAction::Done, "a repeated call does not find its own mount");
+        let mounted = |one: &Mounted| plan.occupancy(std::slice::from_ref(one));
+        prop_assert_eq!(mounted(&ours), Occupancy::AsPlanned, "a repeated call does not find its own mount");
         for other in [
             Mounted { source: format!("{}/more", plan.source), ..ours.clone() },
             Mounted { source: "10.9.9.9@tcp:/lustrefs".to_owned(), ..ours.clone() },
             Mounted { fs_type: "tmpfs".to_owned(), ..ours.clone() },
             Mounted { options: options_of(if plan.options.read_only { &["rw"] } else { &["ro"] }), ..ours.clone() },
         ] {
-            prop_assert!(matches!(mounted(&other), MountAction::Conflict(_)), "{:?}", other);
+            prop_assert!(matches!(mounted(&other), Occupancy::Other(_)), "{:?}", other);
         }
     }
 
     #[test]
     fn what_is_found_is_never_mounted_over(request in publish_request(), found in vec(any_mount(), 1..4)) {
         if let Ok(plan) = MountPlan::new(&request) {
-            prop_assert!(matches!(plan.action(&MountState::Mounted(found)), MountAction::Done | MountAction::Conflict(_)));
+            prop_assert!(matches!(plan.occupancy(&found), Occupancy::AsPlanned | Occupancy::Other(_)));
         }
     }
 }
@@ -577,7 +577,7 @@ proptest! {
     ) {
         let wish = dynamic(&request)?;
         let zones = wish.desired().zone.into_iter().collect();
-        let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), bandwidth_per_tib: 1, zones };
+        let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), largest: Tib(768), bandwidth_per_tib: 1, zones };
         let spec = wish.spec(&sku).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), &wish.desired());
         prop_assert_eq!(next(ProvisioningState::Creating, ""), Step::Wait(ProvisioningState::Creating));

@@ -1,4 +1,5 @@
-//! What claims cost in requests to ARM, at 1, 10, 100 and 1,000 in the same instant.
+//! What claims cost in requests to ARM, at 1, 10, 100 and 1,000 in the same instant, and what one volume costs while a fault
+//! lasts.
 //!
 //! Why not a timing: time here is simulated, and the figures are counts that are the same on every machine. They are
 //! counted by ARM's REST interface in front of the simulator, with ARM's own buckets, so a storm would show as refusals.
@@ -38,6 +39,11 @@ fn main() {
             begun.elapsed().as_secs_f64(),
             storm.kinds
         );
+    }
+    println!("in 15 minutes of a lasting fault, for one volume:");
+    for trouble in load::LASTING {
+        let (puts, deletes) = load::requests_of_a_lasting_fault(trouble);
+        println!("  {:<20} {puts} PUTs, {deletes} DELETEs", format!("{trouble:?}"));
     }
     println!("peak memory of driver, stub and simulated Azure together: {}", peak());
 }

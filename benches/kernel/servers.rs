@@ -6,14 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
-use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer};
+use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, Work};
 use azurelustre_csi::adapters::kernel::call::MountCall;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::syscalls::{Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
-use nix::errno::Errno;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::floor::{Act, Floor};
@@ -24,7 +22,7 @@ use super::serve::serve;
 struct Slow(Duration);
 
 impl Syscalls for Slow {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
         std::thread::sleep(self.0);
         Kernel.mount(call, directory)
     }
@@ -38,7 +36,7 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
         let calls: Arc<dyn Syscalls> = if slowness.is_zero() { Arc::new(Kernel) } else { Arc::new(Slow(slowness)) };
         let mounter = Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }));
         let publish = Arc::new(Publish::new(mounter, Arc::new(SystemClock::new())));
-        Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, TaskTracker::new())))
+        Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, Work::default())))
     })
 }
 

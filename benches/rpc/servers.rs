@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use azurelustre_csi::adapters::clock::{ScaledClock, SystemClock};
 use azurelustre_csi::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
 use azurelustre_csi::adapters::simulator::lustre::SimulatedLustre;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
@@ -13,7 +13,6 @@ use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::app::usecase::readiness::ReadyOnce;
 use azurelustre_csi::ports::clock::Clock;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::serve::serve;
@@ -31,9 +30,9 @@ pub(crate) fn driver(folder: &Path) -> PathBuf {
         let publish = Publish::new(Arc::new(SimulatedLustre::new(simulator.servers())), clock);
         let info = IdentityInfo { driver_name: "bench".into(), vendor_version: "0".into(), controller: true };
         let identity = Identity::new(info, Arc::new(ReadyOnce::new(None)));
-        let tasks = TaskTracker::new();
+        let work = Work::default();
         let mut routes = Routes::new(IdentityServer::new(identity));
-        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), tasks.clone())));
-        routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish), tasks)))
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
+        routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish), work)))
     })
 }

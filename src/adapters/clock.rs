@@ -3,7 +3,7 @@
 //! Why two: RPC deadlines are always real time, while the simulated cloud and our polling of it run at
 //! `--simulator-speed`.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -34,6 +34,10 @@ impl Clock for SystemClock {
         self.started.elapsed()
     }
 
+    fn unix_time(&self) -> Duration {
+        unix_time()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -60,10 +64,18 @@ impl Clock for ScaledClock {
         seconds(self.started.elapsed().as_secs_f64() * self.speed)
     }
 
+    fn unix_time(&self) -> Duration {
+        unix_time().saturating_add(self.now().saturating_sub(self.started.elapsed()))
+    }
+
     async fn sleep(&self, duration: Duration) {
         // A nanosecond more than the division says, so that rounding never ends a sleep early.
         tokio::time::sleep(seconds(duration.as_secs_f64() / self.speed).saturating_add(Duration::from_nanos(1))).await;
     }
+}
+
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -20,3 +20,5 @@ pub mod no_cloud;
 pub mod node_status;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+#[cfg(any(feature = "kernel", feature = "simulator"))]
+mod target;

@@ -25,11 +25,20 @@ pub(super) struct Line {
     pub(super) fs_type: String,
     /// As given when it was mounted.
     pub(super) source: String,
+    /// As the file has it, if that differs: Lustre 2.17 and newer write it without escapes.
+    pub(super) raw_source: Option<String>,
     /// Options of the mount and of its file system, each once.
     pub(super) options: Vec<String>,
     /// Whether mounts made on it propagate to its peers (`shared:N`, `mount_namespaces(7)`); `master:N` alone only receives.
-    #[cfg(feature = "kernel")]
     pub(super) shared: bool,
+}
+
+impl Line {
+    /// What the source may be: the kernel escapes blanks, tabs, line ends and backslashes, Lustre 2.17 does not.
+    #[cfg(feature = "kernel")]
+    pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.source.as_str()).chain(self.raw_source.as_deref())
+    }
 }
 
 /// All mounts of one moment: the file itself. A node has hundreds of mounts, and a look is about one path, so a line is
@@ -121,25 +130,20 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
     let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
-    #[cfg(feature = "kernel")]
     let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
-    let (fs_type, source) = (text(fields.next()?), text(fields.next()?));
-    for word in words(fields.next()?) {
+    let fs_type = text(fields.next()?);
+    // Blanks of a source that is not escaped: it is what lies between the type and the options, which hold none.
+    let rest: Vec<&[u8]> = fields.collect();
+    let (super_options, source) = rest.split_last().filter(|(_, source)| !source.is_empty())?;
+    let (raw_source, is_escaped) = (source.join(&b' '), source.len() == 1);
+    let (raw, unescaped) = (String::from_utf8_lossy(&raw_source).into_owned(), text(&raw_source));
+    let (source, raw_source) = if is_escaped && raw != unescaped { (unescaped, Some(raw)) } else { (raw, None) };
+    for word in words(super_options) {
         if !options.contains(&word) {
             options.push(word);
         }
     }
-    Some(Line {
-        id,
-        parent,
-        root,
-        point,
-        fs_type,
-        source,
-        options,
-        #[cfg(feature = "kernel")]
-        shared,
-    })
+    Some(Line { id, parent, root, point, fs_type, source, raw_source, options, shared })
 }
 
 fn number(field: &[u8]) -> Option<u64> {

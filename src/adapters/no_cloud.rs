@@ -7,6 +7,10 @@ use crate::domain::names::{FilesystemId, Location};
 use crate::domain::sku::SkuCatalog;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
 
+/// What an operator can do about it.
+const HINT: &str = "mount the cluster's azure.json into the controller's container (or name it by AZURE_CONFIG_FILE), or \
+    set AZURE_SUBSCRIPTION_ID and credentials, and restart it; until then only classes with mgs-ip-address work";
+
 /// A cloud that cannot be asked. No call has an effect, and none says that anything is absent.
 #[derive(Debug)]
 pub struct NoCloud {
@@ -20,12 +24,17 @@ impl NoCloud {
     }
 
     fn error(&self, operation: &'static str, resource: impl std::fmt::Display) -> CloudError {
-        CloudError::new(CloudErrorKind::Unavailable, operation, resource.to_string(), self.reason.clone())
+        let error = CloudError::new(CloudErrorKind::Unavailable, operation, resource.to_string(), self.reason.clone());
+        CloudError { hint: Some(HINT.to_owned()), ..error }
     }
 }
 
 #[async_trait]
 impl Cloud for NoCloud {
+    fn configured(&self) -> Result<(), CloudError> {
+        Err(self.error("reach", "Azure"))
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         Err(self.error("look for file system", id))
     }

@@ -17,6 +17,7 @@ use super::version::VersionInfo;
 
 mod args;
 mod azure;
+mod check_objects;
 #[cfg(feature = "kernel")]
 mod doctor;
 mod error;
@@ -28,7 +29,7 @@ mod serve;
 pub use args::DemoOptions;
 #[cfg(feature = "kernel")]
 pub use args::DoctorOptions;
-pub use args::{CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
+pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 pub use error::{CliError, Exit};
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
@@ -64,6 +65,7 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),
         Some(Command::Skus(options)) => print_skus(&options),
+        Some(Command::CheckObjects(options)) => print(&check_objects::check(&options)?),
         Some(Command::Probe(options)) => print(&probe::ask(&options)?),
         #[cfg(feature = "kernel")]
         Some(Command::Doctor(options)) => doctor::node(&options),

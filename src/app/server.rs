@@ -1,32 +1,34 @@
-//! The gRPC server: serve until told to stop, then end in order.
+//! The gRPC server: serves until the process is asked to end, then ends in order.
 //!
-//! Why it exists: kubelet restarts the driver while volumes are being made and mounted. A call that is under way is worth
-//! waiting for; a connection that is merely open is not; and nothing may be waited for past kubelet's patience.
+//! Kubernetes restarts the driver while volumes are being made and mounted. What was sent to the cloud or the kernel is
+//! waited for, clients are given the time to leave by themselves, and nothing is waited for past kubelet's patience.
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 
 use self::bind::Listener;
-use self::calls::Calls;
+use self::connections::Connections;
 use super::problem::Problem;
 
 mod bind;
-mod calls;
+mod connections;
 
 pub use bind::Bound;
 
-/// How long calls under way are waited for: kubelet gives a container 30 seconds, some are kept for the rest of the end.
+/// How long calls in progress and connected clients are waited for: kubelet gives a container 30 seconds, some are kept for
+/// the rest of the end.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
 /// Calls at once on one connection. kubelet and the sidecars use one connection each; what is more waits at the client.
@@ -34,9 +36,6 @@ const STREAMS_PER_CONNECTION: u32 = 256;
 
 /// Pause after a failed accept: usually the process is out of file descriptors, and asking again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long answers may take to leave, and connections to close, once no call is under way.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// Why the server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +74,10 @@ impl ServerError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::InUse { .. } => "end the other process, or give this one another --endpoint",
+            Self::InUse { .. } => {
+                "end the other process, or give this one another --endpoint; on a node of the Go driver take over from it with \
+                 deploy/install-driver.sh"
+            }
             Self::NotASocket { .. } => "remove it, or give another --endpoint",
             Self::Io { .. } => "check --endpoint, its directory's owner and mode, and the process's user",
             Self::Transport(_) => "see the log; the process can be started again",
@@ -89,22 +91,47 @@ impl From<ServerError> for Problem {
     }
 }
 
-/// Serves until `stop` ends; `tasks` is what the services go on with after their callers left. Then nothing new is accepted, idle connections are closed, and calls under way get `drain` to
-/// finish; those that do not are cut, which their callers see as UNAVAILABLE and repeat. The socket file is gone when this
-/// returns.
+/// What the services go on with after their callers left, and how they hear of the end.
+#[derive(Clone, Default)]
+pub struct ServiceWork {
+    /// Calls that outlive their callers.
+    pub tasks: TaskTracker,
+    /// Cancelled when the end begins: calls that only wait are answered, and new ones refused.
+    pub stopping: CancellationToken,
+    /// Which calls are not finished, for the log.
+    pub unfinished: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
+}
+
+impl std::fmt::Debug for ServiceWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceWork").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+impl From<TaskTracker> for ServiceWork {
+    fn from(tasks: TaskTracker) -> Self {
+        Self { tasks, ..Self::default() }
+    }
+}
+
+/// Serves until `stop` ends. Then calls that only wait are answered by the services, and new ones refused, while the socket
+/// stays and connections stay open: csi-provisioner would exit at once if it lost its own, without releasing its lease. The
+/// end is when every client has disconnected and what goes on without its caller is finished, or after `drain`; what is not
+/// finished by then is cut and named in the log. The socket file is gone when this returns.
 pub async fn serve(
     bound: Bound,
     routes: Routes,
-    tasks: TaskTracker,
+    background: impl Into<ServiceWork>,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), ServerError> {
     let Bound { listener, file, address } = bound;
+    let background = background.into();
     tracing::info!(endpoint = address, "serving");
     let result = match listener {
-        Listener::Unix(listener) => run(routes, tasks, UnixListenerStream::new(listener), stop, drain).await,
+        Listener::Unix(listener) => run(routes, background, UnixListenerStream::new(listener), stop, drain).await,
         Listener::Tcp(listener) => {
-            run(routes, tasks, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await
+            run(routes, background, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await
         }
     };
     drop(file);
@@ -113,7 +140,7 @@ pub async fn serve(
 
 async fn run<I, C>(
     routes: Routes,
-    tasks: TaskTracker,
+    background: ServiceWork,
     incoming: I,
     stop: impl Future<Output = ()>,
     drain: Duration,
@@ -122,35 +149,34 @@ where
     I: Stream<Item = std::io::Result<C>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let (stop_accepting, told_to_stop) = oneshot::channel::<()>();
-    let told_to_stop = async { drop(told_to_stop.await) };
-    let calls = Calls::default();
-    let mut builder = Server::builder().max_concurrent_streams(STREAMS_PER_CONNECTION).layer(calls.clone());
-    let incoming = incoming.then(pause_after_error);
-    let mut server = pin!(builder.add_routes(routes).serve_with_incoming_shutdown(incoming, told_to_stop));
+    let connections = Connections::default();
+    let counted = connections.clone();
+    let incoming = incoming.then(pause_after_error).map(|accepted| accepted.map(|io| counted.counted(io)));
+    let mut builder = Server::builder().max_concurrent_streams(STREAMS_PER_CONNECTION);
+    let mut server = pin!(builder.add_routes(routes).serve_with_incoming(incoming));
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        () = stop => drop(stop_accepting.send(())),
+        () = stop => background.stopping.cancel(),
     }
-    let answered = async {
-        tokio::select! {
-            ended = server => ended.map_err(ServerError::from),
-            () = calls.none_for(LINGER) => {
-                tracing::debug!("some connections stayed open; not waiting for them");
-                Ok(())
-            }
-        }
-    };
     let finished = async {
-        answered.await?;
-        // What goes on without its caller has begun something, and is waited for like a call.
-        tasks.close();
-        tasks.wait().await;
-        Ok::<(), ServerError>(())
+        connections.none().await;
+        background.tasks.close();
+        background.tasks.wait().await;
     };
     tokio::select! {
-        ended = finished => ended?,
-        () = tokio::time::sleep(drain) => tracing::warn!(seconds = drain.as_secs(), "calls still under way were cut"),
+        ended = &mut server => ended?,
+        () = finished => {}
+        () = tokio::time::sleep(drain) => {
+            let calls = background.unfinished.map(|unfinished| unfinished()).unwrap_or_default();
+            // Requests to the cloud whose calls were answered before count too.
+            let tasks = background.tasks.len();
+            if calls.is_empty() && tasks == 0 {
+                tracing::debug!(connections = connections.count(), "some clients stayed connected; not waiting for them");
+            } else {
+                let (seconds, calls) = (drain.as_secs(), calls.join(", "));
+                tracing::warn!(seconds, tasks, calls, "Calls still in progress were cut");
+            }
+        }
     }
     Ok(())
 }

@@ -9,23 +9,23 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::problem::Problem;
+use super::server::ServiceWork;
 use super::settings::{CloudKind, Mode, MounterKind, Settings};
 use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
 use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
-use super::usecase::static_only::StaticOnly;
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
 use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
-use crate::ports::inbound::{Provisioning, Ready};
+use crate::ports::inbound::Ready;
 use crate::ports::mounter::Mounter;
 use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
@@ -46,7 +46,7 @@ pub struct Wired {
     /// The CSI services.
     pub routes: Routes,
     /// Work that outlives the RPC that began it.
-    pub tasks: TaskTracker,
+    pub tasks: ServiceWork,
     /// Whatever must live as long as they do. Dropping it ends background work.
     pub keep: Box<dyn Any + Send>,
 }
@@ -109,8 +109,6 @@ pub struct CloudSide {
     pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
     pub defaults: Defaults,
-    /// Why only static volumes are served, if so.
-    pub static_only: Option<String>,
     /// Requests that outlive the RPC that began them.
     pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
@@ -141,6 +139,12 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     #[cfg(feature = "simulator")]
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
+        tracing::warn!(
+            cloud = ?settings.cloud,
+            mounter = ?settings.mounter,
+            "SIMULATED: nothing is created in Azure; what is simulated lives in this process, is forgotten when it ends, and \
+             is not shared with other nodes"
+        );
         let simulated = simulation.driven();
         let Driven { cloud, node, orchestrator, removes_taint } = real(settings)?;
         let (cloud, node) = (cloud.or(simulated.cloud), node.or(simulated.node));
@@ -191,7 +195,6 @@ fn without_azure(settings: &Settings) -> Option<CloudSide> {
         cloud: Arc::new(NoCloud::new(reason.clone())),
         clock: Arc::new(SystemClock::new()),
         defaults: settings.cloud_settings.defaults.clone(),
-        static_only: Some(reason),
         tasks: TaskTracker::new(),
         #[cfg(feature = "arm")]
         azure: None,
@@ -216,7 +219,6 @@ fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
-        static_only: None,
         tasks,
         azure: Some(cloud),
         keep: Box::new(()),
@@ -234,7 +236,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let Driven { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let node = settings.mode.node_id().zip(node);
-    let tasks = cloud.as_ref().map(|side| side.tasks.clone()).unwrap_or_default();
+    let work = cloud.as_ref().map(|side| Work::over(side.tasks.clone())).unwrap_or_default();
     let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.driver_name.clone(),
@@ -244,19 +246,16 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
     let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
-        let CloudSide { cloud, clock: cloud_clock, defaults, static_only, .. } = side;
-        let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults);
+        let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
+        let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults)
+            .stopping_at(work.stopping().clone().cancelled_owned());
         let events = provision.claim_events();
         keep.push(Box::new(Background::start(async move { events.run().await })));
-        let provisioning: Arc<dyn Provisioning> = match static_only {
-            None => Arc::new(provision),
-            Some(reason) => Arc::new(StaticOnly::new(provision, reason)),
-        };
-        routes = routes.add_service(ControllerServer::new(Controller::new(provisioning, tasks.clone())));
+        routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
         keep.push(side.keep);
     }
     if settings.mode == Mode::ControllerByDefault {
-        let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), tasks.clone());
+        let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), work.clone());
         routes = routes.add_service(NodeServer::new(node));
     }
     if let Some((node_id, side)) = node {
@@ -265,7 +264,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let info = NodeInfo { node_id: node_id.to_owned() };
         routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
         let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
-        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), tasks.clone())));
+        routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
         if settings.remove_not_ready_taint && removes_taint {
             let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
@@ -274,7 +273,13 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             })));
         }
     }
-    Wired { routes, tasks, keep: Box::new(keep) }
+    Wired { routes, tasks: service_work(work), keep: Box::new(keep) }
+}
+
+/// The services' work, for the server that waits for it in the end.
+fn service_work(work: Work) -> ServiceWork {
+    let (tasks, stopping) = (work.tasks().clone(), work.stopping().clone());
+    ServiceWork { tasks, stopping, unfinished: Some(Arc::new(move || work.unfinished())) }
 }
 
 /// Readiness of a process with this node's side, or with none.

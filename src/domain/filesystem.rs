@@ -38,7 +38,7 @@ pub struct FilesystemSpec {
 pub enum ProvisioningState {
     /// Usable, once it also has an address.
     Succeeded,
-    /// Creation or a later change failed.
+    /// Creation or a later change failed; nothing changes by itself any more.
     Failed,
     /// Being made; takes 10 to 20 minutes.
     Creating,
@@ -46,7 +46,7 @@ pub enum ProvisioningState {
     Deleting,
     /// Being changed.
     Updating,
-    /// A change was cancelled.
+    /// Creation or a later change was cancelled; like `Failed`, it ends there.
     Canceled,
     /// Anything that this version does not know.
     Unknown(String),
@@ -149,6 +149,14 @@ impl ReportedMgsAddress {
     }
 }
 
+/// Whether the reason of a failed operation is a quota: its code is `QuotaExceeded` or ends with it, or it is
+/// `OperationNotAllowed` with "quota limits" in its text.
+pub fn is_quota(reason: &str) -> bool {
+    let mut words = reason.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| word.ends_with("QuotaExceeded"))
+        || (reason.contains("OperationNotAllowed") && reason.contains("quota limits"))
+}
+
 /// What an observation found. Only a certain "not there" is [`Observed::Absent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed {
@@ -174,6 +182,21 @@ pub struct ReadyFilesystem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_told_by_its_code() {
+        for quota in [
+            "QuotaExceeded: too many",
+            "AmlfsQuotaExceeded",
+            "DeploymentFailed: see details; SkuQuotaExceeded: 4 of 4",
+            "OperationNotAllowed: exceeding quota limits of AmlFilesystem",
+        ] {
+            assert!(is_quota(quota), "{quota}");
+        }
+        for other in ["", "OperationNotAllowed: busy", "InternalError: quota limits", "QuotaExceededSoon: x"] {
+            assert!(!is_quota(other), "{other}");
+        }
+    }
 
     #[test]
     fn an_address_is_never_reported_valid_or_unreadable() {

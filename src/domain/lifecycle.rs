@@ -37,12 +37,12 @@ pub enum Step {
     Wait(ProvisioningState),
     /// Done.
     Ready(Box<ReadyFilesystem>),
-    /// A creation that failed and was never usable: delete it, then create anew.
+    /// A creation that failed or was cancelled and was never usable: delete it, then create anew.
     DeleteFailed {
         /// Why it failed, where known.
         reason: Option<String>,
     },
-    /// Was usable once and failed since: a person has to look; nothing is deleted.
+    /// Was usable once and failed, or was cancelled, since: a person has to decide; nothing is deleted.
     Broken {
         /// Why it failed, where known.
         reason: Option<String>,
@@ -87,12 +87,14 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
         ProvisioningState::Succeeded => {
             ready(found).map_or_else(|| Step::Wait(found.state.clone()), |ready| Step::Ready(Box::new(ready)))
         }
-        ProvisioningState::Failed if found.was_ready() => Step::Broken { reason: found.failure.clone() },
-        ProvisioningState::Failed => Step::DeleteFailed { reason: found.failure.clone() },
+        // ARM's terminal states: nothing changes by itself any more.
+        ProvisioningState::Failed | ProvisioningState::Canceled if found.was_ready() => {
+            Step::Broken { reason: found.failure.clone() }
+        }
+        ProvisioningState::Failed | ProvisioningState::Canceled => Step::DeleteFailed { reason: found.failure.clone() },
         waiting @ (ProvisioningState::Creating
         | ProvisioningState::Deleting
         | ProvisioningState::Updating
-        | ProvisioningState::Canceled
         | ProvisioningState::Unknown(_)) => Step::Wait(waiting.clone()),
     }
 }

@@ -10,8 +10,10 @@
 
 pub mod access;
 pub mod capacity;
+pub mod confirmation;
 pub mod error;
 pub mod filesystem;
+pub mod history;
 pub mod lifecycle;
 pub mod mount;
 pub mod mount_options;

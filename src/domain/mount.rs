@@ -1,8 +1,7 @@
-//! The mount that a publish request asks for, and what to do given what is at the target.
+//! The mount that a publish request asks for, and how it compares with what is mounted at the target.
 //!
-//! Why it exists: mounting over an occupied target silently stacks, and all mounts of one Lustre look alike by device
-//! number. So the plan is complete before the first look, one look at the target's path decides, and anything unexpected
-//! is a conflict rather than a second mount.
+//! Mounting over an occupied target silently stacks, and all mounts of one Lustre have the same device number. So the plan
+//! is complete before the target is observed, and anything unexpected there is a conflict rather than a second mount.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -80,22 +79,22 @@ impl MountPlan {
         violations.into_result(plan)
     }
 
-    /// Whether the sub-directory is to be made before the mount: only for writable volumes.
+    /// Whether the sub-directory may be made where it is missing: only for writable volumes.
     pub fn makes_sub_dir(&self) -> bool {
         self.source.sub_dir.is_some() && !self.options.read_only
     }
 
-    /// What to do, given what is at the target.
-    pub fn action(&self, state: &MountState) -> MountAction {
-        match state {
-            MountState::Absent | MountState::Directory => MountAction::Mount,
-            MountState::Corrupt { .. } => MountAction::RepairThenMount,
-            MountState::Obstructed { what } => MountAction::Obstructed(what.clone()),
-            MountState::Mounted(mounts) => match mounts.as_slice() {
-                [] => MountAction::Mount,
-                [mounted] => self.difference(mounted).map_or(MountAction::Done, MountAction::Conflict),
-                stacked => MountAction::Conflict(format!("{} mounts are stacked on it", stacked.len())),
-            },
+    /// How the mounts at the target, the lowest first, compare with the plan. Equal mounts that are stacked (another
+    /// driver left them) are as planned if each of them is.
+    pub fn occupancy(&self, mounts: &[Mounted]) -> Occupancy {
+        let mut differences = mounts.iter().map(|mounted| self.difference(mounted));
+        match (mounts, differences.find_map(|difference| difference)) {
+            ([], _) => Occupancy::Free,
+            (_, None) => Occupancy::AsPlanned,
+            ([_], Some(difference)) => Occupancy::Other(difference),
+            (stacked, Some(difference)) => {
+                Occupancy::Other(format!("{} mounts are stacked on it, and {difference}", stacked.len()))
+            }
         }
     }
 
@@ -129,27 +128,6 @@ pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Violations> {
     violations.into_result(Some(path.to_owned()))
 }
 
-/// What is at a target path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountState {
-    /// Nothing.
-    Absent,
-    /// A directory that nothing is mounted on.
-    Directory,
-    /// Mounts, the lowest first.
-    Mounted(Vec<Mounted>),
-    /// A mount whose servers have forgotten it (`ENOTCONN`, `ESTALE`, `EIO` and the like).
-    Corrupt {
-        /// What was tried and how it failed.
-        reason: String,
-    },
-    /// Something that is no directory.
-    Obstructed {
-        /// What it is, such as "a regular file".
-        what: String,
-    },
-}
-
 /// One mount as the kernel (or the simulator's table) shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
@@ -161,19 +139,15 @@ pub struct Mounted {
     pub options: Vec<String>,
 }
 
-/// What a publish does next.
+/// How the mounts at a target compare with a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountAction {
-    /// Already mounted as planned.
-    Done,
-    /// Mount.
-    Mount,
-    /// Unmount the corrupt mount, then mount, in the same call.
-    RepairThenMount,
-    /// Occupied by something else, told in words.
-    Conflict(String),
-    /// The target is no directory.
-    Obstructed(String),
+pub enum Occupancy {
+    /// Nothing is mounted.
+    Free,
+    /// What is mounted is what the plan asks for.
+    AsPlanned,
+    /// Something else is mounted, in words.
+    Other(String),
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! mount.lustre and the Go driver is accepted here. mount.lustre, however, matches options by prefix and hands on what it
 //! does not know, so that `device=` could name another file system; here an option is matched whole, against an allow-list.
 //!
-//! Sources: the option table of mount.lustre (lustre/utils/mount_lustre.c) and of the client
-//! (lustre/llite/llite_lib.c, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
+//! Sources: the option table of mount.lustre (`lustre/utils/mount_lustre.c`) and of the client
+//! (`lustre/llite/llite_lib.c`, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
 
 use super::error::{Violations, nearest, quote};
 
@@ -41,8 +41,8 @@ pub struct MountOptions {
     /// What the Lustre client parses, in the order asked for, each once. `unique_fsid` may be among them: only Microsoft's
     /// builds of the client know it, the others answer `EINVAL`, and the mount then works without it.
     pub lustre: Vec<&'static str>,
-    /// SELinux labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
-    /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs SELinux
+    /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
+    /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
     /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
     /// alphabet is ever in them, so they cannot name another device.
     pub selinux: Vec<String>,
@@ -93,7 +93,7 @@ const DROPPED_PREFIXES: [&str; 6] = ["x-", "X-", "retry=", "comment=", "max_sect
 /// The Go driver's word for "do not add `unique_fsid`".
 const NO_UNIQUE_FSID: &str = "no_unique_fsid";
 
-/// Keys of SELinux labels (mount(8), "context=context, fscontext=context, …").
+/// Keys of `SELinux` labels (mount(8), "context=context, fscontext=context, …").
 const SELINUX: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
 const GENERIC: [&str; 18] = [
@@ -183,7 +183,7 @@ impl MountOptions {
         DROPPED.contains(&option) || (whole && DROPPED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)))
     }
 
-    /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. SELinux
+    /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. `SELinux`
     /// labels are not among them, since it depends on the node whether they take effect.
     pub fn words(&self) -> Vec<&'static str> {
         let access_time = match self.access_time {
@@ -207,7 +207,7 @@ impl MountOptions {
 
     /// The first option asked for that a mount shown with these words does not have. Options that Lustre adds by itself do
     /// not count, and a Lustre option counts as missing only if its opposite is shown: older clients do not show defaults.
-    /// SELinux labels never count: where SELinux is off they were dropped.
+    /// `SELinux` labels never count: where `SELinux` is off they were dropped.
     pub fn missing_from(&self, shown: &[String]) -> Option<String> {
         let has = |word: &str| shown.iter().any(|other| other == word);
         if has("ro") != self.read_only {
@@ -239,7 +239,7 @@ fn split(flag: &str) -> impl Iterator<Item = &str> {
     .map(str::trim)
 }
 
-/// Letters, digits and `_ . : , -`: what SELinux contexts consist of. No quote, blank, `=` or `@` ends or extends one.
+/// Letters, digits and `_ . : , -`: what `SELinux` contexts consist of. No quote, blank, `=` or `@` ends or extends one.
 fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:,-".contains(&byte))
 }
@@ -255,139 +255,4 @@ fn refusal(option: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(flags: &[&str]) -> Result<MountOptions, Violations> {
-        MountOptions::parse(&flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>())
-    }
-
-    fn shown(words: &str) -> Vec<String> {
-        words.split(',').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn options_are_sorted_out() {
-        let options =
-            parse(&["ro", "noatime", "nosuid", "_netdev", "x-systemd.automount", "flock", "retry=5", "nouser_xattr"])
-                .unwrap();
-        assert_eq!(options.words(), ["ro", "nosuid", "noatime", "flock", "nouser_xattr"]);
-        assert_eq!(parse(&[]).unwrap().access_time, AccessTime::Strict);
-        assert_eq!(parse(&["relatime"]).unwrap().access_time, AccessTime::Relative);
-    }
-
-    #[test]
-    fn the_last_word_wins_and_nothing_is_said_twice() {
-        let options = parse(&["ro", "rw", "noatime", "atime", "flock", "flock", "localflock"]).unwrap();
-        assert_eq!(options.words(), ["rw", "localflock"]);
-    }
-
-    #[test]
-    fn several_options_may_stand_in_one_string() {
-        let options = parse(&["noatime,flock", " nosuid , ,user_xattr,", "", ","]).unwrap();
-        assert_eq!(options.words(), ["rw", "nosuid", "noatime", "flock", "user_xattr"]);
-        assert_eq!(parse(&["ro,rw"]), parse(&["ro", "rw"]));
-        let error = parse(&["flok,noatime,remount"]).unwrap_err();
-        assert_eq!(error.as_slice().len(), 2, "{error}");
-        assert!(error.to_string().contains("did you mean flock?"), "{error}");
-    }
-
-    #[test]
-    fn what_works_with_the_go_driver_is_accepted() {
-        assert_eq!(parse(&["noatime", "flock", "no_unique_fsid"]).unwrap().words(), ["rw", "noatime", "flock"]);
-        assert_eq!(parse(&["unique_fsid,nolock"]).unwrap().lustre, ["unique_fsid", "nolock"]);
-        assert_eq!(parse(&["unique_fsid", "no_unique_fsid"]).unwrap(), MountOptions::default());
-        assert_eq!(parse(&["no_unique_fsid", "unique_fsid"]).unwrap().lustre, ["unique_fsid"], "the last word wins");
-        assert!(parse(&["sync_on_close"]).unwrap().synchronous);
-        for dropped in [
-            "acl",
-            "noacl",
-            "_netdev",
-            "nofail",
-            "nogroup",
-            "force",
-            "retry=5",
-            "x-systemd.automount",
-            "comment=a=b",
-            "max_sectors_kb=0",
-        ] {
-            assert_eq!(parse(&[dropped]), Ok(MountOptions::default()), "{dropped}");
-        }
-    }
-
-    #[test]
-    fn labels_of_selinux_are_kept_apart() {
-        let label = "system_u:object_r:container_file_t:s0:c1,c2";
-        let quoted = format!("context=\"{label}\"");
-        let options = parse(&[&format!("noatime,{quoted},flock"), "fscontext=u:r:t:s0"]).unwrap();
-        assert_eq!(options.selinux, [quoted.as_str(), "fscontext=u:r:t:s0"]);
-        assert_eq!(options.words(), ["rw", "noatime", "flock"]);
-        assert_eq!(options.missing_from(&shown("rw,noatime")), None);
-        for key in ["context", "fscontext", "defcontext", "rootcontext"] {
-            assert_eq!(parse(&[&format!("{key}=\"a:b\"")]).unwrap().selinux, [format!("{key}=a:b")]);
-        }
-        assert_eq!(parse(&["context=a:b,context=c:d"]).unwrap().selinux, ["context=c:d"]);
-        for bad in [
-            "context=",
-            "context=\"\"",
-            "context=\"a",
-            "context=a\"",
-            "context=\"a\"b",
-            "context=\"a\",device=x",
-            "context=a b",
-            "context=\"a,device=x\"",
-            "context=a,c2",
-            "rootcontext=@target",
-            "context=a=b",
-            "seclabel=a",
-            "Context=a",
-            "\"noatime\"",
-        ] {
-            assert!(parse(&[bad]).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn what_could_hijack_or_break_a_mount_is_refused() {
-        for bad in [
-            "device=10.0.0.9@tcp:/x",
-            "flock,device=x",
-            "x-a,device=b",
-            "x-a=\",device=b",
-            "mgsnode=1",
-            "mgs",
-            "network=tcp1",
-            "exclude=x",
-            "remount",
-            "bind",
-            "lazytime",
-            "rofoo",
-            "Flock",
-            "nostrictatime",
-            "skpath=/k",
-            "skid=1",
-            "svname=x",
-            "param=x",
-            "osd=x",
-            "nosvc",
-            "no atime",
-        ] {
-            assert!(parse(&[bad]).is_err(), "{bad:?}");
-        }
-        let error = parse(&["flok", "ro"]).unwrap_err().to_string();
-        assert!(error.contains("did you mean flock?"), "{error}");
-    }
-
-    #[test]
-    fn an_existing_mount_is_held_against_what_was_asked_only() {
-        let theirs = shown("rw,flock,checksum,encrypt,lazystatfs,lruresize,nolock,nouser_xattr,verbose");
-        assert_eq!(parse(&[]).unwrap().missing_from(&theirs), None);
-        assert_eq!(parse(&["flock", "nouser_xattr"]).unwrap().missing_from(&theirs), None);
-        assert_eq!(parse(&["user_xattr"]).unwrap().missing_from(&theirs).as_deref(), Some("user_xattr"));
-        assert_eq!(parse(&["noflock"]).unwrap().missing_from(&theirs).as_deref(), Some("noflock"));
-        assert_eq!(parse(&["ro"]).unwrap().missing_from(&theirs).as_deref(), Some("ro"));
-        assert_eq!(parse(&["noexec"]).unwrap().missing_from(&theirs).as_deref(), Some("noexec"));
-        assert_eq!(parse(&["flock"]).unwrap().missing_from(&shown("rw")), None);
-        assert_eq!(parse(&[]).unwrap().missing_from(&shown("ro,noatime")).as_deref(), Some("rw"));
-    }
-}
+mod tests;

@@ -188,6 +188,13 @@ pub struct FilesystemId {
     pub name: FilesystemName,
 }
 
+impl FilesystemId {
+    /// Whether both address the same file system; ARM ids compare without case.
+    pub fn is(&self, other: &Self) -> bool {
+        self.name.0.eq_ignore_ascii_case(&other.name.0) && self.resource_group.is(&other.resource_group)
+    }
+}
+
 impl fmt::Display for FilesystemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in resource group {}", self.name.0, self.resource_group.0)

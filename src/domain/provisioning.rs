@@ -102,6 +102,33 @@ pub enum Wish {
     Dynamic(Box<DynamicWish>),
 }
 
+/// Where the file system of a request is or would be, as far as the request still tells after it was refused. `None` for
+/// volumes on existing file systems, without a usable name, or with a resource group that is none or ambiguous.
+pub fn locate(request: &VolumeRequest, defaults: &Defaults) -> Option<FilesystemId> {
+    if request.name.is_empty() || request.name.len() > VOLUME_NAME_MAX || is_on_existing(request) {
+        return None;
+    }
+    let mut groups: Vec<&str> = values(request, RESOURCE_GROUP_NAME).collect();
+    groups.dedup();
+    let resource_group = match groups.as_slice() {
+        [] => defaults.resource_group.clone()?,
+        [group] => ResourceGroup::parse(group).ok()?,
+        _ => return None,
+    };
+    Some(FilesystemId { resource_group, name: FilesystemName::for_volume(&request.name) })
+}
+
+/// Whether a request, right or wrong, is for a volume on an existing file system, so that nothing was ever made for it.
+pub fn is_on_existing(request: &VolumeRequest) -> bool {
+    values(request, MGS_IP_ADDRESS).next().is_some()
+}
+
+/// What a request gives for a parameter in any of its spellings; blank values count as not given.
+fn values<'a>(request: &'a VolumeRequest, known: &'a str) -> impl Iterator<Item = &'a str> {
+    let given = request.parameters.iter().filter(move |(key, _)| canonical(key) == Some(known));
+    given.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+}
+
 /// A wish for a new file system, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamicWish {
@@ -204,6 +231,16 @@ impl DynamicWish {
         violations.into_result(complete)
     }
 
+    /// Whether both ask for the same file system in the same way, however the requests spell it.
+    pub fn is_same_plan(&self, other: &Self) -> bool {
+        let id = self.id.name == other.id.name && self.id.resource_group.is(&other.id.resource_group);
+        let place = self.location == other.location && self.subnet.is(&other.subnet);
+        let sku = self.parameters.sku_name.eq_ignore_ascii_case(&other.parameters.sku_name);
+        let parameters = DynamicParameters { sku_name: String::new(), ..self.parameters.clone() }
+            == DynamicParameters { sku_name: String::new(), ..other.parameters.clone() };
+        id && place && sku && parameters && self.range == other.range && self.tags == other.tags
+    }
+
     /// Where the file system is or will be.
     pub fn id(&self) -> &FilesystemId {
         &self.id
@@ -222,6 +259,12 @@ impl DynamicWish {
     /// SKU as the request spells it.
     pub fn sku_name(&self) -> &str {
         &self.parameters.sku_name
+    }
+
+    /// The CSI volume name, where the provisioner tells it (it is the name of the `PersistentVolume` too); else the file
+    /// system's name, which differs from it only where AMLFS cannot take it.
+    pub fn volume_name(&self) -> &str {
+        self.parameters.pv_name.as_deref().unwrap_or_else(|| self.id.name.as_str())
     }
 
     /// The claim behind the request, where the provisioner told it: namespace and name.
@@ -249,7 +292,7 @@ impl DynamicWish {
             location: self.location.clone(),
             sku_name: sku.name.clone(),
             zone: self.parameters.zone.clone(),
-            capacity: self.range.round(sku.increment, sku.maximum, &sku.name)?,
+            capacity: self.range.round(sku.increment, sku.largest, &sku.name)?,
             subnet: self.subnet.clone(),
             maintenance: self.parameters.maintenance.clone(),
             identities: self.parameters.identities.clone(),

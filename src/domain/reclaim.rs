@@ -7,7 +7,7 @@ use super::error::{Violation, quote};
 use super::filesystem::{Observed, ProvisioningState};
 use super::names::{FilesystemId, FilesystemName, ResourceGroup};
 use super::ownership::{self, NotOurs};
-use super::volume_id::{Origin, VolumeId};
+use super::volume_id::{FIELDS_MAX, Origin, VolumeId, VolumeIdError};
 
 /// What a volume id asks to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +18,18 @@ pub enum Reclaim {
     Filesystem(FilesystemId),
 }
 
-/// Reads a volume id for deletion. An id that says "dynamic" but does not say where is an error: something that is
-/// billed may be behind it, and success would forget it.
+/// Reads a volume id for deletion. An id that says "dynamic" but does not say where, and one with more fields than this
+/// driver ever wrote, are errors: something that is billed may be behind them, and success would forget it.
 pub fn plan(volume_id: &str) -> Result<Reclaim, Violation> {
+    let violation = |rule: String| Violation::new("volume id", format!("{}: {rule}", quote(volume_id)));
     let id = match VolumeId::parse(volume_id) {
         Ok(id) if id.origin() == Origin::Dynamic => id,
+        Err(VolumeIdError::Fields { fields, .. }) if fields > FIELDS_MAX => {
+            let cure = "delete what is behind it by hand, then remove the PersistentVolume";
+            return Err(violation(format!("it has {fields} fields between `#`, more than {FIELDS_MAX}; {cure}")));
+        }
         _ => return Ok(Reclaim::Nothing),
     };
-    let violation = |rule: String| Violation::new("volume id", format!("{}: {rule}", quote(volume_id)));
     if id.resource_group().is_empty() {
         return Err(violation("it names a file system made for the volume but no resource group; delete the file system by hand, then remove the PersistentVolume".into()));
     }
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn only_dynamic_ids_name_something_to_delete() {
-        for nothing in ["", "any-handle", "v#lustrefs#1.1.1.1", "v#lustrefs#1.1.1.1##f#rg", "a#b#c#t#t#rg#x"] {
+        for nothing in ["", "any-handle", "v#lustrefs#1.1.1.1", "v#lustrefs#1.1.1.1##f#rg", "a#b"] {
             assert_eq!(plan(nothing), Ok(Reclaim::Nothing), "{nothing:?}");
         }
         let Ok(Reclaim::Filesystem(id)) = plan("pvc-1#lustrefs#1.1.1.1#sub#t#rg1") else { panic!("not planned") };
@@ -79,9 +83,16 @@ mod tests {
 
     #[test]
     fn an_id_with_something_billed_behind_it_is_never_forgotten() {
-        for bad in
-            ["v1#fs#1.1.1.1##t", "v1#fs#1.1.1.1##t#", "v1#fs#1.1.1.1##t#..", "../x#fs#1.1.1.1##t#rg", "#fs#1##t#rg"]
-        {
+        for bad in [
+            "v1#fs#1.1.1.1##t",
+            "v1#fs#1.1.1.1##t#",
+            "v1#fs#1.1.1.1##t#..",
+            "../x#fs#1.1.1.1##t#rg",
+            "#fs#1##t#rg",
+            "a#b#c#t#t#rg#x",
+            "v1#fs#1.1.1.1##f#rg#x",
+            "#######",
+        ] {
             assert!(plan(bad).is_err(), "{bad:?}");
         }
     }

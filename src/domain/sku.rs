@@ -16,6 +16,9 @@ pub const CAPABILITY_INCREMENT: &str = "OSS capacity increment (TiB)";
 pub const CAPABILITY_BANDWIDTH: &str = "bandwidth increment (MB/s/TiB)";
 /// ARM's capability name for the largest size without a support request.
 pub const CAPABILITY_MAXIMUM: &str = "default maximum capacity (TiB)";
+/// ARM's capability names for the largest sizes of subscriptions that asked for them by a support request.
+pub const CAPABILITIES_LARGE: [&str; 2] =
+    ["large cluster maximum capacity (TiB)", "large cluster XL maximum capacity (TiB)"];
 
 /// One SKU as offered in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +27,11 @@ pub struct Sku {
     pub name: String,
     /// Size step, and smallest size. Never 0.
     pub increment: Tib,
-    /// Largest size.
+    /// Largest size without a support request.
     pub maximum: Tib,
-    /// Throughput in MB/s for each TiB.
+    /// Largest size at all; never below `maximum`.
+    pub largest: Tib,
+    /// Throughput in MB/s for each TiB; 0 where the cloud does not give it.
     pub bandwidth_per_tib: u32,
     /// Zones of the region that offer it, sorted; empty where the region has none.
     pub zones: Vec<Zone>,
@@ -47,10 +52,13 @@ impl Sku {
             let positive = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
             positive.ok_or_else(|| Violation::new(name, format!("capability {wanted} is {}", quote(value))))
         };
+        let maximum = Tib(number(CAPABILITY_MAXIMUM)?);
+        let large = CAPABILITIES_LARGE.iter().filter_map(|capability| number(capability).ok()).map(Tib);
         let mut sku = Self {
             name: name.to_owned(),
             increment: Tib(number(CAPABILITY_INCREMENT)?),
-            maximum: Tib(number(CAPABILITY_MAXIMUM)?),
+            maximum,
+            largest: large.fold(maximum, Tib::max),
             bandwidth_per_tib: number(CAPABILITY_BANDWIDTH).unwrap_or(0),
             zones,
         };
@@ -62,6 +70,14 @@ impl Sku {
     /// Provisioned throughput of a file system of this size, in MB/s.
     pub fn throughput(&self, size: Tib) -> u64 {
         u64::from(self.bandwidth_per_tib) * u64::from(size.0)
+    }
+
+    /// What to know about a size that only subscriptions with a support request get; ARM decides.
+    pub fn support_request(&self, size: Tib) -> Option<String> {
+        let Self { name, maximum, .. } = self;
+        (size > *maximum).then(|| {
+            format!("{size} is above the default maximum of {maximum} of {name}; Azure grants it to subscriptions that asked for it by a support request")
+        })
     }
 
     /// Holds the zone that was asked for against the zones on offer.

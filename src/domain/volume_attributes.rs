@@ -25,7 +25,16 @@ const MOUNT_KEYS: [&str; 3] = [MGS_IP_ADDRESS, FS_NAME, SUB_DIR];
 /// Other words for `sub-dir`, too far from it in spelling.
 const SUB_DIR_WORDS: [&str; 3] = ["subpath", "subfolder", "subdirectory"];
 /// Keys of earlier releases of the Go driver that have no meaning any more.
-const OF_EARLIER_RELEASES: [&str; 2] = ["retain-sub-dir", "mds-ip-address"];
+const OF_EARLIER_RELEASES: [&str; 8] = [
+    "retain-sub-dir",
+    "mds-ip-address",
+    "amlfilesystem-name",
+    "time-of-day-utc",
+    "root-squash-mode",
+    "root-squash-nid-lists",
+    "root-squash-uid",
+    "root-squash-gid",
+];
 /// Keys that the driver itself adds to the context of a volume that it created, whatever the StorageClass said.
 const WRITTEN_BY_DRIVER: [&str; 4] = [CREATED_BY_DYNAMIC_PROVISIONING, RESOURCE_GROUP_NAME, MGS_IP_ADDRESS, FS_NAME];
 

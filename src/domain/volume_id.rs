@@ -9,6 +9,8 @@ use std::fmt;
 use super::error::quote;
 
 const SEPARATOR: char = '#';
+/// Most fields that any form of the id has.
+pub const FIELDS_MAX: usize = 6;
 
 /// Where the volume's file system comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,7 +98,7 @@ impl VolumeId {
     /// Reads an id of 3, 4, 5 or 6 fields. Slashes round file system name and sub-directory are dropped.
     pub fn parse(text: &str) -> Result<Self, VolumeIdError> {
         let fields: Vec<&str> = text.split(SEPARATOR).collect();
-        if !(3..=6).contains(&fields.len()) {
+        if !(3..=FIELDS_MAX).contains(&fields.len()) {
             return Err(VolumeIdError::Fields { id: quote(text), fields: fields.len() });
         }
         let field = |index: usize| fields.get(index).copied().unwrap_or_default();

@@ -16,13 +16,20 @@ use crate::domain::sku::SkuCatalog;
 /// What the use-cases need of a cloud.
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
+    /// Whether the settings say how the cloud is reached. The error names the file and the missing fields. Sends no request.
+    fn configured(&self) -> Result<(), CloudError> {
+        Ok(())
+    }
+
     /// Looks at a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
     /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
     /// makes no second one. What was sent runs to its end under the adapter's own limit (60 s) even if this future is
-    /// dropped; a further call for the same file system meets it instead of sending another. An error whose kind [is a refusal](CloudErrorKind::is_refusal) promises that nothing was
-    /// accepted; any other error leaves that open.
+    /// dropped; a further call for the same file system meets it instead of sending another.
+    ///
+    /// An error whose kind [is a refusal](CloudErrorKind::is_refusal), and [`CloudErrorKind::Throttled`], promise that
+    /// nothing was accepted; any other error leaves that open.
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError>;
 
     /// Asks for a deletion and returns once that is accepted. Absent is `Ok`. As with [`Cloud::begin_create`], what was
@@ -72,7 +79,8 @@ pub enum CloudErrorKind {
     QuotaExceeded,
     /// Another operation is under way (409).
     Busy,
-    /// Too many requests (429), or held back because of an earlier 429: nothing was accepted.
+    /// Too many requests (429), or held back because of an earlier 429: nothing was accepted. Answered at once, with the
+    /// time until the next request may be sent as [`CloudError::retry_after`].
     Throttled,
     /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
     Unavailable,

@@ -4,7 +4,9 @@
 //! take its place. Failures are outcomes with a meaning ([`FailureKind`]); which gRPC code each becomes is one table in
 //! the front end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,20 +20,62 @@ use crate::domain::provisioning::{Volume, VolumeRequest};
 /// Volumes of a cluster.
 #[async_trait]
 pub trait Provisioning: Send + Sync + std::fmt::Debug {
-    /// Creates a volume, or finds it again. `budget` is the time that the caller will wait; none is 10 minutes.
-    async fn create(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure>;
+    /// Creates a volume, or finds it again. A call that meets an unfinished one for the same volume and content shares its
+    /// outcome. Nothing new begins once `caller` is gone.
+    async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure>;
 
-    /// Deletes a volume. One that is gone or was never ours to delete is a success.
-    async fn delete(&self, volume_id: &str, budget: Option<Duration>) -> Result<(), Failure>;
+    /// Deletes a volume. One that is gone or was never ours to delete is a success. A call that meets an unfinished one for
+    /// the same volume shares its outcome.
+    async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure>;
 
     /// Whether an existing volume can be used so: `Ok(Some(reason))` says why not.
-    async fn validate(
-        &self,
-        volume_id: &str,
-        context: &std::collections::BTreeMap<String, String>,
-        capabilities: &[Capability],
-        budget: Option<Duration>,
-    ) -> Result<Option<String>, Failure>;
+    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure>;
+}
+
+/// Who waits for a call: how long, and whether still. Clones are about the same caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// How long the caller will wait for the answer; none is 10 minutes.
+    pub budget: Option<Duration>,
+    /// Empty for one that never leaves.
+    presence: Option<Weak<()>>,
+}
+
+/// Dropped when the caller goes away: its connection is lost, or its deadline passed.
+#[derive(Debug)]
+pub struct CallerGuard {
+    _presence: Arc<()>,
+}
+
+impl Caller {
+    /// A caller that waits until the guard is dropped.
+    pub fn new(budget: Option<Duration>) -> (Self, CallerGuard) {
+        let presence = Arc::new(());
+        (Self { budget, presence: Some(Arc::downgrade(&presence)) }, CallerGuard { _presence: presence })
+    }
+
+    /// A caller that stays to the end, such as a program that embeds the use-cases.
+    pub fn staying(budget: Option<Duration>) -> Self {
+        Self { budget, presence: None }
+    }
+
+    /// Whether the caller still waits for the answer.
+    pub fn waits(&self) -> bool {
+        self.presence.as_ref().is_none_or(|presence| presence.strong_count() > 0)
+    }
+}
+
+/// What CSI's `ValidateVolumeCapabilities` asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validation {
+    /// The volume.
+    pub volume_id: String,
+    /// Its context, as CreateVolume answered it or as a static PersistentVolume has it.
+    pub context: BTreeMap<String, String>,
+    /// How it is to be used.
+    pub capabilities: Vec<Capability>,
+    /// Parameters of a `StorageClass` that it must have been made with; may be empty.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Mounts of a node.
@@ -76,7 +120,7 @@ pub enum FailureKind {
     Denied,
     /// A mistake of the driver or of the node.
     Internal,
-    /// Under way; ask again.
+    /// In progress; ask again.
     InProgress,
     /// Cannot be told or done now; ask again.
     Unavailable,
@@ -128,6 +172,20 @@ impl Failure {
         Self { kind, message: message.into(), hint: None, source: None }
     }
 
+    /// The same failure for one more caller; the words of its causes are in the message.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut message = self.message.clone();
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        for text in causes.map(ToString::to_string) {
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+        }
+        Self { kind: self.kind, message, hint: self.hint.clone(), source: None }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -140,5 +198,29 @@ impl Failure {
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
         self.source = Some(cause.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_waits_until_its_guard_is_dropped() {
+        let (caller, guard) = Caller::new(None);
+        let same = caller.clone();
+        assert!(caller.waits() && same.waits());
+        drop(guard);
+        assert!(!caller.waits() && !same.waits());
+        assert!(Caller::staying(None).waits());
+    }
+
+    #[test]
+    fn a_copy_of_a_failure_says_its_causes() {
+        let cause = std::io::Error::other("connection reset");
+        let failure = Failure::new(FailureKind::Unavailable, "cannot create x").caused_by(cause).with_hint("wait");
+        let copy = failure.copy();
+        assert_eq!((copy.message.as_str(), copy.hint.as_deref()), ("cannot create x: connection reset", Some("wait")));
+        assert_eq!(copy.copy().message, copy.message);
     }
 }

@@ -1,14 +1,15 @@
-//! The node's way to Lustre: mount(2) in the kernel, or the simulator's directories.
+//! Mounting Lustre on this node: mount(2) in the kernel, or the simulator's directories.
 //!
-//! Why it is shaped so: the use-cases decide from one look at the target's path, and each act is a call of its own with
-//! its own time limit, so that a mount that hangs can be told from one that failed and hurts no other volume.
+//! [`Mounter::mount`] and [`Mounter::unmount`] are whole operations: after `mount` the volume is mounted, or nothing that
+//! the call made is left; after `unmount` neither mount nor directory is left. An error whose kind is
+//! [`MountErrorKind::may_be_mounted`] says that this is not known yet, and the caller repeats the call.
 
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
 use super::Cause;
-use crate::domain::mount::{MountPlan, MountState};
+use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
 
 /// What the use-cases need of a node.
@@ -17,64 +18,37 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
     /// Whether Lustre can be mounted here, and what is missing if not.
     async fn readiness(&self) -> Readiness;
 
-    /// Looks at a target path without touching what is mounted there more than needed.
-    async fn inspect(&self, target: &Path) -> Result<MountState, MountError>;
-
-    /// Looks at a plan's target as [`Mounter::inspect`] does. A mount of the plan's own source is shown as the plan spells
-    /// it, also where the plan names a host and the mount has its address. For adapters whose mounts lose host names.
-    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
-        self.inspect(&plan.target).await
-    }
-
-    /// Targets at which this volume is published on this node, also those of an earlier process.
-    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError>;
+    /// Targets at which the plan's volume is published on this node, those of an earlier process included, and those at
+    /// which a mount of it is in progress. The plan's own target is given as the plan spells it, however it was spelled
+    /// then. A directory that nothing is mounted on is no target.
+    async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError>;
 
     /// Makes the source's sub-directory, parents included; existing ones are left as they are. Follows no symbolic link.
     async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError>;
 
-    /// Makes the target directory if it is absent, its parents included, and returns whether this call made it.
-    async fn make_target(&self, target: &Path) -> Result<bool, MountError>;
+    /// Mounts as planned, unless something is mounted there already. Of the target's path only the last directory is made;
+    /// its parent is the caller's (CSI, `NodePublishVolumeRequest.target_path`). A mount there whose servers have
+    /// forgotten it is replaced. [`MountErrorKind::NotFound`] means that the file system or its sub-directory is absent.
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError>;
 
-    /// Mounts. The target is an existing directory that nothing is mounted on.
-    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError>;
-
-    /// Makes the target and mounts, as one act, if nothing is mounted or under way there: the way of nearly every mount, for
-    /// adapters to whom steps are dear. `None`, without a change, whenever anything is to be looked at or waited for.
-    async fn mount_fresh(&self, _plan: &MountPlan) -> Option<Fresh> {
-        None
-    }
-
-    /// Takes away what is mounted at the target, all of it. Nothing mounted, or nothing there, is `Ok`. The directory
-    /// stays.
+    /// Unmounts all that is mounted at the target and removes its directory, whose parents stay. Nothing there is `Ok`. A
+    /// directory that holds files is an error: they were written while nothing was mounted, and are never deleted. Waits
+    /// for as long as it is not dropped; what has begun goes on, and a repeated call waits for it.
     async fn unmount(&self, target: &Path) -> Result<(), MountError>;
 
-    /// Takes away what is mounted at the target, for the sake of a new mount there. As [`Mounter::unmount`], but the
-    /// volume's other mounts on this node must survive it: an adapter that can end a file system for all who use it does
-    /// not do so here.
-    async fn clear(&self, target: &Path) -> Result<(), MountError> {
-        self.unmount(target).await
-    }
-
-    /// Removes the empty directory that a mount was on. Absent is `Ok`; its parents stay.
-    async fn remove_target(&self, target: &Path) -> Result<(), MountError>;
-
-    /// [`Mounter::unmount`] and then [`Mounter::remove_target`], for adapters to whom steps are dear.
-    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
-        self.unmount(target).await?;
-        self.remove_target(target).await
-    }
-
-    /// Space and inodes of the file system mounted at `path`; `None` if nothing is mounted there.
+    /// Space and inodes of the volume mounted at `path`; `None` if no volume is mounted there.
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError>;
 }
 
-/// What came of a mount in one act.
-#[derive(Debug)]
-pub struct Fresh {
-    /// Whether this call made the target directory.
-    pub made_target: bool,
-    /// Whether it is mounted.
-    pub result: Result<(), MountError>,
+/// What a mount that did not fail has found or made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountOutcome {
+    /// This call mounted the volume.
+    Mounted,
+    /// It was mounted as planned before.
+    AlreadyMounted,
+    /// Something else is mounted at the target, in words. Nothing was changed.
+    Occupied(String),
 }
 
 /// Whether a node can mount Lustre.
@@ -91,8 +65,8 @@ pub enum Readiness {
 pub struct Usage {
     /// Bytes.
     pub bytes: Amount,
-    /// Inodes.
-    pub inodes: Amount,
+    /// Inodes; none where the kernel counts none (0 of 0).
+    pub inodes: Option<Amount>,
 }
 
 /// How much of something there is.
@@ -102,7 +76,7 @@ pub struct Amount {
     pub total: u64,
     /// In use.
     pub used: u64,
-    /// For the taking; may be less than the rest.
+    /// Available to unprivileged users (`f_bavail`, `f_favail`).
     pub available: u64,
 }
 
@@ -117,19 +91,21 @@ pub enum MountErrorKind {
     Invalid,
     /// The servers do not answer.
     Unreachable,
-    /// The node is not set up: module, network, permission of the driver itself.
+    /// The node is not set up: module, network, directories, limits or permission of the driver itself.
     NotReady,
-    /// In use by processes or other mounts.
+    /// In use by processes, other mounts or another operation. Nothing was changed.
     Busy,
     /// Not finished in time; it goes on and a later call meets it.
     Stuck,
+    /// What is at the target could not be determined: something may be mounted there.
+    Unknown,
     /// Anything else: an input or output error, a full disk.
     Failed,
 }
 
 impl MountErrorKind {
     /// All kinds, for tables and tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFound,
         Self::Denied,
         Self::Invalid,
@@ -137,8 +113,14 @@ impl MountErrorKind {
         Self::NotReady,
         Self::Busy,
         Self::Stuck,
+        Self::Unknown,
         Self::Failed,
     ];
+
+    /// Whether something may be mounted at the target after a mount failed so, now or later.
+    pub fn may_be_mounted(self) -> bool {
+        matches!(self, Self::Busy | Self::Stuck | Self::Unknown)
+    }
 }
 
 /// A failed mount operation.

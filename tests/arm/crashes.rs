@@ -1,5 +1,7 @@
 //! The process killed at any request, before the server acted on it or after, and started again.
 
+use std::time::Duration;
+
 use crate::fakes::arm::Kind;
 use crate::fakes::arm::faults::{HttpFault, Trouble};
 use crate::stack::Stack;
@@ -16,7 +18,7 @@ fn survives<T>(first: Driver, stack: &Stack, call: impl Fn(&Driver) -> Option<T>
     for _ in 0..50 {
         match mortal(|| call(&driver)) {
             Ok(Some(done)) => return (done, died),
-            Ok(None) => {}
+            Ok(None) => stack.azure.pass(Duration::from_secs(30)),
             Err(_) => {
                 died = true;
                 driver = stack.healthy();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fakes::arm::Kind;
-use crate::load::storm;
+use crate::load::{LASTING, requests_of_a_lasting_fault, storm};
 use crate::stack::Stack;
 use crate::world::NAME;
 
@@ -43,5 +43,13 @@ fn a_thousand_claims_at_once_share_their_requests() {
         assert!(storm.latest <= Duration::from_secs(15), "told late: {storm:?}");
         assert_eq!(storm.kinds[&Kind::Put], storm.claims, "{storm:?}");
         assert!(storm.took < Duration::from_mins(20), "{storm:?}");
+    }
+}
+
+#[test]
+fn a_lasting_fault_costs_at_most_six_puts_and_six_deletes_in_a_quarter_of_an_hour() {
+    for trouble in LASTING {
+        let (puts, deletes) = requests_of_a_lasting_fault(trouble);
+        assert!((1..=6).contains(&puts) && (1..=6).contains(&deletes), "{trouble:?}: {puts} PUTs, {deletes} DELETEs");
     }
 }

@@ -11,7 +11,7 @@ use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequ
 use azurelustre_csi::domain::names::{NetworkName, SubnetId};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
-use azurelustre_csi::ports::inbound::Provisioning;
+use azurelustre_csi::ports::inbound::{Caller, Provisioning};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -86,7 +86,9 @@ fn crowd(trouble: Trouble) -> (Stack, Process) {
     let process =
         stack.process(Box::new(move |_, kind| (kind == Kind::List).then_some(HttpFault { trouble, after: false })));
     let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
-    let all = names.iter().map(|name| process.driver.provision.create(request(name), Some(Duration::from_mins(1))));
+    let all = names
+        .iter()
+        .map(|name| process.driver.provision.create(request(name), Caller::staying(Some(Duration::from_mins(1)))));
     assert!(stack.azure.clock.run(join_all(all)).iter().all(Result::is_err));
     assert!(stack.kinds().contains(&Kind::List));
     (stack, process)

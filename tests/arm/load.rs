@@ -8,9 +8,10 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::Provisioning;
 use futures_util::future::join_all;
 
+use crate::fakes::arm::faults::Trouble;
 use crate::fakes::arm::{Buckets, Kind};
 use crate::stack::Stack;
-use crate::world::{BUDGET, request};
+use crate::world::{NAME, patient, request};
 
 /// What a number of claims cost.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(crate) fn storm(claims: usize) -> Storm {
         let provision = &process.driver.provision;
         // What Kubernetes repeats is repeated.
         loop {
-            match provision.create(request(&name), BUDGET).await {
+            match provision.create(request(&name), patient()).await {
                 Ok(_) => return (name, clock.now()),
                 Err(failure) => assert!(!failure.kind.is_final(), "{failure}"),
             }
@@ -68,4 +69,28 @@ pub(crate) fn storm(claims: usize) -> Storm {
         took: clock.now(),
         kinds: stack.stub.counts(),
     }
+}
+
+/// Faults that last: what each PUT and DELETE of a volume is answered with.
+pub(crate) const LASTING: [Trouble; 4] =
+    [Trouble::Busy, Trouble::Status(403), Trouble::Status(503), Trouble::Html(403)];
+
+/// PUTs and DELETEs that one volume costs in 15 minutes of a fault, though Kubernetes calls every three seconds.
+pub(crate) fn requests_of_a_lasting_fault(trouble: Trouble) -> (usize, usize) {
+    let quarter = |stack: &Stack, kind: Kind, call: &dyn Fn() -> bool| {
+        let begun = stack.azure.clock.now();
+        while stack.azure.clock.now() - begun < Duration::from_mins(15) {
+            assert!(!call(), "it succeeded in spite of {trouble:?}");
+            stack.azure.pass(Duration::from_secs(3));
+        }
+        stack.stub.counts().get(&kind).copied().unwrap_or(0)
+    };
+    let creating = Stack::new();
+    let driver = creating.troubled(Kind::Put, trouble);
+    let puts = quarter(&creating, Kind::Put, &|| driver.create(NAME).is_ok());
+    let deleting = Stack::new();
+    let volume = deleting.azure.volume().id.to_string();
+    let driver = deleting.troubled(Kind::Delete, trouble);
+    let deletes = quarter(&deleting, Kind::Delete, &|| driver.delete(&volume).is_ok());
+    (puts, deletes)
 }

@@ -27,9 +27,11 @@ mod matrix;
 mod ownership;
 mod refusals;
 mod replay;
+mod replicas;
 mod rules;
 mod secrets;
 mod stack;
+mod story;
 mod throttling;
 // Shared with the cases of the use-cases, which need more of it.
 #[allow(dead_code)]

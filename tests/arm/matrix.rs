@@ -10,23 +10,6 @@ use crate::fakes::arm::faults::{HttpFault, Trouble};
 use crate::stack::Stack;
 use crate::world::{Driver, NAME};
 
-/// Calls that a case may take before it is taken for endless.
-const MANY: u32 = 200;
-
-/// Time between two calls of Kubernetes.
-const REPEATED_AFTER: Duration = Duration::from_secs(90);
-
-/// A deletion as Kubernetes repeats it.
-fn deleted(stack: &Stack, driver: &Driver, volume_id: &str) -> bool {
-    (0..MANY).any(|_| {
-        let done = driver.delete(volume_id).is_ok();
-        if !done {
-            stack.azure.pass(REPEATED_AFTER);
-        }
-        done
-    })
-}
-
 /// What may happen to a request: before the server acted on it, and after, where that is possible.
 fn faults() -> Vec<HttpFault> {
     let either = [
@@ -72,23 +55,22 @@ fn leaks_nothing(stack: &Stack, failure: &Failure, case: &str) {
 }
 
 fn converges(stack: &Stack, driver: &Driver, case: &str) {
-    let volume = (0..MANY).find_map(|_| match driver.create(NAME) {
-        Ok(volume) => Some(volume),
-        Err(failure) => {
+    let volume = stack.azure.retried(
+        || driver.create(NAME),
+        |failure| {
             if failure.kind.is_final() {
-                leaks_nothing(stack, &failure, case);
+                leaks_nothing(stack, failure, case);
             }
             assert!(!failure.message.is_empty(), "{case}");
-            stack.azure.pass(REPEATED_AFTER);
-            None
-        }
-    });
+        },
+    );
     let volume = volume.unwrap_or_else(|| panic!("{case}: never ready"));
     assert_eq!(stack.azure.billed(), [NAME], "{case}");
     assert_eq!(stack.azure.made(NAME), 1, "{case}: creations accepted");
     assert!(!stack.kinds().contains(&Kind::Delete), "{case}: something was deleted");
     assert_eq!(driver.create(NAME).unwrap(), volume, "{case}: not the same volume again");
-    assert!(deleted(stack, driver, &volume.id.to_string()), "{case}: never deleted");
+    let deleted = stack.azure.retried(|| driver.delete(&volume.id.to_string()), |_| ());
+    assert!(deleted.is_some(), "{case}: never deleted");
     assert_eq!(stack.azure.billed(), Vec::<String>::new(), "{case}: not deleted");
 }
 
@@ -117,7 +99,8 @@ fn a_fault_on_every_request_of_a_deletion_ends_with_nothing() {
                 let volume = stack.healthy().create(NAME).unwrap();
                 let driver = stack.faulty(fault, first, times);
                 let case = format!("{fault:?} on request {first}, {times} times");
-                assert!(deleted(&stack, &driver, &volume.id.to_string()), "{case}: never deleted");
+                let deleted = stack.azure.retried(|| driver.delete(&volume.id.to_string()), |_| ());
+                assert!(deleted.is_some(), "{case}: never deleted");
                 assert_eq!(stack.azure.billed(), Vec::<String>::new(), "{case}");
             }
         }

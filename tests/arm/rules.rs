@@ -1,29 +1,30 @@
-//! The five rules of final failures, each with its cases, in ARM's own answers.
+//! The rules of final failures, each with its cases, in ARM's own answers.
 
 use std::time::Duration;
 
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::adapters::simulator::world::FailingCreation;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
-use azurelustre_csi::ports::inbound::FailureKind;
+use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::inbound::{Failure, FailureKind};
 
 use crate::fakes::arm::Kind;
 use crate::fakes::arm::faults::{HttpFault, Trouble};
 use crate::stack::Stack;
-use crate::world::{BUDGET, NAME, OURS, request};
+use crate::world::{BUDGET, Driver, NAME, OURS, request};
 
-/// Rule 1: what can be refused locally is refused before anything is asked.
+/// Rule 1: what can be refused locally costs at most one observation, which must find nothing.
 #[test]
-fn local_mistakes_cost_no_request() {
-    let stack = Stack::new();
+fn local_mistakes_cost_one_observation() {
     let mut bad = request(NAME);
     bad.parameters.insert("maintenance-day-of-week".to_owned(), "Someday".to_owned());
-    let failure = stack.healthy().create_as(bad, BUDGET).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Invalid);
     let mut negative = request(NAME);
     negative.capacity = (-1, 0);
-    assert_eq!(stack.healthy().create_as(negative, BUDGET).unwrap_err().kind, FailureKind::OutOfRange);
-    assert_eq!(stack.kinds(), []);
+    for (request, kind) in [(bad, FailureKind::Invalid), (negative, FailureKind::OutOfRange)] {
+        let stack = Stack::new();
+        assert_eq!(stack.healthy().create_as(request, BUDGET).unwrap_err().kind, kind);
+        assert_eq!(stack.kinds(), [Kind::Get]);
+    }
 }
 
 /// Rule 2: a look that fails is never final, whatever the answer.
@@ -40,47 +41,68 @@ fn a_failed_look_is_never_final() {
     }
 }
 
-/// Rule 3: after "absent", the steps before the PUT may end the call, each with its code.
+/// A failure that is reported as "may exist" until nothing was found for this many seconds, and as final then.
+fn final_after(stack: &Stack, driver: &Driver, seconds: u64) -> Failure {
+    let begun = stack.azure.clock.now();
+    let (mut failures, ended) = stack.azure.until_final(|| driver.create(NAME));
+    let last = failures.pop().unwrap();
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Unavailable), "{failures:?}");
+    assert_eq!((ended - begun).as_secs(), seconds, "{last}");
+    assert_eq!(stack.azure.billed(), Vec::<String>::new(), "{last}");
+    last
+}
+
+/// Rule 3: after "absent", the steps before the PUT may end the call, each with its code, once that was seen long enough.
 #[test]
-fn before_the_creation_is_sent_refusals_are_final() {
-    for (kind, trouble, expected) in [
-        (Kind::Skus, Trouble::Status(403), FailureKind::Denied),
-        (Kind::Skus, Trouble::Status(401), FailureKind::Unauthenticated),
-        (Kind::Skus, Trouble::Status(500), FailureKind::Unavailable),
-        (Kind::Skus, Trouble::Html(403), FailureKind::Unavailable),
-        (Kind::Usages, Trouble::Status(404), FailureKind::Precondition),
-        (Kind::Usages, Trouble::Status(403), FailureKind::Denied),
-        (Kind::Usages, Trouble::Throttled(60), FailureKind::Unavailable),
-        (Kind::Size, Trouble::Status(403), FailureKind::Denied),
-        (Kind::Size, Trouble::Reset, FailureKind::Unavailable),
+fn before_the_creation_is_sent_refusals_are_final_in_their_time() {
+    for (kind, trouble, expected, seconds) in [
+        (Kind::Skus, Trouble::Status(403), FailureKind::Denied, 90),
+        (Kind::Skus, Trouble::Status(401), FailureKind::Unauthenticated, 90),
+        (Kind::Usages, Trouble::Status(404), FailureKind::Precondition, 5),
+        (Kind::Usages, Trouble::Status(403), FailureKind::Denied, 90),
+        (Kind::Size, Trouble::Status(403), FailureKind::Denied, 90),
     ] {
         let stack = Stack::new();
-        let failure = stack.troubled(kind, trouble).create(NAME).unwrap_err();
+        let failure = final_after(&stack, &stack.troubled(kind, trouble), seconds);
         assert_eq!(failure.kind, expected, "{kind:?} {trouble:?}: {failure}");
+        assert_eq!(stack.puts(), 0, "{kind:?} {trouble:?}");
+    }
+    for (kind, trouble) in [
+        (Kind::Skus, Trouble::Status(500)),
+        (Kind::Skus, Trouble::Html(403)),
+        (Kind::Usages, Trouble::Throttled(60)),
+        (Kind::Size, Trouble::Reset),
+    ] {
+        let stack = Stack::new();
+        let driver = stack.troubled(kind, trouble);
+        for _ in 0..10 {
+            let failure = driver.create(NAME).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Unavailable, "{kind:?} {trouble:?}: {failure}");
+            stack.azure.pass(Duration::from_secs(30));
+        }
         assert_eq!((stack.puts(), stack.azure.billed()), (0, vec![]), "{kind:?} {trouble:?}");
     }
 }
 
 #[test]
 fn a_full_or_absent_subnet_and_a_wrong_sku_end_the_call() {
-    type Case = (fn(&mut World), FailureKind);
+    type Case = (fn(&mut World), FailureKind, u64);
     let cases: [Case; 3] = [
-        (|world| world.free_addresses = 3, FailureKind::Exhausted),
-        (|world| world.any_subnet_exists = false, FailureKind::Precondition),
-        (|world| drop(world.skus.drain(..)), FailureKind::Invalid),
+        (|world| world.free_addresses = 3, FailureKind::Exhausted, 90),
+        (|world| world.any_subnet_exists = false, FailureKind::Precondition, 5),
+        (|world| drop(world.skus.drain(..)), FailureKind::Invalid, 5),
     ];
-    for (arrange, expected) in cases {
+    for (arrange, expected, seconds) in cases {
         let stack = Stack::new();
         stack.azure.simulator.cloud().edit_world(arrange);
-        let failure = stack.healthy().create(NAME).unwrap_err();
-        assert_eq!(failure.kind, expected, "{failure}");
-        assert_eq!((stack.puts(), stack.azure.billed()), (0, vec![]), "{failure}");
+        let failure = final_after(&stack, &stack.healthy(), seconds);
+        assert_eq!((failure.kind, stack.puts()), (expected, 0), "{failure}");
     }
 }
 
-/// Rule 4: a PUT that ARM refused is final at once, and nothing exists.
+/// Rule 4: a PUT that ARM refused is final once nothing was found for ninety seconds, and repeated after a pause only.
 #[test]
-fn a_refused_creation_is_final_at_once() {
+fn a_refused_creation_is_final_in_its_time() {
     for (status, expected) in [
         (400, FailureKind::Invalid),
         (401, FailureKind::Unauthenticated),
@@ -88,28 +110,26 @@ fn a_refused_creation_is_final_at_once() {
         (404, FailureKind::Precondition),
     ] {
         let stack = Stack::new();
-        let failure = stack.troubled(Kind::Put, Trouble::Status(status)).create(NAME).unwrap_err();
+        let failure = final_after(&stack, &stack.troubled(Kind::Put, Trouble::Status(status)), 90);
         assert_eq!(failure.kind, expected, "{status}: {failure}");
-        assert_eq!(stack.azure.billed(), Vec::<String>::new());
         // Only a token that was not accepted is replaced and tried once more.
-        assert_eq!(stack.puts(), if status == 401 { 2 } else { 1 }, "{status}");
+        assert_eq!(stack.puts(), if status == 401 { 4 } else { 2 }, "{status}");
     }
 }
 
 #[test]
-fn quota_and_an_absent_group_are_told_with_what_to_do() {
+fn quota_and_an_absent_group_are_reported_with_what_to_do() {
     let quota = Stack::new();
     quota.azure.simulator.cloud().edit_world(|world| world.quota = 0);
-    let failure = quota.healthy().create(NAME).unwrap_err();
+    let failure = final_after(&quota, &quota.healthy(), 90);
     assert_eq!(failure.kind, FailureKind::Exhausted);
     assert!(failure.message.contains("OperationNotAllowed") && failure.hint.is_some(), "{failure}");
 
     let group = Stack::new();
     group.azure.simulator.cloud().edit_world(|world| world.resource_groups = Some(vec!["other".to_owned()]));
-    let failure = group.healthy().create(NAME).unwrap_err();
+    let failure = final_after(&group, &group.healthy(), 90);
     assert_eq!(failure.kind, FailureKind::Precondition);
     assert!(failure.hint.as_deref().unwrap_or_default().contains("resource-group-name"), "{failure:?}");
-    assert_eq!(group.azure.billed(), Vec::<String>::new());
 }
 
 /// A proxy's page with the status of a refusal proves nothing.
@@ -169,7 +189,7 @@ fn a_failed_creation_is_told_with_its_code_and_made_anew() {
             FailingCreation { times: 1, after_seconds: 60, code: code.to_owned(), message: message.to_owned() };
         let stack = Stack::with(World { failing_creations: vec![failing], ..World::default() }, |stub| stub);
         let driver = stack.healthy();
-        let volume = (0..20).find_map(|_| driver.create(NAME).ok());
+        let volume = stack.azure.retried(|| driver.create(NAME), |_| ());
         assert!(volume.is_some(), "{code}");
         assert_eq!(stack.azure.made(NAME), 2, "{code}");
         let told = stack.azure.simulator.orchestrator().events();
@@ -185,6 +205,6 @@ fn a_failure_without_a_reason_is_mended_too() {
     let stack = Stack::new();
     stack.azure.place(NAME, &OURS, ProvisioningState::Failed, "");
     let driver = stack.healthy();
-    assert!((0..20).any(|_| driver.create(NAME).is_ok()), "{:?}", stack.states());
+    assert!(stack.azure.retried(|| driver.create(NAME), |_| ()).is_some(), "{:?}", stack.states());
     assert_eq!(stack.azure.made(NAME), 1);
 }

@@ -1,10 +1,23 @@
 """The rules of operation that every rendered object has to keep, whatever the values."""
 
+import functools
 import re
 import unittest
 
 import yaml
-from rendered import all_sets, container, containers, of_kind, one, pod_templates, render, values_files, volumes
+from rendered import (
+    CHART,
+    all_sets,
+    container,
+    containers,
+    helm,
+    of_kind,
+    one,
+    pod_templates,
+    render,
+    values_files,
+    volumes,
+)
 
 AUTOMATIC = str(values_files()["aks-automatic"])
 STARTUP_TAINTS = [
@@ -32,54 +45,61 @@ def strings(value):
         yield value
 
 
-class Rules(unittest.TestCase):
-    def each_container(self):
+def in_each_container(check):
+    """Runs a case for each container of each value set, as a sub-test of its own."""
+
+    @functools.wraps(check)
+    def case(self):
         for name, documents in all_sets():
-            for kind, spec, each in containers(documents):
+            for kind, _, each in containers(documents):
                 with self.subTest(f"{name} {kind} {each['name']}"):
-                    yield name, kind, spec, each
+                    check(self, kind, each)
 
-    def test_images_name_a_release_or_a_digest(self):
-        for _, _, _, each in self.each_container():
-            self.assertRegex(each["image"], r"(:v?[0-9][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$")
-            self.assertNotIn("latest", each["image"])
+    return case
 
-    def test_every_container_has_probes_and_requests(self):
-        for _, _, _, each in self.each_container():
-            self.assertIn("livenessProbe", each)
-            self.assertIn("readinessProbe", each)
-            self.assertLessEqual({"cpu", "memory"}, set(each["resources"]["requests"]))
-            self.assertIn("memory", each["resources"]["limits"])
 
-    def test_quantities_are_canonical(self):
-        for _, _, _, each in self.each_container():
-            for text in [*each["resources"]["requests"].values(), *each["resources"]["limits"].values()]:
-                self.assertIsInstance(text, str, "a bare number is written back differently")
-                if text.endswith("m"):
-                    self.assertNotEqual(int(text[:-1]) % 1000, 0, text)
-                for unit in ("Ki", "Mi"):
-                    if text.endswith(unit):
-                        self.assertNotEqual(int(text[:-2]) % 1024, 0, text)
+class Rules(unittest.TestCase):
+    @in_each_container
+    def test_images_name_a_release_or_a_digest(self, kind, each):
+        self.assertRegex(each["image"], r"(:v?[0-9][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$")
+        self.assertNotIn("latest", each["image"])
+
+    @in_each_container
+    def test_every_container_has_probes_and_requests(self, kind, each):
+        self.assertIn("livenessProbe", each)
+        self.assertIn("readinessProbe", each)
+        self.assertLessEqual({"cpu", "memory"}, set(each["resources"]["requests"]))
+        self.assertIn("memory", each["resources"]["limits"])
+
+    @in_each_container
+    def test_quantities_are_canonical(self, kind, each):
+        for text in [*each["resources"]["requests"].values(), *each["resources"]["limits"].values()]:
+            self.assertIsInstance(text, str, "a bare number is written back differently")
+            if text.endswith("m"):
+                self.assertNotEqual(int(text[:-1]) % 1000, 0, text)
+            for unit in ("Ki", "Mi"):
+                if text.endswith(unit):
+                    self.assertNotEqual(int(text[:-2]) % 1024, 0, text)
 
     def test_the_node_asks_for_what_it_needs(self):
         node = container(render(), "DaemonSet", "azurelustre")
         self.assertLess(quantity(node["resources"]["requests"]["memory"]), 64 * 2**20)
 
-    def test_only_the_node_driver_is_privileged(self):
-        for _, kind, _, each in self.each_container():
-            context = each["securityContext"]
-            self.assertTrue(context["readOnlyRootFilesystem"])
-            if (kind, each["name"]) == ("DaemonSet", "azurelustre"):
-                self.assertTrue(context["privileged"])
-                continue
-            self.assertNotIn("privileged", context)
-            self.assertFalse(context["allowPrivilegeEscalation"])
-            self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+    @in_each_container
+    def test_only_the_node_driver_is_privileged(self, kind, each):
+        context = each["securityContext"]
+        self.assertTrue(context["readOnlyRootFilesystem"])
+        if (kind, each["name"]) == ("DaemonSet", "azurelustre"):
+            self.assertTrue(context["privileged"])
+            return
+        self.assertNotIn("privileged", context)
+        self.assertFalse(context["allowPrivilegeEscalation"])
+        self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
 
-    def test_privileged_goes_with_bidirectional_propagation(self):
-        for _, _, _, each in self.each_container():
-            bidirectional = [m for m in each["volumeMounts"] if m.get("mountPropagation") == "Bidirectional"]
-            self.assertEqual(bool(bidirectional), each["securityContext"].get("privileged", False))
+    @in_each_container
+    def test_privileged_goes_with_bidirectional_propagation(self, kind, each):
+        bidirectional = [m for m in each["volumeMounts"] if m.get("mountPropagation") == "Bidirectional"]
+        self.assertEqual(bool(bidirectional), each["securityContext"].get("privileged", False))
 
     def test_the_controller_is_root_only_for_the_nodes_file(self):
         for name, documents in all_sets():
@@ -94,9 +114,9 @@ class Rules(unittest.TestCase):
                     self.assertEqual((context["runAsUser"], context["runAsNonRoot"]), (65532, True), name)
                     self.assertEqual(host_paths, [], name)
 
-    def test_all_containers_of_a_pod_are_one_user(self):
-        for _, _, _, each in self.each_container():
-            self.assertNotIn("runAsUser", each["securityContext"])
+    @in_each_container
+    def test_all_containers_of_a_pod_are_one_user(self, kind, each):
+        self.assertNotIn("runAsUser", each["securityContext"])
 
     def test_rbac_names_what_it_grants(self):
         for name, documents in all_sets():
@@ -111,8 +131,6 @@ class Rules(unittest.TestCase):
 
     def test_every_rule_has_its_reason(self):
         for path in ("rbac-controller.yaml", "rbac-node.yaml"):
-            from rendered import CHART
-
             lines = (CHART / "templates" / path).read_text().splitlines()
             for number, line in enumerate(lines):
                 if line.strip().startswith("- apiGroups"):
@@ -141,8 +159,6 @@ class Rules(unittest.TestCase):
             yield from self.walk(each, f"{path}.{key}")
 
     def test_two_renderings_are_the_same(self):
-        from rendered import helm
-
         self.assertEqual(helm(), helm())
 
     def test_nothing_secret_is_rendered(self):

@@ -39,11 +39,13 @@ impl ManualClock {
         let mut hands = self.0.lock().unwrap();
         hands.now += by;
         let now = hands.now;
-        for (at, waker) in hands.sleepers.values() {
+        // Woken once: who is not polled then, since its owner waits for something else, is not waited for again.
+        hands.sleepers.retain(|_, (at, waker)| {
             if *at <= now {
                 waker.wake_by_ref();
             }
-        }
+            *at > now
+        });
     }
 
     /// Adds a task that runs whenever [`ManualClock::run`] runs anything, until it ends. A panic in it ends the run and all
@@ -118,6 +120,11 @@ impl Drop for Place<'_> {
 impl Clock for ManualClock {
     fn now(&self) -> Duration {
         self.0.lock().unwrap().now
+    }
+
+    fn unix_time(&self) -> Duration {
+        // Midnight of some day, so that times of day are easy to read.
+        Duration::from_secs(20_000 * 86_400) + self.now()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
-use azurelustre_csi::domain::mount::{MountPlan, MountState};
+use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::domain::names::{FilesystemId, Location};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
-use azurelustre_csi::ports::mounter::{Fresh, MountError, MountErrorKind, Mounter, Readiness, Usage};
+use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub(crate) enum Fault<K> {
     Before(K),
     /// It has its effect and fails.
     After(K),
+    /// It succeeds without its effect.
+    Ignored,
+    /// An observation shows nothing, whatever is there.
+    Absent,
     /// It never answers and has no effect.
     HangBefore,
     /// It has its effect and never answers.
@@ -96,6 +100,13 @@ impl<K: Copy> Faults<K> {
         (self.plan)(u32::try_from(made.len()).unwrap(), operation)
     }
 
+    /// The fault of the call that was just noted.
+    fn current(&self) -> Option<Fault<K>> {
+        let made = self.made.lock().unwrap();
+        let last = made.last().map_or("", |made| made.operation);
+        (self.plan)(u32::try_from(made.len()).unwrap(), last)
+    }
+
     async fn step_back(&self) {
         for _ in 0..self.yields {
             futures_lite::future::yield_now().await;
@@ -117,7 +128,7 @@ impl<K: Copy> Faults<K> {
         let result = if before { None } else { Some(effect.await) };
         self.step_back().await;
         match (fault, result) {
-            (None | Some(Fault::Delay(_)), Some(result)) => result,
+            (None | Some(Fault::Delay(_) | Fault::Absent | Fault::Ignored), Some(result)) => result,
             (Some(Fault::Before(kind) | Fault::After(kind)), _) => Err(error(kind)),
             (Some(Fault::KillBefore | Fault::KillAfter), _) => die(),
             _ => pending().await,
@@ -145,8 +156,16 @@ fn cloud_error(kind: CloudErrorKind) -> CloudError {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Cloud for FaultyCloud {
+    fn configured(&self) -> Result<(), CloudError> {
+        self.inner.configured()
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
-        self.faults.call("observe", self.inner.observe(id), cloud_error).await
+        let hidden = async {
+            let observed = self.inner.observe(id).await;
+            if self.faults.current() == Some(Fault::Absent) { Ok(Observed::Absent) } else { observed }
+        };
+        self.faults.call("observe", hidden, cloud_error).await
     }
 
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
@@ -154,7 +173,10 @@ impl Cloud for FaultyCloud {
     }
 
     async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
-        self.faults.call("begin_delete", self.inner.begin_delete(id), cloud_error).await
+        let ignored = async {
+            if self.faults.current() == Some(Fault::Ignored) { Ok(()) } else { self.inner.begin_delete(id).await }
+        };
+        self.faults.call("begin_delete", ignored, cloud_error).await
     }
 
     async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
@@ -190,50 +212,20 @@ impl Mounter for FaultyMounter {
         self.inner.readiness().await
     }
 
-    async fn inspect(&self, target: &Path) -> Result<MountState, MountError> {
-        self.faults.call("inspect", self.inner.inspect(target), mount_error).await
-    }
-
-    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
-        self.faults.call("inspect", self.inner.inspect_for(plan), mount_error).await
-    }
-
-    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
-        self.faults.call("published", self.inner.published(volume_id), mount_error).await
+    async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
+        self.faults.call("published", self.inner.published(plan), mount_error).await
     }
 
     async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError> {
         self.faults.call("make_sub_dir", self.inner.make_sub_dir(source), mount_error).await
     }
 
-    async fn make_target(&self, target: &Path) -> Result<bool, MountError> {
-        self.faults.call("make_target", self.inner.make_target(target), mount_error).await
-    }
-
-    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
         self.faults.call("mount", self.inner.mount(plan), mount_error).await
-    }
-
-    /// Never at once, so that each step can fail.
-    async fn mount_fresh(&self, _plan: &MountPlan) -> Option<Fresh> {
-        None
-    }
-
-    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
-        self.unmount(target).await?;
-        self.remove_target(target).await
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
         self.faults.call("unmount", self.inner.unmount(target), mount_error).await
-    }
-
-    async fn clear(&self, target: &Path) -> Result<(), MountError> {
-        self.faults.call("clear", self.inner.clear(target), mount_error).await
-    }
-
-    async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
-        self.faults.call("remove_target", self.inner.remove_target(target), mount_error).await
     }
 
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {

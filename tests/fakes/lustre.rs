@@ -17,7 +17,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::call::MountCall;
-use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, SysError, Syscalls};
 use azurelustre_csi::domain::mount_source::{Host, MountSource};
 use azurelustre_csi::ports::mounter::Usage;
 use nix::errno::Errno;
@@ -44,7 +44,15 @@ struct State {
     /// Lustre mounts that are shown as bind mounts of a directory.
     bound: BTreeSet<u64>,
     /// What fails instead of being done.
-    failing: BTreeMap<String, Errno>,
+    failing: BTreeMap<String, SysError>,
+    /// Whether it is Lustre 2.17: the source is shown without escapes, and cut off at a comma of the directory.
+    is_2_17: bool,
+    /// Whether it is a build of Microsoft, which knows `unique_fsid`.
+    is_microsofts: bool,
+    /// Whether the kernel runs SELinux.
+    has_selinux: bool,
+    /// The options that reached mount(2), without the device.
+    options: Vec<String>,
     /// How long each mount takes.
     slowness: Duration,
     /// Every call that changes something, in words.
@@ -84,6 +92,11 @@ impl TreeKernel {
         self.state.lock().unwrap().hosts.insert(name.to_owned(), addresses.to_vec());
     }
 
+    /// From now on a host cannot be resolved.
+    pub(crate) fn host_is_unknown(&self, name: &str) {
+        self.state.lock().unwrap().hosts.remove(name);
+    }
+
     /// Lets a port answer or not, whatever the server does.
     pub(crate) fn listen(&self, address: IpAddr, listens: bool) {
         let mut state = self.state.lock().unwrap();
@@ -111,13 +124,34 @@ impl TreeKernel {
         self.state.lock().unwrap().hanging.get(what).copied().unwrap_or_default()
     }
 
-    /// From now on calls of this name fail: `statfs /path`, `plain /path`, `force /path`, `detach /path`.
+    /// From now on calls of this name fail: `mount /path`, `statfs /path`, `plain /path`, `detach /path`, `connect`.
     pub(crate) fn fail(&self, what: &str, errno: Option<Errno>) {
+        self.fail_with(what, errno.map(SysError::from));
+    }
+
+    /// The same with any number.
+    pub(crate) fn fail_with(&self, what: &str, errno: Option<SysError>) {
         let mut state = self.state.lock().unwrap();
         match errno {
             Some(errno) => state.failing.insert(what.to_owned(), errno),
             None => state.failing.remove(what),
         };
+    }
+
+    /// From now on the client knows `unique_fsid`, or the kernel runs SELinux.
+    pub(crate) fn become_special(&self, is_microsofts: bool, has_selinux: bool) {
+        let mut state = self.state.lock().unwrap();
+        (state.is_microsofts, state.has_selinux) = (is_microsofts, has_selinux);
+    }
+
+    /// The options of Lustre of every mount(2) so far.
+    pub(crate) fn options(&self) -> Vec<String> {
+        self.state.lock().unwrap().options.clone()
+    }
+
+    /// From now on it behaves as Lustre 2.17.
+    pub(crate) fn become_2_17(&self) {
+        self.state.lock().unwrap().is_2_17 = true;
     }
 
     /// Shows the mount at a path as a bind mount of a directory of Lustre.
@@ -147,7 +181,7 @@ impl TreeKernel {
         }
     }
 
-    fn may(&self, what: &str) -> Result<(), Errno> {
+    fn may(&self, what: &str) -> Result<(), SysError> {
         self.state.lock().unwrap().failing.get(what).copied().map_or(Ok(()), Err)
     }
 
@@ -204,17 +238,32 @@ fn number_of(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }
 
+/// The device up to a comma behind the file system, and what follows.
+fn cut_at_comma(device: &str) -> (&str, &str) {
+    let path = device.find(":/").unwrap_or(0);
+    device[path..].find(',').map_or((device, ""), |comma| (&device[..path + comma], &device[path + comma + 1..]))
+}
+
 fn escape(text: &str) -> String {
     text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }
 
 impl Syscalls for TreeKernel {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
         let words = format!("mount {} {}", call.source, call.target.display());
         self.state.lock().unwrap().calls.push(words);
+        self.may(&format!("mount {}", call.target.display()))?;
         let (options, device) = call.data.split_once("device=").ok_or(Errno::ENODEV)?;
-        let known = ["flock", "noflock", "user_xattr"];
-        let valid = options.split(',').all(|option| option.is_empty() || known.contains(&option));
+        let (device, rest) = if self.state.lock().unwrap().is_2_17 { cut_at_comma(device) } else { (device, "") };
+        let mut known = vec!["flock", "noflock", "user_xattr"];
+        {
+            let mut state = self.state.lock().unwrap();
+            state.options.push(options.trim_end_matches(',').to_owned());
+            known.extend(state.is_microsofts.then_some("unique_fsid"));
+            known.extend(state.has_selinux.then_some("context=a:b:c:s0"));
+        }
+        let valid =
+            options.split(',').chain(rest.split(',')).all(|option| option.is_empty() || known.contains(&option));
         (valid && call.fs_type == "lustre").then_some(()).ok_or(Errno::EINVAL)?;
         let source = MountSource::parse(device).map_err(|_| Errno::EINVAL)?;
         self.pass(&format!("mount {}", source.mgs));
@@ -234,14 +283,13 @@ impl Syscalls for TreeKernel {
                 Ok(())
             }
             // As mount(2), which leaves nothing when it fails.
-            Err(errno) => umount2(&call.target, MntFlags::MNT_DETACH).and(Err(errno)),
+            Err(errno) => Ok(umount2(&call.target, MntFlags::MNT_DETACH).and(Err(errno))?),
         }
     }
 
-    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
+    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
         let word = match how {
             How::Plain => "plain",
-            How::Force => "force",
             How::Detach => "detach",
         };
         let words = format!("{word} {}", target.display());
@@ -256,7 +304,7 @@ impl Syscalls for TreeKernel {
         Ok(())
     }
 
-    fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
+    fn statfs(&self, path: &Path) -> Result<Usage, SysError> {
         let words = format!("statfs {}", path.display());
         self.pass(&words);
         self.may(&words)?;
@@ -280,7 +328,8 @@ impl Syscalls for TreeKernel {
                     fields[3] = if is_bound { b"/sub" } else { b"/" };
                     fields.truncate(fields.iter().position(|field| *field == b"-").unwrap());
                     let access = if *read_only { "ro" } else { "rw" };
-                    let added = format!(" - lustre {} {access},flock,lazystatfs,checksum", escape(source));
+                    let shown_source = if state.is_2_17 { source.clone() } else { escape(source) };
+                    let added = format!(" - lustre {shown_source} {access},flock,lazystatfs,checksum");
                     shown.extend_from_slice(&[fields.join(&b' '), added.into_bytes()].concat());
                 }
             }
@@ -295,9 +344,14 @@ impl Syscalls for TreeKernel {
     }
 
     fn connect(&self, address: SocketAddr, _: Duration) -> io::Result<()> {
+        self.may("connect").map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         let state = self.state.lock().unwrap();
         let listens = address.port() == 988 && state.listening.contains(&address.ip());
         if listens { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    fn has_selinux(&self) -> bool {
+        self.state.lock().unwrap().has_selinux
     }
 
     fn may_mount(&self) -> bool {

@@ -7,6 +7,7 @@ use azurelustre_csi::adapters::csi::proto::{NodePublishVolumeRequest, ProbeReque
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
+use azurelustre_csi::ports::inbound::Validation;
 use tonic::{Code, Request};
 
 use super::golden::{capability, creation, deletion, ported, publication, stats, unpublication, validation};
@@ -47,11 +48,16 @@ async fn requests_arrive_in_the_domains_words() {
         read_only: true,
         context: pair("mgs-ip-address", "10.0.0.4"),
     };
-    let validated = vec![used(Some(AccessMode::SingleNodeMultiWriter))];
+    let validated = Validation {
+        volume_id: volume.clone(),
+        context: pair("fs-name", "from-context"),
+        capabilities: vec![used(Some(AccessMode::SingleNodeMultiWriter))],
+        parameters: pair("sub-dir", "from-parameters"),
+    };
     let expected = [
         Seen::Create(created, None),
         Seen::Delete(volume.clone(), None),
-        Seen::Validate(volume.clone(), pair("fs-name", "from-context"), validated, None),
+        Seen::Validate(validated, None),
         Seen::Publish(published, None),
         Seen::Unpublish(volume.clone(), target.clone(), None),
         Seen::Usage(volume, target, None),
@@ -164,4 +170,45 @@ async fn a_deadline_that_passes_ends_the_call_and_not_the_act() {
     assert_eq!(ports.ended().await, End::Dropped("usage"));
     ports.let_go();
     assert_eq!(ports.ended().await, End::Finished("create"));
+}
+
+/// The use-case hears that its caller is gone, though its work goes on.
+#[tokio::test]
+async fn a_use_case_hears_that_its_caller_is_gone() {
+    let (world, ports) = scripted(Script::Hang).await;
+    for (number, method) in ["create", "delete"].into_iter().enumerate() {
+        let call = ported(&world).into_iter().nth(number).unwrap();
+        let caller = tokio::spawn(call);
+        ports.begun().await;
+        let seen = ports.caller();
+        assert!(seen.waits(), "{method}");
+        caller.abort();
+        // Dropped handlers are seen in order: once a later call that only reads is dropped, so was this one's handler.
+        let later = tokio::spawn(ported(&world).into_iter().next_back().unwrap());
+        ports.begun().await;
+        later.abort();
+        assert_eq!(ports.ended().await, End::Dropped("usage"));
+        assert!(!seen.waits(), "{method}");
+        ports.let_go();
+        assert_eq!(ports.ended().await, End::Finished(method));
+    }
+}
+
+#[tokio::test]
+async fn while_the_process_ends_new_calls_are_refused_and_probe_answers() {
+    let (mut world, ports) = scripted(Script::Hang).await;
+    let running = tokio::spawn(ported(&world).into_iter().next().unwrap());
+    ports.begun().await;
+    assert_eq!(world.work.unfinished(), ["CreateVolume pvc-1"]);
+    world.work.stopping().cancel();
+    ports.follow(Script::Succeed);
+    for call in ported(&world).into_iter().enumerate().filter(|(number, _)| [0, 1, 3, 4].contains(number)) {
+        let status = call.1.await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        assert!(status.message().contains("is ending"), "{status}");
+    }
+    assert_eq!(world.identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
+    ports.let_go();
+    running.await.unwrap().unwrap();
+    assert_eq!(world.work.unfinished(), Vec::<String>::new());
 }

@@ -1,17 +1,15 @@
 //! Driving ports that do as they are told and remember what they were asked.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azurelustre_csi::domain::access::Capability;
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::volume_id::VolumeId;
-use azurelustre_csi::ports::inbound::{Failure, FailureKind, Provisioning, Publishing, Ready};
+use azurelustre_csi::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Publishing, Ready, Validation};
 use azurelustre_csi::ports::mounter::{Amount, Usage};
 use tokio::sync::{Notify, mpsc};
 
@@ -38,7 +36,7 @@ pub enum Script {
 pub enum Seen {
     Create(VolumeRequest, Option<Duration>),
     Delete(String, Option<Duration>),
-    Validate(String, BTreeMap<String, String>, Vec<Capability>, Option<Duration>),
+    Validate(Validation, Option<Duration>),
     Publish(PublishRequest, Option<Duration>),
     Unpublish(String, PathBuf, Option<Duration>),
     Usage(String, PathBuf, Option<Duration>),
@@ -57,6 +55,7 @@ pub struct Scripted {
     script: Mutex<Script>,
     seen: Mutex<Vec<Seen>>,
     let_go: Notify,
+    caller: Mutex<Option<Caller>>,
     begun: (mpsc::UnboundedSender<()>, tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>),
     ends: (mpsc::UnboundedSender<End>, tokio::sync::Mutex<mpsc::UnboundedReceiver<End>>),
 }
@@ -82,6 +81,7 @@ impl Scripted {
             script: Mutex::new(script),
             seen: Mutex::default(),
             let_go: Notify::new(),
+            caller: Mutex::default(),
             begun: (begun.0, begun.1.into()),
             ends: (ends.0, ends.1.into()),
         }
@@ -100,6 +100,11 @@ impl Scripted {
     /// Waits until one more call hangs.
     pub async fn begun(&self) {
         self.begun.1.lock().await.recv().await.unwrap();
+    }
+
+    /// The caller of the last creation or deletion.
+    pub fn caller(&self) -> Caller {
+        self.caller.lock().unwrap().clone().unwrap()
     }
 
     /// Lets one hanging call go on.
@@ -138,24 +143,20 @@ impl Scripted {
 
 #[async_trait]
 impl Provisioning for Scripted {
-    async fn create(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
+    async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         let context = request.parameters.clone();
-        self.play("create", Some(Seen::Create(request, budget))).await?;
+        *self.caller.lock().unwrap() = Some(caller.clone());
+        self.play("create", Some(Seen::Create(request, caller.budget))).await?;
         Ok(Volume { id: VolumeId::parse(VOLUME_ID).unwrap(), capacity: Tib(4).bytes(), context })
     }
 
-    async fn delete(&self, volume_id: &str, budget: Option<Duration>) -> Result<(), Failure> {
-        self.play("delete", Some(Seen::Delete(volume_id.to_owned(), budget))).await.map(drop)
+    async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
+        *self.caller.lock().unwrap() = Some(caller.clone());
+        self.play("delete", Some(Seen::Delete(volume_id.to_owned(), caller.budget))).await.map(drop)
     }
 
-    async fn validate(
-        &self,
-        volume_id: &str,
-        context: &BTreeMap<String, String>,
-        capabilities: &[Capability],
-        budget: Option<Duration>,
-    ) -> Result<Option<String>, Failure> {
-        let seen = Seen::Validate(volume_id.to_owned(), context.clone(), capabilities.to_vec(), budget);
+    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure> {
+        let seen = Seen::Validate(question, budget);
         let agrees = self.play("validate", Some(seen)).await?;
         Ok((!agrees).then(|| "no block devices here".to_owned()))
     }
@@ -175,7 +176,7 @@ impl Publishing for Scripted {
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
         self.play("usage", Some(Seen::Usage(volume_id.to_owned(), path.to_owned(), budget))).await?;
         let bytes = Amount { total: u64::MAX, used: 5, available: 7 };
-        Ok(Usage { bytes, inodes: Amount { total: 30, used: 10, available: 19 } })
+        Ok(Usage { bytes, inodes: Some(Amount { total: 30, used: 10, available: 19 }) })
     }
 }
 

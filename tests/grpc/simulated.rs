@@ -30,7 +30,7 @@ impl Driver {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (clock, fast): (Arc<dyn Clock>, Arc<dyn Clock>) =
-            (Arc::new(SystemClock::new()), Arc::new(ScaledClock::new(1e6)));
+            (Arc::new(SystemClock::new()), Arc::new(ScaledClock::new(1e5)));
         let simulator = Simulator::new(SimulatedWorld::default(), Arc::clone(&fast), folder.path());
         let lustre = SimulatedLustre::with_mode(simulator.servers(), Mode::Link);
         let (cloud, orchestrator, defaults) = (simulator.cloud(), simulator.orchestrator(), simulator.defaults());
@@ -41,7 +41,9 @@ impl Driver {
     }
 
     fn target(&self, pod: &str) -> String {
-        self.folder.path().join("pods").join(pod).display().to_string()
+        let pods = self.folder.path().join("pods");
+        std::fs::create_dir_all(&pods).unwrap();
+        pods.join(pod).display().to_string()
     }
 }
 
@@ -98,15 +100,20 @@ async fn creations() {
         row!(controller, create_volume(creation("", &[])) => InvalidArgument, "name: missing"),
         row!(controller, create_volume(creation(&"x".repeat(129), &[])) => InvalidArgument, "CSI allows 128"),
         row!(controller, create_volume(creation("v", &[("sku-nam", "x")])) => InvalidArgument, "did you mean sku-name?"),
-        row!(controller, create_volume(creation("v", &[("sku-name", "X")])) => InvalidArgument, "AMLFS-Durable-Premium-125, AMLFS-"),
-        row!(controller, create_volume(creation("v", &[("zone", "7")])) => InvalidArgument, "use one of 1, 2, 3"),
+        // Final after two observations five seconds apart; until then the same text says that something may exist.
+        row!(controller, create_volume(creation("w", &[("sku-name", "X")])) => Unavailable, "AMLFS-Durable-Premium-125, AMLFS-"),
+        row!(controller, create_volume(creation("w", &[("sku-name", "X")])) => InvalidArgument, "AMLFS-Durable-Premium-125, AMLFS-"),
+        row!(controller, create_volume(creation("x", &[("zone", "7")])) => Unavailable, "use one of 1, 2, 3"),
+        row!(controller, create_volume(creation("x", &[("zone", "7")])) => InvalidArgument, "use one of 1, 2, 3"),
         row!(controller, create_volume(creation("v", &[("sub-dir", "../x")])) => InvalidArgument, "may not contain `..`"),
         row!(controller, create_volume(creation("v", &[("sub-dir", "a#b")])) => InvalidArgument, "may not contain `#`"),
         row!(controller, create_volume(creation("v", &[("mgs-ip-address", "")])) => InvalidArgument, "mgs-ip-address"),
         row!(controller, create_volume(CreateVolumeRequest { parameters: map(&[]), ..creation("v", &[]) }) => InvalidArgument, "parameters: missing"),
         row!(controller, create_volume(sized("v", -1, 0)) => OutOfRange, "cannot be negative"),
-        row!(controller, create_volume(sized("v", 129 * TIB, 0)) => OutOfRange, "above the maximum of 128 TiB"),
-        row!(controller, create_volume(sized("v", 5 * TIB, 6 * TIB)) => OutOfRange, "above the limit of 6 TiB"),
+        row!(controller, create_volume(sized("y", 129 * TIB, 0)) => Unavailable, "above the maximum of 128 TiB"),
+        row!(controller, create_volume(sized("y", 129 * TIB, 0)) => OutOfRange, "above the maximum of 128 TiB"),
+        row!(controller, create_volume(sized("z", 5 * TIB, 6 * TIB)) => Unavailable, "above the limit of 6 TiB"),
+        row!(controller, create_volume(sized("z", 5 * TIB, 6 * TIB)) => OutOfRange, "above the limit of 6 TiB"),
         row!(controller, create_volume(sized("v", 2 * TIB, TIB)) => OutOfRange, "below the 2 TiB required"),
     ])
     .await;
@@ -134,9 +141,12 @@ async fn static_volumes_deletions_and_validations() {
         row!(controller, delete_volume(deletion("anything at all")) => Ok, ""),
         row!(controller, delete_volume(deletion("gone#lustrefs#10.0.0.4##t#rg")) => Ok, ""),
         row!(controller, delete_volume(deletion("v#lustrefs#10.0.0.4##t")) => InvalidArgument, "no resource group"),
+        row!(controller, delete_volume(deletion("v#lustrefs#10.0.0.4##t#rg#x")) => InvalidArgument, "7 fields"),
         row!(controller, delete_volume(deletion("")) => InvalidArgument, "volume id: missing"),
         row!(controller, validate_volume_capabilities(validation("v#lustrefs#1.1.1.1")) => Ok, "confirmed: Some"),
         row!(controller, validate_volume_capabilities(as_device) => Ok, "confirmed: None"),
+        row!(controller, validate_volume_capabilities(ValidateVolumeCapabilitiesRequest { parameters: map(&[("sub-dir", "a/b"), ("fs-name", "lustrefs")]), ..validation("v#lustrefs#1.1.1.1#a/b") }) => Ok, "confirmed: Some"),
+        row!(controller, validate_volume_capabilities(ValidateVolumeCapabilitiesRequest { parameters: map(&[("sub-dir", "other")]), ..validation("v#lustrefs#1.1.1.1#a/b") }) => Ok, "confirmed: None, message: \"sub-dir is `a/b`, not `other`\""),
         row!(controller, validate_volume_capabilities(validation("unknown")) => NotFound, "does not exist"),
         row!(controller, validate_volume_capabilities(validation("gone#lustrefs#1.1.1.1##t#rg")) => NotFound, "does not exist"),
     ])

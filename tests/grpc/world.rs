@@ -6,13 +6,12 @@ use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
 use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
 use azurelustre_csi::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
 use azurelustre_csi::ports::inbound::{Provisioning, Publishing, Ready};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
-use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::ports::{Script, Scripted};
@@ -22,6 +21,7 @@ pub struct World {
     pub identity: IdentityClient<Channel>,
     pub controller: ControllerClient<Channel>,
     pub node: NodeClient<Channel>,
+    pub work: Work,
     _socket: TempDir,
 }
 
@@ -36,17 +36,18 @@ pub async fn serve(
     let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
     let (driver_name, vendor_version) = ("azurelustre.csi.azure.com".to_owned(), "1.2.3".to_owned());
     let info = IdentityInfo { driver_name, vendor_version, controller: true };
-    let tasks = TaskTracker::new();
+    let work = Work::default();
     let server = Server::builder()
         .add_service(IdentityServer::new(Identity::new(info, ready)))
-        .add_service(ControllerServer::new(Controller::new(provisioning, tasks.clone())))
-        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, tasks)));
+        .add_service(ControllerServer::new(Controller::new(provisioning, work.clone())))
+        .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, work.clone())));
     tokio::spawn(server.serve_with_incoming(incoming));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
     World {
         identity: IdentityClient::new(channel.clone()),
         controller: ControllerClient::new(channel.clone()),
         node: NodeClient::new(channel),
+        work,
         _socket: folder,
     }
 }

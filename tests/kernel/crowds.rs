@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::Limits;
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::domain::mount::MountState;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::inbound::Publishing;
-use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, Mounter};
+use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter};
+use azurelustre_csi::ports::operations::Operations;
 
 use crate::fuse::Fuse;
 use crate::world::{
-    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, request, run, source, state,
+    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, mounts_at, patient, plan, request, run, source,
     with_limits,
 };
 use crate::{Test, tests};
@@ -100,7 +100,7 @@ impl Crowd {
     }
 
     /// Tries to mount at all targets at once.
-    async fn mount_all(&self) -> Vec<Result<(), MountError>> {
+    async fn mount_all(&self) -> Vec<Result<MountOutcome, MountError>> {
         let calls = self.targets.iter().enumerate().map(|(number, target)| {
             let (mounter, plan) = (self.bench.mounter.clone(), plan(&self.source(number), target));
             tokio::spawn(async move { mounter.mount(&plan).await })
@@ -117,7 +117,7 @@ impl Crowd {
             assert_eq!(result.unwrap_err().kind, MountErrorKind::Stuck);
         }
         assert_eq!(self.hanging(), HUNG);
-        assert_eq!(self.bench.mounter.under_way().iter().filter(|one| one.stuck).count(), HUNG);
+        assert_eq!(self.bench.mounter.in_progress().iter().filter(|one| one.overdue).count(), HUNG);
     }
 
     async fn unmount_all(&self, targets: &[PathBuf]) {
@@ -179,13 +179,12 @@ impl Crowd {
             assert!(!is_mounted(target), "{}", target.display());
         }
         for target in kept {
-            assert!(
-                matches!(state(&self.bench.mounter, target).await, MountState::Mounted(mounts) if mounts.len() == 1)
-            );
+            assert_eq!(mounts_at(target), 1);
         }
         self.unmount_all(kept).await;
         assert!(!self.targets.iter().any(|target| is_mounted(target)));
-        assert!(self.bench.mounter.published("volume").await.unwrap().is_empty());
+        let asked = plan(&source(SICK), &self.bench.root.join("other"));
+        assert!(self.bench.mounter.published(&asked).await.unwrap().is_empty());
     }
 }
 

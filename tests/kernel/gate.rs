@@ -1,11 +1,13 @@
-//! Places of a server, and what is told while its mounts are stuck.
+//! The limit of mounts of one MGS, what an MGS has to show after it did not answer, and the limit of threads.
 
 use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+use azurelustre_csi::ports::operations::Operations;
+use nix::errno::Errno;
 
-use crate::world::{Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, patient, plan, source, until, with_limits};
+use crate::world::{Bench, HEALTHY, LONG, SHORT, SICK, SICK_MOUNTS, below, patient, plan, source, until, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -13,7 +15,10 @@ pub(crate) const TESTS: &[Test] = tests![
     while_mounts_are_stuck_an_mgs_that_listens_is_tried,
     a_server_has_no_more_places_than_set,
     healthy_mounts_wait_for_a_place,
-    when_all_threads_are_taken_calls_fail_and_do_not_hang,
+    an_mgs_that_just_failed_to_answer_has_to_take_a_connection,
+    work_waits_for_a_free_thread_and_else_the_limit_is_named,
+    a_hundred_mounts_share_a_few_threads,
+    the_threads_of_a_burst_end,
 ];
 
 async fn stick(bench: &Bench, mounts: usize) {
@@ -35,7 +40,7 @@ async fn while_mounts_are_stuck_an_mgs_without_connection_is_told_at_once() {
     assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
     assert_eq!(error.kind, MountErrorKind::Unreachable);
     let hint = error.hint.clone().unwrap();
-    assert!(error.to_string().contains("the MGS 10.0.0.9@tcp does not answer: 1 mounts of it hang"), "{error}");
+    assert!(error.to_string().contains("the MGS 10.0.0.9@tcp does not answer: 1 mount of it hangs"), "{error}");
     assert!(["peering", "security groups", "988", "1019 to 1023"].iter().all(|word| hint.contains(word)), "{hint}");
     let error = bench.mounter.make_sub_dir(&below(SICK, "a")).await.unwrap_err();
     assert_eq!(error.kind, MountErrorKind::Unreachable, "sub-directories too");
@@ -59,8 +64,11 @@ async fn a_server_has_no_more_places_than_set() {
     stick(&bench, 2).await;
     let target = bench.target("third");
     let error = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap_err();
-    assert_eq!(error.kind, MountErrorKind::Stuck);
-    assert!(error.to_string().contains("2 mounts of the MGS 10.0.0.9@tcp are under way, 2 of them stuck"), "{error}");
+    assert_eq!(error.kind, MountErrorKind::Unreachable, "nothing of it goes on");
+    assert!(
+        error.to_string().contains("2 mounts of the MGS 10.0.0.9@tcp are in progress, 2 of them overdue"),
+        "{error}"
+    );
     assert_eq!(bench.kernel.hanging(SICK_MOUNTS), 2);
     bench.mounted("healthy", HEALTHY).await;
     bench.kernel.release(SICK_MOUNTS);
@@ -84,15 +92,91 @@ async fn healthy_mounts_wait_for_a_place() {
     }
 }
 
-async fn when_all_threads_are_taken_calls_fail_and_do_not_hang() {
-    let bench = Bench::new(KernelSettings { threads: 3, ..with_limits(Limits { mount: SHORT, ..patient() }) });
-    let more = bench.target("more");
-    stick(&bench, 2).await;
-    let last = plan(&source(SICK), &bench.target("last"));
-    assert_eq!(bench.mounter.mount(&last).await.unwrap_err().kind, MountErrorKind::Stuck);
-    let error = bench.mounter.mount(&plan(&source(HEALTHY), &more)).await.unwrap_err();
-    assert!(error.kind == MountErrorKind::Stuck && error.to_string().contains("all 3 threads"), "{error}");
+/// A client of 2.15 gives up before any limit of ours has passed.
+async fn an_mgs_that_just_failed_to_answer_has_to_take_a_connection() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.target("pod");
+    bench.kernel.fail(&format!("mount {}", target.display()), Some(Errno::ETIMEDOUT));
+    let mount = |pod: &str| {
+        let plan = plan(&source(SICK), &bench.target(pod));
+        let mounter = bench.mounter.clone();
+        async move { mounter.mount(&plan).await }
+    };
+    assert_eq!(mount("pod").await.unwrap_err().kind, MountErrorKind::Unreachable);
+    bench.kernel.listen(SICK.into(), false);
+    let before = bench.kernel.calls().len();
+    let error = mount("other").await.unwrap_err();
+    assert!(error.to_string().contains("a mount of it has just failed"), "{error}");
+    assert_eq!(bench.kernel.calls().len(), before, "no mount was begun");
+    bench.mounted("healthy", HEALTHY).await;
+    bench.kernel.listen(SICK.into(), true);
+    mount("other").await.unwrap();
+    bench.kernel.listen(SICK.into(), false);
+    mount("another").await.unwrap();
+}
+
+/// The limit of the container counts, and not the servers.
+async fn work_waits_for_a_free_thread_and_else_the_limit_is_named() {
+    let limits = Limits { mount: LONG, thread: SHORT, ..patient() };
+    let bench = Bench::new(KernelSettings { threads: 3, ..with_limits(limits) });
+    bench.kernel.hang(SICK_MOUNTS);
+    let mount = |pod: &str| {
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(pod)));
+        tokio::spawn(async move { mounter.mount(&plan).await })
+    };
+    let hanging = [mount("a"), mount("b"), mount("c")];
+    until("all threads are occupied", || bench.kernel.hanging(SICK_MOUNTS) == 3).await;
+    let target = bench.target("healthy");
+    let error = bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap_err();
+    assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
+    assert!(error.to_string().contains("no thread is free: 3 are occupied"), "{error}");
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("pids.max") && !hint.contains("peering"), "{hint}");
+    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    assert_eq!(error.kind, MountErrorKind::NotReady, "not dead: {error}");
     bench.kernel.release(SICK_MOUNTS);
-    bench.settled().await;
-    bench.mounter.mount(&plan(&source(HEALTHY), &more)).await.unwrap();
+    for call in hanging {
+        call.await.unwrap().unwrap();
+    }
+    bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap();
+}
+
+/// Many more calls than threads, none of which hangs.
+async fn a_hundred_mounts_share_a_few_threads() {
+    let bench = Bench::new(KernelSettings { threads: 5, ..with_limits(patient()) });
+    bench.kernel.slow_down(Duration::from_millis(20));
+    let calls: Vec<_> = (0..100)
+        .map(|pod| {
+            let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(&pod.to_string())));
+            tokio::spawn(async move { mounter.mount(&plan).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert!(bench.mounter.threads() <= 5);
+}
+
+/// Threads of a burst end, and the memory of their stacks with them.
+async fn the_threads_of_a_burst_end() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.hang(SICK_MOUNTS);
+    let calls: Vec<_> = (0..64)
+        .map(|pod| {
+            let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(&pod.to_string())));
+            tokio::spawn(async move { mounter.mount(&plan).await })
+        })
+        .collect();
+    until("all hang", || bench.kernel.hanging(SICK_MOUNTS) == 64).await;
+    assert!(bench.mounter.threads() >= 64);
+    bench.kernel.release(SICK_MOUNTS);
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    // With work now and then, as Probe and kubelet bring it.
+    until("but a few threads have ended", || {
+        bench.mounter.in_progress();
+        bench.mounter.threads() <= 2
+    })
+    .await;
 }

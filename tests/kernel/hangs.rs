@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::Limits;
-use azurelustre_csi::domain::mount::MountState;
-use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter};
 
 use crate::world::{
-    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, source, state, until, with_limits,
+    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, mounts_at, patient, plan, source, until, with_limits,
 };
 use crate::{Test, tests};
 
@@ -19,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_mount_given_up_before_it_began_never_begins,
     a_caller_that_leaves_leaves_the_mount_to_go_on,
     a_measurement_that_hangs_is_asked_once,
+    a_statfs_past_its_limit_is_not_waited_for_again,
     a_measurement_that_is_joined_gives_its_answer_to_all,
     a_sub_directory_that_hangs_is_joined_and_cleaned_up,
     another_volume_at_a_target_under_way_is_refused,
@@ -35,7 +35,7 @@ async fn a_retry_joins_and_gets_the_late_success() {
     let plan = plan(&source(SICK), &target);
     bench.kernel.hang(SICK_MOUNTS);
     assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Stuck);
-    assert_eq!(state(&bench.mounter, &target).await, MountState::Directory);
+    assert!(!is_mounted(&target));
     let retry = tokio::spawn({
         let (mounter, plan) = (bench.mounter.clone(), plan.clone());
         async move { mounter.mount(&plan).await }
@@ -44,7 +44,7 @@ async fn a_retry_joins_and_gets_the_late_success() {
     bench.kernel.release(SICK_MOUNTS);
     retry.await.unwrap().unwrap();
     assert_eq!(bench.calls_about(&target), ["mount"]);
-    assert_eq!(bench.mounter.published("volume").await.unwrap(), [target]);
+    assert_eq!(bench.mounter.published(&plan).await.unwrap(), [target]);
 }
 
 async fn a_late_failure_is_told_to_the_next_call() {
@@ -74,7 +74,7 @@ async fn a_mount_that_was_unpublished_meanwhile_takes_itself_back() {
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;
     assert!(!is_mounted(&target));
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    assert!(!target.exists(), "the unmount removed it");
     bench.mounter.mount(&plan).await.unwrap();
 }
 
@@ -84,7 +84,6 @@ async fn a_mount_whose_directory_was_removed_meanwhile_fails_by_itself() {
     bench.kernel.hang(SICK_MOUNTS);
     assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
     bench.mounter.unmount(&target).await.unwrap();
-    bench.mounter.remove_target(&target).await.unwrap();
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;
     assert!(!is_mounted(&target) && !target.exists());
@@ -118,7 +117,7 @@ async fn a_caller_that_leaves_leaves_the_mount_to_go_on() {
     assert!(call.await.unwrap_err().is_cancelled());
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;
-    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)));
+    assert_eq!(mounts_at(&target), 1);
 }
 
 async fn a_measurement_that_hangs_is_asked_once() {
@@ -129,13 +128,32 @@ async fn a_measurement_that_hangs_is_asked_once() {
     for _ in 0..3 {
         assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
     }
-    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)), "no answer is not corrupt");
+    let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    assert_eq!(found, MountOutcome::AlreadyMounted, "no answer is not corrupt");
     assert_eq!(bench.kernel.hanging(&statfs), 1);
     // It is not asked before an unmount either.
     bench.mounter.unmount(&target).await.unwrap();
     assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
     bench.kernel.release(&statfs);
     bench.settled().await;
+}
+
+/// kubelet asks about one volume after the other.
+async fn a_statfs_past_its_limit_is_not_waited_for_again() {
+    let limit = Duration::from_millis(500);
+    let bench = Bench::new(with_limits(Limits { statfs: limit, ..patient() }));
+    let target = bench.mounted("pod", SICK).await;
+    let statfs = format!("statfs {}", target.display());
+    bench.kernel.hang(&statfs);
+    assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
+    for _ in 0..5 {
+        let begun = std::time::Instant::now();
+        assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
+        assert!(begun.elapsed() < limit / 2, "{:?}", begun.elapsed());
+    }
+    bench.kernel.release(&statfs);
+    bench.settled().await;
+    assert!(bench.mounter.usage(&target).await.unwrap().is_some());
 }
 
 async fn a_measurement_that_is_joined_gives_its_answer_to_all() {
@@ -189,9 +207,10 @@ async fn a_mount_under_way_counts_as_published_until_it_is_given_up() {
     let target = bench.target("pod");
     bench.kernel.hang(SICK_MOUNTS);
     assert!(bench.mounter.mount(&plan(&source(SICK), &target)).await.is_err());
-    assert_eq!(bench.mounter.published("volume").await.unwrap(), [target.as_path()]);
+    let asked = plan(&source(SICK), &bench.target("other"));
+    assert_eq!(bench.mounter.published(&asked).await.unwrap(), [target.as_path()]);
     bench.mounter.unmount(&target).await.unwrap();
-    assert!(bench.mounter.published("volume").await.unwrap().is_empty());
+    assert!(bench.mounter.published(&asked).await.unwrap().is_empty());
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;
 }

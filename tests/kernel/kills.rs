@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::call::MountCall;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, SysError, Syscalls};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
@@ -38,9 +38,10 @@ const KILLED: i32 = 9;
 /// No other test's: their mounts are seen too.
 const VOLUME: &str = "killed";
 
-/// The real kernel, which ends the process at a point.
+/// The real kernel, which ends the process at a point. A sub-directory is missing until a private mount has ended.
 #[derive(Debug)]
 struct Deadly {
+    root: PathBuf,
     point: usize,
     passed: AtomicUsize,
 }
@@ -61,11 +62,17 @@ impl Deadly {
 }
 
 impl Syscalls for Deadly {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
+        if call.source.ends_with("/a/b") && !self.root.join("made").exists() {
+            return self.around(|| Err(Errno::ENOENT.into()));
+        }
         self.around(|| Kernel.mount(call, directory))
     }
 
-    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
+    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
+        if target.starts_with(self.root.join("working")) {
+            std::fs::write(self.root.join("made"), "").unwrap();
+        }
         self.around(|| Kernel.unmount(target, how))
     }
 
@@ -111,7 +118,8 @@ pub(crate) fn be_killed() -> ! {
     let root = PathBuf::from(std::env::var_os(ROOT).unwrap());
     let point = std::env::var(POINT).unwrap().parse().unwrap();
     run(async {
-        let driver = publish(mounter(&root, Arc::new(Deadly { point, passed: AtomicUsize::new(0) })));
+        let driver =
+            publish(mounter(&root, Arc::new(Deadly { root: root.clone(), point, passed: AtomicUsize::new(0) })));
         let request = request(&root, std::env::var_os(SUB_DIR).is_some());
         driver.publish(request.clone(), None).await.unwrap();
         driver.unpublish(VOLUME, &request.target, None).await.unwrap();
@@ -162,7 +170,7 @@ async fn killed_at_every_point(sub_dir: bool) -> usize {
         }
         assert_eq!(ended.code(), Some(KILLED));
         let mounter = mounter(&root, Arc::new(Kernel));
-        mounter.clean_leftovers().await.unwrap();
+        mounter.clean_leftovers().await;
         assert_eq!(mounts_below(&root.join("working")), 0, "point {point}");
         let (driver, request) = (publish(mounter), request(&root, sub_dir));
         driver.publish(request.clone(), None).await.unwrap();

@@ -9,6 +9,7 @@ use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::ports::inbound::Publishing;
 use azurelustre_csi::ports::mounter::Mounter;
+use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
 use crate::fakes::lustre::{mount_points, unmount_below};
@@ -77,7 +78,7 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
         }
     }
     assert!(mounter.threads() <= 3 * 64, "{} threads", mounter.threads());
-    assert!(mounter.under_way().is_empty());
+    assert!(mounter.in_progress().is_empty());
     let left = std::fs::read_dir(root.join("pods/1/volumes/kubernetes.io~csi/pv")).unwrap().count();
     assert_eq!(left, 0, "the directories of targets are removed");
 }

@@ -7,28 +7,41 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::Limits;
+use azurelustre_csi::adapters::kernel::syscalls::SysError;
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts, ReadinessSource};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::mount::{MountAction, MountState, PublishRequest};
+use azurelustre_csi::domain::mount::PublishRequest;
+use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::inbound::{FailureKind, Publishing};
-use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter, Readiness};
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter, Readiness};
 use nix::errno::Errno;
 
-use crate::world::{Bench, HEALTHY, SICK, patient, plan, request, source, state, vol_data, with_limits};
+use crate::world::{
+    Bench, HEALTHY, SICK, below, is_mounted, mounts_at, patient, plan, request, source, vol_data, with_limits,
+};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     an_error_that_passes_is_not_corrupt,
     an_error_that_stays_is_corrupt_and_silence_is_not,
     a_host_name_and_its_address_are_one_server,
+    a_name_that_cannot_be_resolved_is_no_difference,
+    a_client_of_2_17_is_understood,
+    a_comma_in_a_sub_directory_is_no_matter_to_older_clients,
+    a_file_system_that_the_mgs_does_not_have_is_lustrefs,
+    lustrefs_is_not_tried_while_the_mgs_does_not_answer,
+    errors_without_a_name_in_libc_are_named,
+    unique_fsid_is_left_out_where_the_client_refuses_it,
+    labels_are_handed_on_only_where_selinux_is,
     a_host_name_that_cannot_be_resolved_is_told,
     paths_of_any_bytes_are_mounted_and_unmounted,
-    two_spellings_of_a_target_are_one,
-    a_target_whose_parents_are_made_below_a_link_is_known,
+    a_target_below_a_link_is_known,
     what_is_published_survives_a_restart,
+    a_mount_without_a_record_belongs_to_its_source,
     a_single_writer_stays_alone_after_a_restart,
+    a_single_writer_stays_alone_with_a_torn_record,
     readiness_is_asked_where_it_was_said,
 ];
 
@@ -45,7 +58,9 @@ async fn an_error_that_passes_is_not_corrupt() {
             kernel.fail(&statfs, None);
         }
     });
-    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)));
+    let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    assert_eq!(found, MountOutcome::AlreadyMounted);
+    assert_eq!(bench.calls_about(&target), ["mount"]);
     healing.await.unwrap();
 }
 
@@ -53,18 +68,18 @@ async fn an_error_that_stays_is_corrupt_and_silence_is_not() {
     let bench = Bench::new(with_limits(patient()));
     let target = bench.mounted("pod", SICK).await;
     let statfs = format!("statfs {}", target.display());
-    for errno in [Errno::ENOTCONN, Errno::ESTALE, Errno::EIO, Errno::ESHUTDOWN] {
-        bench.kernel.fail(&statfs, Some(errno));
-        let state = state(&bench.mounter, &target).await;
-        assert!(
-            matches!(&state, MountState::Corrupt { reason } if reason.contains(&format!("{errno:?}"))),
-            "{state:?}"
-        );
-    }
+    let plan = plan(&source(SICK), &target);
     for errno in [Errno::EAGAIN, Errno::ETIMEDOUT] {
         bench.kernel.fail(&statfs, Some(errno));
-        assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)), "{errno}");
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{errno}");
         assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    }
+    for errno in [Errno::ENOTCONN, Errno::ESTALE, Errno::EIO, Errno::ESHUTDOWN] {
+        bench.kernel.fail(&statfs, Some(errno));
+        let before = bench.calls_about(&target).len();
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{errno}");
+        assert_eq!(bench.calls_about(&target)[before..], ["plain", "mount"], "{errno}");
+        assert_eq!(mounts_at(&target), 1);
     }
 }
 
@@ -83,23 +98,155 @@ async fn a_host_name_and_its_address_are_one_server() {
         bench.kernel.host("nowhere.example", &["10.0.0.7".parse().unwrap()]);
         let plan = plan(&MountSource::parse(text).unwrap(), &bench.target(&number.to_string()));
         bench.mounter.mount(&plan).await.unwrap();
-        let MountState::Mounted(shown) = state(&bench.mounter, &plan.target).await else { panic!("not mounted") };
-        assert_eq!(shown[0].source, mounted);
+        let call = format!("mount {mounted} {}", plan.target.display());
+        assert!(bench.kernel.calls().contains(&call), "{call}");
         for mounter in [&bench.mounter, &bench.restarted()] {
-            assert_eq!(plan.action(&mounter.inspect_for(&plan).await.unwrap()), MountAction::Done, "{text}");
+            assert_eq!(mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{text}");
         }
         // Another name, or the same with other addresses, is another server.
         let mut other = plan.clone();
         other.source = MountSource::parse("other.example:/lustrefs").unwrap();
-        let state = bench.mounter.inspect_for(&other).await.unwrap();
-        assert!(matches!(other.action(&state), MountAction::Conflict(_)), "{state:?}");
+        let found = bench.mounter.mount(&other).await.unwrap();
+        assert!(matches!(found, MountOutcome::Occupied(_)), "{found:?}");
     }
     let moved = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &bench.target("0"));
     bench.kernel.host("mgs.example", &[healthy]);
-    let action = moved.action(&bench.mounter.inspect_for(&moved).await.unwrap());
-    assert_eq!(action, MountAction::Done, "the process that mounted it knows");
-    let action = moved.action(&bench.restarted().inspect_for(&moved).await.unwrap());
-    assert!(matches!(action, MountAction::Conflict(_)), "{action:?}");
+    let found = bench.mounter.mount(&moved).await.unwrap();
+    assert_eq!(found, MountOutcome::AlreadyMounted, "the process that mounted it knows");
+    let found = bench.restarted().mount(&moved).await.unwrap();
+    assert!(matches!(found, MountOutcome::Occupied(_)), "{found:?}");
+}
+
+/// The driver is restarted while DNS is down: a failed lookup is never a difference.
+async fn a_name_that_cannot_be_resolved_is_no_difference() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.host("mgs.example", &[SICK.into()]);
+    let plan = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &bench.target("pod"));
+    bench.mounter.mount(&plan).await.unwrap();
+    bench.kernel.host_is_unknown("mgs.example");
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "this process made it");
+    let restarted = bench.restarted();
+    let error = restarted.mount(&plan).await.unwrap_err();
+    assert_eq!(error.kind, MountErrorKind::Unknown, "{error}");
+    vol_data(&plan.target, "another");
+    assert_eq!(restarted.mount(&plan).await.unwrap_err().kind, MountErrorKind::Unknown);
+    vol_data(&plan.target, "volume");
+    assert_eq!(restarted.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "kubelet knows it");
+    let elsewhere = crate::world::plan(&MountSource::parse("mgs.example:/lustrefs/team").unwrap(), &plan.target);
+    let found = restarted.mount(&elsewhere).await.unwrap();
+    assert!(matches!(found, MountOutcome::Occupied(_)), "another directory is one: {found:?}");
+    restarted.unmount(&plan.target).await.unwrap();
+}
+
+/// Lustre 2.17 shows a source as it was given, and ends it at a comma.
+async fn a_client_of_2_17_is_understood() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.become_2_17();
+    for (number, dir) in ["team a", "a  b ", "x\\040y", "plain"].iter().enumerate() {
+        std::fs::create_dir_all(bench.kernel.files(SICK).join(dir)).unwrap();
+        let plan = plan(&below(SICK, dir), &bench.target(&number.to_string()));
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{dir}");
+        for mounter in [&bench.mounter, &bench.restarted()] {
+            assert_eq!(mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{dir}");
+        }
+    }
+    for dir in ["team", "team,b", "team,flock"] {
+        std::fs::create_dir_all(bench.kernel.files(SICK).join(dir)).unwrap();
+    }
+    for dir in ["team,b", "team,flock"] {
+        let plan = plan(&below(SICK, dir), &bench.target("comma"));
+        let error = bench.mounter.mount(&plan).await.unwrap_err();
+        assert!(error.kind == MountErrorKind::Invalid && error.to_string().contains("comma"), "{dir}: {error}");
+        assert!(!is_mounted(&plan.target), "{dir}");
+    }
+}
+
+async fn a_comma_in_a_sub_directory_is_no_matter_to_older_clients() {
+    let bench = Bench::new(with_limits(patient()));
+    std::fs::create_dir_all(bench.kernel.files(SICK).join("team,b")).unwrap();
+    let plan = plan(&below(SICK, "team,b"), &bench.target("comma"));
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(bench.restarted().mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+}
+
+/// The Go driver mounts `lustrefs` whatever `fs-name` says, so PVs in the field hold anything there.
+async fn a_file_system_that_the_mgs_does_not_have_is_lustrefs() {
+    let bench = Bench::new(with_limits(patient()));
+    let named = |text: &str, pod: &str| plan(&MountSource::parse(text).unwrap(), &bench.target(pod));
+    let whole = named("10.0.0.9@tcp:/amlfs1", "whole");
+    assert_eq!(bench.mounter.mount(&whole).await.unwrap(), MountOutcome::Mounted);
+    std::fs::create_dir(bench.kernel.files(SICK).join("team")).unwrap();
+    let part = named("10.0.0.9@tcp:/amlfs1/team", "part");
+    assert_eq!(bench.mounter.mount(&part).await.unwrap(), MountOutcome::Mounted);
+    for plan in [&whole, &part] {
+        for mounter in [&bench.mounter, &bench.restarted()] {
+            assert_eq!(mounter.mount(plan).await.unwrap(), MountOutcome::AlreadyMounted);
+            assert!(mounter.usage(&plan.target).await.unwrap().is_some());
+        }
+    }
+    let missing = named("10.0.0.9@tcp:/amlfs1/new", "missing");
+    assert_eq!(bench.mounter.mount(&missing).await.unwrap_err().kind, MountErrorKind::NotFound);
+    bench.mounter.make_sub_dir(&missing.source).await.unwrap();
+    assert_eq!(bench.mounter.mount(&missing).await.unwrap(), MountOutcome::Mounted);
+    assert!(bench.kernel.files(SICK).join("new").is_dir());
+    bench.assert_no_leftovers();
+}
+
+async fn lustrefs_is_not_tried_while_the_mgs_does_not_answer() {
+    let bench = Bench::new(with_limits(patient()));
+    bench.kernel.stop(SICK);
+    let plan = plan(&MountSource::parse("10.0.0.9@tcp:/amlfs1/team").unwrap(), &bench.target("pod"));
+    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    assert!(!bench.kernel.calls().iter().any(|call| call.contains("/lustrefs")), "{:?}", bench.kernel.calls());
+}
+
+/// Only Microsoft's builds know it, and no version tells which those are.
+async fn unique_fsid_is_left_out_where_the_client_refuses_it() {
+    for (is_microsofts, expected) in
+        [(true, vec!["flock,unique_fsid"; 2]), (false, vec!["flock,unique_fsid", "flock", "flock"])]
+    {
+        let bench = Bench::new(with_limits(patient()));
+        bench.kernel.become_special(is_microsofts, false);
+        for pod in ["1", "2"] {
+            let mut plan = plan(&source(SICK), &bench.target(pod));
+            plan.options = MountOptions::parse(&["flock,unique_fsid".to_owned()]).unwrap();
+            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        }
+        assert_eq!(bench.kernel.options(), expected, "the process remembers");
+    }
+}
+
+async fn labels_are_handed_on_only_where_selinux_is() {
+    for (has_selinux, expected) in [(true, "context=a:b:c:s0"), (false, "")] {
+        let bench = Bench::new(with_limits(patient()));
+        bench.kernel.become_special(false, has_selinux);
+        let mut plan = plan(&source(SICK), &bench.target("pod"));
+        plan.options = MountOptions::parse(&["context=a:b:c:s0".to_owned()]).unwrap();
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        assert_eq!(bench.kernel.options(), [expected]);
+    }
+}
+
+/// Numbers that the kernel keeps to itself.
+async fn errors_without_a_name_in_libc_are_named() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.mounted("mounted", SICK).await;
+    for (number, name, kind) in
+        [(524, "ENOTSUPP", MountErrorKind::Failed), (512, "ERESTARTSYS", MountErrorKind::Unknown)]
+    {
+        let plan = plan(&source(SICK), &bench.target("pod"));
+        let words = [format!("mount {}", plan.target.display()), format!("statfs {}", target.display())];
+        for word in &words {
+            bench.kernel.fail_with(word, Some(SysError(number)));
+        }
+        for error in [bench.mounter.mount(&plan).await.unwrap_err(), bench.mounter.usage(&target).await.unwrap_err()] {
+            let cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(cause.contains(name) && cause.contains(&number.to_string()), "{error}: {cause}");
+        }
+    }
 }
 
 async fn a_host_name_that_cannot_be_resolved_is_told() {
@@ -114,31 +261,17 @@ async fn paths_of_any_bytes_are_mounted_and_unmounted() {
     let bench = Bench::new(with_limits(patient()));
     for name in [&b"line\nbreak"[..], b"blank and\ttab", b"back\\040slash", b"not \xff\xfe UTF-8", &[b'x'; 255]] {
         let target = bench.root.join(OsStr::from_bytes(name));
-        assert!(bench.mounter.make_target(&target).await.unwrap());
-        bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
-        assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(mounts) if mounts.len() == 1));
-        assert_eq!(bench.mounter.published("volume").await.unwrap(), [target.as_path()]);
+        let plan = plan(&source(SICK), &target);
+        bench.mounter.mount(&plan).await.unwrap();
+        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        assert_eq!(bench.mounter.published(&plan).await.unwrap(), [target.as_path()]);
         bench.mounter.unmount(&target).await.unwrap();
-        bench.mounter.remove_target(&target).await.unwrap();
         assert!(!target.exists());
     }
 }
 
-async fn two_spellings_of_a_target_are_one() {
-    let bench = Bench::new(with_limits(patient()));
-    let target = bench.mounted("pod", SICK).await;
-    let alias = bench.root.join("alias");
-    std::os::unix::fs::symlink(target.parent().unwrap(), &alias).unwrap();
-    for spelled in [alias.join("mount"), alias.join(".//mount/")] {
-        assert!(matches!(state(&bench.mounter, &spelled).await, MountState::Mounted(mounts) if mounts.len() == 1));
-        let refused = bench.mounter.mount(&plan(&source(SICK), &spelled)).await.unwrap_err();
-        assert_eq!(refused.kind, MountErrorKind::Busy, "{refused}");
-    }
-    bench.mounter.unmount(&alias.join("mount")).await.unwrap();
-    assert_eq!(state(&bench.mounter, &target).await, MountState::Directory);
-}
-
-async fn a_target_whose_parents_are_made_below_a_link_is_known() {
+/// kubelet's directory may be reached through a link.
+async fn a_target_below_a_link_is_known() {
     let bench = Bench::new(with_limits(patient()));
     let (real, alias) = (bench.root.join("real"), bench.root.join("alias"));
     std::fs::create_dir(&real).unwrap();
@@ -146,28 +279,72 @@ async fn a_target_whose_parents_are_made_below_a_link_is_known() {
     let driver = Publish::new(bench.mounter.clone(), Arc::new(SystemClock::new()));
     for _ in 0..2 {
         let request = request(&alias, "pod", SICK);
+        let mut other = plan(&source(SICK), &bench.target("other"));
+        other.volume_id = "pod".into();
         driver.publish(request.clone(), None).await.unwrap();
-        assert_eq!(bench.mounter.published("pod").await.unwrap(), [request.target.as_path()]);
+        assert_eq!(bench.mounter.published(&other).await.unwrap(), [request.target.as_path()]);
         driver.publish(request.clone(), None).await.unwrap();
         driver.unpublish("pod", &request.target, None).await.unwrap();
-        assert_eq!(state(&bench.mounter, &request.target).await, MountState::Absent);
+        assert!(!request.target.exists());
     }
     assert!(real.join("pods/pod").is_dir());
 }
 
+/// A target at kubelet's path for a pod and a PV.
+fn kubelets(bench: &Bench, pod: &str, pv: &str) -> std::path::PathBuf {
+    let directory = bench.root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/{pv}"));
+    std::fs::create_dir_all(&directory).unwrap();
+    directory.join("mount")
+}
+
 async fn what_is_published_survives_a_restart() {
     let bench = Bench::new(with_limits(patient()));
-    let (one, two) = (bench.mounted("1", SICK).await, bench.mounted("2", SICK).await);
-    vol_data(&one, "volume");
-    vol_data(&two, "volume-2");
+    let targets = [kubelets(&bench, "1", "pv-1"), kubelets(&bench, "2", "pv-2")];
+    for target in &targets {
+        bench.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
+    }
+    vol_data(&targets[0], "volume");
+    vol_data(&targets[1], "volume-2");
     let restarted = bench.restarted();
-    assert_eq!(restarted.published("volume").await.unwrap(), [one.as_path()]);
-    assert_eq!(restarted.published("volume-2").await.unwrap(), [two.as_path()]);
-    // Without kubelet's file the source tells, if the id names it.
-    std::fs::remove_file(one.parent().unwrap().join("vol_data.json")).unwrap();
-    assert_eq!(restarted.published("x#lustrefs#10.0.0.9").await.unwrap(), [one.as_path()]);
-    restarted.unmount(&one).await.unwrap();
-    assert!(restarted.published("x#lustrefs#10.0.0.9").await.unwrap().is_empty());
+    let published = |volume: &str, asking: &std::path::Path| {
+        let mut plan = plan(&source(SICK), asking);
+        volume.clone_into(&mut plan.volume_id);
+        let restarted = restarted.clone();
+        async move { restarted.published(&plan).await.unwrap() }
+    };
+    let elsewhere = kubelets(&bench, "3", "pv-3");
+    assert_eq!(published("volume", &elsewhere).await, [targets[0].as_path()]);
+    assert_eq!(published("volume-2", &elsewhere).await, [targets[1].as_path()]);
+    // kubelet's record of the first is torn: the PV's directory decides, whatever the source is.
+    for torn in [Some("{"), Some(""), None] {
+        let record = targets[0].parent().unwrap().join("vol_data.json");
+        match torn {
+            Some(text) => std::fs::write(&record, text).unwrap(),
+            None => std::fs::remove_file(&record).unwrap(),
+        }
+        let again = kubelets(&bench, "4", "pv-1");
+        assert_eq!(published("any", &again).await, [targets[0].as_path()], "{torn:?}");
+        assert!(published("any", &elsewhere).await.is_empty(), "{torn:?}");
+    }
+    // A directory that nothing is mounted on blocks nobody.
+    restarted.unmount(&targets[0]).await.unwrap();
+    assert!(published("any", &kubelets(&bench, "4", "pv-1")).await.is_empty());
+}
+
+/// Paths that hold no PV's name, as other orchestrators have them.
+async fn a_mount_without_a_record_belongs_to_its_source() {
+    let bench = Bench::new(with_limits(patient()));
+    let target = bench.root.join("plain");
+    bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    let restarted = bench.restarted();
+    let other = bench.root.join("other");
+    assert_eq!(restarted.published(&plan(&source(SICK), &other)).await.unwrap(), [target.as_path()]);
+    assert!(restarted.published(&plan(&source(HEALTHY), &other)).await.unwrap().is_empty());
+    // A private mount of the root, of whichever process, is nobody's.
+    restarted.unmount(&target).await.unwrap();
+    let private = bench.root.join("azurelustre-csi-root-00000007");
+    bench.mounter.mount(&plan(&source(SICK), &private)).await.unwrap();
+    assert!(bench.restarted().published(&plan(&source(SICK), &other)).await.unwrap().is_empty());
 }
 
 async fn a_single_writer_stays_alone_after_a_restart() {
@@ -194,6 +371,37 @@ async fn a_single_writer_stays_alone_after_a_restart() {
     restarted.publish(request("1"), None).await.unwrap();
     restarted.unpublish("volume", &bench.target("1"), None).await.unwrap();
     restarted.publish(request("2"), None).await.unwrap();
+}
+
+/// A power cut has emptied kubelet's record, and the handle of the volume says nothing.
+async fn a_single_writer_stays_alone_with_a_torn_record() {
+    let bench = Bench::new(with_limits(patient()));
+    let request = |pod: &str| PublishRequest {
+        volume_id: "any handle".into(),
+        target: kubelets(&bench, pod, "pv-1"),
+        capability: Capability {
+            access: Some(AccessType::Mount { flags: vec![] }),
+            mode: Some(AccessMode::SingleNodeSingleWriter),
+        },
+        read_only: false,
+        context: [("mgs-ip-address".to_owned(), SICK.to_string())].into(),
+    };
+    let publish = |mounter: Arc<KernelMounter>| Publish::new(mounter, Arc::new(SystemClock::new()));
+    publish(bench.mounter.clone()).publish(request("1"), None).await.unwrap();
+    std::fs::write(request("1").target.parent().unwrap().join("vol_data.json"), "").unwrap();
+    let restarted = publish(bench.restarted());
+    let failure = restarted.publish(request("2"), None).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Precondition, "{failure:?}");
+    // The pod's own repeated publish, in any spelling, is never refused.
+    std::os::unix::fs::symlink(&bench.root, bench.root.join("alias")).unwrap();
+    let spelled = bench.root.join("alias").join(request("1").target.strip_prefix(&bench.root).unwrap());
+    for target in [request("1").target, spelled] {
+        restarted.publish(PublishRequest { target, ..request("1") }, None).await.unwrap();
+    }
+    // The pod is gone; its directory is left and blocks nobody.
+    restarted.unpublish("any handle", &request("1").target, None).await.unwrap();
+    std::fs::create_dir(request("1").target).unwrap();
+    publish(bench.restarted()).publish(request("2"), None).await.unwrap();
 }
 
 async fn readiness_is_asked_where_it_was_said() {

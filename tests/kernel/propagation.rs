@@ -1,23 +1,34 @@
 //! Mounts that kubelet would not see: refused at publish, seen again when the mount table changes, reported by doctor.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
+use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
+use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume, access_mode};
+use azurelustre_csi::adapters::csi::proto::{
+    NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
+};
 use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
 use azurelustre_csi::adapters::kernel::propagation::{Propagation, Watch};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::mount::{MsFlags, mount};
+use tonic::Code;
+use tonic::transport::Endpoint;
 
-use super::world::{Bench, HEALTHY, is_mounted, patient, plan, source, until, with_limits};
+use super::world::{Bench, HEALTHY, LONG, is_mounted, patient, plan, source, until, with_limits};
 use super::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_publish_that_kubelet_would_not_see_is_refused,
     a_mount_that_kubelet_no_longer_sees_is_no_success,
     doctor_finds_a_directory_that_is_not_shared,
+    the_driver_answers_unavailable_and_stays_ready,
 ];
 
 /// A node whose kubelet directory is a mount of its own.
@@ -111,4 +122,78 @@ async fn doctor_finds_a_directory_that_is_not_shared() {
     assert!(code == Some(1) && text.contains(&finding), "{text}");
     set_propagation(&node.kubelet_dir, MsFlags::MS_SHARED);
     assert!(!doctor().1.contains("is not a shared mount"));
+}
+
+/// The driver as a process. Dropping it kills the process.
+struct Driver(std::process::Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Starts the driver for this kubelet directory, with tmpfs in the place of Lustre; its log up to then.
+fn serve(socket: &Path, kubelet_dir: &Path, work: &Path) -> (Driver, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
+    command.env_clear().args(["serve", "--mode=node", "--nodeid=n", "--mount-fs-type=tmpfs"]);
+    command.arg(format!("--endpoint=unix://{}", socket.display()));
+    command.arg(format!("--kubelet-dir={}", kubelet_dir.display()));
+    command.arg(format!("--working-mount-dir={}", work.display()));
+    let mut driver = Driver(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut log: Vec<String> = Vec::new();
+    while !log.last().is_some_and(|line| line.contains("serving")) {
+        log.push(lines.next().expect("it ended before it served"));
+    }
+    std::thread::spawn(move || lines.for_each(drop));
+    (driver, log.join("\n"))
+}
+
+fn publication(target: &Path) -> NodePublishVolumeRequest {
+    let capability = VolumeCapability {
+        access_type: Some(AccessType::Mount(MountVolume::default())),
+        access_mode: Some(AccessMode { mode: access_mode::Mode::MultiNodeMultiWriter.into() }),
+    };
+    NodePublishVolumeRequest {
+        volume_id: "pv#lustrefs#10.0.0.1##f#".to_owned(),
+        target_path: target.display().to_string(),
+        volume_capability: Some(capability),
+        volume_context: [("mgs-ip-address".to_owned(), "10.0.0.1".to_owned())].into(),
+        ..Default::default()
+    }
+}
+
+async fn the_driver_answers_unavailable_and_stays_ready() {
+    let node = Node::new(MsFlags::MS_PRIVATE);
+    let (socket, work) = (node.bench.root.join("csi.sock"), node.bench.root.join("work"));
+    let target = node.plan("pod").target;
+    std::fs::remove_dir(&target).unwrap();
+    let (_driver, log) = serve(&socket, &node.kubelet_dir, &work);
+    let finding = format!("{} is not a shared mount", node.kubelet_dir.display());
+    assert!(log.contains(&finding) && log.contains("mountPropagation: Bidirectional"), "{log}");
+    let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
+    let (mut kubelet, mut identity) = (NodeClient::new(channel.clone()), IdentityClient::new(channel));
+    let refused = kubelet.node_publish_volume(publication(&target)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    for part in [finding.as_str(), "mountPropagation: Bidirectional"] {
+        assert!(refused.message().contains(part), "{part} in {}", refused.message());
+    }
+    assert!(!is_mounted(&target), "nothing is mounted");
+    assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
+    // The change is seen without a restart, after a moment at most.
+    set_propagation(&node.kubelet_dir, MsFlags::MS_SHARED);
+    let begun = Instant::now();
+    while let Err(refused) = kubelet.node_publish_volume(publication(&target)).await {
+        assert!(refused.code() == Code::Unavailable && begun.elapsed() < LONG, "{refused}");
+        tokio::task::yield_now().await;
+    }
+    assert!(is_mounted(&target));
+    let unpublish = NodeUnpublishVolumeRequest {
+        volume_id: "pv#lustrefs#10.0.0.1##f#".to_owned(),
+        target_path: target.display().to_string(),
+    };
+    kubelet.node_unpublish_volume(unpublish).await.unwrap();
+    assert!(!target.exists());
 }

@@ -3,27 +3,32 @@
 //!
 //! Nothing stands in for the kernel here: the driver's type of mounts is `fuse`, and what waits, waits in the kernel.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
+use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::domain::mount::{MountState, PublishRequest};
+use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind, Publishing};
 use azurelustre_csi::ports::mounter::{Mounter, Readiness};
+use azurelustre_csi::ports::operations::Operations;
 
 use crate::fuse::Fuse;
-use crate::world::{Bench, LONG, SHORT, SICK, is_mounted, patient, request, state, until, vol_data, with_limits};
+use crate::world::{Bench, LONG, SHORT, SICK, is_mounted, patient, request, until, vol_data, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     while_it_is_silent_every_call_is_answered_in_its_time,
-    what_kubelet_knows_is_ended_by_force_and_all_that_hung_with_it,
-    what_nobody_knows_is_taken_out_of_sight_and_ends_with_its_server,
-    a_volume_whose_server_ended_is_corrupt_and_unpublished,
+    a_volume_of_dead_servers_is_detached_and_ends_with_its_server,
+    a_volume_whose_servers_answer_is_never_detached,
+    a_volume_whose_server_ended_is_unpublished,
     one_that_answers_again_is_as_before,
     a_mount_of_another_type_that_is_silent_stays,
 ];
@@ -31,7 +36,20 @@ pub(crate) const TESTS: &[Test] = tests![
 /// What a call may take whose limits are all short: far more than these, far less than a hang.
 const IN_TIME: Duration = Duration::from_secs(5);
 
+/// The real kernel, and a network in which the MGS answers or not.
+#[derive(Debug, Default)]
+struct Network {
+    answers: AtomicBool,
+}
+
+impl Syscalls for Network {
+    fn connect(&self, _: SocketAddr, _: Duration) -> io::Result<()> {
+        if self.answers.load(Ordering::SeqCst) { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+}
+
 struct Volume {
+    network: Arc<Network>,
     driver: Publish,
     mounter: Arc<KernelMounter>,
     request: PublishRequest,
@@ -46,12 +64,13 @@ impl Volume {
         let bench = Bench::new(with_limits(patient()));
         let limits = Limits { unmount: SHORT, statfs: SHORT, look: SHORT, ..patient() };
         let settings = KernelSettings { fs_type: fs_type.into(), limits, ..bench.settings.clone() };
-        let mounter = Arc::new(KernelMounter::new(settings, Parts::default()));
+        let network = Arc::<Network>::default();
+        let mounter = Arc::new(KernelMounter::new(settings, Parts { calls: network.clone(), ..Parts::default() }));
         let driver = Publish::new(mounter.clone(), Arc::new(SystemClock::new()));
         let request = request(&bench.root, "silent", SICK);
         std::fs::create_dir_all(&request.target).unwrap();
         let fuse = Fuse::mount("10.0.0.9@tcp:/lustrefs", &request.target).unwrap();
-        Self { driver, mounter, request, fuse: Some(fuse), _bench: bench }
+        Self { network, driver, mounter, request, fuse: Some(fuse), _bench: bench }
     }
 
     fn fuse(&self) -> &Fuse {
@@ -85,7 +104,7 @@ impl Volume {
     }
 
     async fn settled(&self) {
-        until("nothing is under way", || self.mounter.under_way().is_empty()).await;
+        until("nothing is under way", || self.mounter.in_progress().is_empty()).await;
     }
 }
 
@@ -107,38 +126,42 @@ async fn while_it_is_silent_every_call_is_answered_in_its_time() {
         let failure = volume.usage().await.unwrap_err();
         assert!(is_repeated(&failure), "{failure:?}");
         volume.publish().await.unwrap();
-        assert!(
-            matches!(state(&volume.mounter, volume.target()).await, MountState::Mounted(_)),
-            "silence is not corrupt"
-        );
+        assert!(is_mounted(volume.target()), "silence is not corrupt");
         assert_eq!(in_time(volume.mounter.readiness()).await, Readiness::Ready);
     }
     assert_eq!(volume.fuse().hanging(), 1, "it is asked once");
     assert!(volume.mounter.threads() <= 4, "{} threads", volume.mounter.threads());
-    assert_eq!(volume.mounter.under_way().len(), 1);
+    assert_eq!(volume.mounter.in_progress().len(), 1);
 }
 
-async fn what_kubelet_knows_is_ended_by_force_and_all_that_hung_with_it() {
-    let volume = Volume::published("fuse");
+async fn a_volume_of_dead_servers_is_detached_and_ends_with_its_server() {
+    let mut volume = Volume::published("fuse");
     vol_data(volume.target(), &volume.request.volume_id);
     volume.fuse().fall_silent();
     volume.usage().await.unwrap_err();
     volume.unpublish().await;
-    // The server has not answered, and is there still.
-    volume.settled().await;
-}
-
-async fn what_nobody_knows_is_taken_out_of_sight_and_ends_with_its_server() {
-    let mut volume = Volume::published("fuse");
-    volume.fuse().fall_silent();
-    volume.usage().await.unwrap_err();
-    volume.unpublish().await;
-    assert!(!volume.mounter.under_way().is_empty(), "the question hangs and is told");
+    assert!(!volume.mounter.in_progress().is_empty(), "the statfs hangs and is listed");
     volume.fuse.take().unwrap().die();
     volume.settled().await;
 }
 
-async fn a_volume_whose_server_ended_is_corrupt_and_unpublished() {
+/// The statfs of the driver itself uses it.
+async fn a_volume_whose_servers_answer_is_never_detached() {
+    let volume = Volume::published("fuse");
+    volume.network.answers.store(true, Ordering::SeqCst);
+    volume.fuse().fall_silent();
+    volume.usage().await.unwrap_err();
+    for _ in 0..3 {
+        let call = volume.driver.unpublish(&volume.request.volume_id, volume.target(), None);
+        assert_eq!(in_time(call).await.unwrap_err().kind, FailureKind::Precondition);
+        assert!(is_mounted(volume.target()));
+    }
+    volume.fuse().resume();
+    volume.settled().await;
+    volume.unpublish().await;
+}
+
+async fn a_volume_whose_server_ended_is_unpublished() {
     let mut volume = Volume::published("fuse");
     volume.fuse().fall_silent();
     volume.usage().await.unwrap_err();
@@ -146,7 +169,6 @@ async fn a_volume_whose_server_ended_is_corrupt_and_unpublished() {
     volume.settled().await;
     let failure = volume.usage().await.unwrap_err();
     assert!(is_repeated(&failure), "{failure:?}");
-    assert!(matches!(state(&volume.mounter, volume.target()).await, MountState::Corrupt { .. }));
     volume.unpublish().await;
 }
 
@@ -172,5 +194,5 @@ async fn a_mount_of_another_type_that_is_silent_stays() {
     in_time(call).await.unwrap_err();
     assert!(is_mounted(volume.target()));
     assert_eq!(volume.fuse().hanging(), 0);
-    assert!(volume.mounter.under_way().is_empty());
+    assert!(volume.mounter.in_progress().is_empty());
 }

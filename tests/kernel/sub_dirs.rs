@@ -18,8 +18,8 @@ pub(crate) const TESTS: &[Test] = tests![
     names_as_long_as_they_may_be_are_made,
     permissions_are_as_set_whatever_the_umask,
     a_failure_leaves_nothing_behind,
-    leftovers_of_a_crash_are_cleaned_also_when_in_use,
-    leftovers_of_the_same_operation_do_not_hinder_it,
+    leftovers_of_a_crash_are_removed_before_the_first_call,
+    the_permit_ends_before_the_private_unmount,
     what_somebody_planted_in_the_working_directory_is_not_used,
 ];
 
@@ -108,58 +108,96 @@ async fn a_failure_leaves_nothing_behind() {
     bench.assert_no_leftovers();
 }
 
-/// Stops an operation in the middle, as a crash would, and returns where its private mount stays.
+/// Where the private mount of the bench's next process is made.
+fn next_place(bench: &Bench) -> std::path::PathBuf {
+    bench.settings.working_dir.join("azurelustre-csi-root-00000000")
+}
+
+/// Leaves a private mount as a crash would.
 async fn crash(bench: &Bench) -> std::path::PathBuf {
     bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.unwrap();
-    let calls = bench.kernel.calls();
-    let place = calls.last().unwrap().split_once(' ').unwrap().1.to_owned();
-    std::fs::create_dir(&place).unwrap();
-    let plan = crate::world::plan(&crate::world::source(SICK), place.as_ref());
-    bench.mounter.mount(&plan).await.unwrap();
-    place.into()
+    let place = next_place(bench);
+    let mounted = format!("mount 10.0.0.9@tcp:/lustrefs {}", place.display());
+    assert!(bench.kernel.calls().contains(&mounted), "{:?}", bench.kernel.calls());
+    bench.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
+    place
 }
 
-async fn leftovers_of_a_crash_are_cleaned_also_when_in_use() {
-    let bench = Bench::new(with_limits(patient()));
-    let restarted = bench.restarted();
-    assert_eq!(restarted.clean_leftovers().await.unwrap(), 0, "no working directory yet");
-    let place = crash(&bench).await;
-    let _in_use = std::fs::File::create(place.join("file")).unwrap();
-    let mine = bench.settings.working_dir.join("of-somebody-else");
-    std::fs::create_dir(&mine).unwrap();
-    assert_eq!(restarted.clean_leftovers().await.unwrap(), 1);
-    std::fs::remove_dir(&mine).unwrap();
-    bench.assert_no_leftovers();
-    assert!(bench.kernel.files(SICK).join("a/b").is_dir(), "files are never deleted");
+async fn leftovers_of_a_crash_are_removed_before_the_first_call() {
+    for first in ["clean", "mount", "unmount", "usage"] {
+        let bench = Bench::new(with_limits(patient()));
+        assert_eq!(bench.restarted().clean_leftovers().await, 0, "no working directory yet");
+        let place = crash(&bench).await;
+        let _in_use = std::fs::File::create(place.join("file")).unwrap();
+        let mine = bench.settings.working_dir.join("of-somebody-else");
+        std::fs::create_dir(&mine).unwrap();
+        let (restarted, target) = (bench.restarted(), bench.target("pod"));
+        match first {
+            "clean" => assert_eq!(restarted.clean_leftovers().await, 1),
+            "mount" => _ = restarted.mount(&crate::world::plan(&crate::world::source(SICK), &target)).await.unwrap(),
+            "unmount" => restarted.unmount(&target).await.unwrap(),
+            _ => assert!(restarted.usage(&target).await.unwrap().is_none()),
+        }
+        std::fs::remove_dir(&mine).unwrap();
+        bench.assert_no_leftovers();
+        assert!(bench.kernel.files(SICK).join("a/b").is_dir(), "files are never deleted");
+        // Only once, and never beside a call.
+        let place = crash_again(&bench).await;
+        restarted.usage(&target).await.unwrap();
+        assert!(is_mounted(&place), "{first}");
+    }
 }
 
-async fn leftovers_of_the_same_operation_do_not_hinder_it() {
-    let bench = Bench::new(with_limits(patient()));
-    crash(&bench).await;
-    bench.restarted().make_sub_dir(&below(SICK, "a/b")).await.unwrap();
+/// A private mount that is in use by another process, as it were.
+async fn crash_again(bench: &Bench) -> std::path::PathBuf {
+    let place = bench.settings.working_dir.join("azurelustre-csi-root-99999999");
+    bench.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
+    place
+}
+
+/// The mount of the root lives for the mkdir alone: the permit of the MGS is free while it is unmounted.
+async fn the_permit_ends_before_the_private_unmount() {
+    let bench = Bench::new(KernelSettings { mounts_per_mgs: 1, ..with_limits(patient()) });
+    let unmount = format!("unmount {}", next_place(&bench).display());
+    bench.kernel.hang(&unmount);
+    let call = tokio::spawn({
+        let mounter = bench.mounter.clone();
+        async move { mounter.make_sub_dir(&below(SICK, "a")).await }
+    });
+    crate::world::until("it unmounts", || bench.kernel.hanging(&unmount) == 1).await;
+    bench.mounted("pod", SICK).await;
+    bench.kernel.release(&unmount);
+    call.await.unwrap().unwrap();
     bench.assert_no_leftovers();
 }
 
 async fn what_somebody_planted_in_the_working_directory_is_not_used() {
     let bench = Bench::new(with_limits(patient()));
-    let place = crash(&bench).await;
-    bench.mounter.unmount(&place).await.unwrap();
-    std::fs::remove_dir(&place).unwrap();
-    let elsewhere = bench.root.join("elsewhere");
+    let (place, elsewhere) = (next_place(&bench), bench.root.join("elsewhere"));
+    std::fs::create_dir(&bench.settings.working_dir).unwrap();
     std::fs::create_dir(&elsewhere).unwrap();
+    // A process that has cleaned up, and whose first private mount is to come.
+    let started = || async {
+        let restarted = bench.restarted();
+        restarted.clean_leftovers().await;
+        restarted
+    };
+    let mounter = started().await;
     symlink(&elsewhere, &place).unwrap();
-    assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
+    assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
     assert!(!is_mounted(&elsewhere));
     std::fs::remove_file(&place).unwrap();
+    let mounter = started().await;
     std::fs::create_dir(&place).unwrap();
     // A user namespace may know no other user to give it to.
     if std::os::unix::fs::chown(&place, Some(1), None).is_ok() {
-        assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "somebody else's directory");
+        assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "somebody else's directory");
         assert!(!is_mounted(&place));
-        std::fs::create_dir_all(&place).unwrap();
-        std::os::unix::fs::chown(&place, Some(0), None).unwrap();
     }
+    std::fs::remove_dir(&place).ok();
+    let mounter = started().await;
+    std::fs::create_dir(&place).unwrap();
     mount(Some("x"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    assert!(bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
+    assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
     assert!(is_mounted(&place), "a foreign mount stays");
 }

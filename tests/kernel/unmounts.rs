@@ -1,34 +1,45 @@
-//! Unmounts that hang, mounts in use, servers that are dead: force only where it is right, and never a foreign mount.
+//! Unmounts that hang, mounts in use, servers that are dead: never forced, detached only where the servers are dead, and
+//! never a mount of another driver.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::kernel::settings::Limits;
+use azurelustre_csi::adapters::kernel::call::MountCall;
+use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
+use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
 use azurelustre_csi::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts};
-use azurelustre_csi::domain::mount::MountState;
-use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+use azurelustre_csi::domain::mount_options::MountOptions;
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter};
+use azurelustre_csi::ports::operations::{OperationKind, Operations};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::world::{Bench, SHORT, SICK, is_mounted, patient, plan, source, state, until, vol_data, with_limits};
+use crate::world::{
+    Bench, LONG, SHORT, SICK, is_mounted, mounts_at, patient, plan, source, until, vol_data, with_limits,
+};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    an_unmount_that_hangs_after_the_path_is_gone_is_done,
-    an_unmount_that_hangs_while_servers_answer_is_never_forced,
-    an_unmount_that_hangs_on_dead_servers_is_ended_by_force,
-    a_mount_in_use_is_told_with_its_users_and_never_forced,
-    a_mount_in_use_on_dead_servers_is_forced_then_detached,
-    servers_that_answer_at_second_thought_are_not_dead,
-    whole_connections_forbid_force_whatever_statfs_says,
-    a_bind_mount_is_never_forced,
-    a_mount_of_somebody_else_is_never_forced,
-    what_only_makes_room_for_a_mount_is_never_forced,
-    a_mount_that_kubelet_knows_is_forced_after_a_restart,
+    no_code_can_force_an_unmount,
+    an_unmount_that_flushes_is_waited_for,
+    an_unmount_that_flushes_for_too_long_is_given_up_with_a_free_path,
+    an_unmount_that_flushes_to_dead_servers_frees_the_target,
+    an_unmount_that_hangs_in_its_place_is_never_given_up_while_servers_answer,
+    an_unmount_that_hangs_in_its_place_on_dead_servers_is_detached,
+    what_was_known_before_the_unmount_counts_when_nothing_is_known_later,
+    a_publish_waits_for_the_unmount_in_progress,
+    a_mount_in_use_is_reported_with_its_users_and_stays,
+    a_mount_in_use_on_dead_servers_is_detached,
+    a_failover_is_not_death,
+    servers_that_answer_the_second_time_are_not_dead,
+    what_cannot_be_determined_is_not_dead,
+    connected_servers_forbid_a_detach_whatever_the_network_says,
+    a_mount_that_kubelet_knows_is_never_forced_after_a_restart,
     a_foreign_file_system_is_never_unmounted,
-    a_foreign_file_system_upon_ours_is_told_and_ours_kept,
-    all_of_a_stack_is_taken_away,
+    a_foreign_file_system_upon_ours_is_reported_and_ours_kept,
+    equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted,
 ];
 
 fn short_unmounts() -> Limits {
@@ -39,53 +50,167 @@ fn key(call: &str, target: &Path) -> String {
     format!("{call} {}", target.display())
 }
 
-async fn an_unmount_that_hangs_after_the_path_is_gone_is_done() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+fn bench() -> Bench {
+    Bench::new(with_limits(short_unmounts()))
+}
+
+/// A mounter on the bench's machine whose imports say this.
+fn with_imports(bench: &Bench, imports: impl Fn() -> Imports + Send + Sync + 'static) -> Arc<KernelMounter> {
+    let imports = ImportsSource::new(move |_| imports());
+    let parts = Parts { calls: bench.kernel.clone(), imports, ..Parts::default() };
+    Arc::new(KernelMounter::new(bench.settings.clone(), parts))
+}
+
+/// Runs an unmount beside the test.
+fn spawn_unmount(mounter: &Arc<KernelMounter>, target: &Path) -> tokio::task::JoinHandle<Result<(), MountErrorKind>> {
+    let (mounter, target) = (mounter.clone(), target.to_owned());
+    tokio::spawn(async move { mounter.unmount(&target).await.map_err(|error| error.kind) })
+}
+
+/// `MNT_FORCE` drops unwritten pages of servers that answer, and may use freed memory in the kernel.
+async fn no_code_can_force_an_unmount() {
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut read = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for (number, line) in code.enumerate() {
+            let forces = ["MNT_FORCE", "UnmountFlags::FORCE", "MntFlags::all", "MntFlags::from_bits"];
+            assert!(!forces.iter().any(|word| line.contains(word)), "{}, code line {number}: {line}", path.display());
+        }
+        read += 1;
+    }
+    assert!(read > 50, "only {read} files");
+}
+
+/// The kernel removes the path before it writes back.
+async fn an_unmount_that_flushes_is_waited_for() {
+    let bench = bench();
+    let target = bench.mounted("pod", SICK).await;
+    let hung = key("unmounted", &target);
+    bench.kernel.hang(&hung);
+    let call = spawn_unmount(&bench.mounter, &target);
+    until("it flushes", || bench.kernel.hanging(&hung) == 1).await;
+    assert!(!is_mounted(&target));
+    let early = tokio::time::timeout(4 * SHORT, bench.mounter.unmount(&target)).await;
+    assert!(early.is_err() && !call.is_finished(), "data is still on its way: {early:?}");
+    assert!(target.is_dir());
+    let listed = bench.mounter.in_progress();
+    assert!(listed.iter().any(|one| one.kind == OperationKind::Unmount && one.overdue), "{listed:?}");
+    assert_eq!(listed[0].mgs.as_deref(), Some("10.0.0.9@tcp"));
+    bench.kernel.release(&hung);
+    call.await.unwrap().unwrap();
+    bench.settled().await;
+    assert!(!target.exists());
+    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+}
+
+async fn an_unmount_that_flushes_for_too_long_is_given_up_with_a_free_path() {
+    let limits = Limits { unmount_at_most: 3 * SHORT, ..short_unmounts() };
+    let bench = Bench::new(with_limits(limits));
     let target = bench.mounted("pod", SICK).await;
     let hung = key("unmounted", &target);
     bench.kernel.hang(&hung);
     bench.mounter.unmount(&target).await.unwrap();
-    assert!(bench.mounter.under_way().iter().any(|one| one.what == "unmount"), "it stays visible");
-    let refused = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap_err();
-    assert_eq!(refused.kind, MountErrorKind::Stuck, "{refused}");
-    bench.mounter.unmount(&target).await.unwrap();
-    bench.mounter.remove_target(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    assert!(!target.exists());
+    assert_eq!(bench.mounter.in_progress().len(), 1, "it stays visible");
+    bench.kernel.release(&hung);
+    bench.settled().await;
+    let target = bench.mounted("other", SICK).await;
+    let hung = key("unmount", &target);
+    bench.kernel.hang(&hung);
+    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck, "it is still mounted");
+    assert!(is_mounted(&target));
     bench.kernel.release(&hung);
     bench.settled().await;
 }
 
-async fn an_unmount_that_hangs_while_servers_answer_is_never_forced() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+async fn an_unmount_that_flushes_to_dead_servers_frees_the_target() {
+    let bench = bench();
+    let target = bench.mounted("pod", SICK).await;
+    let hung = key("unmounted", &target);
+    bench.kernel.hang(&hung);
+    bench.kernel.stop(SICK);
+    bench.mounter.unmount(&target).await.unwrap();
+    assert!(!target.exists());
+    assert_eq!(bench.calls_about(&target), ["mount", "plain"], "nothing is left to detach");
+    bench.kernel.release(&hung);
+    bench.settled().await;
+}
+
+async fn an_unmount_that_hangs_in_its_place_is_never_given_up_while_servers_answer() {
+    let bench = bench();
     let target = bench.mounted("pod", SICK).await;
     let hung = key("unmount", &target);
     bench.kernel.hang(&hung);
-    for _ in 0..2 {
-        assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
-    }
+    let call = spawn_unmount(&bench.mounter, &target);
+    until("it hangs", || bench.kernel.hanging(&hung) == 1).await;
+    assert!(tokio::time::timeout(5 * SHORT, bench.mounter.unmount(&target)).await.is_err());
     assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
     bench.kernel.release(&hung);
-    bench.settled().await;
+    call.await.unwrap().unwrap();
     assert!(!is_mounted(&target), "the first one went on");
 }
 
-async fn an_unmount_that_hangs_on_dead_servers_is_ended_by_force() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+async fn an_unmount_that_hangs_in_its_place_on_dead_servers_is_detached() {
+    let bench = bench();
     let target = bench.mounted("pod", SICK).await;
-    let (hung, statfs) = (key("unmount", &target), key("statfs", &target));
+    let hung = key("unmount", &target);
     bench.kernel.hang(&hung);
-    bench.kernel.hang(&statfs);
-    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck);
-    until("it was forced", || !is_mounted(&target)).await;
+    bench.kernel.stop(SICK);
     bench.mounter.unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target)[..3], ["mount", "plain", "force"]);
+    assert!(!is_mounted(&target) && !target.exists());
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
     bench.kernel.release(&hung);
-    bench.kernel.release(&statfs);
     bench.settled().await;
 }
 
-async fn a_mount_in_use_is_told_with_its_users_and_never_forced() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+/// umount2(2) removes the imports of the mount with its first step.
+async fn what_was_known_before_the_unmount_counts_when_nothing_is_known_later() {
+    for (before, freed) in [(Imports::NotFull, true), (Imports::Full, false), (Imports::Unknown, false)] {
+        let bench = bench();
+        let asked = AtomicUsize::new(0);
+        let mounter =
+            with_imports(
+                &bench,
+                move || {
+                    if asked.fetch_add(1, Ordering::SeqCst) == 0 { before } else { Imports::Unknown }
+                },
+            );
+        let target = bench.mounted("pod", SICK).await;
+        let hung = key("unmounted", &target);
+        bench.kernel.hang(&hung);
+        let ended = tokio::time::timeout(5 * SHORT, mounter.unmount(&target)).await;
+        assert_eq!(ended.is_ok(), freed, "{before:?}: {ended:?}");
+        bench.kernel.release(&hung);
+    }
+}
+
+async fn a_publish_waits_for_the_unmount_in_progress() {
+    let bench = bench();
+    let target = bench.mounted("pod", SICK).await;
+    let hung = key("unmounted", &target);
+    bench.kernel.hang(&hung);
+    let unmount = spawn_unmount(&bench.mounter, &target);
+    until("it flushes", || bench.kernel.hanging(&hung) == 1).await;
+    let publish = tokio::spawn({
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &target));
+        async move { mounter.mount(&plan).await }
+    });
+    tokio::time::sleep(SHORT).await;
+    assert!(!publish.is_finished() && !is_mounted(&target));
+    bench.kernel.release(&hung);
+    unmount.await.unwrap().unwrap();
+    assert_eq!(publish.await.unwrap().unwrap(), MountOutcome::Mounted);
+    assert_eq!(mounts_at(&target), 1);
+}
+
+async fn a_mount_in_use_is_reported_with_its_users_and_stays() {
+    let bench = bench();
     let target = bench.mounted("pod", SICK).await;
     let in_use = std::fs::File::create(target.join("file")).unwrap();
     let error = bench.mounter.unmount(&target).await.unwrap_err();
@@ -98,134 +223,128 @@ async fn a_mount_in_use_is_told_with_its_users_and_never_forced() {
     let error = bench.mounter.unmount(&target).await.unwrap_err();
     assert!(error.to_string().contains("a tmpfs mount at"), "{error}");
     umount2(&target.join("inner"), MntFlags::empty()).unwrap();
-    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(_)));
+    assert!(is_mounted(&target));
     bench.mounter.unmount(&target).await.unwrap();
     assert!(bench.calls_about(&target)[1..].iter().all(|call| call == "plain"));
 }
 
-/// An evicted client fails once.
-async fn servers_that_answer_at_second_thought_are_not_dead() {
-    let pause = Duration::from_millis(200);
+async fn a_mount_in_use_on_dead_servers_is_detached() {
+    for restarted in [false, true] {
+        let bench = bench();
+        let target = bench.mounted("pod", SICK).await;
+        let _in_use = std::fs::File::create(target.join("file")).unwrap();
+        bench.kernel.stop(SICK);
+        let mounter = if restarted { bench.restarted() } else { bench.mounter.clone() };
+        mounter.unmount(&target).await.unwrap();
+        assert!(!is_mounted(&target) && !target.exists());
+        assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
+    }
+}
+
+/// An MDT in recovery: statfs says EAGAIN at once, since `lazystatfs` is on, while the OSTs take data.
+async fn a_failover_is_not_death() {
+    let bench = bench();
+    let target = bench.mounted("pod", SICK).await;
+    let _in_use = std::fs::File::create(target.join("file")).unwrap();
+    bench.kernel.fail(&key("statfs", &target), Some(Errno::EAGAIN));
+    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
+    assert!(is_mounted(&target));
+}
+
+async fn servers_that_answer_the_second_time_are_not_dead() {
+    let pause = Duration::from_millis(300);
     let bench = Bench::new(with_limits(Limits { second_look: pause, ..patient() }));
     let target = bench.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    let statfs = key("statfs", &target);
-    bench.kernel.fail(&statfs, Some(Errno::ENOTCONN));
+    bench.kernel.listen(SICK.into(), false);
     let healing = tokio::spawn({
         let kernel = bench.kernel.clone();
         async move {
-            tokio::time::sleep(pause / 2).await;
-            kernel.fail(&statfs, None);
+            tokio::time::sleep(pause / 3).await;
+            kernel.listen(SICK.into(), true);
         }
     });
     assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
+    assert!(is_mounted(&target));
     healing.await.unwrap();
 }
 
-async fn a_mount_in_use_on_dead_servers_is_forced_then_detached() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+/// No descriptor for a connection, imports that cannot be read, a source that names no address.
+async fn what_cannot_be_determined_is_not_dead() {
+    let bench = bench();
+    let target = bench.mounted("pod", SICK).await;
+    let _in_use = std::fs::File::create(target.join("file")).unwrap();
+    bench.kernel.listen(SICK.into(), false);
+    bench.kernel.fail("connect", Some(Errno::EMFILE));
+    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    assert_eq!(error.kind, MountErrorKind::Busy);
+    assert!(error.to_string().contains("whether its servers answer is unknown"), "{error}");
+    assert!(is_mounted(&target));
+    assert!(!bench.calls_about(&target).contains(&"detach".to_owned()));
+}
+
+async fn connected_servers_forbid_a_detach_whatever_the_network_says() {
+    let bench = bench();
+    let mounter = with_imports(&bench, || Imports::Full);
     let target = bench.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);
-    bench.mounter.unmount(&target).await.unwrap();
-    assert!(!is_mounted(&target));
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "force", "detach"]);
-}
-
-async fn whole_connections_forbid_force_whatever_statfs_says() {
-    let bench = Bench::new(with_limits(short_unmounts()));
-    let imports = ImportsSource::new(|_| Imports::Full);
-    let parts = Parts { calls: bench.kernel.clone(), imports, ..Parts::default() };
-    let mounter = Arc::new(KernelMounter::new(bench.settings.clone(), parts));
-    let target = bench.target("pod");
-    mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
-    let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.fail(&key("statfs", &target), Some(Errno::EAGAIN));
     assert_eq!(mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
     assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
 }
 
-async fn a_bind_mount_is_never_forced() {
-    let bench = Bench::new(with_limits(short_unmounts()));
-    let target = bench.mounted("pod", SICK).await;
-    bench.kernel.show_as_bind(&target);
-    let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.stop(SICK);
-    bench.mounter.unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
-}
-
-async fn what_only_makes_room_for_a_mount_is_never_forced() {
-    let bench = Bench::new(with_limits(short_unmounts()));
-    let target = bench.mounted("pod", SICK).await;
-    let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.stop(SICK);
-    bench.mounter.clear(&target).await.unwrap();
-    assert!(!is_mounted(&target));
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
-}
-
-async fn a_mount_of_somebody_else_is_never_forced() {
-    let bench = Bench::new(with_limits(short_unmounts()));
-    let target = bench.mounted("pod", SICK).await;
-    let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.stop(SICK);
-    bench.restarted().unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
-}
-
-async fn a_mount_that_kubelet_knows_is_forced_after_a_restart() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+/// Lustre keeps a pointer to the root mount of the container that mounted, which force would follow.
+async fn a_mount_that_kubelet_knows_is_never_forced_after_a_restart() {
+    let bench = bench();
     let target = bench.mounted("pod", SICK).await;
     vol_data(&target, "volume");
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);
     bench.restarted().unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "force", "detach"]);
+    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
 }
 
 async fn a_foreign_file_system_is_never_unmounted() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+    let bench = bench();
     let target = bench.target("pod");
     mount(Some("somebody's"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     std::fs::write(target.join("file"), "text").unwrap();
     let error = bench.mounter.unmount(&target).await.unwrap_err();
     assert!(error.to_string().contains("a tmpfs mount of somebody's is there"), "{error}");
     assert!(target.join("file").exists());
-    assert!(bench.mounter.remove_target(&target).await.is_err());
     assert!(bench.calls_about(&target).is_empty());
     assert_eq!(bench.mounter.usage(&target).await.unwrap(), None, "it is no volume");
 }
 
-async fn a_foreign_file_system_upon_ours_is_told_and_ours_kept() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+async fn a_foreign_file_system_upon_ours_is_reported_and_ours_kept() {
+    let bench = bench();
     let target = bench.mounted("pod", SICK).await;
     mount(Some("x"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    let MountState::Mounted(mounts) = state(&bench.mounter, &target).await else { panic!("not mounted") };
-    assert_eq!(mounts.iter().map(|one| one.fs_type.as_str()).collect::<Vec<_>>(), ["lustre", "tmpfs"]);
+    let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    assert!(matches!(&found, MountOutcome::Occupied(what) if what.contains("tmpfs")), "{found:?}");
     assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
     umount2(&target, MntFlags::empty()).unwrap();
     bench.mounter.unmount(&target).await.unwrap();
 }
 
-async fn all_of_a_stack_is_taken_away() {
-    let bench = Bench::new(with_limits(short_unmounts()));
+/// Two processes, or another driver, that knew nothing of each other.
+async fn equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted() {
+    let bench = Bench::new(KernelSettings { ..with_limits(Limits { unmount: LONG, ..short_unmounts() }) });
     let target = bench.target("pod");
-    // Two processes of the driver that knew nothing of each other, as it were.
-    let call = azurelustre_csi::adapters::kernel::call::MountCall::new(
-        &source(SICK),
-        &azurelustre_csi::domain::mount_options::MountOptions::default(),
-        &target,
-        "lustre",
-    );
     let directory = std::fs::File::open(&target).unwrap();
-    for _ in 0..2 {
-        use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
-        bench.kernel.mount(call.as_ref().unwrap(), &directory).unwrap();
+    for server in [SICK, SICK, crate::world::HEALTHY] {
+        let call = MountCall::new(&source(server), &MountOptions::default(), &target, "lustre").unwrap();
+        bench.kernel.mount(&call, &directory).unwrap();
+        let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+        if server == SICK {
+            assert_eq!(found, MountOutcome::AlreadyMounted);
+        } else {
+            assert!(matches!(found, MountOutcome::Occupied(_)), "{found:?}");
+        }
     }
     drop(directory);
-    assert!(matches!(state(&bench.mounter, &target).await, MountState::Mounted(mounts) if mounts.len() == 2));
+    assert_eq!(mounts_at(&target), 3);
     bench.mounter.unmount(&target).await.unwrap();
-    assert!(!is_mounted(&target));
+    assert!(!is_mounted(&target) && !target.exists());
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::mount::{MountPlan, MountState, PublishRequest};
+use azurelustre_csi::domain::mount::{MountPlan, PublishRequest};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::Mounter;
+use azurelustre_csi::ports::operations::Operations;
 use tempfile::TempDir;
 
 use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
@@ -38,6 +39,8 @@ pub(crate) fn patient() -> Limits {
     Limits {
         mount: LONG,
         unmount: LONG,
+        unmount_at_most: LONG,
+        thread: LONG,
         statfs: LONG,
         look: LONG,
         second_look: Duration::ZERO,
@@ -98,7 +101,7 @@ impl Bench {
 
     /// Waits until nothing is under way.
     pub(crate) async fn settled(&self) {
-        until("everything has ended", || self.mounter.under_way().is_empty()).await;
+        until("everything has ended", || self.mounter.in_progress().is_empty()).await;
     }
 
     /// Nothing is left of private mounts.
@@ -134,6 +137,11 @@ pub(crate) fn is_mounted(target: &Path) -> bool {
     mount_points().iter().any(|point| point == target)
 }
 
+/// How many mounts are at a target, seen from outside.
+pub(crate) fn mounts_at(target: &Path) -> usize {
+    mount_points().iter().filter(|point| *point == target).count()
+}
+
 /// Waits for something that happens on another thread.
 pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -164,19 +172,16 @@ pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
     }
 }
 
-/// What kubelet asks for a pod with a volume of its own.
+/// What kubelet asks for a pod with a volume of its own, after it has made the directory of the target.
 pub(crate) fn request(root: &Path, pod: &str, server: Ipv4Addr) -> PublishRequest {
     let mode = Some(AccessMode::MultiNodeMultiWriter);
+    let directory = root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/pv"));
+    std::fs::create_dir_all(&directory).unwrap();
     PublishRequest {
         volume_id: pod.to_owned(),
-        target: root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/pv/mount")),
+        target: directory.join("mount"),
         capability: Capability { access: Some(AccessType::Mount { flags: vec![] }), mode },
         read_only: false,
         context: [("mgs-ip-address".to_owned(), server.to_string())].into(),
     }
-}
-
-/// What is at a target.
-pub(crate) async fn state(mounter: &KernelMounter, target: &Path) -> MountState {
-    mounter.inspect(target).await.unwrap()
 }

@@ -11,6 +11,7 @@ use azurelustre_csi::ports::orchestrator::{ClaimEvent, EventKind, Orchestrator, 
 use futures_lite::future::or;
 
 use crate::fakes::clock::ManualClock;
+use crate::world::{Azure, NAME, request};
 
 /// Keeps what is written with the time, or never answers.
 #[derive(Debug)]
@@ -86,4 +87,40 @@ fn emitting_never_waits_for_a_cluster_that_does_not_answer() {
     };
     clock.run(or(events.run(), work));
     assert_eq!(clock.now(), Duration::from_secs(5000));
+}
+
+#[test]
+fn a_creation_is_followed_on_its_claim_with_at_most_one_event_a_minute() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    driver.create(NAME).unwrap();
+    let cluster = azure.simulator.orchestrator();
+    let shown: Vec<(&str, u32)> = cluster.aggregated().iter().map(|(event, count)| (event.reason, *count)).collect();
+    assert_eq!(
+        shown.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(),
+        ["FilesystemRequested", "FilesystemCreating"]
+    );
+    let minutes = u32::try_from(azure.clock.now().as_secs() / 60).unwrap();
+    assert!(minutes >= 10 && (minutes - 1..=minutes).contains(&shown[1].1), "{shown:?} in {minutes} minutes");
+    // Within the minute after the last one nothing is written; then it is.
+    azure.pass(Duration::from_mins(1));
+    azure.clock.run(driver.provision.claim_events().write_due());
+    let (ready, _) = cluster.aggregated().pop().unwrap();
+    assert_eq!((ready.kind, ready.reason), (EventKind::Normal, "FilesystemReady"));
+    assert!(ready.message.starts_with(&format!("AMLFS {NAME} is ready after ")), "{}", ready.message);
+    assert_eq!((ready.namespace.as_str(), ready.claim.as_str(), ready.volume_name.as_str()), ("team", "claim", NAME));
+}
+
+#[test]
+fn a_volume_that_was_ready_before_and_a_claim_that_is_not_named_give_no_events() {
+    let azure = Azure::new();
+    azure.volume();
+    azure.pass(Duration::from_hours(1));
+    let before = azure.simulator.orchestrator().events().len();
+    azure.healthy().create(NAME).unwrap();
+    assert_eq!(azure.simulator.orchestrator().events().len(), before);
+    let mut unnamed = request("pvc-2");
+    unnamed.parameters.retain(|key, _| !key.starts_with("csi.storage.k8s.io/"));
+    azure.healthy().create_as(unnamed, crate::world::BUDGET).unwrap();
+    assert_eq!(azure.simulator.orchestrator().events().len(), before);
 }

@@ -8,9 +8,6 @@ use azurelustre_csi::ports::inbound::Failure;
 use crate::fakes::faulty::Fault;
 use crate::world::{Azure, Driver, NAME, mortal};
 
-/// Calls that a creation may take before a case is taken for endless.
-const MANY: u32 = 200;
-
 fn faults() -> Vec<Fault<CloudErrorKind>> {
     let kinds = CloudErrorKind::ALL.into_iter().flat_map(|kind| [Fault::Before(kind), Fault::After(kind)]);
     kinds.chain([Fault::HangBefore, Fault::HangAfter]).collect()
@@ -38,16 +35,15 @@ fn leaks_nothing(azure: &Azure, failure: &Failure, case: &str) {
 
 /// Repeats the call as Kubernetes does until the volume is there, then deletes it; counts what was made.
 fn converges(azure: &Azure, driver: &Driver, case: &str) {
-    let volume = (0..MANY).find_map(|_| match driver.create(NAME) {
-        Ok(volume) => Some(volume),
-        Err(failure) => {
+    let volume = azure.retried(
+        || driver.create(NAME),
+        |failure| {
             if failure.kind.is_final() {
-                leaks_nothing(azure, &failure, case);
+                leaks_nothing(azure, failure, case);
             }
             assert!(!failure.message.is_empty(), "{case}");
-            None
-        }
-    });
+        },
+    );
     let volume = volume.unwrap_or_else(|| panic!("{case}: never ready"));
     assert_eq!(azure.billed(), [NAME], "{case}");
     assert_eq!(azure.made(NAME), 1, "{case}: creations accepted");
@@ -96,24 +92,6 @@ fn a_failed_look_is_never_final_whatever_the_cause() {
         azure.healthy().create(NAME).unwrap();
         let failure = azure.faulty(Fault::Before(kind), 1, 100).create(NAME).unwrap_err();
         assert!(!failure.kind.is_final(), "{kind:?} became {:?}", failure.kind);
-    }
-}
-
-#[test]
-fn refusals_before_and_of_the_creation_are_final_at_once() {
-    let steps = undisturbed();
-    let refused = |kind: &CloudErrorKind| kind.is_refusal();
-    for (call, operation) in (1..).zip(&steps).take(4).skip(1) {
-        for kind in CloudErrorKind::ALL.into_iter().filter(refused) {
-            let azure = Azure::new();
-            let driver = azure.faulty(Fault::Before(kind), call, 1);
-            let failure = driver.create(NAME).unwrap_err();
-            assert!(failure.kind.is_final(), "{operation} {kind:?} became {:?}", failure.kind);
-            // One more look, whether something was invisible at the first, and nothing else.
-            assert_eq!(driver.call_count(), call + 1, "{operation} {kind:?}: more was asked");
-            assert_eq!(driver.operations().last(), Some(&"observe"));
-            leaks_nothing(&azure, &failure, operation);
-        }
     }
 }
 

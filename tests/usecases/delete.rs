@@ -1,14 +1,16 @@
 //! DeleteVolume with a fault at every step, and what it must never delete.
 
+use std::time::Duration;
+
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
+use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
-use azurelustre_csi::ports::inbound::FailureKind;
+use azurelustre_csi::ports::inbound::{Caller, FailureKind, Provisioning};
 
-use crate::fakes::faulty::Fault;
+use crate::fakes::faulty::{Fault, Faults};
 use crate::world::{Azure, Driver, NAME, OURS, mortal};
 
-const MANY: u32 = 200;
 const ID: &str = "pvc-1#lustrefs#10.0.0.4##t#MC_hpc_aks_eastus";
 
 fn steps() -> u32 {
@@ -20,7 +22,7 @@ fn steps() -> u32 {
 }
 
 fn ends_deleted(azure: &Azure, driver: &Driver, volume_id: &str, case: &str) {
-    assert!((0..MANY).any(|_| driver.delete(volume_id).is_ok()), "{case}: never deleted");
+    assert!(azure.retried(|| driver.delete(volume_id), |_| ()).is_some(), "{case}: never deleted");
     assert_eq!(azure.billed(), ["foreign"], "{case}");
 }
 
@@ -103,9 +105,13 @@ fn ids_without_anything_behind_them_cost_no_request() {
     for volume_id in ["any-handle", "pvc-1#lustrefs#10.0.0.4", "pvc-1#lustrefs#10.0.0.4##f#MC_hpc_aks_eastus"] {
         driver.delete(volume_id).unwrap();
     }
-    for (volume_id, part) in
-        [("", "missing"), ("pvc-1#lustrefs#10.0.0.4##t", "resource group"), ("../x#fs#1##t#rg", "AMLFS name")]
-    {
+    for (volume_id, part) in [
+        ("", "missing"),
+        ("pvc-1#lustrefs#10.0.0.4##t", "resource group"),
+        ("../x#fs#1##t#rg", "AMLFS name"),
+        ("pvc-1#lustrefs#10.0.0.4##t#rg#x", "7 fields"),
+        ("pvc-1#lustrefs#10.0.0.4##f#rg#x", "7 fields"),
+    ] {
         let failure = driver.delete(volume_id).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Invalid, "{volume_id}");
         assert!(failure.message.contains(part), "{failure}");
@@ -124,4 +130,64 @@ fn what_is_absent_creating_or_already_going_ends_deleted() {
     assert_eq!(azure.billed(), [NAME], "Deleting is still there");
     azure.healthy().delete(ID).unwrap();
     assert_eq!(azure.billed(), Vec::<String>::new());
+}
+
+/// ARM shows such 404s while regions replicate.
+#[test]
+fn a_single_404_is_not_believed() {
+    for (lie, found) in [(1, true), (2, false)] {
+        let (azure, volume) = with_neighbour();
+        let driver = azure.faulty(Fault::Absent, 1, lie);
+        let begun = azure.clock.now();
+        driver.delete(&volume).unwrap();
+        assert_eq!(driver.count("begin_delete") > 0, found, "two observations five seconds apart are believed");
+        if !found {
+            assert_eq!((azure.clock.now() - begun).as_secs(), 5);
+        }
+    }
+    // The second observation may be that of a later call.
+    let (azure, volume) = with_neighbour();
+    let driver = azure.faulty(Fault::Absent, 1, 100);
+    let hasty = || azure.clock.run(driver.provision.delete(&volume, Caller::staying(Some(Duration::from_secs(2)))));
+    assert_eq!(hasty().unwrap_err().kind, FailureKind::InProgress);
+    azure.pass(Duration::from_secs(5));
+    hasty().unwrap();
+    assert_eq!(driver.operations(), ["observe", "observe"]);
+}
+
+/// After Deleting was seen, one observation that finds nothing is enough.
+#[test]
+fn absent_after_deleting_is_gone() {
+    let (azure, volume) = with_neighbour();
+    let driver = azure.healthy();
+    driver.delete(&volume).unwrap();
+    let operations = driver.operations();
+    assert_eq!(azure.clock.now() - driver.calls().last().unwrap().at, Duration::ZERO);
+    assert_eq!(operations.iter().filter(|made| **made == "begin_delete").count(), 1);
+    let calls = driver.calls();
+    let [.., before, last] = &calls[..] else { panic!("{operations:?}") };
+    assert!((last.at - before.at).as_secs() <= 13, "no second observation of the absence");
+}
+
+/// A deletion that fails in Azure: the file system is there again, with a reason.
+#[test]
+fn a_failed_deletion_says_the_clouds_reason() {
+    let azure = Azure::new();
+    azure.place(NAME, &OURS, ProvisioningState::Failed, "10.0.0.4");
+    // Every DELETE is accepted and has no effect.
+    let plan = |_: u32, of: &str| (of == "begin_delete").then_some(Fault::Ignored);
+    let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
+    let begun = azure.clock.now();
+    for call in 0..60 {
+        let failure = driver.delete(ID).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
+        assert!(failure.message.contains("UpdateFailed: said so"), "{failure}");
+        assert!(failure.message.contains("next try at"), "{failure}");
+        if call == 0 {
+            assert!((azure.clock.now() - begun).as_secs() < 60, "within a minute");
+            assert_eq!(driver.count("begin_delete"), 2);
+        }
+        azure.pass(Duration::from_secs(15));
+    }
+    assert!(driver.count("begin_delete") <= 6, "{}", driver.count("begin_delete"));
 }

@@ -7,6 +7,7 @@
 // Helpers of tests end their test; clippy's switches for that reach test functions only.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
 
+mod callers;
 mod claim_events;
 mod create;
 mod delete;
@@ -16,4 +17,5 @@ mod mounts;
 mod patience;
 mod races;
 mod rules;
+mod storms;
 mod world;

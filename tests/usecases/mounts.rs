@@ -8,9 +8,9 @@ use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::mount::{MountPlan, MountState, PublishRequest};
+use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind, Publishing};
-use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
+use azurelustre_csi::ports::mounter::MountErrorKind;
 use futures_lite::future::{yield_now, zip};
 
 use crate::fakes::faulty::{Fault, Faults, FaultyMounter};
@@ -59,15 +59,20 @@ impl Machine {
     }
 
     fn target(&self, pod: &str) -> PathBuf {
-        self.pods.path().join(pod).join("mount")
+        let directory = self.pods.path().join(pod);
+        // kubelet's part of it.
+        std::fs::create_dir_all(&directory).unwrap();
+        directory.join("mount")
     }
 
-    fn state(&self, target: &Path) -> MountState {
-        on_runtime(self.lustre.inspect(target)).unwrap()
-    }
-
+    /// A mount of the simulated kernel is a link, seen here from outside.
     fn is_mounted(&self, target: &Path) -> bool {
-        matches!(self.state(target), MountState::Mounted(mounts) if !mounts.is_empty())
+        target.starts_with(self.pods.path()) && std::fs::read_link(target).is_ok()
+    }
+
+    /// Whether there is neither a mount nor a directory.
+    fn is_absent(&self, target: &Path) -> bool {
+        target.starts_with(self.pods.path()) && std::fs::symlink_metadata(target).is_err()
     }
 }
 
@@ -109,32 +114,37 @@ fn with_mode(target: &Path, mode: AccessMode) -> PublishRequest {
     request
 }
 
+/// What may happen to a call. A mounter that has mounted does not fail with a kind that says that it has not.
 fn faults() -> Vec<Fault<MountErrorKind>> {
-    let kinds = MountErrorKind::ALL.into_iter().flat_map(|kind| [Fault::Before(kind), Fault::After(kind)]);
-    kinds.chain([Fault::HangBefore, Fault::HangAfter]).collect()
+    let before = MountErrorKind::ALL.into_iter().map(Fault::Before);
+    let after = MountErrorKind::ALL.into_iter().filter(|kind| kind.may_be_mounted()).map(Fault::After);
+    before.chain(after).chain([Fault::HangBefore, Fault::HangAfter]).collect()
 }
 
-const PUBLISH_STEPS: [&str; 4] = ["inspect", "make_sub_dir", "make_target", "mount"];
+const PUBLISH_STEPS: [&str; 3] = ["mount", "make_sub_dir", "mount"];
 
 #[test]
-fn a_publish_takes_the_steps_that_it_needs_and_no_more() {
+fn a_sub_directory_is_made_only_where_it_is_missing() {
     let machine = Machine::new();
     let process = machine.healthy();
-    let target = machine.target("a");
-    process.publish(&request(&target)).unwrap();
+    process.publish(&request(&machine.target("a"))).unwrap();
     assert_eq!(process.operations(), PUBLISH_STEPS);
-    process.publish(&request(&target)).unwrap();
-    assert_eq!(process.operations()[4..], ["inspect"], "a repeated publish looks once");
-    let read_only = PublishRequest { read_only: true, ..request(&machine.target("b")) };
+    process.publish(&request(&machine.target("a"))).unwrap();
+    process.publish(&request(&machine.target("b"))).unwrap();
+    let read_only = PublishRequest { read_only: true, ..request(&machine.target("c")) };
     process.publish(&read_only).unwrap();
-    assert_eq!(process.operations()[5..], ["inspect", "make_target", "mount"], "read-only makes no directory");
+    assert_eq!(process.operations()[3..], ["mount"; 3], "an existing sub-directory costs one mount");
+    let mut missing = PublishRequest { read_only: true, ..request(&machine.target("d")) };
+    missing.context.insert("sub-dir".into(), "missing".into());
+    assert_eq!(process.publish(&missing).unwrap_err().kind, FailureKind::NotFound);
+    assert_eq!(process.operations()[6..], ["mount"], "a read-only volume makes none");
 }
 
 #[test]
 fn a_fault_at_every_step_of_a_publish_ends_mounted_as_asked() {
     for times in [1, 3, 20] {
         for fault in faults() {
-            for first in 1..=4 {
+            for first in 1..=3 {
                 let case = format!("{fault:?} at call {first}, {times} times");
                 let machine = Machine::new();
                 let (process, target) = (machine.faulty(fault, first, times), machine.target("a"));
@@ -146,61 +156,30 @@ fn a_fault_at_every_step_of_a_publish_ends_mounted_as_asked() {
                         false
                     }
                 });
-                assert!(published, "{case}");
-                let plan = MountPlan::new(&request(&target)).unwrap();
-                let action = plan.action(&machine.state(&target));
-                assert_eq!(action, azurelustre_csi::domain::mount::MountAction::Done, "{case}");
+                assert!(published && machine.is_mounted(&target), "{case}");
+                let again = machine.healthy();
+                again.publish(&request(&target)).unwrap();
+                assert_eq!(again.operations(), ["mount"], "{case}: mounted as planned");
                 machine.healthy().unpublish(&target).unwrap();
-                assert_eq!(machine.state(&target), MountState::Absent, "{case}");
+                assert!(machine.is_absent(&target), "{case}");
             }
         }
     }
 }
 
 #[test]
-fn a_failed_mount_is_undone_and_only_what_was_made_is_removed() {
-    for (there_before, expected) in [(false, MountState::Absent), (true, MountState::Directory)] {
-        for fault in [Fault::Before(MountErrorKind::NotFound), Fault::After(MountErrorKind::Failed)] {
+fn a_fault_of_an_unpublish_ends_with_nothing() {
+    for times in [1, 3, 20] {
+        let kinds = MountErrorKind::ALL.into_iter().flat_map(|kind| [Fault::Before(kind), Fault::After(kind)]);
+        for fault in kinds.chain([Fault::HangBefore, Fault::HangAfter]) {
             let machine = Machine::new();
             let target = machine.target("a");
-            std::fs::create_dir_all(if there_before { &target } else { target.parent().unwrap() }).unwrap();
-            let failure = machine.faulty(fault, 4, 1).publish(&request(&target)).unwrap_err();
-            assert!(failure.message.contains("injected"), "the first error stays: {failure}");
-            assert_eq!(machine.state(&target), expected, "{fault:?}");
-        }
-    }
-}
-
-#[test]
-fn a_mount_that_could_not_be_undone_is_never_final() {
-    let machine = Machine::new();
-    let target = machine.target("a");
-    let plan = |call: u32, _: &str| match call {
-        4 => Some(Fault::After(MountErrorKind::Invalid)),
-        5 => Some(Fault::Before(MountErrorKind::Failed)),
-        _ => None,
-    };
-    let process = machine.process(Faults::new(machine.clock.clone(), Box::new(plan)));
-    let failure = process.publish(&request(&target)).unwrap_err();
-    assert!(machine.is_mounted(&target) && !failure.kind.is_final(), "{:?}", failure.kind);
-    process.publish(&request(&target)).unwrap();
-    assert_eq!(process.operations().last(), Some(&"inspect"), "the mount is found and kept");
-}
-
-#[test]
-fn a_fault_at_every_step_of_an_unpublish_ends_with_nothing() {
-    for times in [1, 3, 20] {
-        for fault in faults() {
-            for first in 1..=2 {
-                let machine = Machine::new();
-                let target = machine.target("a");
-                machine.healthy().publish(&request(&target)).unwrap();
-                let process = machine.faulty(fault, first, times);
-                let case = format!("{fault:?} at call {first}, {times} times");
-                assert!((0..100).any(|_| process.unpublish(&target).is_ok()), "{case}");
-                assert_eq!(machine.state(&target), MountState::Absent, "{case}");
-                assert!(target.parent().unwrap().is_dir(), "{case}: a parent went");
-            }
+            machine.healthy().publish(&request(&target)).unwrap();
+            let process = machine.faulty(fault, 1, times);
+            let case = format!("{fault:?}, {times} times");
+            assert!((0..100).any(|_| process.unpublish(&target).is_ok()), "{case}");
+            assert!(machine.is_absent(&target), "{case}");
+            assert!(target.parent().unwrap().is_dir(), "{case}: a parent went");
         }
     }
 }
@@ -208,18 +187,15 @@ fn a_fault_at_every_step_of_an_unpublish_ends_with_nothing() {
 #[test]
 fn a_process_that_dies_at_any_step_is_continued() {
     for fault in [Fault::KillBefore, Fault::KillAfter] {
-        for first in 1..=4 {
+        for first in 1..=3 {
             let machine = Machine::new();
             let target = machine.target("a");
             assert!(mortal(|| machine.faulty(fault, first, 1).publish(&request(&target))).is_err());
             machine.healthy().publish(&request(&target)).unwrap();
             assert!(machine.is_mounted(&target), "{fault:?} at call {first}");
-            for step in 1..=2 {
-                machine.healthy().publish(&request(&target)).unwrap();
-                assert!(mortal(|| machine.faulty(fault, step, 1).unpublish(&target)).is_err());
-                machine.healthy().unpublish(&target).unwrap();
-                assert_eq!(machine.state(&target), MountState::Absent, "{fault:?} at call {step}");
-            }
+            assert!(mortal(|| machine.faulty(fault, 1, 1).unpublish(&target)).is_err());
+            machine.healthy().unpublish(&target).unwrap();
+            assert!(machine.is_absent(&target), "{fault:?}");
         }
     }
 }
@@ -230,15 +206,13 @@ fn a_corrupt_mount_is_replaced_in_the_same_call() {
     let target = machine.target("a");
     machine.healthy().publish(&request(&target)).unwrap();
     machine.azure.simulator.servers().stop("10.0.0.4".parse().unwrap()).unwrap();
-    assert!(matches!(machine.state(&target), MountState::Corrupt { .. }));
     let fs_name = azurelustre_csi::domain::mount_source::FsName::default();
     let size = azurelustre_csi::domain::capacity::Tib(4).bytes();
     machine.azure.simulator.servers().start("10.0.0.4".parse().unwrap(), &fs_name, size);
     let driver = machine.healthy();
     driver.publish(&request(&target)).unwrap();
-    assert!(machine.is_mounted(&target));
-    // Not "unmount", which may end the file system for the volume's other pods.
-    assert_eq!(driver.operations(), ["inspect", "clear", "make_sub_dir", "make_target", "mount"]);
+    assert!(machine.is_mounted(&target) && target.is_dir());
+    assert_eq!(driver.operations(), PUBLISH_STEPS, "with its sub-directory, which the new file system lacks");
 }
 
 #[test]
@@ -246,15 +220,14 @@ fn an_occupied_target_is_a_conflict_and_stays_as_it_is() {
     let machine = Machine::new();
     let target = machine.target("a");
     machine.healthy().publish(&request(&target)).unwrap();
-    let before = machine.state(&target);
+    let before = std::fs::read_link(&target).unwrap();
     let mut other = request(&target);
     other.context.insert("mgs-ip-address".into(), "10.0.0.5".into());
     let failure = machine.healthy().publish(&other).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Conflict);
     assert!(failure.message.contains("10.0.0.4@tcp:/lustrefs/team/p"), "{failure}");
-    assert_eq!(machine.state(&target), before);
+    assert_eq!(std::fs::read_link(&target).unwrap(), before);
     let file = machine.target("b");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "x").unwrap();
     assert_eq!(machine.healthy().publish(&request(&file)).unwrap_err().kind, FailureKind::Internal);
     assert_eq!(std::fs::read(&file).unwrap(), b"x");
@@ -270,7 +243,7 @@ fn a_single_writer_has_one_target_also_after_a_restart() {
         process.publish(&single(&first)).unwrap();
         let failure = process.publish(&single(&second)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Precondition, "{failure}");
-        assert_eq!(machine.state(&second), MountState::Absent);
+        assert!(machine.is_absent(&second));
     }
     machine.healthy().unpublish(&first).unwrap();
     machine.healthy().publish(&single(&second)).unwrap();
@@ -304,7 +277,7 @@ fn spellings_of_one_target_exclude_each_other() {
     for lead in 0..20 {
         let machine = Machine::new();
         let process = machine.process(Faults::yielding(machine.clock.clone(), 2));
-        let plain = machine.pods.path().join("a/mount");
+        let plain = machine.target("a");
         let odd = PathBuf::from(format!("{}/.//a/./mount", machine.pods.path().display()));
         let publish = |target: &Path| process.publish.publish(request(target), BUDGET);
         let (first, second) = on_runtime(zip(publish(&plain), after(lead, publish(&odd))));
@@ -318,10 +291,10 @@ fn spellings_of_one_target_exclude_each_other() {
 fn a_mount_that_somebody_else_won_is_left_alone() {
     let machine = Machine::new();
     let target = machine.target("a");
-    let busy = machine.faulty(Fault::After(MountErrorKind::Busy), 4, 1);
+    let busy = machine.faulty(Fault::After(MountErrorKind::Busy), 3, 1);
     let failure = busy.publish(&request(&target)).unwrap_err();
     assert!(!failure.kind.is_final(), "{:?}", failure.kind);
-    assert!(machine.is_mounted(&target), "what is there was taken away");
+    assert!(machine.is_mounted(&target), "what is there stays");
     assert_eq!(busy.operations().last(), Some(&"mount"));
 }
 
@@ -336,7 +309,7 @@ fn a_publish_and_an_unpublish_that_race_leave_one_mount_or_none() {
         let (published, unpublished) = on_runtime(zip(publish, unpublish));
         published.unwrap();
         match unpublished {
-            Ok(()) => assert_eq!(machine.state(&target), MountState::Absent, "lead {lead}"),
+            Ok(()) => assert!(machine.is_absent(&target), "lead {lead}"),
             Err(busy) => assert_eq!((busy.kind, machine.is_mounted(&target)), (FailureKind::InProgress, true)),
         }
     }

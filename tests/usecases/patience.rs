@@ -9,6 +9,7 @@ use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
 use azurelustre_csi::app::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
 use azurelustre_csi::domain::polling;
 use azurelustre_csi::ports::clock::Clock;
+use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{FailureKind, Ready};
 use azurelustre_csi::ports::node_faults::{NodeFault, NodeFaults};
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
@@ -44,6 +45,19 @@ fn a_hanging_cloud_is_answered_at_the_deadline_wherever_it_hangs() {
             assert!(!failure.kind.is_final(), "call {call}: {:?}", failure.kind);
             assert_eq!(azure.clock.now(), polling::working_time(Some(Duration::from_mins(15))), "call {call}");
         }
+    }
+}
+
+/// Whatever the cause, a 404 that is not "absent" included: one failed observation is waited out, three are not.
+#[test]
+fn three_failed_observations_in_a_row_end_a_wait() {
+    for kind in CloudErrorKind::ALL {
+        let azure = Azure::new();
+        let failure = azure.faulty(Fault::Before(kind), 6, 100).create(NAME).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable, "{kind:?}");
+        assert!(failure.message.contains("injected") && azure.clock.now() < Duration::from_mins(1), "{failure}");
+        let azure = Azure::new();
+        azure.faulty(Fault::Before(kind), 6, 2).create(NAME).unwrap();
     }
 }
 

@@ -1,10 +1,13 @@
 //! Calls that meet: the same volume created twice at once, created while it is deleted, and many volumes together.
 
+use std::time::Duration;
+
+use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind, Provisioning};
 use futures_lite::future::{yield_now, zip};
 
 use crate::fakes::faulty::Faults;
-use crate::world::{Azure, BUDGET, Driver, NAME, request};
+use crate::world::{Azure, Driver, NAME, patient, request};
 
 /// A driver whose calls to the cloud let other tasks go first.
 fn interleaving(azure: &Azure, yields: u32) -> Driver {
@@ -32,18 +35,53 @@ fn busy<T>(result: &Result<T, Failure>) -> bool {
 }
 
 #[test]
-fn two_creations_of_one_volume_exclude_each_other() {
+fn two_creations_of_one_volume_share_the_outcome() {
     let mut met = 0;
     for (yields, lead) in orders() {
         let azure = Azure::new();
         let driver = interleaving(&azure, yields);
-        let create = || driver.provision.create(request(NAME), BUDGET);
+        let create = || driver.provision.create(request(NAME), patient());
         let (first, second) = azure.clock.run(zip(create(), after(lead, create())));
-        assert!(!busy(&first), "the first was refused ({yields}, {lead})");
-        met += u32::from(busy(&second));
+        assert_eq!(first.unwrap(), second.unwrap(), "({yields}, {lead})");
         assert_eq!((azure.billed().len(), azure.made(NAME)), (1, 1), "({yields}, {lead})");
+        met += u32::from(driver.count("skus") == 1);
     }
     assert!(met > 20, "only {met} met");
+}
+
+/// What is joined is the plan and not its spelling; each caller gets the context of its own request.
+#[test]
+fn the_same_plan_in_another_spelling_is_joined() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    let mut other = request(NAME);
+    let sku = other.parameters.remove("sku-name").unwrap();
+    other.parameters.insert("SKU-Name".to_owned(), sku);
+    other.parameters.insert("location".to_owned(), "East US".to_owned());
+    let first = driver.provision.create(request(NAME), patient());
+    let (first, second) = azure.clock.run(zip(first, driver.provision.create(other, patient())));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.id, second.id);
+    assert!(second.context.contains_key("SKU-Name") && first.context.contains_key("sku-name"));
+    assert_eq!(driver.count("begin_create"), 1);
+}
+
+#[test]
+fn another_content_is_told_what_runs_since_when() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    let mut other = request(NAME);
+    other.parameters.insert("zone".to_owned(), "2".to_owned());
+    let late = async {
+        azure.clock.sleep(Duration::from_secs(70)).await;
+        driver.provision.create(other, patient()).await
+    };
+    let (first, second) = azure.clock.run(zip(driver.provision.create(request(NAME), patient()), late));
+    first.unwrap();
+    let failure = second.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::InProgress);
+    assert!(failure.message.contains("(create) on pvc-1 with other parameters already exists"), "{failure}");
+    assert!(failure.message.contains("in progress for 1m10s"), "{failure}");
 }
 
 #[test]
@@ -53,8 +91,8 @@ fn creating_and_deleting_one_volume_exclude_each_other() {
         let azure = Azure::new();
         let volume_id = azure.volume().id.to_string();
         let driver = interleaving(&azure, yields);
-        let delete = driver.provision.delete(&volume_id, BUDGET);
-        let create = after(lead, driver.provision.create(request(NAME), BUDGET));
+        let delete = driver.provision.delete(&volume_id, patient());
+        let create = after(lead, driver.provision.create(request(NAME), patient()));
         let (deleted, created) = azure.clock.run(zip(delete, create));
         assert!(!busy(&deleted), "({yields}, {lead})");
         met += u32::from(busy(&created));
@@ -65,15 +103,16 @@ fn creating_and_deleting_one_volume_exclude_each_other() {
 }
 
 #[test]
-fn two_deletions_of_one_volume_exclude_each_other() {
+fn two_deletions_of_one_volume_share_the_outcome() {
     for (yields, lead) in orders() {
         let azure = Azure::new();
         let volume_id = azure.volume().id.to_string();
         let driver = interleaving(&azure, yields);
-        let delete = || driver.provision.delete(&volume_id, BUDGET);
+        let delete = || driver.provision.delete(&volume_id, patient());
         let (first, second) = azure.clock.run(zip(delete(), after(lead, delete())));
-        assert!(!busy(&first) && (busy(&second) || second.is_ok()));
+        assert!(first.is_ok() && second.is_ok());
         assert_eq!(azure.billed(), Vec::<String>::new());
+        assert_eq!(driver.count("begin_delete"), 1);
     }
 }
 
@@ -82,7 +121,7 @@ fn all<'a>(driver: &'a Driver, names: &'a [String]) -> std::pin::Pin<Box<dyn Fut
     Box::pin(async move {
         match names {
             [] => {}
-            [name] => drop(driver.provision.create(request(name), BUDGET).await.unwrap()),
+            [name] => drop(driver.provision.create(request(name), patient()).await.unwrap()),
             many => {
                 let (left, right) = many.split_at(many.len() / 2);
                 zip(all(driver, left), all(driver, right)).await;

@@ -1,5 +1,7 @@
-//! The rules of creation one by one: what is final, what is told, what is asked for and how often.
+//! The rules of creation one by one: what is final and when, what is reported, what is asked for and how often.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::simulator::world::{FailingCreation, Subnet};
@@ -7,16 +9,27 @@ use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
+use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
+use azurelustre_csi::ports::orchestrator::EventKind;
 
-use crate::fakes::faulty::Fault;
+use crate::fakes::faulty::{Fault, Faults};
 use crate::world::{Azure, BUDGET, Driver, NAME, OURS, request};
 
-fn refused(azure: &Azure, driver: &Driver, request: VolumeRequest) -> Failure {
-    let failure = driver.create_as(request, BUDGET).unwrap_err();
+/// A request that is refused for good once nothing was found for this many seconds, with the same text from the start.
+fn refused_after(azure: &Azure, driver: &Driver, request: &VolumeRequest, seconds: u64) -> Failure {
+    let begun = azure.clock.now();
+    let (mut failures, ended) = azure.until_final(|| driver.create_as(request.clone(), BUDGET));
+    let last = failures.pop().unwrap();
+    let text = |failure: &Failure| failure.message.split("; next try at").next().unwrap().to_owned();
+    for failure in &failures {
+        assert_eq!((failure.kind, text(failure)), (FailureKind::Unavailable, text(&last)));
+        assert_eq!(failure.hint, last.hint);
+    }
+    assert_eq!((ended - begun).as_secs(), seconds, "{last}");
     assert_eq!(azure.billed(), Vec::<String>::new());
-    failure
+    last
 }
 
 fn with(parameters: &[(&str, &str)]) -> VolumeRequest {
@@ -27,11 +40,8 @@ fn with(parameters: &[(&str, &str)]) -> VolumeRequest {
     changed
 }
 
-#[test]
-fn local_mistakes_cost_no_request() {
-    let azure = Azure::new();
-    let driver = azure.healthy();
-    let cases = [
+fn local_mistakes() -> Vec<(VolumeRequest, FailureKind)> {
+    vec![
         (with(&[("sub-dir", "a#b")]), FailureKind::Invalid),
         (with(&[("sub-dir", "${pvc.metadata.nam}")]), FailureKind::Invalid),
         (with(&[("tags", "k8s-azure-created-by=me")]), FailureKind::Invalid),
@@ -39,50 +49,163 @@ fn local_mistakes_cost_no_request() {
         (VolumeRequest { capacity: (-1, 0), ..request(NAME) }, FailureKind::OutOfRange),
         (VolumeRequest { capacity: (2 << 40, 1 << 40), ..request(NAME) }, FailureKind::OutOfRange),
         (VolumeRequest { capabilities: vec![], ..request(NAME) }, FailureKind::Invalid),
-    ];
-    for (request, kind) in cases {
-        assert_eq!(refused(&azure, &driver, request).kind, kind);
-    }
-    assert_eq!(driver.operations(), Vec::<&str>::new());
+    ]
 }
 
 #[test]
-fn what_the_region_does_not_offer_is_final_and_told() {
+fn local_mistakes_are_final_at_once_and_cost_at_most_one_observation() {
+    for (request, kind) in local_mistakes() {
+        let azure = Azure::new();
+        let driver = azure.healthy();
+        let tells_where = !request.parameters.contains_key("resource-group");
+        assert_eq!(driver.create_as(request, BUDGET).unwrap_err().kind, kind);
+        assert_eq!(driver.operations(), if tells_where { &["observe"][..] } else { &[] });
+    }
     let azure = Azure::new();
     let driver = azure.healthy();
-    for (parameters, kind, part) in [
-        ([("sku-name", "AMLFS-Durable-Premium-12"), ("zone", "1")], FailureKind::Invalid, "did you mean"),
-        ([("zone", "4"), ("location", "eastus")], FailureKind::Invalid, "1, 2, 3"),
-        ([("zone", "1"), ("location", "westus")], FailureKind::Invalid, "leave it out"),
-        ([("zone", "1"), ("location", "nowhere")], FailureKind::Invalid, "not offered in nowhere"),
-    ] {
-        let failure = refused(&azure, &driver, with(&parameters));
-        assert_eq!(failure.kind, kind);
-        assert!(failure.message.contains(part), "{failure}");
+    let parameters = [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned()), ("sub-dir".to_owned(), "..".to_owned())];
+    let existing = VolumeRequest { parameters: parameters.into(), ..request(NAME) };
+    assert_eq!(driver.create_as(existing, BUDGET).unwrap_err().kind, FailureKind::Invalid);
+    assert_eq!(
+        driver.operations(),
+        Vec::<&str>::new(),
+        "nothing was ever made for a volume on an existing file system"
+    );
+}
+
+/// A claim whose class was deleted and made again with a mistake must not be forgotten while its file system is billed.
+#[test]
+fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_ready() {
+    for (mistake, _) in local_mistakes() {
+        let same_process = !mistake.parameters.contains_key("resource-group");
+        for anew in [false, true] {
+            if anew && !same_process {
+                continue;
+            }
+            let azure = Azure::new();
+            let first = azure.healthy();
+            first.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+            let driver = if anew { azure.healthy() } else { first };
+            let failure = driver.create_as(mistake.clone(), BUDGET).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+            assert!(failure.message.contains("AMLFS pvc-1 exists and is billed"), "{failure}");
+            assert!(failure.hint.unwrap().contains("az amlfs delete"), "{}", failure.message);
+        }
     }
-    let large = VolumeRequest { capacity: (129 << 40, 0), ..request(NAME) };
-    assert_eq!(refused(&azure, &driver, large).kind, FailureKind::OutOfRange);
+    let mistake = || VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+    // Ready before, or somebody else's: as the mistake says.
+    let azure = Azure::new();
+    azure.volume();
+    assert_eq!(azure.healthy().create_as(mistake(), BUDGET).unwrap_err().kind, FailureKind::OutOfRange);
+    let azure = Azure::new();
+    azure.place(NAME, &[], ProvisioningState::Creating, "");
+    assert_eq!(azure.healthy().create_as(mistake(), BUDGET).unwrap_err().kind, FailureKind::OutOfRange);
 }
 
 #[test]
-fn full_subnets_used_up_quota_and_missing_groups_are_final_at_once() {
+fn a_local_mistake_whose_observation_fails_is_not_final() {
+    for kind in CloudErrorKind::ALL {
+        let azure = Azure::new();
+        let mistake = VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+        let failure = azure.faulty(Fault::Before(kind), 1, 1).create_as(mistake, BUDGET).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable);
+        assert!(failure.message.starts_with("capacity range: required_bytes is -1"), "{failure}");
+        assert!(failure.message.contains("injected"), "{failure}");
+    }
+}
+
+#[test]
+fn what_the_region_does_not_offer_is_final_after_two_observations() {
+    for (parameters, part) in [
+        ([("sku-name", "AMLFS-Durable-Premium-12"), ("zone", "1")], "did you mean"),
+        ([("zone", "4"), ("location", "eastus")], "1, 2, 3"),
+        ([("zone", "1"), ("location", "westus")], "leave it out"),
+        ([("zone", "1"), ("location", "nowhere")], "not offered in nowhere"),
+    ] {
+        let azure = Azure::new();
+        let failure = refused_after(&azure, &azure.healthy(), &with(&parameters), 5);
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert!(failure.message.contains(part), "{failure}");
+    }
+    let azure = Azure::new();
+    let large = VolumeRequest { capacity: (129 << 40, 0), ..request(NAME) };
+    assert_eq!(refused_after(&azure, &azure.healthy(), &large, 5).kind, FailureKind::OutOfRange);
+    let azure = Azure::with(World { any_subnet_exists: false, ..World::default() });
+    let failure = refused_after(&azure, &azure.healthy(), &request(NAME), 5);
+    assert_eq!(failure.kind, FailureKind::Precondition);
+    assert!(failure.message.contains("not found"), "{failure}");
+}
+
+#[test]
+fn circumstances_are_final_after_ninety_seconds_of_absence() {
     let (resource_group, vnet, subnet) = ("MC_HPC_aks_eastus".into(), "AKS-VNET".into(), "aks-subnet".into());
     let full = World { subnets: vec![Subnet { resource_group, vnet, subnet, limit: 3, used: 0 }], ..World::default() };
-    let worlds = [
+    let group = World { resource_groups: Some(vec!["other".into()]), ..World::default() };
+    for (world, kind, part) in [
         (full, FailureKind::Exhausted, "is full"),
-        (World { any_subnet_exists: false, ..World::default() }, FailureKind::Precondition, "not found"),
         (World { quota: 0, ..World::default() }, FailureKind::Exhausted, "quota"),
-        (
-            World { resource_groups: Some(vec!["other".into()]), ..World::default() },
-            FailureKind::Precondition,
-            "could not be found",
-        ),
-    ];
-    for (world, kind, part) in worlds {
+        (group, FailureKind::Precondition, "could not be found"),
+    ] {
         let azure = Azure::with(world);
-        let failure = refused(&azure, &azure.healthy(), request(NAME));
+        let driver = azure.healthy();
+        let failure = refused_after(&azure, &driver, &request(NAME), 90);
         assert_eq!(failure.kind, kind);
         assert!(failure.message.contains(part), "{failure}");
+        assert!(driver.count("begin_create") <= 2, "a refused PUT is repeated after a pause only");
+    }
+}
+
+#[test]
+fn refused_requests_are_final_in_their_time_whatever_refuses_them() {
+    for operation in ["skus", "headroom", "begin_create"] {
+        for kind in CloudErrorKind::ALL.into_iter().filter(|kind| kind.is_refusal()) {
+            let azure = Azure::new();
+            let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
+            let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
+            let content = operation == "headroom" && kind == CloudErrorKind::NotFound;
+            let failure = refused_after(&azure, &driver, &request(NAME), if content { 5 } else { 90 });
+            assert!(failure.kind.is_final() && failure.message.contains("injected"), "{operation} {kind:?}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn what_may_help_to_repeat_is_never_final() {
+    for operation in ["skus", "headroom", "begin_create"] {
+        for kind in CloudErrorKind::ALL.into_iter().filter(|kind| !kind.is_refusal()) {
+            let azure = Azure::new();
+            let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
+            let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
+            for _ in 0..40 {
+                let failure = driver.create(NAME).unwrap_err();
+                assert_eq!(failure.kind, FailureKind::Unavailable, "{operation} {kind:?}: {failure}");
+                azure.pass(Duration::from_secs(30));
+            }
+        }
+    }
+}
+
+/// The file system of an earlier process may be the very thing that fills the subnet or the quota.
+#[test]
+fn one_observation_that_finds_anything_starts_the_time_anew() {
+    for arrange in [(|world| world.free_addresses = 3) as fn(&mut World), |world| world.quota = 1] {
+        let azure = Azure::new();
+        azure.healthy().create_as(request(NAME), Some(Duration::from_secs(9))).unwrap_err();
+        azure.simulator.cloud().edit_world(arrange);
+        // It is invisible for eighty seconds, seen once, and invisible again.
+        let (clock, begun) = (azure.clock.clone(), azure.clock.now());
+        let hidden = move |_: u32, of: &str| {
+            let passed = (clock.now() - begun).as_secs();
+            (of == "observe" && passed != 80 && passed < 400).then_some(Fault::Absent)
+        };
+        let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(hidden)));
+        while (azure.clock.now() - begun).as_secs() < 400 {
+            let failure = driver.create_as(request(NAME), Some(Duration::from_secs(2))).unwrap_err();
+            let passed = (azure.clock.now() - begun).as_secs();
+            assert!(!failure.kind.is_final(), "after {passed} s: {failure}");
+            azure.clock.advance(Duration::from_secs(if passed < 80 { 80 - passed } else { 10 }));
+        }
+        assert_eq!((azure.made(NAME), azure.billed().len()), (1, 1));
     }
 }
 
@@ -117,16 +240,126 @@ fn what_cannot_change_is_a_conflict_that_names_each_difference() {
     assert_eq!((azure.billed().len(), azure.made(NAME)), (1, 1));
 }
 
+/// A conflict with a file system that was never ready is no reason to forget the claim: it is billed.
+#[test]
+fn a_conflict_is_not_final_before_the_file_system_was_ready() {
+    for anew in [false, true] {
+        let azure = Azure::new();
+        let first = azure.healthy();
+        first.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+        let driver = if anew { azure.healthy() } else { first };
+        let changed = with(&[("sku-name", "AMLFS-Durable-Premium-250"), ("zone", "2")]);
+        let failure = driver.create_as(changed, BUDGET).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        for part in ["SKU is", "zone is 1, not 2", "exists and is billed"] {
+            assert!(failure.message.contains(part), "{part} is not in {failure}");
+        }
+        assert!(failure.hint.unwrap().contains("az amlfs delete --resource-group MC_hpc_aks_eastus --name pvc-1"));
+        assert_eq!((azure.billed().len(), azure.made(NAME)), (1, 1));
+    }
+}
+
+/// An Azure Policy replaced the tags after our PUT: this process knows better.
+#[test]
+fn tags_that_were_changed_after_our_own_put_are_not_final() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+    azure.place(NAME, &[("cost-centre", "7")], ProvisioningState::Creating, "");
+    for _ in 0..3 {
+        let failure = driver.create(NAME).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        assert!(failure.message.contains("tag") && failure.message.contains("exists and is billed"), "{failure}");
+    }
+    assert_eq!(azure.healthy().create(NAME).unwrap_err().kind, FailureKind::Conflict, "another process does not know");
+}
+
+/// Another resource group or region would make a second file system and orphan the first.
+#[test]
+fn a_volume_that_was_begun_elsewhere_is_not_begun_again() {
+    for (elsewhere, part) in [
+        (&[("resource-group", "other")][..], "pvc-1 in resource group MC_hpc_aks_eastus"),
+        (&[("location", "westus2"), ("resource-group", "other")], "in eastus"),
+    ] {
+        for put in
+            [Fault::After(CloudErrorKind::Unavailable), Fault::Before(CloudErrorKind::Unavailable), Fault::HangAfter]
+        {
+            let azure = Azure::new();
+            let driver = azure.faulty(put, 4, 1);
+            driver.create_as(request(NAME), Some(Duration::from_secs(5))).unwrap_err();
+            let failure = driver.create_as(with(elsewhere), BUDGET).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+            assert!(failure.message.contains(part), "{failure}");
+            assert!(azure.billed().len() <= 1);
+            // As before, it goes on.
+            assert!(azure.retried(|| driver.create(NAME), |_| ()).is_some());
+            assert_eq!(azure.billed().len(), 1);
+            // Also once it is a volume: the answer may have been lost.
+            let failure = driver.create_as(with(elsewhere), BUDGET).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        }
+    }
+}
+
+#[test]
+fn what_was_refused_or_deleted_elsewhere_holds_nothing_up() {
+    let azure = Azure::new();
+    let driver = azure.faulty(Fault::Before(CloudErrorKind::Denied), 4, 1);
+    driver.create(NAME).unwrap_err();
+    let other = with(&[("resource-group", "other")]);
+    let volume = driver.create_as(other.clone(), BUDGET).unwrap();
+    driver.delete(&volume.id.to_string()).unwrap();
+    driver.create(NAME).unwrap();
+    assert_eq!(azure.billed().len(), 1);
+}
+
+/// ARM shows such 404s while regions replicate.
+#[test]
+fn seen_once_and_absent_is_in_doubt_and_never_final() {
+    let azure = Azure::new();
+    let seen = Arc::new(AtomicBool::new(false));
+    let hidden = Arc::clone(&seen);
+    let plan = move |_: u32, of: &str| (of == "observe" && hidden.load(Ordering::Relaxed)).then_some(Fault::Absent);
+    let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
+    driver.create_as(request(NAME), Some(Duration::from_secs(60))).unwrap_err();
+    azure.simulator.cloud().edit_world(|world| {
+        world.free_addresses = 3;
+        world.quota = 1;
+    });
+    seen.store(true, Ordering::Relaxed);
+    for _ in 0..20 {
+        let failure = driver.create_as(request(NAME), Some(Duration::from_secs(60))).unwrap_err();
+        assert!(!failure.kind.is_final(), "{failure}");
+        azure.pass(Duration::from_secs(30));
+    }
+    seen.store(false, Ordering::Relaxed);
+    driver.create(NAME).unwrap();
+    assert_eq!((azure.made(NAME), azure.billed().len()), (1, 1));
+}
+
 #[test]
 fn a_file_system_that_was_ready_once_is_never_deleted() {
+    for state in [ProvisioningState::Failed, ProvisioningState::Canceled] {
+        for address in ["10.0.0.4", "not an address"] {
+            let azure = Azure::new();
+            azure.place(NAME, &OURS, state.clone(), address);
+            let driver = azure.healthy();
+            let failure = driver.create(NAME).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Precondition);
+            assert!(failure.message.contains("UpdateFailed: said so"), "{failure}");
+            assert_eq!(driver.operations(), ["observe"]);
+            assert_eq!(azure.billed(), [NAME]);
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_creation_is_deleted_and_made_anew() {
     let azure = Azure::new();
-    azure.place(NAME, &OURS, ProvisioningState::Failed, "10.0.0.4");
+    azure.place(NAME, &OURS, ProvisioningState::Canceled, "");
     let driver = azure.healthy();
-    let failure = driver.create(NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Precondition);
-    assert!(failure.message.contains("UpdateFailed: said so"), "{failure}");
-    assert_eq!(driver.operations(), ["observe"]);
-    assert_eq!(azure.billed(), [NAME]);
+    assert!(azure.retried(|| driver.create(NAME), |_| ()).is_some());
+    assert_eq!((azure.made(NAME), driver.count("begin_delete")), (1, 1));
 }
 
 fn failing(times: u32) -> World {
@@ -135,38 +368,63 @@ fn failing(times: u32) -> World {
     World { failing_creations: vec![failing], ..World::default() }
 }
 
+/// No call sleeps through the pause: the one that deletes ends once it is gone, those in the pause answer the reason.
 #[test]
-fn failed_creations_are_deleted_made_anew_and_told_each_time() {
+fn failed_creations_are_deleted_reported_and_made_anew_after_a_pause() {
     let azure = Azure::with(failing(3));
     let driver = azure.healthy();
-    let failures: Vec<Failure> = std::iter::from_fn(|| driver.create(NAME).err()).take(50).collect();
-    assert!(!failures.is_empty() && failures.len() < 50);
-    assert!(failures.iter().all(|failure| failure.kind == FailureKind::InProgress), "{failures:?}");
+    let mut failures = Vec::new();
+    assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.copy())).is_some());
     assert_eq!(azure.made(NAME), 4);
-    let told: Vec<String> = azure.simulator.orchestrator().events().into_iter().map(|event| event.message).collect();
+    let events = azure.simulator.orchestrator().events();
+    let warnings = events.into_iter().filter(|event| event.kind == EventKind::Warning);
+    let told: Vec<String> = warnings.map(|event| event.message).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     for (number, message) in (1..).zip(&told) {
         assert!(message.contains(&format!("creation {number} of AMLFS {NAME} failed: CreateTimeout")), "{message}");
     }
-    let pauses = pauses_before_creations(&driver);
-    assert!(pauses.is_sorted() && pauses[0] >= 30 && pauses[2] >= 120, "{pauses:?}");
+    assert!(failures.iter().all(|failure| failure.message.contains("CreateTimeout: took too long")), "{failures:?}");
+    assert_eq!(failures[0].kind, FailureKind::InProgress);
+    for failure in &failures {
+        let expected = [FailureKind::InProgress, FailureKind::Unavailable, FailureKind::Precondition];
+        assert!(expected.contains(&failure.kind), "{failure}");
+        assert!(failure.message.contains("next try at"), "{failure}");
+    }
+    let creations: Vec<u64> =
+        driver.calls().iter().filter(|made| made.operation == "begin_create").map(|made| made.at.as_secs()).collect();
+    let gaps: Vec<u64> = creations.windows(2).map(|pair| (pair[1] - pair[0]) / 60).collect();
+    // Five minutes until it fails, five until it is gone, then three, six and ten.
+    assert!(gaps[0] >= 13 && gaps[1] >= 16 && gaps[2] >= 20, "{gaps:?}");
 }
 
-/// Seconds between the look that found nothing after a deletion and the next creation.
-fn pauses_before_creations(driver: &Driver) -> Vec<u64> {
-    let calls = driver.calls();
-    let creations = calls.iter().enumerate().filter(|(_, made)| made.operation == "begin_create").skip(1);
-    let waited = creations.map(|(index, made)| {
-        // observe (absent) … pause … observe, headroom, begin_create
-        let looks: Vec<_> = calls[..index].iter().rev().filter(|made| made.operation == "observe").take(2).collect();
-        (made.at - looks[1].at).as_secs()
-    });
-    waited.collect()
+#[test]
+fn in_the_pause_after_a_failed_creation_the_reason_is_final_after_ninety_seconds() {
+    for (code, kind) in [("CreateTimeout", FailureKind::Precondition), ("AmlfsQuotaExceeded", FailureKind::Exhausted)] {
+        let azure = Azure::new();
+        let failing = FailingCreation { times: 1, after_seconds: 1, code: code.to_owned(), message: "no".to_owned() };
+        azure.simulator.cloud().edit_world(|world| world.failing_creations = vec![failing]);
+        let driver = azure.healthy();
+        let deleted = driver.create(NAME).unwrap_err();
+        assert_eq!(deleted.kind, FailureKind::InProgress, "{deleted}");
+        assert!(deleted.message.contains(code) && deleted.message.contains("was deleted"), "{deleted}");
+        let gone = azure.clock.now();
+        let (failures, ended) = azure.until_final(|| driver.create(NAME));
+        assert_eq!(failures.last().unwrap().kind, kind);
+        assert!(failures.iter().all(|failure| failure.message.contains(code)), "{failures:?}");
+        assert_eq!((ended - gone).as_secs(), 90);
+        assert_eq!((azure.billed().len(), driver.count("begin_create")), (0, 1));
+    }
+}
+
+/// Answers of a PUT that leave open whether it had its effect.
+fn ambiguous() -> impl Iterator<Item = CloudErrorKind> {
+    let clear = |kind: &CloudErrorKind| kind.is_refusal() || *kind == CloudErrorKind::Throttled;
+    CloudErrorKind::ALL.into_iter().filter(move |kind| !clear(kind))
 }
 
 #[test]
 fn a_creation_in_doubt_is_only_repeated_after_two_looks_five_seconds_apart() {
-    for kind in CloudErrorKind::ALL.into_iter().filter(|kind| !kind.is_refusal()) {
+    for kind in ambiguous() {
         let azure = Azure::new();
         let driver = azure.faulty(Fault::Before(kind), 4, 1);
         driver.create(NAME).unwrap();
@@ -183,32 +441,13 @@ fn a_creation_in_doubt_is_only_repeated_after_two_looks_five_seconds_apart() {
 
 #[test]
 fn a_creation_in_doubt_that_arrived_is_not_repeated() {
-    for kind in CloudErrorKind::ALL.into_iter().filter(|kind| !kind.is_refusal()) {
+    for kind in ambiguous() {
         let azure = Azure::new();
         let driver = azure.faulty(Fault::After(kind), 4, 1);
         driver.create(NAME).unwrap();
         let creations = driver.operations().iter().filter(|operation| **operation == "begin_create").count();
         assert_eq!(creations, 1, "{kind:?}");
     }
-}
-
-/// Two calls: the first loses sight of its creation, the next finds nothing and is refused again.
-#[test]
-fn a_creation_in_doubt_is_remembered_by_the_next_call() {
-    let azure = Azure::new();
-    let in_doubt = |call: u32, operation: &str| match (call, operation) {
-        (4, _) => Some(Fault::HangBefore),
-        (_, "begin_create") if call < 9 => Some(Fault::Before(CloudErrorKind::QuotaExceeded)),
-        _ => None,
-    };
-    let clock = azure.clock.clone();
-    let driver = azure.driver(crate::fakes::faulty::Faults::new(clock, Box::new(in_doubt)));
-    assert_eq!(driver.create(NAME).unwrap_err().kind, FailureKind::InProgress);
-    let refused = driver.create(NAME).unwrap_err();
-    assert_eq!(refused.kind, FailureKind::Exhausted, "{refused}");
-    // Absent, absent again, the same creation, refused, and one more look before that is final.
-    let expected = ["observe", "observe", "skus", "begin_create", "observe"];
-    assert_eq!(driver.operations()[4..], expected);
 }
 
 #[test]
@@ -251,7 +490,7 @@ fn an_old_sku_list_serves_while_the_cloud_fails() {
     let failing_later = |call: u32, operation: &str| {
         (call > 2 && operation == "skus").then_some(Fault::Before(CloudErrorKind::Unavailable))
     };
-    let faults = crate::fakes::faulty::Faults::new(azure.clock.clone(), Box::new(failing_later));
+    let faults = Faults::new(azure.clock.clone(), Box::new(failing_later));
     let driver = azure.driver(faults);
     driver.create("pvc-1").unwrap();
     azure.pass(Duration::from_hours(2));

@@ -11,8 +11,9 @@ use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState, Reporte
 use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
+use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
-use azurelustre_csi::ports::inbound::{Failure, Provisioning};
+use azurelustre_csi::ports::inbound::{Caller, Failure, Provisioning};
 use futures_lite::future::or;
 use tempfile::TempDir;
 
@@ -21,6 +22,14 @@ use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
 
 /// The provisioner's `--timeout`.
 pub(crate) const BUDGET: Option<Duration> = Some(Duration::from_mins(15));
+/// Calls after which a case is taken for endless.
+const MANY: u32 = 300;
+
+/// A caller that waits as long as the provisioner does, and never leaves before.
+pub(crate) fn patient() -> Caller {
+    Caller::staying(BUDGET)
+}
+
 /// The volume of most cases.
 pub(crate) const NAME: &str = "pvc-1";
 
@@ -65,6 +74,41 @@ impl Azure {
     pub(crate) fn faulty(&self, fault: Fault<CloudErrorKind>, first: u32, times: u32) -> Driver {
         let plan = move |call: u32, _: &str| (first..first + times).contains(&call).then_some(fault);
         self.driver(Faults::new(self.clock.clone(), Box::new(plan)))
+    }
+
+    /// Calls as external-provisioner does: again after 1, 2, 4 … seconds, at most 5 minutes, whatever the failure, until it
+    /// succeeds. `each` sees every failure.
+    pub(crate) fn retried<T>(
+        &self,
+        mut call: impl FnMut() -> Result<T, Failure>,
+        mut each: impl FnMut(&Failure),
+    ) -> Option<T> {
+        let mut pause = Duration::from_secs(1);
+        for _ in 0..MANY {
+            match call() {
+                Ok(done) => return Some(done),
+                Err(failure) => each(&failure),
+            }
+            self.pass(pause);
+            pause = (pause * 2).min(Duration::from_mins(5));
+        }
+        None
+    }
+
+    /// The failures of repeated calls until the first that is final, and when it came.
+    pub(crate) fn until_final<T>(&self, mut call: impl FnMut() -> Result<T, Failure>) -> (Vec<Failure>, Duration) {
+        let mut failures: Vec<Failure> = Vec::new();
+        for _ in 0..MANY {
+            match call() {
+                Ok(_) => panic!("it succeeded after {failures:?}"),
+                Err(failure) => failures.push(failure),
+            }
+            if failures.last().is_some_and(|failure| failure.kind.is_final()) {
+                return (failures, self.clock.now());
+            }
+            self.pass(Duration::from_secs(1));
+        }
+        panic!("never final: {:?}", failures.last())
     }
 
     pub(crate) fn pass(&self, time: Duration) {
@@ -156,18 +200,23 @@ impl Driver {
             events.run().await;
             std::future::pending().await
         };
-        let created = self.clock.run(or(self.provision.create(request, budget), background));
+        let created = self.clock.run(or(self.provision.create(request, Caller::staying(budget)), background));
         self.clock.run(events.write_due());
         created
     }
 
     pub(crate) fn delete(&self, volume_id: &str) -> Result<(), Failure> {
-        self.clock.run(self.provision.delete(volume_id, BUDGET))
+        self.clock.run(self.provision.delete(volume_id, patient()))
     }
 
     /// The calls that reached the cloud.
     pub(crate) fn calls(&self) -> Vec<Made> {
         self.cloud.faults.made()
+    }
+
+    /// How often this operation reached the cloud.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.operations().iter().filter(|made| **made == operation).count()
     }
 
     /// The operations of these calls.

@@ -1,4 +1,4 @@
-//! [`Writes`]: requests that change a file system, each a task of its own.
+//! Requests that change a file system, each a task of its own.
 //!
 //! A PUT that has left the process may be accepted whatever becomes of the call that wanted it. So what was sent runs to its
 //! end under its own time limit, even if its caller goes away, and a further call for the same file system meets it instead

@@ -8,13 +8,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 use tracing::field::{Empty, debug};
 use tracing::{Instrument, Span, debug, debug_span, error, error_span, info, warn};
 
 use super::status;
+use super::work::Work;
 
 /// What an RPC answers.
 pub(super) type Reply<T> = Result<Response<T>, Status>;
@@ -22,6 +22,8 @@ pub(super) type Reply<T> = Result<Response<T>, Status>;
 /// One RPC, from its arrival to its answer.
 pub(super) struct Call {
     method: &'static str,
+    /// The volume; empty where the call is about none, or changes nothing.
+    volume: String,
     span: Span,
     arrived: Instant,
     changes: bool,
@@ -31,19 +33,19 @@ impl Call {
     /// A call about no volume that answers at once: logged for debugging only, so that it costs next to nothing.
     pub(super) fn cheap(method: &'static str) -> Self {
         let span = debug_span!("rpc", method, code = Empty, duration_ms = Empty);
-        Self { method, span, arrived: Instant::now(), changes: false }
+        Self { method, volume: String::new(), span, arrived: Instant::now(), changes: false }
     }
 
     /// A call that only looks at a volume.
     pub(super) fn reading(method: &'static str, volume: &str) -> Self {
         // Of the highest level, so that what happens inside says to which call it belongs, whatever is logged.
         let span = error_span!("rpc", method, volume, code = Empty, duration_ms = Empty);
-        Self { method, span, arrived: Instant::now(), changes: false }
+        Self { method, volume: String::new(), span, arrived: Instant::now(), changes: false }
     }
 
     /// A call that changes something about a volume; a success is worth a line in the log.
     pub(super) fn changing(method: &'static str, volume: &str) -> Self {
-        Self { changes: true, ..Self::reading(method, volume) }
+        Self { changes: true, volume: volume.to_owned(), ..Self::reading(method, volume) }
     }
 
     /// Runs `work` here; it is dropped when the caller goes away.
@@ -54,20 +56,29 @@ impl Call {
         outcome.map(Response::new)
     }
 
-    /// Runs `work` to its end, also when the caller goes away. Work that needs no waiting costs no task; other work is one
-    /// of `tasks`, which the process waits for before it ends.
-    pub(super) async fn run_to_end<T, F>(self, tasks: &TaskTracker, work: F) -> Reply<T>
+    /// Runs `call` to its end, also when the caller goes away. What needs no waiting costs no task; anything else becomes
+    /// part of `work`, which the process waits for before it ends. Nothing begins once the process is ending.
+    pub(super) async fn run_to_end<T, F>(mut self, work: &Work, call: F) -> Reply<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Status>> + Send + 'static,
     {
         let method = self.method;
-        let mut whole = Box::pin(self.in_place(work));
+        if work.stopping().is_cancelled() {
+            return self.in_place(async { Err(status::stopping(method)) }).await;
+        }
+        let volume = std::mem::take(&mut self.volume);
+        let mut whole = Box::pin(self.in_place(call));
         if let Some(reply) = whole.as_mut().now_or_never() {
             return reply;
         }
-        // Between the first look and the task nothing is awaited, so nothing can be dropped.
-        tasks.spawn(whole).await.unwrap_or_else(|_| Err(status::stopping(method)))
+        // Between the first poll and the task nothing is awaited, so nothing can be dropped.
+        let unfinished = work.begin(method, volume);
+        let task = async move {
+            let _unfinished = unfinished;
+            whole.await
+        };
+        work.tasks().spawn(task).await.unwrap_or_else(|_| Err(status::stopping(method)))
     }
 
     /// The one log line of a call.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
 use tonic::Request;
 
 use super::call::{self, Call, Reply};
@@ -20,7 +19,8 @@ use super::proto::{
     ListSnapshotsResponse, ListVolumesRequest, ListVolumesResponse, ValidateVolumeCapabilitiesRequest,
     ValidateVolumeCapabilitiesResponse,
 };
-use crate::ports::inbound::Provisioning;
+use super::work::Work;
+use crate::ports::inbound::{Caller, Provisioning};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::CreateDeleteVolume, rpc::Type::SingleNodeMultiWriter];
 
@@ -28,13 +28,13 @@ const OFFERED: [rpc::Type; 2] = [rpc::Type::CreateDeleteVolume, rpc::Type::Singl
 #[derive(Debug)]
 pub struct Controller {
     provisioning: Arc<dyn Provisioning>,
-    tasks: TaskTracker,
+    work: Work,
 }
 
 impl Controller {
-    /// A service that leaves the work to `provisioning`. What outlives its caller becomes one of `tasks`.
-    pub fn new(provisioning: Arc<dyn Provisioning>, tasks: TaskTracker) -> Self {
-        Self { provisioning, tasks }
+    /// A service that leaves the work to `provisioning`. What outlives its caller becomes part of `work`.
+    pub fn new(provisioning: Arc<dyn Provisioning>, work: Work) -> Self {
+        Self { provisioning, work }
     }
 }
 
@@ -48,20 +48,23 @@ fn capability(offered: rpc::Type) -> ControllerServiceCapability {
 impl controller_server::Controller for Controller {
     async fn create_volume(&self, request: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
         let call = Call::changing("CreateVolume", &request.get_ref().name);
-        let (provisioning, budget) = (Arc::clone(&self.provisioning), call::budget(request.metadata()));
-        call.run_to_end(&self.tasks, async move {
+        // The guard is dropped with this handler, so when the caller goes away.
+        let (caller, _guard) = Caller::new(call::budget(request.metadata()));
+        let provisioning = Arc::clone(&self.provisioning);
+        call.run_to_end(&self.work, async move {
             let wanted = convert::volume_request(request.into_inner())?;
-            Ok(convert::created(provisioning.create(wanted, budget).await?))
+            Ok(convert::created(provisioning.create(wanted, caller).await?))
         })
         .await
     }
 
     async fn delete_volume(&self, request: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
         let call = Call::changing("DeleteVolume", &request.get_ref().volume_id);
-        let (provisioning, budget) = (Arc::clone(&self.provisioning), call::budget(request.metadata()));
-        call.run_to_end(&self.tasks, async move {
+        let (caller, _guard) = Caller::new(call::budget(request.metadata()));
+        let provisioning = Arc::clone(&self.provisioning);
+        call.run_to_end(&self.work, async move {
             let volume_id = convert::deletion(request.into_inner())?;
-            provisioning.delete(&volume_id, budget).await?;
+            provisioning.delete(&volume_id, caller).await?;
             Ok(DeleteVolumeResponse {})
         })
         .await
@@ -75,9 +78,8 @@ impl controller_server::Controller for Controller {
         let budget = call::budget(request.metadata());
         call.in_place(async {
             let request = request.into_inner();
-            let capabilities = convert::capabilities(&request)?;
-            let context = request.volume_context.clone().into_iter().collect();
-            let unsupported = self.provisioning.validate(&request.volume_id, &context, &capabilities, budget).await?;
+            let question = convert::validation(&request)?;
+            let unsupported = self.provisioning.validate(question, budget).await?;
             Ok(convert::validated(request, unsupported))
         })
         .await

@@ -13,7 +13,7 @@ use crate::domain::access::{AccessMode, AccessType, Capability};
 use crate::domain::error::Violations;
 use crate::domain::mount::PublishRequest;
 use crate::domain::provisioning::{Volume, VolumeRequest};
-use crate::ports::inbound::{Failure, FailureKind};
+use crate::ports::inbound::{Failure, FailureKind, Validation};
 use crate::ports::mounter::{Amount, Usage};
 
 const NO_SECRETS: &str = "not supported; take the secret references out of the StorageClass";
@@ -63,13 +63,18 @@ pub(super) fn deletion(request: proto::DeleteVolumeRequest) -> Result<String, Fa
     Ok(request.volume_id)
 }
 
-/// The capabilities to validate, if the request names a volume and any.
-pub(super) fn capabilities(request: &proto::ValidateVolumeCapabilitiesRequest) -> Result<Vec<Capability>, Failure> {
+/// What to validate, if the request names a volume and capabilities.
+pub(super) fn validation(request: &proto::ValidateVolumeCapabilitiesRequest) -> Result<Validation, Failure> {
     refuse(&[
         (request.volume_id.is_empty(), "volume id", "missing"),
         (request.volume_capabilities.is_empty(), "volume capabilities", "missing"),
     ])?;
-    Ok(request.volume_capabilities.iter().cloned().map(capability).collect())
+    Ok(Validation {
+        volume_id: request.volume_id.clone(),
+        context: request.volume_context.clone().into_iter().collect(),
+        capabilities: request.volume_capabilities.iter().cloned().map(capability).collect(),
+        parameters: request.parameters.clone().into_iter().collect(),
+    })
 }
 
 /// What `ValidateVolumeCapabilities` answers; `unsupported` says why not. Mutable parameters are never confirmed.
@@ -113,7 +118,8 @@ pub(super) fn volume_at(volume_id: String, field: &str, path: String) -> Result<
 
 /// What `NodeGetVolumeStats` answers.
 pub(super) fn stats(usage: Usage) -> proto::NodeGetVolumeStatsResponse {
-    let usage = vec![amount(usage.bytes, Unit::Bytes), amount(usage.inodes, Unit::Inodes)];
+    let inodes = usage.inodes.map(|inodes| amount(inodes, Unit::Inodes));
+    let usage = std::iter::once(amount(usage.bytes, Unit::Bytes)).chain(inodes).collect();
     proto::NodeGetVolumeStatsResponse { usage, volume_condition: None }
 }
 

@@ -23,6 +23,7 @@ mod identity;
 mod node;
 pub mod proto;
 mod status;
+mod work;
 
 pub use controller::Controller;
 pub use identity::{Identity, IdentityInfo};
@@ -30,3 +31,4 @@ pub use node::{Node, NodeInfo};
 pub use proto::controller_server::ControllerServer;
 pub use proto::identity_server::IdentityServer;
 pub use proto::node_server::NodeServer;
+pub use work::Work;

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
 use tonic::Request;
 
 use super::call::{self, Call, Reply};
@@ -19,6 +18,7 @@ use super::proto::{
     NodeStageVolumeResponse, NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse, NodeUnstageVolumeRequest,
     NodeUnstageVolumeResponse,
 };
+use super::work::Work;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::GetVolumeStats, rpc::Type::SingleNodeMultiWriter];
@@ -35,13 +35,13 @@ pub struct NodeInfo {
 pub struct Node {
     info: NodeInfo,
     publishing: Arc<dyn Publishing>,
-    tasks: TaskTracker,
+    work: Work,
 }
 
 impl Node {
     /// A service that tells `info` and leaves the work to `publishing`.
-    pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, tasks: TaskTracker) -> Self {
-        Self { info, publishing, tasks }
+    pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, work: Work) -> Self {
+        Self { info, publishing, work }
     }
 }
 
@@ -57,7 +57,7 @@ impl node_server::Node for Node {
     ) -> Reply<NodePublishVolumeResponse> {
         let call = Call::changing("NodePublishVolume", &request.get_ref().volume_id);
         let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
-        call.run_to_end(&self.tasks, async move {
+        call.run_to_end(&self.work, async move {
             publishing.publish(convert::publish_request(request.into_inner()), budget).await?;
             Ok(NodePublishVolumeResponse {})
         })
@@ -70,7 +70,7 @@ impl node_server::Node for Node {
     ) -> Reply<NodeUnpublishVolumeResponse> {
         let call = Call::changing("NodeUnpublishVolume", &request.get_ref().volume_id);
         let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
-        call.run_to_end(&self.tasks, async move {
+        call.run_to_end(&self.work, async move {
             let NodeUnpublishVolumeRequest { volume_id, target_path } = request.into_inner();
             let (volume, target) = convert::volume_at(volume_id, "target path", target_path)?;
             publishing.unpublish(&volume, &target, budget).await?;

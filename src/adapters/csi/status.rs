@@ -57,9 +57,9 @@ pub(super) fn panicked(method: &str, changes: bool) -> Status {
     Status::new(code, format!("{method} panicked; see the driver's log"))
 }
 
-/// What an RPC answers whose task was ended with the process.
+/// What an RPC answers that comes, or whose task was ended, while the process ends.
 pub(super) fn stopping(method: &str) -> Status {
-    Status::unavailable(format!("{method} was cut short since the driver is stopping; call again"))
+    Status::unavailable(format!("{method}: this process of the driver is ending; call again"))
 }
 
 /// The failure and its causes, each told once.

@@ -50,7 +50,8 @@ impl MountCall {
 
 fn data(source: &str, options: &MountOptions) -> String {
     let device = format!("device={source}");
-    options.lustre.iter().copied().chain([device.as_str()]).collect::<Vec<_>>().join(",")
+    let labels = options.selinux.iter().map(String::as_str);
+    options.lustre.iter().copied().chain(labels).chain([device.as_str()]).collect::<Vec<_>>().join(",")
 }
 
 fn flags(options: &MountOptions) -> MountFlags {
@@ -116,6 +117,14 @@ mod tests {
             assert_eq!(Some(call.source.as_str()), data.split_once("device=").map(|(_, device)| device));
             assert_eq!((call.fs_type.as_str(), call.target.as_path()), (FS_TYPE, Path::new("/target")));
         }
+    }
+
+    #[test]
+    fn labels_come_before_the_device() {
+        let labelled =
+            call("10.0.0.4:/lustrefs", "flock,context=system_u:object_r:container_file_t:s0", FS_TYPE).unwrap();
+        let data = "flock,context=system_u:object_r:container_file_t:s0,device=10.0.0.4@tcp:/lustrefs";
+        assert_eq!(labelled.data, data);
     }
 
     #[test]

@@ -1,13 +1,17 @@
-//! What a failed system call means, in words: one table for each kind of call.
+//! What the errno of a failed system call means: one table for each kind of call.
 //!
-//! Why it exists: Lustre tells a wrong name, a missing module and a dead network apart by an errno only, and some errnos
-//! mean several things. Here is the one place that knows; nothing else chooses a [`MountErrorKind`] for an errno.
+//! Lustre reports a wrong name, a missing module and a dead network by an errno only, and some errnos mean several things
+//! (mount(2): `lustre/llite/llite_lib.c`, `mount_lustre.c`). Nothing else chooses a [`MountErrorKind`] for an errno.
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::syscalls::SysError;
+use super::threads::NoThread;
+use crate::adapters::target::TargetError;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -23,7 +27,7 @@ pub(super) struct Fault {
     pub(super) subject: String,
     pub(super) message: String,
     pub(super) hint: Option<String>,
-    pub(super) errno: Option<Errno>,
+    pub(super) errno: Option<SysError>,
 }
 
 impl Fault {
@@ -45,25 +49,66 @@ impl Fault {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    pub(super) fn because(self, errno: Errno) -> Self {
-        Self { errno: Some(errno), ..self }
+    pub(super) fn because(self, errno: impl Into<SysError>) -> Self {
+        Self { errno: Some(errno.into()), ..self }
+    }
+
+    /// The same failure where it leaves open what is at the target.
+    pub(super) fn unknown(self) -> Self {
+        Self { kind: MountErrorKind::Unknown, ..self }
     }
 }
 
 impl From<Fault> for MountError {
     fn from(fault: Fault) -> Self {
         let error = Self::new(fault.kind, fault.operation, fault.subject, fault.message);
-        let source = fault.errno.map(|errno| Box::new(io::Error::from(errno)) as _);
+        let source = fault.errno.map(|errno| Box::new(errno) as _);
         Self { hint: fault.hint, source, ..error }
     }
 }
 
+impl From<TargetError> for Fault {
+    fn from(error: TargetError) -> Self {
+        let errno = error.cause.and_then(|cause| cause.raw_os_error()).map(SysError);
+        let fault = Self::at(error.kind, error.operation, &error.path, error.message);
+        Self { hint: error.hint.map(str::to_owned), errno, ..fault }
+    }
+}
+
+/// An operation that goes on.
+pub(super) fn stuck(operation: &'static str, subject: String, waited: Duration) -> Fault {
+    let message =
+        format!("not finished after {waited:.1?}; it goes on, and a repeated call waits for it or gets its result");
+    tracing::warn!(operation, subject, ?waited, "an operation takes longer than its limit");
+    Fault::new(MountErrorKind::Stuck, operation, subject, message).hint(REACHABILITY)
+}
+
+/// A sub-directory that the client cuts off.
+pub(super) fn cut_at_comma(operation: &'static str, source: &MountSource) -> Fault {
+    let message = "the Lustre client of this node (2.17 and newer) ends the source at a comma, so a sub-directory with a \
+        comma in its name cannot be mounted";
+    Fault::new(MountErrorKind::Invalid, operation, source.to_string(), message)
+        .hint("rename the directory without a comma, and give the new name as sub-dir")
+}
+
+/// No thread for an operation, within the time that it has.
+pub(super) fn no_thread(none: &NoThread, operation: &'static str, subject: String) -> Fault {
+    let why = match &none.refused {
+        Some(why) => format!("the system refuses another ({why})"),
+        None => "that is the driver's own bound".to_owned(),
+    };
+    let message = format!("no thread is free: {} are occupied by other operations, and {why}", none.occupied);
+    let hint = "raise the limit of processes of the driver's container (pids.max of its cgroup, podPidsLimit of kubelet, \
+        ulimit -u), or find out which operations do not end (`azurelustre-csi doctor node`)";
+    Fault::new(MountErrorKind::NotReady, operation, subject, message).hint(hint)
+}
+
 /// mount(2) of a file system. `may_mount` tells whether the process itself may.
-pub(super) fn of_mount(errno: Errno, operation: &'static str, source: &MountSource, may_mount: bool) -> Fault {
-    use MountErrorKind::{Denied, Failed, Invalid, NotFound, NotReady, Unreachable};
+pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountSource, may_mount: bool) -> Fault {
+    use MountErrorKind::{Denied, Failed, Invalid, NotFound, NotReady, Unknown, Unreachable};
     let dir = source.sub_dir.as_ref().map(|dir| format!("the directory `{dir}`"));
     let or_dir = dir.as_ref().map(|dir| format!(", or it has not {dir}")).unwrap_or_default();
-    let (kind, message, hint) = match errno {
+    let (kind, message, hint) = match errno.errno() {
         Errno::ENOENT => (
             NotFound,
             format!("the servers have no file system named {}{or_dir}", source.fs_name),
@@ -91,6 +136,9 @@ pub(super) fn of_mount(errno: Errno, operation: &'static str, source: &MountSour
             "check the nodemap and the root squash settings of the file system",
         ),
         Errno::EROFS => (Denied, "the servers allow reading only".into(), "publish the volume read-only"),
+        Errno::EINVAL if dir.as_ref().is_some_and(|dir| dir.contains(',')) => {
+            return cut_at_comma(operation, source).because(errno);
+        }
         Errno::EINVAL => (
             Invalid,
             "the Lustre client of this node refuses a mount option or the address".into(),
@@ -107,17 +155,20 @@ pub(super) fn of_mount(errno: Errno, operation: &'static str, source: &MountSour
         Errno::ENOMEDIUM => {
             (Unreachable, "no storage target is available".into(), "check the health of the file system in Azure")
         }
-        errno if is_silence(errno) => {
-            (Unreachable, format!("the servers at {} do not answer", source.mgs), REACHABILITY)
+        _ if is_silence(errno) => (Unreachable, format!("the servers at {} do not answer", source.mgs), REACHABILITY),
+        _ if errno.is_interrupted() => {
+            (Unknown, "the mount was interrupted".into(), "nothing to do; the call is repeated")
         }
-        _ => (Failed, "the kernel refuses the mount".into(), "the kernel's log (dmesg) has more about it"),
+        _ => {
+            (Failed, format!("the kernel refuses the mount with {errno}"), "the kernel's log (dmesg) has more about it")
+        }
     };
     Fault::new(kind, operation, source.to_string(), message).hint(hint).because(errno)
 }
 
-/// umount2(2); EBUSY is told elsewhere, with who holds the mount.
-pub(super) fn of_unmount(errno: Errno, target: &Path) -> Fault {
-    let (kind, message, hint) = match errno {
+/// umount2(2); EBUSY is reported elsewhere, with who uses the mount.
+pub(super) fn of_unmount(errno: SysError, target: &Path) -> Fault {
+    let (kind, message, hint) = match errno.errno() {
         Errno::EPERM => (
             MountErrorKind::NotReady,
             "the driver itself may not unmount",
@@ -125,21 +176,25 @@ pub(super) fn of_unmount(errno: Errno, target: &Path) -> Fault {
         ),
         Errno::EINVAL => (
             MountErrorKind::Failed,
-            "the mount belongs to an outer mount namespace and cannot be taken away from here",
+            "the mount belongs to an outer mount namespace and cannot be unmounted from here",
             "unmount it where it was mounted",
         ),
+        _ if errno.is_interrupted() => {
+            (MountErrorKind::Unknown, "it was interrupted", "nothing to do; the call is repeated")
+        }
         _ => (MountErrorKind::Failed, "the kernel refuses it", "the kernel's log (dmesg) has more about it"),
     };
     Fault::at(kind, "unmount", target, message).hint(hint).because(errno)
 }
 
 /// statvfs(3) of a mount.
-pub(super) fn of_statfs(errno: Errno, path: &Path) -> Fault {
+pub(super) fn of_statfs(errno: SysError, path: &Path) -> Fault {
     if is_silence(errno) || is_corrupt(errno) {
         let message = "the servers of the file system do not answer";
-        return Fault::at(MountErrorKind::Unreachable, "measure", path, message).hint(REACHABILITY).because(errno);
+        return Fault::at(MountErrorKind::Unreachable, "statfs", path, message).hint(REACHABILITY).because(errno);
     }
-    Fault::at(MountErrorKind::Failed, "measure", path, "the file system cannot be measured").because(errno)
+    let kind = if errno.is_interrupted() { MountErrorKind::Unknown } else { MountErrorKind::Failed };
+    Fault::at(kind, "statfs", path, format!("the kernel cannot say how full it is: {errno}")).because(errno)
 }
 
 /// A call about a path of this machine.
@@ -149,14 +204,14 @@ pub(super) fn of_path(cause: &io::Error, operation: &'static str, path: &Path, m
         io::ErrorKind::ResourceBusy => (MountErrorKind::Busy, Some("something is mounted there; unmount it first")),
         _ => (MountErrorKind::Failed, None),
     };
-    let errno = cause.raw_os_error().map(Errno::from_raw);
+    let errno = cause.raw_os_error().map(SysError);
     Fault { hint: hint.map(str::to_owned), errno, ..Fault::at(kind, operation, path, message) }
 }
 
 /// Whether an errno says that servers do not answer.
-pub(super) fn is_silence(errno: Errno) -> bool {
+pub(super) fn is_silence(errno: SysError) -> bool {
     matches!(
-        errno,
+        errno.errno(),
         Errno::ETIMEDOUT
             | Errno::EIO
             | Errno::EAGAIN
@@ -172,9 +227,10 @@ pub(super) fn is_silence(errno: Errno) -> bool {
     )
 }
 
-/// Whether an errno says that a mount will not come back by itself: its servers have forgotten it, or it was forced.
-pub(super) fn is_corrupt(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOTCONN | Errno::ESHUTDOWN | Errno::ESTALE | Errno::EIO)
+/// Whether an errno says that a mount will not come back by itself: its servers have forgotten it, or its
+/// connections were deactivated.
+pub(super) fn is_corrupt(errno: SysError) -> bool {
+    matches!(errno.errno(), Errno::ENOTCONN | Errno::ESHUTDOWN | Errno::ESTALE | Errno::EIO)
 }
 
 #[cfg(test)]
@@ -182,7 +238,7 @@ mod tests {
     use super::*;
 
     fn fault(errno: Errno, source: &str) -> Fault {
-        of_mount(errno, "mount", &MountSource::parse(source).unwrap(), true)
+        of_mount(errno.into(), "mount", &MountSource::parse(source).unwrap(), true)
     }
 
     #[test]
@@ -216,7 +272,19 @@ mod tests {
     #[test]
     fn a_driver_without_privileges_is_not_told_that_the_servers_refuse_it() {
         let source = MountSource::parse("10.0.0.4:/lustrefs").unwrap();
-        assert_eq!(of_mount(Errno::EPERM, "mount", &source, false).kind, MountErrorKind::NotReady);
+        assert_eq!(of_mount(Errno::EPERM.into(), "mount", &source, false).kind, MountErrorKind::NotReady);
+    }
+
+    #[test]
+    fn numbers_without_a_name_in_libc_are_named() {
+        let source = MountSource::parse("10.0.0.4:/lustrefs").unwrap();
+        let unsupported = of_mount(SysError(524), "mount", &source, true);
+        assert!(unsupported.kind == MountErrorKind::Failed && unsupported.message.contains("ENOTSUPP"));
+        for interrupted in [4, 512, 516] {
+            assert_eq!(of_mount(SysError(interrupted), "mount", &source, true).kind, MountErrorKind::Unknown);
+            assert_eq!(of_unmount(SysError(interrupted), "/t".as_ref()).kind, MountErrorKind::Unknown);
+            assert_eq!(of_statfs(SysError(interrupted), "/t".as_ref()).kind, MountErrorKind::Unknown);
+        }
     }
 
     #[test]

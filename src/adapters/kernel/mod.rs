@@ -1,291 +1,185 @@
 //! Lustre through the kernel's client: mount(2) and umount2(2), with nothing in between.
 //!
-//! Why it is more than two system calls: a mount on a dead server hangs for minutes, cannot be killed, and must not hurt
-//! any other volume.
+//! A mount on a dead server hangs for minutes, cannot be killed, and must not hurt any other volume. So:
 //!
-//! - Every call that may block runs on a thread of its own, never on the runtime's. The caller waits up to a limit and is
-//!   then answered [`Stuck`]; the operation stays under its target, and a repeated call joins it.
-//! - An unmount that meets a mount under way abandons it: should it succeed in the end, it takes itself back. The unmount
-//!   itself is done, since nothing is mounted; once the directory is removed the kernel refuses the late mount by itself.
-//! - Each MGS has a bounded number of mounts under way. While some of them are stuck, another is begun only if the MGS can
-//!   be connected to.
+//! - Every call that may block runs on a thread of its own, never on the runtime's (`threads`). The caller waits up to a
+//!   limit and is then answered [`Stuck`]; the operation stays in the `registry`, and a repeated call meets it.
+//! - An unmount that meets a mount in progress abandons it: should it succeed in the end, it unmounts itself.
+//! - Each MGS has a bounded number of mounts in progress (`mgs_limit`), and has to take a TCP connection before another is
+//!   begun while some of them are overdue or have just failed.
 //! - What is mounted where is read from mountinfo by path, each time. Memory only adds which volume a mount is of.
 //!
-//! [`Stuck`]: crate::ports::mounter::MountErrorKind::Stuck
+//! `mount`, `unmount`, `usage` and `sub_dir` are the operations, each from its beginning to its end.
 //!
-//! The synchronous side is in `node`, `unmount` and `sub_dir`; here calls are begun, joined and waited for.
+//! [`Stuck`]: crate::ports::mounter::MountErrorKind::Stuck
 
-mod begin;
 pub mod call;
 pub mod client_state;
 pub mod doctor;
 mod failure;
-mod gate;
 mod holders;
-mod late;
+mod mgs_limit;
+mod mount;
 mod node;
-mod operations;
 mod parts;
 pub mod propagation;
+mod registry;
 mod resolve;
+mod servers;
 pub mod settings;
 mod sub_dir;
 pub mod surroundings;
 pub mod syscalls;
-mod target;
 mod threads;
 mod unmount;
+mod usage;
 mod volumes;
-mod waiting;
 pub mod working_dir;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
 
-use self::begin::{Begin, MountHindrance, NotFresh};
-use self::failure::{Fault, is_corrupt};
-use self::node::{Act, Node};
-use self::operations::{Begun, Promise};
+use self::failure::Fault;
+use self::mgs_limit::Permit;
+use self::node::Node;
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
+use self::registry::{Key, Start, Waiter, What};
 use self::settings::KernelSettings;
-pub use self::waiting::UnderWay;
-use crate::domain::mount::{MountPlan, MountState};
+use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::{Fresh, MountError, Mounter, Readiness, Usage};
+use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
+use crate::ports::operations::{Operation, OperationKind, Operations};
+
+/// How long work on this machine's own files may take. Only a sick machine needs that long.
+const LOCAL: Duration = Duration::from_secs(30);
 
 /// The node's Lustre client.
 #[derive(Debug)]
 pub struct KernelMounter {
     node: Arc<Node>,
     parts: Parts,
+    /// How many private mounts of an earlier process were removed, once that has ended.
+    cleaned: OnceLock<watch::Receiver<Option<usize>>>,
 }
 
 impl KernelMounter {
     /// A mounter with these settings over these parts; `Parts::default()` is the real kernel.
     pub fn new(settings: KernelSettings, parts: Parts) -> Self {
-        Self { node: Arc::new(Node::new(settings, &parts)), parts }
+        Self { node: Arc::new(Node::new(settings, &parts)), parts, cleaned: OnceLock::new() }
     }
 
-    /// Takes away the private mounts that an earlier process left under the working directory, and returns how many there
-    /// were. For the start, before the first call.
-    pub async fn clean_leftovers(&self) -> Result<usize, MountError> {
-        let directory = self.node.settings.working_dir.display().to_string();
+    /// Removes the private mounts that an earlier process left under the working directory, once in the life of the
+    /// mounter, and returns how many there were. Every operation waits for its end, for as long as an unmount may take.
+    pub async fn clean_leftovers(&self) -> usize {
+        let mut ended = self.cleaned.get_or_init(|| self.start_cleaning()).clone();
         let limit = self.node.settings.limits.unmount;
-        Ok(self.on_thread("clean", directory, limit, Node::clean_leftovers).await?)
+        let ended = tokio::time::timeout(limit, ended.wait_for(Option::is_some)).await;
+        ended.ok().and_then(Result::ok).and_then(|count| *count).unwrap_or_default()
     }
 
-    /// What is at a place, and the uppermost mount's health.
-    async fn look(&self, target: &Path, plan: Option<&MountPlan>) -> Result<MountState, Fault> {
-        let (given, planned) = (target.to_owned(), plan.map(|plan| plan.source.clone()));
-        let looked = self.local("inspect", target, move |node| {
-            let place = target::place(&given);
-            if planned.is_some() {
-                node.check_propagation(&given, &place)?;
-            }
-            let (lines, mut state) = node.see("inspect", &place)?;
-            if let (MountState::Mounted(shown), Some(planned)) = (&mut state, planned) {
-                for (shown, line) in shown.iter_mut().zip(&lines) {
-                    if node.is_ours(line) && shown.source != planned.to_string() && node.is_of_plan(line, &planned) {
-                        shown.source = planned.to_string();
-                    }
-                }
-            }
-            Ok((place, lines, state))
+    fn start_cleaning(&self) -> watch::Receiver<Option<usize>> {
+        let (end, ended) = watch::channel(None);
+        let node = Arc::clone(&self.node);
+        // No operation has begun, so a thread can be had, or none will ever be.
+        self.node.threads.run_now(move || {
+            end.send_replace(Some(node.clean_leftovers()));
         });
-        let (place, lines, state) = looked.await?;
-        if !lines.last().is_some_and(|top| self.node.is_ours(top)) {
-            return Ok(state);
-        }
-        Ok(self.corruption(&place).await.map_or(state, |reason| MountState::Corrupt { reason }))
+        ended
     }
 
-    /// Why a mount is corrupt, if it is. One that does not answer in time is not: its servers may come back.
-    async fn corruption(&self, place: &Path) -> Option<String> {
-        let limits = &self.node.settings.limits;
-        self.corrupt_errno(place).await?;
-        tokio::time::sleep(limits.second_look).await;
-        let errno = self.corrupt_errno(place).await?;
-        Some(format!("statfs failed twice: {} ({errno:?})", errno.desc()))
+    /// How many threads operations have now, those that wait for work included.
+    pub fn threads(&self) -> usize {
+        self.node.threads.alive()
     }
 
-    async fn corrupt_errno(&self, place: &Path) -> Option<nix::errno::Errno> {
-        let answer = self.measure(place, self.node.settings.limits.look).await;
-        let errno = answer.and_then(Result::err).and_then(|fault| fault.errno);
-        errno.filter(|errno| is_corrupt(*errno))
-    }
-
-    /// Goes on with a mount that found no place at its server, once it has one.
-    async fn admit_mount(&self, plan: &MountPlan, place: &Path, ticket: node::TargetTicket) -> Result<(), Fault> {
-        let pass = match self.admit("mount", &plan.source).await {
-            Ok(pass) => pass,
-            Err(fault) => {
-                ticket.finish(Err(fault.clone()));
-                return Err(fault);
-            }
-        };
-        let (node, plan, place) = (Arc::clone(&self.node), plan.clone(), place.to_owned());
-        self.spawn("mount", place.display().to_string(), move || node.carry_out(&plan, &place, ticket, pass))
-    }
-
-    async fn try_mount(&self, plan: &MountPlan) -> Result<(), Fault> {
-        let limit = self.node.settings.limits.mount;
-        let given = plan.clone();
-        let work = move |node: &Node, promise: &Promise<()>| node.begin_mount(&given, promise);
-        let handle = match self.begin("mount", &plan.target, limit, work).await? {
-            Begin::Ended(result) => return result,
-            Begin::Late => return Err(waiting::stuck("mount", &plan.target, limit)),
-            Begin::Hindered(MountHindrance::Failed(fault)) => return Err(fault),
-            Begin::Hindered(MountHindrance::NoPlace(place, ticket, handle)) => {
-                self.admit_mount(plan, &place, ticket).await?;
-                handle
-            }
-            Begin::Hindered(MountHindrance::Other(Act::Mount { plan: other, abandoned: false }, handle))
-                if *other == *plan =>
-            {
-                handle
-            }
-            Begin::Hindered(MountHindrance::Other(act, _)) => {
-                return Err(waiting::occupied("mount", &plan.target, &act));
-            }
-        };
-        handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck("mount", &plan.target, limit)))
-    }
-
-    /// Makes the target and mounts, if nothing is there: everything else takes the steps one by one.
-    async fn try_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
-        let limit = self.node.settings.limits.mount;
-        let (given, made) = (plan.clone(), Arc::<AtomicBool>::default());
-        let note = Arc::clone(&made);
-        let work = move |node: &Node, promise: &Promise<()>| node.begin_fresh(&given, &note, promise);
-        let result = match self.begin("mount", &plan.target, limit, work).await {
-            Ok(Begin::Hindered(NotFresh)) => return None,
-            Ok(Begin::Ended(result)) => result,
-            Ok(Begin::Late) => Err(waiting::stuck("mount", &plan.target, limit)),
-            Err(fault) => Err(fault),
-        };
-        Some(Fresh { made_target: made.load(Ordering::SeqCst), result: result.map_err(MountError::from) })
-    }
-
-    async fn try_make_sub_dir(&self, source: &MountSource) -> Result<(), Fault> {
-        const OPERATION: &str = "make the sub-directory of";
-        let limit = self.node.settings.limits.mount;
-        if source.sub_dir.is_none() {
-            return Ok(());
-        }
-        let key = source.to_string();
-        let handle = match self.node.sub_dirs.begin(key.clone(), source.clone()) {
-            Begun::Mine(ticket, handle) => {
-                let pass = match self.admit(OPERATION, source).await {
-                    Ok(pass) => pass,
-                    Err(fault) => {
-                        ticket.finish(Err(fault.clone()));
-                        return Err(fault);
-                    }
-                };
-                let (node, source) = (Arc::clone(&self.node), source.clone());
-                self.spawn(OPERATION, key.clone(), move || {
-                    let result = node.make_sub_dir(&source);
-                    drop(pass);
-                    ticket.finish(result);
-                })?;
-                handle
-            }
-            Begun::Other(_, handle) => handle,
-        };
-        handle.wait(limit).await.unwrap_or_else(|| Err(waiting::stuck(OPERATION, Path::new(&key), limit)))
-    }
-
-    /// Unmounts; with `removed` the directory is removed too where that needs no further thread, which is noted there.
-    async fn try_unmount(
+    /// Begins work on a thread of its own, which registers it as an operation or reports what is in the way.
+    async fn start(
         &self,
-        target: &Path,
-        may_force: bool,
-        removed: Option<&Arc<AtomicBool>>,
+        operation: &'static str,
+        subject: &Path,
+        limit: Duration,
+        work: impl FnOnce(&Node, Start) + Send + 'static,
+    ) -> Result<Waiter, Fault> {
+        let (start, waiter) = registry::start();
+        let node = Arc::clone(&self.node);
+        self.run(operation, || subject.display().to_string(), limit, move || work(&node, start)).await?;
+        Ok(waiter)
+    }
+
+    async fn run(
+        &self,
+        operation: &'static str,
+        subject: impl FnOnce() -> String,
+        limit: Duration,
+        work: impl FnOnce() + Send + 'static,
     ) -> Result<(), Fault> {
-        let limits = &self.node.settings.limits;
-        // A mount that is under way is abandoned first, and then what is there is taken away.
-        loop {
-            let (given, removed) = (target.to_owned(), removed.cloned());
-            let work = move |node: &Node, promise: &Promise<()>| {
-                node.begin_unmount(&given, may_force, removed.as_deref(), promise)
-            };
-            match self.begin("unmount", target, limits.unmount, work).await? {
-                Begin::Ended(result) => break result,
-                Begin::Late => {
-                    let place = self.place("unmount", target).await?;
-                    break self.late_unmount(target, &place, may_force).await;
-                }
-                Begin::Hindered((place, Act::Unmount { .. }, handle)) => match handle.wait(limits.unmount).await {
-                    Some(result) => break result,
-                    None => break self.late_unmount(target, &place, may_force).await,
-                },
-                Begin::Hindered((place, Act::Mount { .. }, handle)) => {
-                    if !self.give_up(&place, handle).await {
-                        break self.leave_hanging(target, &place).await;
-                    }
-                }
+        if !self.cleaned.get().is_some_and(|cleaned| cleaned.borrow().is_some()) {
+            self.clean_leftovers().await;
+        }
+        let limit = limit.min(self.node.settings.limits.thread);
+        self.node.threads.run(work, limit).await.map_err(|none| failure::no_thread(&none, operation, subject()))
+    }
+
+    /// Does work on a thread and waits for it up to `limit`.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        subject: String,
+        limit: Duration,
+        work: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (tell, hear) = oneshot::channel();
+        let node = Arc::clone(&self.node);
+        let run = self.run(
+            operation,
+            || subject.clone(),
+            limit,
+            move || {
+                tell.send(work(&node)).ok();
+            },
+        );
+        run.await?;
+        match tokio::time::timeout(limit, hear).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => {
+                let message = "the thread that did it was lost; what is at the target is not known";
+                Err(Fault::new(MountErrorKind::Unknown, operation, subject, message))
             }
+            Err(_) => Err(failure::stuck(operation, subject, limit)),
         }
     }
 
-    /// Abandons a mount that is under way; whether it has ended then.
-    async fn give_up(&self, place: &Path, handle: operations::Handle<()>) -> bool {
-        let abandon = |act: &mut Act| {
-            if let Act::Mount { abandoned, .. } = act {
-                *abandoned = true;
-            }
-        };
-        self.node.targets.change(&place.to_owned(), abandon);
-        handle.wait(self.node.settings.limits.give_up).await.is_some()
+    /// [`Self::on_thread`] for work on this machine's own files.
+    async fn local<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        subject: &Path,
+        work: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.on_thread(operation, subject.display().to_string(), LOCAL, work).await
     }
 
-    /// What is answered to an unmount while a mount that is abandoned still hangs.
-    async fn leave_hanging(&self, target: &Path, place: &Path) -> Result<(), Fault> {
-        if self.is_mounted("unmount", place).await? {
-            return Err(waiting::stuck("unmount", target, self.node.settings.limits.give_up));
+    /// A permit of the MGS of a source. One that is doubtful has to take a connection first.
+    async fn permit(&self, operation: &'static str, source: &MountSource) -> Result<Permit, Fault> {
+        let (node, limits) = (&self.node, &self.node.settings.limits);
+        let mgs = mgs_limit::key(source);
+        let standing = node.mgs_limit.standing(&mgs);
+        if standing.is_doubtful() {
+            let (asked, limit) = (source.clone(), limits.connect);
+            let check = move |node: &Node| resolve::check_reachable(&*node.calls, operation, &asked, standing, limit);
+            self.on_thread(operation, source.to_string(), limits.mount, check).await?;
         }
-        tracing::warn!(target = %place.display(), "a mount hangs whose target is unpublished; it is left to end alone");
-        Ok(())
-    }
-
-    /// What is answered to an unmount that takes longer than its limit.
-    async fn late_unmount(&self, target: &Path, place: &Path, may_force: bool) -> Result<(), Fault> {
-        // The kernel takes the path away before it waits for the servers.
-        if !self.is_mounted("unmount", place).await? {
-            tracing::warn!(target = %place.display(), "unmounted, though the servers have not answered yet");
-            return Ok(());
-        }
-        let begin_rescue = |act: &mut Act| match act {
-            Act::Unmount { rescued } => !std::mem::replace(rescued, true),
-            Act::Mount { .. } => false,
-        };
-        if self.node.targets.change(&place.to_owned(), begin_rescue) == Some(true) {
-            let (node, place) = (Arc::clone(&self.node), place.to_owned());
-            self.spawn("unmount", place.display().to_string(), move || node.rescue(&place, may_force))?;
-        }
-        Err(waiting::stuck("unmount", target, self.node.settings.limits.unmount))
-    }
-
-    async fn try_usage(&self, path: &Path) -> Result<Option<Usage>, Fault> {
-        let given = path.to_owned();
-        let (place, top) = self
-            .local("measure", path, move |node| {
-                let place = target::place(&given);
-                let top = node.look("measure", &given)?.at(&place).pop();
-                Ok((place, top))
-            })
-            .await?;
-        if !top.is_some_and(|top| self.node.is_ours(&top)) {
-            return Ok(None);
-        }
-        let limit = self.node.settings.limits.statfs;
-        match self.measure(&place, limit).await {
-            Some(answer) => answer.map(Some),
-            None => Err(waiting::stuck("measure", path, limit)),
-        }
+        node.mgs_limit.enter(&mgs, limits.mount).await.ok_or_else(|| {
+            let (most, overdue) = (node.settings.mounts_per_mgs, node.mgs_limit.standing(&mgs).overdue);
+            let message =
+                format!("{most} mounts of the MGS {mgs} are in progress, {overdue} of them overdue; no more are begun");
+            // Nothing was changed, and nothing goes on: not `Stuck`.
+            Fault::new(MountErrorKind::Unreachable, operation, source.to_string(), message).hint(failure::REACHABILITY)
+        })
     }
 }
 
@@ -294,60 +188,55 @@ impl Mounter for KernelMounter {
     async fn readiness(&self) -> Readiness {
         let ask = self.parts.readiness.clone();
         let limit = self.node.settings.limits.look;
-        let answer = self.on_thread("look at", "the node".to_owned(), limit, move |_| Ok(ask.ask())).await;
+        let answer = self.on_thread("examine", "the node".to_owned(), limit, move |_| Ok(ask.ask())).await;
         answer.unwrap_or_else(|fault| Readiness::NotReady(vec![MountError::from(fault).to_string()]))
     }
 
-    async fn inspect(&self, target: &Path) -> Result<MountState, MountError> {
-        Ok(self.look(target, None).await?)
-    }
-
-    async fn inspect_for(&self, plan: &MountPlan) -> Result<MountState, MountError> {
-        Ok(self.look(&plan.target, Some(plan)).await?)
-    }
-
-    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
-        let volume = volume_id.to_owned();
-        Ok(self.local("list the mounts of", Path::new(volume_id), move |node| node.published(&volume)).await?)
+    async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
+        let given = plan.clone();
+        Ok(self.local("list the mounts of", Path::new(&plan.volume_id), move |node| node.published(&given)).await?)
     }
 
     async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError> {
-        Ok(self.try_make_sub_dir(source).await?)
+        Ok(self.make_sub_dir_of(source).await?)
     }
 
-    async fn make_target(&self, target: &Path) -> Result<bool, MountError> {
-        let given = target.to_owned();
-        Ok(self.local("make", target, move |node| node.make_target(&given)).await?)
-    }
-
-    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
-        Ok(self.try_mount(plan).await?)
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
+        Ok(self.mount_plan(plan).await?)
     }
 
     async fn unmount(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target, true, None).await?)
-    }
-
-    async fn clear(&self, target: &Path) -> Result<(), MountError> {
-        Ok(self.try_unmount(target, false, None).await?)
-    }
-
-    async fn mount_fresh(&self, plan: &MountPlan) -> Option<Fresh> {
-        self.try_fresh(plan).await
-    }
-
-    async fn take_away(&self, target: &Path) -> Result<(), MountError> {
-        let removed = Arc::<AtomicBool>::default();
-        self.try_unmount(target, true, Some(&removed)).await?;
-        if removed.load(Ordering::SeqCst) { Ok(()) } else { self.remove_target(target).await }
-    }
-
-    async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
-        let given = target.to_owned();
-        Ok(self.local("remove", target, move |_| target::remove(&given)).await?)
+        Ok(self.unmount_target(target).await?)
     }
 
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {
-        Ok(self.try_usage(path).await?)
+        Ok(self.usage_at(path).await?)
+    }
+}
+
+impl Operations for KernelMounter {
+    fn in_progress(&self) -> Vec<Operation> {
+        let limits = &self.node.settings.limits;
+        let operation = |(key, what, age): (Key, What, Duration)| {
+            let kind = what.kind();
+            let limit = match kind {
+                OperationKind::Mount | OperationKind::MakeSubDir => limits.mount,
+                OperationKind::Unmount => limits.unmount,
+                OperationKind::Statfs => limits.statfs,
+            };
+            let subject = match key {
+                Key::Target(path) | Key::Statfs(path) => path.display().to_string(),
+                Key::SubDir(source) => source,
+            };
+            let (volume_id, source) = match what {
+                What::Mount { plan, .. } => (Some(plan.volume_id.clone()), Some(plan.source.clone())),
+                What::Unmount { source, .. } => (None, source.and_then(|source| MountSource::parse(&source).ok())),
+                What::MakeSubDir(source) => (None, Some((*source).clone())),
+                What::Statfs => (None, None),
+            };
+            let mgs = source.as_ref().map(mgs_limit::key);
+            Operation { kind, subject, volume_id, mgs, age, overdue: age >= limit }
+        };
+        self.node.registry.list().into_iter().map(operation).collect()
     }
 }

@@ -1,6 +1,5 @@
-//! What a kernel mounter is put together from, besides its settings.
-//!
-//! Why these are handed in: facts about the node are gathered elsewhere, and tests replace the kernel.
+//! What a kernel mounter is put together from, besides its settings: the system calls, and where the state of the Lustre
+//! client is read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use crate::ports::mounter::Readiness;
 /// What the Lustre client says of its connections to the servers of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imports {
-    /// All are in order.
+    /// At least one server of the file system is connected: it is not dead, though some may be in failover.
     Full,
-    /// Some are not.
+    /// No server of it is: the mount is dead until one comes back.
     NotFull,
-    /// It cannot be read.
+    /// It cannot be read, or does not tell. Never taken for either of the others.
     Unknown,
 }
 
@@ -29,7 +28,7 @@ pub struct Parts {
     ///
     /// [`Mounter::readiness`]: crate::ports::mounter::Mounter::readiness
     pub readiness: ReadinessSource,
-    /// Asked before a mount is ended by force; may block.
+    /// Asked before and during an unmount; may block for some seconds.
     pub imports: ImportsSource,
     /// Asked first at each publish: whether kubelet will see the mount. Without it, it is taken for granted.
     pub propagation: Option<Arc<Propagation>>,

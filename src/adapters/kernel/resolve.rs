@@ -7,12 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::failure::{Fault, REACHABILITY};
+use super::mgs_limit::Standing;
 use super::syscalls::Syscalls;
 use crate::domain::mount_source::{Host, MgsAddress, MountSource, Nid};
 use crate::ports::mounter::MountErrorKind;
 
 /// Where an MGS listens.
-const MGS_PORT: u16 = 988;
+pub(super) const MGS_PORT: u16 = 988;
 
 /// The source with addresses only; of several addresses of a host the first IPv4 address, or else the first.
 pub(super) fn numeric(
@@ -49,35 +50,55 @@ fn numeric_nid(
 }
 
 /// Whether a mount of `mounted` is one of `planned`: the same file system and directory, and the same servers in the same
-/// order, where a name stands for any of its addresses.
-pub(super) fn names_same(calls: &dyn Syscalls, planned: &MountSource, mounted: &MountSource) -> bool {
+/// order, where a name stands for any of its addresses. `None` if that hangs on a name that cannot be resolved now.
+pub(super) fn names_same(calls: &dyn Syscalls, planned: &MountSource, mounted: &MountSource) -> Option<bool> {
     let (left, right) = (planned.mgs.servers(), mounted.mgs.servers());
-    let same_nid = |(planned, mounted): (&Nid, &Nid)| {
-        planned.network == mounted.network
-            && (planned.host == mounted.host || same_host(calls, &planned.host, &mounted.host))
-    };
-    (&planned.fs_name, &planned.sub_dir) == (&mounted.fs_name, &mounted.sub_dir)
+    let alike = (&planned.fs_name, &planned.sub_dir) == (&mounted.fs_name, &mounted.sub_dir)
         && left.len() == right.len()
-        && left.iter().zip(right).all(|(left, right)| left.len() == right.len())
-        && left.iter().flatten().zip(right.iter().flatten()).all(same_nid)
+        && left.iter().zip(right).all(|(left, right)| left.len() == right.len());
+    if !alike {
+        return Some(false);
+    }
+    let pairs = left.iter().flatten().zip(right.iter().flatten());
+    let found: Vec<Option<bool>> = pairs.map(|(planned, mounted)| same_nid(calls, planned, mounted)).collect();
+    if found.contains(&Some(false)) { Some(false) } else { found.into_iter().collect::<Option<Vec<_>>>().map(|_| true) }
 }
 
-fn same_host(calls: &dyn Syscalls, planned: &Host, mounted: &Host) -> bool {
-    let Host::Name(name) = planned else { return false };
-    let is_mounted = |address: &IpAddr| match (address, mounted) {
-        (IpAddr::V4(address), Host::V4(mounted)) => address == mounted,
-        (IpAddr::V6(address), Host::V6(mounted)) => address == mounted,
+fn same_nid(calls: &dyn Syscalls, planned: &Nid, mounted: &Nid) -> Option<bool> {
+    if planned.network != mounted.network {
+        return Some(false);
+    }
+    match (&planned.host, &mounted.host) {
+        (planned, mounted) if planned == mounted => Some(true),
+        // As the mount helper of another driver shows its mounts, or as this driver does.
+        (Host::Name(one), Host::Name(other)) => share_an_address(calls, one, other),
+        (Host::Name(name), address) | (address, Host::Name(name)) => {
+            let addresses = calls.resolve(name).ok()?;
+            Some(addresses.iter().any(|found| is_host(*found, address)))
+        }
+        _ => Some(false),
+    }
+}
+
+fn share_an_address(calls: &dyn Syscalls, one: &str, other: &str) -> Option<bool> {
+    let (one, other) = (calls.resolve(one).ok()?, calls.resolve(other).ok()?);
+    Some(one.iter().any(|address| other.contains(address)))
+}
+
+fn is_host(address: IpAddr, host: &Host) -> bool {
+    match (address, host) {
+        (IpAddr::V4(address), Host::V4(host)) => address == *host,
+        (IpAddr::V6(address), Host::V6(host)) => address == *host,
         _ => false,
-    };
-    calls.resolve(name).is_ok_and(|addresses| addresses.iter().any(is_mounted))
+    }
 }
 
-/// Tries to connect to the servers while mounts of them are stuck; one that listens is enough.
+/// Tries to connect to servers of which mounts are overdue or have failed; one that listens is enough.
 pub(super) fn check_reachable(
     calls: &dyn Syscalls,
     operation: &'static str,
     source: &MountSource,
-    stuck: usize,
+    standing: Standing,
     limit: Duration,
 ) -> Result<(), Fault> {
     let mut tried = vec![];
@@ -94,8 +115,13 @@ pub(super) fn check_reachable(
             }
         }
     }
+    let why = match standing.overdue {
+        0 => "a mount of it has just failed".to_owned(),
+        1 => "1 mount of it hangs".to_owned(),
+        overdue => format!("{overdue} mounts of it hang"),
+    };
     let message = format!(
-        "the MGS {} does not answer: {stuck} mounts of it hang, and no connection to its port {MGS_PORT} can be made ({})",
+        "the MGS {} does not answer: {why}, and no connection to its port {MGS_PORT} can be made ({})",
         source.mgs,
         if tried.is_empty() { "no address is known".to_owned() } else { tried.join(", ") }
     );

@@ -8,20 +8,20 @@ use crate::domain::mount::FS_TYPE;
 /// Settings of a [`super::KernelMounter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelSettings {
-    /// Type of the mounts that are made and taken away: `lustre`, or in tests and benchmarks another that needs no
+    /// Type of the mounts that are made and unmounted: `lustre`, or in tests and benchmarks another that needs no
     /// server, such as `tmpfs`. A mount of any other type is never touched.
     pub fs_type: String,
     /// Directory below which file systems are mounted for a moment to make sub-directories. Made if absent.
     pub working_dir: PathBuf,
-    /// Kubelet's directory as kubelet itself spells it. Mounts that an earlier process left below it are told in this
+    /// Kubelet's directory as kubelet itself spells it. Mounts that an earlier process left below it are listed in this
     /// spelling, also if it is a symbolic link.
     pub kubelet_dir: PathBuf,
     /// Permissions of sub-directories that are made, whatever the process's umask: up to `0o1777`, since mkdir(2) gives no
     /// set-id bits.
     pub sub_dir_mode: u32,
-    /// Most mounts under way at one time for one MGS; more have to wait, and are refused while some are stuck.
+    /// Most mounts in progress at one time for one MGS; more have to wait, and are refused while some are overdue.
     pub mounts_per_mgs: usize,
-    /// Most threads, stuck ones included; an operation that finds none is refused.
+    /// Most threads, those of operations that hang included; an operation that gets none in time is refused.
     pub threads: usize,
     /// How long each kind of operation is waited for.
     pub limits: Limits,
@@ -32,18 +32,24 @@ pub struct KernelSettings {
 pub struct Limits {
     /// A mount or a sub-directory. The first mount after a start of the servers was seen to take 31 s.
     pub mount: Duration,
-    /// An unmount. With dead servers 10 to 22 s were seen.
+    /// How long an unmount runs before its servers are examined, and again each time after that: if they are dead, the
+    /// mount is detached. With dead servers umount2(2) was seen to take 10 to 22 s.
     pub unmount: Duration,
-    /// How full a file system is, and whether its servers answer. With dead servers 16 s were seen.
+    /// How long an unmount is waited for at most, all calls together, while its servers answer and data is written back.
+    pub unmount_at_most: Duration,
+    /// How long work waits for a thread where no further one can be had.
+    pub thread: Duration,
+    /// statfs(2). With dead servers 16 s were seen.
     pub statfs: Duration,
-    /// Whether what is mounted at a target still works; without an answer it counts as working.
+    /// Whether what is mounted at a target still works, by statfs(2); without an answer it counts as working.
     pub look: Duration,
     /// How long after a first error a mount is asked again before it counts as corrupt: an evicted client is well again
     /// after 2 s.
     pub second_look: Duration,
-    /// A connection to the MGS, tried before mounts while others of the same MGS are stuck.
+    /// A connection to the MGS, tried before a mount while others of it are overdue or have failed, and to judge whether
+    /// the servers of an unmount are dead.
     pub connect: Duration,
-    /// How long an unmount waits for a mount that is under way at its target; after that the mount is left to end alone.
+    /// How long an unmount waits for a mount in progress at its target; after that the mount is left to end alone.
     pub give_up: Duration,
 }
 
@@ -66,6 +72,8 @@ impl Default for Limits {
         Self {
             mount: Duration::from_secs(90),
             unmount: Duration::from_secs(30),
+            unmount_at_most: Duration::from_mins(10),
+            thread: Duration::from_secs(30),
             statfs: Duration::from_secs(20),
             look: Duration::from_secs(5),
             second_look: Duration::from_secs(2),

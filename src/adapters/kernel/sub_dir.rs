@@ -1,81 +1,157 @@
-//! Making sub-directories: on a private mount of the file system's root that lives for a moment.
+//! Making sub-directories, and private mounts of a file system's root that live for a moment.
 //!
-//! Why it is careful: pods own what is in the file system and could plant a symbolic link where the next volume's
-//! sub-directory is to be. So below the root nothing is reached by a path that the kernel may resolve elsewhere, and each
-//! name is opened before anything is made in it. Whatever happens, the private mount is taken away; what a crash leaves
-//! is known by its name and taken away at the next start.
+//! Pods own what is in the file system and could plant a symbolic link where the next volume's sub-directory is to be. So
+//! below the root nothing is reached by a path that the kernel may resolve elsewhere, and each name is opened before
+//! anything is made in it. Whatever happens, the private mount is unmounted; what a crash leaves is known by its name and
+//! removed at the next start.
 
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::fcntl::{OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::geteuid;
-use sha2::{Digest, Sha256};
 
 use super::failure::{self, Fault};
+use super::mgs_limit::{self, Permit};
 use super::node::Node;
-use super::{resolve, target};
+use super::registry::{Answer, Key, Signal, Start, What};
+use super::syscalls::How;
+use super::{KernelMounter, resolve};
+use crate::adapters::target;
 use crate::domain::mount_options::MountOptions;
-use crate::domain::mount_source::MountSource;
+use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::ports::mounter::MountErrorKind;
 
 const OPERATION: &str = "make the sub-directory of";
 /// What the names of private mount points begin with.
 const PREFIX: &str = "azurelustre-csi-root-";
+const CLEAN: &str = "clean";
+
+impl KernelMounter {
+    /// Makes the source's sub-directory; one that is in progress is waited for.
+    pub(super) async fn make_sub_dir_of(&self, source: &MountSource) -> Result<(), Fault> {
+        if source.sub_dir.is_none() {
+            return Ok(());
+        }
+        let limit = self.node.settings.limits.mount;
+        let (shown, source) = (source.to_string(), Arc::new(source.clone()));
+        let mut permit = None;
+        loop {
+            let (given, with) = (Arc::clone(&source), permit.take());
+            let work = move |node: &Node, start| node.make_sub_dir(&given, with, start);
+            let mut signal = self.start(OPERATION, Path::new(&shown), limit, work).await?.wait(limit).await;
+            if let Some(Signal::Met(mut met)) = signal {
+                signal = met.waiter.wait(limit).await;
+            }
+            match signal {
+                Some(Signal::Ended(reply)) => return reply.map(drop),
+                Some(Signal::NeedsPermit) => permit = Some(self.permit(OPERATION, &source).await?),
+                Some(Signal::Met(_)) => {}
+                None => return Err(failure::stuck(OPERATION, shown, limit)),
+            }
+        }
+    }
+}
 
 impl Node {
-    /// Makes the source's sub-directory, component by component; existing ones are left as they are.
-    pub(super) fn make_sub_dir(&self, source: &MountSource) -> Result<(), Fault> {
-        let Some(sub_dir) = &source.sub_dir else { return Ok(()) };
-        let private = Private::mount(self, source)?;
-        let root = target::open_directory(OPERATION, &private.place)?;
-        let mode = Mode::from_bits_truncate(self.settings.sub_dir_mode);
-        make_below(&root, sub_dir, mode).map_err(|errno| no_directory(source, sub_dir, errno))
+    fn make_sub_dir(&self, source: &Arc<MountSource>, permit: Option<Permit>, start: Start) {
+        let what = What::MakeSubDir(Arc::clone(source));
+        let Some(ticket) = self.registry.begin(Key::SubDir(source.to_string()), what, start) else { return };
+        let Some(permit) = permit.or_else(|| self.mgs_limit.try_enter(&mgs_limit::key(source))) else {
+            return ticket.withdraw();
+        };
+        ticket.finish(self.make_below_root(source, permit).map(|()| Answer::Done));
     }
 
-    /// Takes away private mounts that an earlier process left, and returns how many places were cleaned.
-    pub(super) fn clean_leftovers(&self) -> Result<usize, Fault> {
-        const CLEAN: &str = "clean";
-        let directory = &self.settings.working_dir;
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(cause) => return Err(failure::of_path(&cause, CLEAN, directory, "the directory cannot be read")),
+    /// Makes the sub-directory, component by component; existing ones are left as they are. The permit ends before the
+    /// private mount is unmounted, so that the next mount of the MGS does not wait for that.
+    fn make_below_root(&self, source: &MountSource, permit: Permit) -> Result<(), Fault> {
+        let Some(sub_dir) = &source.sub_dir else { return Ok(()) };
+        let resolved = resolve::numeric(&*self.calls, OPERATION, source)?;
+        let private = match Private::mount(self, OPERATION, &resolved) {
+            Err(fault) if fault.kind == MountErrorKind::NotFound => {
+                let instead = instead(&resolved).ok_or(fault)?;
+                Private::mount(self, OPERATION, &instead)?
+            }
+            mounted => mounted?,
         };
-        let is_private = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        let left = entries.flatten().filter(|entry| is_private(&entry.file_name()));
+        let root = target::open_directory(OPERATION, &private.place)?;
+        let permissions = Mode::from_bits_truncate(self.settings.sub_dir_mode);
+        let made = make_below(&root, sub_dir, permissions).map_err(|errno| no_directory(source, sub_dir, errno));
+        drop((permit, root));
+        made
+    }
+
+    /// What to mount where mount(2) of a source failed with ENOENT: `lustrefs`, if the MGS has no file system of the
+    /// source's name; none if the file system is there, so that its sub-directory is missing.
+    pub(super) fn existing(&self, operation: &'static str, source: &MountSource) -> Result<Option<MountSource>, Fault> {
+        let Some(instead) = instead(source) else { return Ok(None) };
+        if source.sub_dir.is_some() {
+            match Private::mount(self, operation, source) {
+                Ok(_private) => return Ok(None),
+                Err(fault) if fault.kind == MountErrorKind::NotFound => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(Some(instead))
+    }
+
+    /// Removes private mounts that an earlier process left, and returns how many places were cleaned.
+    pub(super) fn clean_leftovers(&self) -> usize {
+        let Ok(entries) = std::fs::read_dir(&self.settings.working_dir) else { return 0 };
         let mut cleaned = 0;
-        for place in left.map(|entry| target::place(&entry.path())) {
-            match self.clean(CLEAN, &place).and_then(|()| target::remove(&place)) {
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_private(path)) {
+            let place = target::canonical(CLEAN, &path).map(|place| place.unwrap_or(path));
+            let removed = place.map_err(Fault::from).and_then(|place| {
+                self.clean(CLEAN, &place)?;
+                Ok(target::remove(&place)?)
+            });
+            match removed {
                 Ok(()) => cleaned += 1,
                 Err(fault) => tracing::warn!(?fault, "a private mount of an earlier process stays"),
             }
         }
-        Ok(cleaned)
+        if cleaned > 0 {
+            tracing::info!(cleaned, "private mounts of an earlier process were removed");
+        }
+        cleaned
     }
 
-    /// Takes away every mount of the driver's type at a private place, in use or not.
+    /// Detaches every mount of the driver's type at a private place: nothing is written through one.
     fn clean(&self, operation: &'static str, place: &Path) -> Result<(), Fault> {
         let mut last = None;
         loop {
-            let mounts = self.look(operation, place)?;
+            let mounts = self.mounts(operation, place)?;
             let Some(top) = mounts.at(place).pop() else { return Ok(()) };
             if !self.is_ours(&top) || last == Some(top.id) {
                 let message = format!("a {} mount of {} is in the way", top.fs_type, top.source);
                 return Err(Fault::at(MountErrorKind::Failed, operation, place, message).hint("unmount it by hand"));
             }
             last = Some(top.id);
-            self.take_off(place).map_err(|errno| failure::of_unmount(errno, place))?;
+            self.calls.unmount(place, How::Detach).map_err(|errno| failure::of_unmount(errno, place))?;
         }
     }
 }
 
-/// A private mount of a file system's root. Dropping it takes it away.
+/// The same source of the file system that AMLFS has, if that is another.
+fn instead(source: &MountSource) -> Option<MountSource> {
+    let fs_name = FsName::default();
+    (source.fs_name != fs_name).then(|| MountSource { fs_name, ..source.clone() })
+}
+
+/// Whether a path is that of a private mount, of any process and working directory.
+pub(super) fn is_private(place: &Path) -> bool {
+    place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
+/// A private mount of a file system's root. Dropping it unmounts it.
 struct Private<'a> {
     node: &'a Node,
     place: PathBuf,
@@ -83,16 +159,16 @@ struct Private<'a> {
 }
 
 impl<'a> Private<'a> {
-    fn mount(node: &'a Node, source: &MountSource) -> Result<Self, Fault> {
-        let resolved = resolve::numeric(&*node.calls, OPERATION, source)?;
-        let place = private_place(&node.settings.working_dir, source)?;
-        // What a crash of this very operation left; before the path is touched, since its servers may be dead.
-        node.clean(OPERATION, &place)?;
+    /// Mounts the root of a source without host names.
+    fn mount(node: &'a Node, operation: &'static str, source: &MountSource) -> Result<Self, Fault> {
+        let place = node.private_place(operation)?;
+        // What a crash left there; before the path is touched, since its servers may be dead.
+        node.clean(operation, &place)?;
         make_private(&place)?;
         let mut private = Self { node, place, mounted: false };
-        let directory = target::open_directory(OPERATION, &private.place)?;
+        let directory = target::open_directory(operation, &private.place)?;
         let options = MountOptions { no_suid: true, no_dev: true, no_exec: true, ..MountOptions::default() };
-        node.call_mount(OPERATION, &resolved.root(), &options, &private.place, &directory)?;
+        node.call_mount(operation, &source.root(), &options, &private.place, &directory)?;
         private.mounted = true;
         Ok(private)
     }
@@ -100,26 +176,36 @@ impl<'a> Private<'a> {
 
 impl Drop for Private<'_> {
     fn drop(&mut self) {
-        let unmounted = if self.mounted { self.node.take_off(&self.place) } else { Ok(()) };
-        let removed = unmounted.map_err(io::Error::from).and_then(|()| std::fs::remove_dir(&self.place));
+        let unmounted = if self.mounted { self.node.unmount_or_detach(&self.place) } else { Ok(()) };
+        let removed = unmounted.map_err(|error| error.to_string());
+        let removed = removed.and_then(|()| std::fs::remove_dir(&self.place).map_err(|error| error.to_string()));
         if let Err(error) = removed {
-            tracing::warn!(%error, place = %self.place.display(), "a private mount stays until the next start");
+            tracing::warn!(error, place = %self.place.display(), "a private mount stays until the next start");
         }
     }
 }
 
-/// Where the private mount is made; the name follows from what it is for.
-fn private_place(working_dir: &Path, source: &MountSource) -> Result<PathBuf, Fault> {
-    let failed = |cause: io::Error| failure::of_path(&cause, OPERATION, working_dir, "the directory cannot be made");
-    DirBuilder::new().recursive(true).mode(0o700).create(working_dir).map_err(failed)?;
-    let digest = Sha256::digest(source.to_string().as_bytes());
-    let number = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
-    Ok(target::place(&working_dir.join(format!("{PREFIX}{number:016x}"))))
+impl Node {
+    /// Where the next private mount is made.
+    fn private_place(&self, operation: &'static str) -> Result<PathBuf, Fault> {
+        let working_dir = &self.settings.working_dir;
+        let failed = |cause: io::Error| {
+            let message = "the working directory cannot be made";
+            failure::of_path(&cause, operation, working_dir, message)
+                .hint("mount an emptyDir there, or set --working-mount-dir to a directory that can be written")
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(working_dir).map_err(failed)?;
+        let number = self.private_mounts.fetch_add(1, Ordering::Relaxed);
+        Ok(working_dir.canonicalize().map_err(failed)?.join(format!("{PREFIX}{number:08}")))
+    }
 }
 
 /// Makes the directory, or takes one that is there if it is the driver's: all may be able to write round it.
 fn make_private(place: &Path) -> Result<(), Fault> {
-    let failed = |cause: io::Error| failure::of_path(&cause, OPERATION, place, "no private directory can be made");
+    let failed = |cause: io::Error| {
+        failure::of_path(&cause, OPERATION, place, "no private directory can be made")
+            .hint("mount an emptyDir there, or set --working-mount-dir to a directory that can be written")
+    };
     match DirBuilder::new().mode(0o700).create(place) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed(cause)),
         made => drop(made),
@@ -172,7 +258,7 @@ fn no_directory(source: &MountSource, sub_dir: &SubDir, errno: Errno) -> Fault {
             "check the root squash settings of the file system, or make the directory beforehand",
         ),
         Errno::ENOSPC | Errno::EDQUOT => (Failed, format!("there is no room to make `{sub_dir}`"), "free some space"),
-        errno if failure::is_silence(errno) => {
+        errno if failure::is_silence(errno.into()) => {
             (Unreachable, format!("the servers at {} do not answer", source.mgs), failure::REACHABILITY)
         }
         _ => (Failed, format!("`{sub_dir}` cannot be made"), "the kernel's log (dmesg) may have more about it"),

@@ -1,7 +1,6 @@
-//! What is asked of the operating system, as narrow as it can be, so that tests can hang it, fail it and record it.
+//! The system calls that mounting needs, one a function, behind a trait so that tests can hang, fail and record them.
 //!
-//! Why a seam here: everything above it is the same for Lustre, for tmpfs and for stand-ins; everything below it is one
-//! system call a function. All of them may block, some for minutes, and none can be cancelled.
+//! All of them may block, some for minutes, and none can be cancelled.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,14 +17,77 @@ use sys_mount::Mount;
 use super::call::MountCall;
 use crate::ports::mounter::{Amount, Usage};
 
-/// How something is unmounted.
+/// The number of a failed system call. Lustre also returns numbers that the kernel keeps to itself (512 to 530) and for
+/// which libc has no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SysError(pub i32);
+
+/// Numbers of `include/linux/errno.h` in the kernel.
+const KERNEL_ONLY: [(i32, &str, &str); 17] = [
+    (512, "ERESTARTSYS", "interrupted system call, to be restarted"),
+    (513, "ERESTARTNOINTR", "interrupted system call, to be restarted"),
+    (514, "ERESTARTNOHAND", "interrupted system call, to be restarted"),
+    (515, "ENOIOCTLCMD", "no such ioctl command"),
+    (516, "ERESTART_RESTARTBLOCK", "interrupted system call, to be restarted"),
+    (517, "EPROBE_DEFER", "the driver asks for another probe"),
+    (518, "EOPENSTALE", "stale file handle on open"),
+    (519, "ENOPARAM", "unknown parameter"),
+    (521, "EBADHANDLE", "illegal NFS file handle"),
+    (522, "ENOTSYNC", "update synchronization mismatch"),
+    (523, "EBADCOOKIE", "stale cookie"),
+    (524, "ENOTSUPP", "operation is not supported"),
+    (525, "ETOOSMALL", "buffer or request is too small"),
+    (526, "ESERVERFAULT", "an untranslatable error occurred"),
+    (527, "EBADTYPE", "type not supported by the server"),
+    (528, "EJUKEBOX", "the request was begun and will not complete before a timeout"),
+    (529, "EIOCBQUEUED", "the request was queued"),
+];
+
+impl SysError {
+    /// The number as an [`Errno`]; one that libc does not know is [`Errno::UnknownErrno`].
+    pub fn errno(self) -> Errno {
+        Errno::from_raw(self.0)
+    }
+
+    /// Whether the call was interrupted and is to be repeated.
+    pub fn is_interrupted(self) -> bool {
+        self.errno() == Errno::EINTR || matches!(self.0, 512..=514 | 516)
+    }
+
+    /// Of the system call that has just failed on this thread through `nix`, which maps numbers that it does not know to
+    /// one value.
+    fn of_last(errno: Errno) -> Self {
+        if errno == Errno::UnknownErrno { Self(Errno::last_raw()) } else { errno.into() }
+    }
+}
+
+impl From<Errno> for SysError {
+    fn from(errno: Errno) -> Self {
+        Self(errno as i32)
+    }
+}
+
+impl std::fmt::Display for SysError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = self.0;
+        match (KERNEL_ONLY.iter().find(|(known, ..)| *known == number), self.errno()) {
+            (Some((_, name, meaning)), _) => write!(f, "{name}: {meaning} (os error {number})"),
+            (None, Errno::UnknownErrno) => write!(f, "error number {number}, which has no name (os error {number})"),
+            (None, errno) => write!(f, "{errno:?}: {} (os error {number})", errno.desc()),
+        }
+    }
+}
+
+impl std::error::Error for SysError {}
+
+/// How something is unmounted. `MNT_FORCE` is not among the ways: it drops unwritten pages on servers that still answer,
+/// and Lustre's handler of it (`ll_umount_begin`) uses the root mount of the process that mounted, which is gone once the
+/// container of an earlier driver is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// If nobody uses it.
     Plain,
-    /// `MNT_FORCE`: all that waits for the servers fails, for good, on every mount of the same super block.
-    Force,
-    /// `MNT_DETACH`: out of sight at once; it ends with its last user.
+    /// `MNT_DETACH`: gone from its path at once; it ends with its last user, and what is unwritten goes out before that.
     Detach,
 }
 
@@ -35,26 +97,25 @@ const MOUNTINFO_ROOM: usize = 32 << 10;
 /// The operating system: the real one, unless a stand-in says otherwise.
 pub trait Syscalls: Send + Sync + std::fmt::Debug {
     /// mount(2) on an open directory, which is the one at the call's target.
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), Errno> {
+    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
         // By number: a symbolic link that is planted at the path by now leads nowhere.
         let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let builder = Mount::builder().fstype(call.fs_type.as_str()).flags(call.flags).data(&call.data);
-        builder.mount(&call.source, target).map(drop).map_err(|error| errno(&error))
+        builder.mount(&call.source, target).map(drop).map_err(|error| number(&error))
     }
 
     /// umount2(2) of the uppermost mount at the target, which is not followed if it is a symbolic link.
-    fn unmount(&self, target: &Path, how: How) -> Result<(), Errno> {
+    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
         let how = match how {
             How::Plain => MntFlags::empty(),
-            How::Force => MntFlags::MNT_FORCE,
             How::Detach => MntFlags::MNT_DETACH,
         };
-        umount2(target, how | MntFlags::UMOUNT_NOFOLLOW)
+        umount2(target, how | MntFlags::UMOUNT_NOFOLLOW).map_err(SysError::of_last)
     }
 
     /// statvfs(3).
-    fn statfs(&self, path: &Path) -> Result<Usage, Errno> {
-        let found = statvfs(path)?;
+    fn statfs(&self, path: &Path) -> Result<Usage, SysError> {
+        let found = statvfs(path).map_err(SysError::of_last)?;
         let unit = found.fragment_size();
         let amount = |total: u64, free: u64, available: u64, unit: u64| Amount {
             total: total.saturating_mul(unit),
@@ -63,7 +124,7 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         };
         Ok(Usage {
             bytes: amount(found.blocks(), found.blocks_free(), found.blocks_available(), unit),
-            inodes: amount(found.files(), found.files_free(), found.files_available(), 1),
+            inodes: (found.files() > 0).then(|| amount(found.files(), found.files_free(), found.files_available(), 1)),
         })
     }
 
@@ -81,9 +142,14 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
     }
 
-    /// Whether something listens there.
+    /// Whether something listens there: a TCP connection, opened and closed.
     fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
         TcpStream::connect_timeout(&address, limit).map(drop)
+    }
+
+    /// Whether the kernel runs `SELinux`, so that labels mean something to mount(2).
+    fn has_selinux(&self) -> bool {
+        Path::new("/sys/fs/selinux/enforce").exists()
     }
 
     /// Whether this process has what mount(2) asks for.
@@ -103,7 +169,26 @@ pub struct Kernel;
 
 impl Syscalls for Kernel {}
 
-fn errno(error: &io::Error) -> Errno {
+fn number(error: &io::Error) -> SysError {
     // What never reached the kernel, such as a zero byte in a text, is an invalid argument.
-    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+    error.raw_os_error().map_or(Errno::EINVAL.into(), SysError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_shown_with_its_name() {
+        for (number, shown) in [
+            (524, "ENOTSUPP: operation is not supported (os error 524)"),
+            (512, "ERESTARTSYS: interrupted system call, to be restarted (os error 512)"),
+            (19, "ENODEV: No such device (os error 19)"),
+            (4000, "error number 4000, which has no name (os error 4000)"),
+        ] {
+            assert_eq!(SysError(number).to_string(), shown);
+        }
+        assert!([4, 512, 513, 514, 516].into_iter().all(|number| SysError(number).is_interrupted()));
+        assert!(!SysError(524).is_interrupted());
+    }
 }

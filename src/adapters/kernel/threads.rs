@@ -1,27 +1,35 @@
 //! Threads for calls that may block for minutes.
 //!
-//! Why not the runtime's: a call that hangs holds its thread until the kernel lets go, and the runtime's threads are
-//! shared by all. Here each piece of work has a thread to itself while it runs; a thread that is done waits a while for
-//! the next, so that healthy mounts do not pay for new ones. Nothing is ever queued behind what hangs.
+//! A call that hangs holds its thread until the kernel returns, and the runtime's threads are shared by all. Here each
+//! piece of work has a thread to itself while it runs. An idle thread waits some seconds for the next work, so that
+//! healthy mounts do not pay for new ones; the one that became idle last gets it, so that the threads of a burst end. Where
+//! no further thread can be had, work waits for one that becomes idle, up to a limit.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
+use tokio::sync::oneshot;
 
 /// How long a thread without work stays.
-const IDLE_FOR: Duration = Duration::from_secs(10);
+const IDLE_FOR: Duration = Duration::from_secs(3);
 /// Enough for name resolution, the hungriest of what runs here.
 const STACK: usize = 512 << 10;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// No thread is free and no more may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoThread;
+/// No thread is free and no more can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoThread {
+    /// How many there are, all of them occupied.
+    pub(super) occupied: usize,
+    /// Why the system refuses another; none if the driver's own bound is reached.
+    pub(super) refused: Option<String>,
+}
 
 /// A bounded set of threads.
 #[derive(Debug)]
@@ -31,22 +39,21 @@ pub(super) struct Threads {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    wake: Condvar,
-}
+struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Never more than there are idle threads.
-    waiting: VecDeque<Work>,
-    idle: usize,
+    /// Threads without work, the last one became idle last.
+    idle: Vec<(u64, SyncSender<Work>)>,
+    /// Work that waits for a thread, and how its caller hears that it has one.
+    waiting: VecDeque<(Work, oneshot::Sender<()>)>,
     alive: usize,
+    numbers: u64,
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("idle", &self.idle).field("alive", &self.alive).finish_non_exhaustive()
+        f.debug_struct("State").field("idle", &self.idle.len()).field("alive", &self.alive).finish_non_exhaustive()
     }
 }
 
@@ -55,28 +62,60 @@ impl Threads {
         Self { most, shared: Arc::default() }
     }
 
-    /// Begins work at once on a thread of its own.
-    pub(super) fn run(&self, work: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+    /// Begins work on a thread of its own: at once if one can be had, else when one becomes idle within `limit`. Work whose
+    /// caller stops waiting before that never begins.
+    pub(super) async fn run(&self, work: impl FnOnce() + Send + 'static, limit: Duration) -> Result<(), NoThread> {
+        let Some((begun, refused)) = self.begin(Box::new(work)) else { return Ok(()) };
+        match tokio::time::timeout(limit, begun).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(NoThread { occupied: self.alive(), refused }),
+        }
+    }
+
+    /// Begins work without waiting; it is dropped if no thread can be had at once.
+    pub(super) fn run_now(&self, work: impl FnOnce() + Send + 'static) {
+        drop(self.begin(Box::new(work)));
+    }
+
+    /// Begins work, or lets it wait: then returns how to hear of its beginning, and why the system refuses a thread.
+    fn begin(&self, work: Work) -> Option<(oneshot::Receiver<()>, Option<String>)> {
         let mut state = self.shared.state();
-        if state.idle > state.waiting.len() {
-            state.waiting.push_back(Box::new(work));
+        if let Some((_, thread)) = state.idle.pop() {
             // A thread that wakes while the lock is held would have to sleep again.
             drop(state);
-            self.shared.wake.notify_one();
-            return Ok(());
+            // It has room for one piece of work and waits for it.
+            thread.send(work).ok();
+            return None;
         }
         if state.alive >= self.most {
-            return Err(NoThread);
+            return Some((state.enqueue(work), None));
         }
         state.alive += 1;
         drop(state);
+        self.spawn(work)
+    }
+
+    fn spawn(&self, work: Work) -> Option<(oneshot::Receiver<()>, Option<String>)> {
         let shared = Arc::clone(&self.shared);
+        // By a channel and not in the closure: that is lost when the system refuses the thread.
+        let (give, first) = sync_channel::<Work>(1);
         let thread = std::thread::Builder::new().name(super::doctor::threads::THREAD.into()).stack_size(STACK);
-        thread.spawn(move || shared.serve(Box::new(work))).map(drop).map_err(|error| {
-            tracing::error!(%error, "no thread can be made");
-            self.shared.state().alive -= 1;
-            NoThread
-        })
+        match thread.spawn(move || shared.serve(&first)) {
+            Ok(_) => {
+                give.send(work).ok();
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no further thread can be made");
+                let mut state = self.shared.state();
+                state.alive -= 1;
+                if let Some((_, thread)) = state.idle.pop() {
+                    thread.send(work).ok();
+                    return None;
+                }
+                Some((state.enqueue(work), Some(error.to_string())))
+            }
+        }
     }
 
     /// How many threads there are now.
@@ -85,33 +124,66 @@ impl Threads {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    fn enqueue(&mut self, work: Work) -> oneshot::Receiver<()> {
+        let (begun, hear) = oneshot::channel();
+        self.waiting.push_back((work, begun));
+        hear
     }
 
-    fn serve(&self, first: Work) {
+    /// The next work that waits; what nobody waits for any more is dropped.
+    fn dequeue(&mut self) -> Option<Work> {
+        while let Some((work, begun)) = self.waiting.pop_front() {
+            if begun.send(()).is_ok() {
+                return Some(work);
+            }
+        }
+        None
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a thread: its first work, and then whatever comes before it has been idle for long.
+    fn serve(&self, first: &Receiver<Work>) {
         own_umask();
-        let mut next = Some(first);
+        let mut next = first.recv().ok();
         while let Some(work) = next {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("an operation panicked; its caller is told that it was lost");
             }
-            next = self.wait();
+            next = self.next();
         }
     }
 
-    fn wait(&self) -> Option<Work> {
-        let mut state = self.state();
-        state.idle += 1;
-        let idle = |state: &mut State| state.waiting.is_empty();
-        state = self.wake.wait_timeout_while(state, IDLE_FOR, idle).unwrap_or_else(PoisonError::into_inner).0;
-        state.idle -= 1;
-        let work = state.waiting.pop_front();
-        if work.is_none() {
-            state.alive -= 1;
+    fn next(&self) -> Option<Work> {
+        let (give, take) = sync_channel(1);
+        let number = {
+            let mut state = self.state();
+            if let Some(work) = state.dequeue() {
+                return Some(work);
+            }
+            state.numbers += 1;
+            let number = state.numbers;
+            state.idle.push((number, give));
+            number
+        };
+        if let Ok(work) = take.recv_timeout(IDLE_FOR) {
+            return Some(work);
         }
-        work
+        let mut state = self.state();
+        let before = state.idle.len();
+        state.idle.retain(|(other, _)| *other != number);
+        if state.idle.len() < before {
+            state.alive -= 1;
+            return None;
+        }
+        drop(state);
+        // Somebody took this thread in the same moment, and hands over its work now.
+        take.recv().ok()
     }
 }
 
@@ -128,57 +200,88 @@ mod tests {
     use super::*;
     use std::sync::mpsc::channel;
 
-    #[test]
-    fn work_never_waits_for_other_work_and_threads_are_used_again() {
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn wait_for_idle(threads: &Threads) {
+        while threads.shared.state().idle.is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn work_has_a_thread_to_itself_and_threads_are_used_again() {
         let (threads, (told, hear), (release, hold)) = (Threads::new(3), channel(), channel::<()>());
         let hold = Arc::new(Mutex::new(hold));
         for _ in 0..2 {
             let hold = Arc::clone(&hold);
-            threads.run(move || assert!(hold.lock().unwrap().recv().is_err())).unwrap();
+            threads.run(move || assert!(hold.lock().unwrap().recv().is_err()), LONG).await.unwrap();
         }
         for number in 0..20 {
             let told = told.clone();
-            threads.run(move || told.send(number).unwrap()).unwrap();
+            threads.run(move || told.send(number).unwrap(), LONG).await.unwrap();
             assert_eq!(hear.recv().unwrap(), number);
-            while threads.shared.state().idle == 0 {
-                std::thread::yield_now();
-            }
+            wait_for_idle(&threads);
         }
         assert_eq!(threads.alive(), 3);
         drop(release);
     }
 
-    #[test]
-    fn there_are_no_more_threads_than_allowed() {
-        let (threads, (release, hold)) = (Threads::new(1), channel::<()>());
-        threads.run(move || assert!(hold.recv().is_err())).unwrap();
-        assert_eq!(threads.run(|| {}), Err(NoThread));
-        drop(release);
-        while threads.shared.state().idle == 0 {
-            std::thread::yield_now();
-        }
-        threads.run(|| {}).unwrap();
+    #[tokio::test]
+    async fn work_waits_for_a_thread_within_its_limit() {
+        let (threads, (release, hold), (told, hear)) = (Threads::new(1), channel::<()>(), channel());
+        threads.run(move || assert!(hold.recv().is_err()), LONG).await.unwrap();
+        let (given_up, waits) = (told.clone(), told);
+        let none = threads.run(move || given_up.send("given up").unwrap(), Duration::ZERO).await;
+        assert_eq!(none, Err(NoThread { occupied: 1, refused: None }));
+        let waiting = threads.run(move || waits.send("waited").unwrap(), LONG);
+        let (begun, ()) = futures_lite::future::zip(waiting, async { drop(release) }).await;
+        begun.unwrap();
+        assert_eq!(hear.iter().collect::<Vec<_>>(), ["waited"], "what was given up never begins");
+        assert_eq!(threads.alive(), 1);
     }
 
-    #[test]
-    fn a_panic_ends_the_work_and_not_the_thread() {
-        let (threads, (told, hear)) = (Threads::new(1), channel());
-        threads.run(|| panic!("on purpose")).unwrap();
-        while threads.shared.state().idle == 0 {
+    #[tokio::test]
+    async fn the_thread_that_became_idle_last_is_used_first() {
+        let (threads, (told, hear)) = (Threads::new(4), channel());
+        let (release, hold) = channel::<()>();
+        let hold = Arc::new(Mutex::new(hold));
+        for _ in 0..4 {
+            let hold = Arc::clone(&hold);
+            threads.run(move || assert!(hold.lock().unwrap().recv().is_err()), LONG).await.unwrap();
+        }
+        drop(release);
+        while threads.shared.state().idle.len() < 4 {
             std::thread::yield_now();
         }
-        threads.run(move || told.send(()).unwrap()).unwrap();
+        let mut used = std::collections::BTreeSet::new();
+        for _ in 0..50 {
+            let told = told.clone();
+            threads.run(move || told.send(format!("{:?}", std::thread::current().id())).unwrap(), LONG).await.unwrap();
+            used.insert(hear.recv().unwrap());
+            while threads.shared.state().idle.len() < 4 {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(used.len(), 1, "the others can end");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_work_and_not_the_thread() {
+        let (threads, (told, hear)) = (Threads::new(1), channel());
+        threads.run(|| panic!("on purpose"), LONG).await.unwrap();
+        wait_for_idle(&threads);
+        threads.run(move || told.send(()).unwrap(), LONG).await.unwrap();
         hear.recv().unwrap();
     }
 
-    #[test]
-    fn the_umask_of_other_threads_stays() {
+    #[tokio::test]
+    async fn the_umask_of_other_threads_stays() {
         let shown = || {
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim().to_owned()
         };
         let (threads, (told, hear), before) = (Threads::new(1), channel(), shown());
-        threads.run(move || told.send(shown()).unwrap()).unwrap();
+        threads.run(move || told.send(shown()).unwrap(), LONG).await.unwrap();
         assert_eq!((hear.recv().unwrap().as_str(), shown()), ("0000", before));
     }
 }

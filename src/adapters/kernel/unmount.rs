@@ -1,135 +1,230 @@
-//! Taking mounts away: plainly while servers answer, by force only when they do not.
+//! NodeUnpublishVolume: unmounting all that is at a target, and removing its directory.
 //!
-//! Why it is careful: `MNT_FORCE` ends a super block for good, with all that other pods do on it, so it is used on the
-//! uppermost mount of a target that is known to be the driver's, never on a bind mount, only when neither imports nor
-//! statfs say that the servers live, and only for NodeUnpublishVolume: what makes room for a new mount detaches. A path is never asked about before it is unmounted: that could hang by itself.
+//! An unmount is plain, and its end is waited for: while the servers answer, it is writing data back. `MNT_FORCE` is never
+//! used. What is in use, or does not end, while its servers are dead is detached: the path is free at once, and what is
+//! unwritten stays with the kernel and goes out if the servers come back. A path is never asked about before it is
+//! unmounted, since that could hang by itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::Imports;
-use super::failure::{self, Fault, is_corrupt, is_silence};
-use super::holders;
+use super::failure::{self, Fault};
 use super::node::Node;
-use super::syscalls::How;
-use super::volumes::{Kubelet, ask_kubelet};
+use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
+use super::servers::Servers;
+use super::syscalls::{How, SysError};
+use super::{KernelMounter, holders};
 use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::target;
 use crate::ports::mounter::MountErrorKind;
 
-/// Most mounts that one call takes away from one path.
+const OPERATION: &str = "unmount";
+/// Most mounts that one call unmounts at one path.
 const STACKED: usize = 64;
 
+impl KernelMounter {
+    /// Unmounts and removes the directory. A mount that is in progress there is abandoned first.
+    pub(super) async fn unmount_target(&self, target: &Path) -> Result<(), Fault> {
+        let limits = &self.node.settings.limits;
+        loop {
+            let (given, since) = (target.to_owned(), Instant::now());
+            let work = move |node: &Node, start| node.unmount(&given, start);
+            let mut waiter = self.start(OPERATION, target, limits.unmount, work).await?;
+            match waiter.wait(limits.unmount).await {
+                Some(Signal::Ended(reply)) => return reply.map(drop),
+                Some(Signal::Met(met)) if met.what.is_mount() => {
+                    if !self.abandon(met).await {
+                        return self.leave_hanging(target).await;
+                    }
+                }
+                Some(Signal::Met(Met { since, waiter, .. })) => {
+                    if self.follow(target, waiter, since).await? {
+                        return Ok(());
+                    }
+                }
+                Some(Signal::NeedsPermit) => {}
+                None => {
+                    if self.follow(target, waiter, since).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for an unmount in progress. `false` if the path has to be unmounted once more.
+    async fn follow(&self, target: &Path, mut waiter: Waiter, since: Instant) -> Result<bool, Fault> {
+        let limits = &self.node.settings.limits;
+        loop {
+            let rest = limits.unmount_at_most.saturating_sub(since.elapsed());
+            match waiter.wait(limits.unmount.min(rest)).await {
+                Some(Signal::Ended(reply)) => return reply.map(|_| true),
+                Some(_) => return Ok(false),
+                None => {}
+            }
+            let (given, is_last) = (target.to_owned(), since.elapsed() >= limits.unmount_at_most);
+            let work = move |node: &Node| node.detach_if_dead(&given, is_last);
+            if self.on_thread(OPERATION, target.display().to_string(), limits.unmount, work).await? {
+                return Ok(true);
+            }
+            if is_last {
+                return Err(failure::stuck(OPERATION, target.display().to_string(), since.elapsed()));
+            }
+        }
+    }
+
+    /// Abandons a mount that is in progress; whether it has ended then.
+    async fn abandon(&self, met: Met) -> bool {
+        self.node.registry.update(&met.key, |what| {
+            if let What::Mount { abandoned, .. } = what {
+                *abandoned = true;
+            }
+        });
+        let mut waiter = met.waiter;
+        waiter.wait(self.node.settings.limits.give_up).await.is_some()
+    }
+
+    /// What an unmount answers while an abandoned mount still hangs.
+    async fn leave_hanging(&self, target: &Path) -> Result<(), Fault> {
+        let (given, limit) = (target.to_owned(), self.node.settings.limits.give_up);
+        self.local(OPERATION, target, move |node| {
+            if node.is_mounted(&given)? {
+                return Err(failure::stuck(OPERATION, given.display().to_string(), limit));
+            }
+            tracing::warn!(target = %given.display(), "a mount hangs whose target is unpublished; it is left to end alone");
+            Ok(target::remove(&given)?)
+        })
+        .await
+    }
+}
+
 impl Node {
-    /// Takes away all mounts of the driver's type at a place.
-    pub(super) fn unmount(&self, target: &Path, place: &Path, may_force: bool) -> Result<(), Fault> {
+    /// The whole unmount.
+    fn unmount(&self, target: &Path, start: Start) {
+        let place = match target::canonical(OPERATION, target) {
+            Ok(Some(place)) => place,
+            // Without a parent nothing is mounted, and there is no directory.
+            Ok(None) => return start.end(Ok(Answer::Done)),
+            Err(error) => return start.end(Err(error.into())),
+        };
+        let what = What::Unmount { source: None, before: Servers::Unknown };
+        let Some(ticket) = self.registry.begin(Key::Target(place.clone()), what, start) else { return };
+        let mut result = self.unmount_all(target, &place, &ticket);
+        // Once nobody waits any more, another call may use the path.
+        if result.is_ok() && ticket.is_waited_for() {
+            result = target::remove(target).map_err(Fault::from);
+        }
+        ticket.finish(result.map(|()| Answer::Done));
+    }
+
+    /// Unmounts all mounts of the driver's type at a place.
+    fn unmount_all(&self, target: &Path, place: &Path, ticket: &Ticket) -> Result<(), Fault> {
         let mut refused = None;
         for _ in 0..STACKED {
-            let mounts = self.look("unmount", target)?;
+            let mounts = self.mounts(OPERATION, target)?;
             let mut stack = mounts.at(place);
             let Some(top) = stack.pop() else {
                 self.records.forget(place);
                 return Ok(());
             };
             if !self.is_ours(&top) {
-                return Err(foreign(target, &top));
+                return Err(not_owned(target, &top));
             }
             if refused == Some(top.id) {
-                return Err(failure::of_unmount(Errno::EINVAL, target));
+                return Err(failure::of_unmount(Errno::EINVAL.into(), target));
             }
-            match self.calls.unmount(place, How::Plain) {
+            let before = self.servers_by_imports(&top.source);
+            self.registry.update(ticket.key(), |what| {
+                *what = What::Unmount { source: Some(top.source.clone()), before };
+            });
+            match self.calls.unmount(place, How::Plain).map_err(|error| (error.errno(), error)) {
                 Ok(()) if stack.is_empty() => {
                     self.records.forget(place);
                     return Ok(());
                 }
                 Ok(()) => {}
-                // Somebody else was faster, or it cannot be taken away from here: the next look tells.
-                Err(Errno::EINVAL | Errno::ENOENT) => refused = Some(top.id),
-                Err(Errno::EBUSY) => self.end_if_dead(target, place, &top, &mounts, may_force)?,
-                Err(errno) => return Err(failure::of_unmount(errno, target)),
+                // Somebody else was faster, or it cannot be unmounted from here: the next look shows which.
+                Err((Errno::EINVAL | Errno::ENOENT, _)) => refused = Some(top.id),
+                Err((Errno::EBUSY, _)) => self.unmount_busy(target, place, &top, before, &mounts)?,
+                Err((_, error)) => return Err(failure::of_unmount(error, target)),
             }
         }
-        Err(Fault::at(
-            MountErrorKind::Failed,
-            "unmount",
-            target,
-            format!("more than {STACKED} mounts are stacked there"),
-        ))
+        let message = format!("more than {STACKED} mounts are stacked there");
+        Err(Fault::at(MountErrorKind::Failed, OPERATION, target, message))
     }
 
-    /// A mount in use: ended if its servers are dead, otherwise told with who holds it.
-    fn end_if_dead(
+    /// A mount in use: detached if its servers are dead, otherwise reported with who uses it.
+    fn unmount_busy(
         &self,
         target: &Path,
         place: &Path,
         top: &Line,
+        before: Servers,
         mounts: &Mountinfo,
-        may_force: bool,
     ) -> Result<(), Fault> {
-        if self.is_dead(place, top) {
-            return self.end(place, top, may_force).map_err(|errno| failure::of_unmount(errno, target));
+        let servers = self.servers(&top.source, before);
+        if servers == Servers::Dead {
+            return self.detach(place, &top.source).map_err(|errno| failure::of_unmount(errno, target));
         }
-        // What held it may have been the driver's own question, or has ended meanwhile.
+        // What used it may have been the driver's own statfs, or has ended meanwhile.
         if self.calls.unmount(place, How::Plain).is_ok() {
             return Ok(());
         }
         let holders = holders::find(top, mounts);
-        let message = if holders.is_empty() {
-            "the mount is in use".to_owned()
-        } else {
-            format!("the mount is in use: {}", holders.join(", "))
+        let users = if holders.is_empty() { String::new() } else { format!(": {}", holders.join(", ")) };
+        let doubt = if servers == Servers::Unknown { "; whether its servers answer is unknown" } else { "" };
+        let hint = "end what uses it; it is detached only when its servers are dead";
+        let message = format!("the mount is in use{users}{doubt}");
+        Err(Fault::at(MountErrorKind::Busy, OPERATION, target, message).hint(hint).because(Errno::EBUSY))
+    }
+
+    /// For an unmount that does not end: whether its target may be given up. It may if its servers are dead, or
+    /// (`is_last`) if it has written back for as long as any call waits for, and the path is free.
+    fn detach_if_dead(&self, target: &Path, is_last: bool) -> Result<bool, Fault> {
+        let Some(place) = target::canonical(OPERATION, target)? else { return Ok(true) };
+        let Some(What::Unmount { source, before }) = self.registry.update(&Key::Target(place.clone()), |_| {}) else {
+            return Ok(false);
         };
-        let hint = "end what uses it; it is never forced while its servers answer";
-        Err(Fault::at(MountErrorKind::Busy, "unmount", target, message).hint(hint).because(Errno::EBUSY))
+        let servers = source.as_ref().map_or(Servers::Unknown, |source| self.servers(source, before));
+        let mounted = self.mounts(OPERATION, target)?.at(&place).pop();
+        match (mounted, servers) {
+            (Some(top), Servers::Dead) if self.is_ours(&top) => {
+                self.detach(&place, &top.source).map_err(|errno| failure::of_unmount(errno, target))?;
+            }
+            (None, Servers::Dead) => {
+                tracing::warn!(target = %place.display(), source, "unmounted, though its dead servers have not taken all data");
+            }
+            (None, _) if is_last => {
+                let after = self.settings.limits.unmount_at_most;
+                tracing::warn!(target = %place.display(), source, ?after, "unmounted, but the kernel is still writing data back");
+            }
+            _ => return Ok(false),
+        }
+        self.records.forget(&place);
+        target::remove(target)?;
+        Ok(true)
     }
 
-    /// For an unmount that hangs while the mount is still in its place.
-    pub(super) fn rescue(&self, place: &Path, may_force: bool) {
-        let Ok(mounts) = self.look("unmount", place) else { return };
-        let Some(top) = mounts.at(place).pop().filter(|top| self.is_ours(top)) else { return };
-        if self.is_dead(place, &top)
-            && let Err(errno) = self.end(place, &top, may_force)
-        {
-            tracing::error!(%errno, target = %place.display(), "a mount of dead servers cannot be taken away");
-        }
-    }
-
-    /// Whether the servers of a mount are dead: no connection says that it is whole, and statfs fails twice. An evicted
-    /// client fails once and is well again after a moment.
-    fn is_dead(&self, place: &Path, top: &Line) -> bool {
-        let limits = &self.settings.limits;
-        if self.imports.ask(&top.source) == Imports::Full {
-            return false;
-        }
-        let fails = || match self.ask(place, limits.statfs) {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(errno)) => is_silence(errno) || is_corrupt(errno) || errno == Errno::ENODEV,
-        };
-        fails() && {
-            std::thread::sleep(limits.second_look);
-            fails()
-        }
-    }
-
-    /// Ends the uppermost mount of a place: by force if it may be, and out of sight in any case.
-    fn end(&self, place: &Path, top: &Line, may_force: bool) -> Result<(), Errno> {
-        let may_force = may_force
-            && top.root == Path::new("/")
-            && (self.records.of(top).is_some() || matches!(ask_kubelet(place), Kubelet::Volume(_)));
-        tracing::warn!(target = %place.display(), source = top.source, may_force, "the servers of a mount are dead; it is ended");
-        if may_force && self.calls.unmount(place, How::Force).is_ok() {
-            return Ok(());
-        }
+    /// Detaches the uppermost mount of a place.
+    fn detach(&self, place: &Path, source: &str) -> Result<(), SysError> {
+        tracing::warn!(target = %place.display(), source, "the servers of a mount are dead; it is detached");
         match self.calls.unmount(place, How::Detach) {
-            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(errno),
+            Err(error) if !matches!(error.errno(), Errno::EINVAL | Errno::ENOENT) => Err(error),
+            _ => Ok(()),
         }
+    }
+
+    fn is_mounted(&self, target: &Path) -> Result<bool, Fault> {
+        let place: Option<PathBuf> = target::canonical(OPERATION, target)?;
+        let Some(place) = place else { return Ok(false) };
+        Ok(self.mounts(OPERATION, target)?.at(&place).last().is_some_and(|top| self.is_ours(top)))
     }
 }
 
-fn foreign(target: &Path, top: &Line) -> Fault {
+fn not_owned(target: &Path, top: &Line) -> Fault {
     let message =
         format!("a {} mount of {} is there, which this driver did not make; it stays", top.fs_type, top.source);
-    Fault::at(MountErrorKind::Busy, "unmount", target, message).hint("unmount it by hand if nobody needs it")
+    Fault::at(MountErrorKind::Busy, OPERATION, target, message).hint("unmount it by hand if nobody needs it")
 }

@@ -1,10 +1,10 @@
 //! Which volume a mount belongs to, also after a restart of the driver.
 //!
-//! Why three ways: the kernel knows sources, not volumes. What this process mounted it remembers, by where it is and
-//! its source. For mounts of an earlier process kubelet tells: beside `…/volumes/kubernetes.io~csi/<name>/mount` it keeps
-//! `vol_data.json` with the volume's id, written before the volume is published. Where that file cannot be read, a mount
-//! at such a path counts as the volume's if the id names its source: a single writer is then refused rather than given a
-//! second mount. A mount anywhere else, such as one that an administrator made, belongs to no volume.
+//! The kernel knows sources, not volumes. What this process mounted it remembers, by its place and source. For mounts of
+//! an earlier process kubelet knows: beside `…/volumes/kubernetes.io~csi/<PV>/mount` it keeps `vol_data.json` with the
+//! volume's id, written before the volume is published. Where that file cannot be read (torn by a power cut), a live mount
+//! counts as the volume's if its path has the same PV directory, or, where a path holds none, if its source is the plan's:
+//! a single writer is then refused rather than given a second mount. A directory without a mount never counts.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,10 +13,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
+use super::failure::Fault;
+use super::node::Node;
+use super::registry::{Key, What};
+use super::sub_dir;
 use crate::adapters::mountinfo::Line;
-use crate::domain::mount_source::{FsName, MgsAddress, MountSource};
-use crate::domain::sub_dir::SubDir;
-use crate::domain::volume_id::VolumeId;
+use crate::adapters::target;
+use crate::domain::mount::MountPlan;
+use crate::domain::mount_source::MountSource;
+
+const LIST: &str = "list the mounts of";
 
 /// A mount that this process made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,20 +55,14 @@ impl Records {
         self.all().get(&line.point).filter(|record| record.shown == line.source).cloned()
     }
 
+    /// The record of the mount at this place.
+    fn at(&self, place: &Path) -> Option<Record> {
+        self.all().get(place).cloned()
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Record>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What kubelet says of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kubelet {
-    /// It is this volume's.
-    Volume(String),
-    /// It is one of kubelet's, but whose cannot be read.
-    Unknown,
-    /// It is none of kubelet's.
-    Nothing,
 }
 
 #[derive(Deserialize)]
@@ -71,41 +71,66 @@ struct VolumeData {
     volume_handle: String,
 }
 
-/// Reads what kubelet keeps beside a target.
-pub(super) fn ask_kubelet(point: &Path) -> Kubelet {
-    let Some(directory) = point.parent().filter(|_| point.file_name() == Some(OsStr::new("mount"))) else {
-        return Kubelet::Nothing;
-    };
-    let read = std::fs::read(directory.join("vol_data.json")).ok();
-    let data = read.and_then(|text| serde_json::from_slice::<VolumeData>(&text).ok());
-    let of_csi = directory.parent().and_then(Path::file_name) == Some(OsStr::new("kubernetes.io~csi"));
-    match data {
-        Some(data) => Kubelet::Volume(data.volume_handle),
-        None if of_csi => Kubelet::Unknown,
-        None => Kubelet::Nothing,
+/// The volume id that kubelet keeps beside a target; none where it cannot be read.
+pub(super) fn kubelets_volume_id(point: &Path) -> Option<String> {
+    let text = std::fs::read(point.parent()?.join("vol_data.json")).ok()?;
+    Some(serde_json::from_slice::<VolumeData>(&text).ok()?.volume_handle)
+}
+
+/// Kubelet's directory of the PersistentVolume in a target's path: `…/kubernetes.io~csi/<PV>/mount`.
+fn pv_directory(target: &Path) -> Option<&OsStr> {
+    let directory = target.parent().filter(|_| target.file_name() == Some(OsStr::new("mount")))?;
+    let of_csi = directory.parent()?.file_name() == Some(OsStr::new("kubernetes.io~csi"));
+    directory.file_name().filter(|_| of_csi)
+}
+
+/// A mount in progress of this volume whose target was not unpublished.
+fn mounting(key: Key, what: &What, volume_id: &str) -> Option<PathBuf> {
+    match (key, what) {
+        (Key::Target(place), What::Mount { plan, abandoned: false }) if plan.volume_id == volume_id => Some(place),
+        _ => None,
     }
 }
 
-/// Whether a mount of an earlier process is the volume's.
-pub(super) fn is_of(volume_id: &str, line: &Line) -> bool {
-    match ask_kubelet(&line.point) {
-        Kubelet::Volume(id) => id == volume_id,
-        Kubelet::Unknown => names_source(volume_id, &line.source),
-        Kubelet::Nothing => false,
+impl Node {
+    /// Targets of the plan's volume, those of earlier processes included, and those at which a mount is in progress.
+    pub(super) fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, Fault> {
+        let own = target::canonical(LIST, &plan.target)?;
+        let in_progress = self.registry.list().into_iter();
+        let mut places: Vec<PathBuf> =
+            in_progress.filter_map(|(key, what, _)| mounting(key, &what, &plan.volume_id)).collect();
+        for line in self.mounts(LIST, &plan.target)?.lines().filter(|line| self.is_ours(line)) {
+            if places.contains(&line.point) || sub_dir::is_private(&line.point) {
+                continue;
+            }
+            let of_volume = self.is_of_volume(&line, plan);
+            // Its own target needs no proof: what is there is compared with the plan before anything is mounted.
+            let of_volume = if own.as_ref() == Some(&line.point) { of_volume.unwrap_or(false) } else { of_volume? };
+            places.extend(of_volume.then_some(line.point));
+        }
+        let spelled = |place: PathBuf| match &own {
+            Some(own) if *own == place => plan.target.clone(),
+            _ => self.as_it_was_spelled(&place),
+        };
+        Ok(places.into_iter().map(spelled).collect())
     }
-}
 
-/// Whether the fields of a volume id name a mounted source. A sub-directory with variables may be any directory.
-fn names_source(volume_id: &str, source: &str) -> bool {
-    let (Ok(id), Ok(source)) = (VolumeId::parse(volume_id), MountSource::parse(source)) else { return false };
-    let same_dir = match id.sub_dir() {
-        "" => source.sub_dir.is_none(),
-        template if template.contains("${") => source.sub_dir.is_some(),
-        path => SubDir::parse(path).ok() == source.sub_dir,
-    };
-    same_dir
-        && MgsAddress::parse(id.mgs_address()).is_ok_and(|mgs| mgs == source.mgs)
-        && FsName::of_volume(id.fs_name()).0 == source.fs_name
+    /// Whether a mount is the plan's volume.
+    fn is_of_volume(&self, line: &Line, plan: &MountPlan) -> Result<bool, Fault> {
+        if let Some(record) = self.records.of(line) {
+            return Ok(record.volume_id == plan.volume_id);
+        }
+        match (kubelets_volume_id(&line.point), pv_directory(&line.point)) {
+            (Some(id), _) => Ok(id == plan.volume_id),
+            (None, Some(directory)) => Ok(Some(directory) == pv_directory(&plan.target)),
+            (None, None) => self.is_of_plan(line, plan),
+        }
+    }
+
+    fn as_it_was_spelled(&self, place: &Path) -> PathBuf {
+        let recorded = self.records.at(place).map(|record| record.target);
+        recorded.unwrap_or_else(|| as_kubelet_spells(&self.settings.kubelet_dir, place))
+    }
 }
 
 /// A mount point in the spelling of kubelet, whose directory may be a symbolic link.
@@ -121,33 +146,42 @@ mod tests {
 
     fn line(point: PathBuf, source: &str) -> Line {
         let (fs_type, source) = ("lustre".to_owned(), source.to_owned());
-        Line { id: 7, parent: 1, root: "/".into(), point, fs_type, source, options: vec![], shared: true }
-    }
-
-    #[test]
-    fn kubelet_says_whose_a_mount_is_and_else_the_source() {
-        let root = tempfile::tempdir().unwrap();
-        let volume = root.path().join("pods/1/volumes/kubernetes.io~csi/pvc-1");
-        std::fs::create_dir_all(&volume).unwrap();
-        let line = line(volume.join("mount"), "10.0.0.4@tcp:/lustrefs/a");
-        let by_source = "pvc-1#lustrefs#10.0.0.4#a#t#group";
-        assert!(is_of(by_source, &line) && is_of("x#lustrefs#10.0.0.4#${pod.metadata.name}", &line));
-        for other in
-            ["pvc-1", "x#lustrefs#10.0.0.5#a", "x#lustrefs#10.0.0.4#b", "x#lustrefs#10.0.0.4", "x#fs#10.0.0.4#a"]
-        {
-            assert!(!is_of(other, &line), "{other}");
+        Line {
+            id: 7,
+            parent: 1,
+            root: "/".into(),
+            point,
+            fs_type,
+            source,
+            raw_source: None,
+            options: vec![],
+            shared: true,
         }
-        let data = r#"{"attachmentID":"csi-1","driverName":"azurelustre.csi.azure.com","volumeHandle":"pvc-2","x":{}}"#;
-        std::fs::write(volume.join("vol_data.json"), data).unwrap();
-        assert!(is_of("pvc-2", &line) && !is_of(by_source, &line));
-        std::fs::write(volume.join("vol_data.json"), "{").unwrap();
-        assert!(is_of(by_source, &line), "torn by a crash");
     }
 
     #[test]
-    fn mounts_elsewhere_are_nobodys() {
-        assert!(!is_of("x#lustrefs#10.0.0.4", &line("/mnt/lustre".into(), "10.0.0.4@tcp:/lustrefs")));
-        assert!(!is_of("x#lustrefs#10.0.0.4", &line("/mnt/mount".into(), "10.0.0.4@tcp:/lustrefs")));
+    fn kubelets_record_is_read_or_not() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("mount");
+        assert_eq!(kubelets_volume_id(&target), None);
+        let data = r#"{"attachmentID":"csi-1","driverName":"azurelustre.csi.azure.com","volumeHandle":"pvc-2","x":{}}"#;
+        std::fs::write(root.path().join("vol_data.json"), data).unwrap();
+        assert_eq!(kubelets_volume_id(&target).as_deref(), Some("pvc-2"));
+        for torn in ["", "{", r#"{"driverName":"x"}"#] {
+            std::fs::write(root.path().join("vol_data.json"), torn).unwrap();
+            assert_eq!(kubelets_volume_id(&target), None, "{torn}");
+        }
+    }
+
+    #[test]
+    fn only_kubelets_paths_hold_the_directory_of_a_pv() {
+        let directory = |path: &str| pv_directory(Path::new(path)).map(|name| name.to_str().unwrap().to_owned());
+        assert_eq!(directory("/k/pods/1/volumes/kubernetes.io~csi/pv-1/mount").as_deref(), Some("pv-1"));
+        for other in
+            ["/k/pods/1/volumes/kubernetes.io~nfs/pv-1/mount", "/mnt/mount", "/mnt/kubernetes.io~csi/pv-1", "/"]
+        {
+            assert_eq!(directory(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -40,6 +40,24 @@ fn escapes_tags_and_both_kinds_of_options_are_read() {
     assert_eq!((line.options, line.root), (["ro", "nosuid", "rw", "flock"].map(str::to_owned).to_vec(), "/sub".into()));
 }
 
+/// Lustre 2.17 and newer write the source as it was given.
+#[test]
+fn a_source_without_escapes_is_read_whole() {
+    for (source, first, other) in [
+        ("10.0.0.4@tcp:/lustrefs/team a", "10.0.0.4@tcp:/lustrefs/team a", None),
+        ("s/a  b ", "s/a  b ", None),
+        ("s/a - b", "s/a - b", None),
+        ("s/a\\040b", "s/a b", Some("s/a\\040b")),
+        ("s/a\\040b c", "s/a\\040b c", None),
+    ] {
+        let text = format!("39 31 8:1 / /mnt rw shared:5 - lustre {source} rw,flock");
+        let line = parse(text.as_bytes()).unwrap();
+        assert_eq!((line.source.as_str(), line.raw_source.as_deref()), (first, other), "{source:?}");
+        assert_eq!(line.options, ["rw", "flock"].map(str::to_owned));
+        assert_eq!(line.sources().count(), 1 + usize::from(other.is_some()));
+    }
+}
+
 #[test]
 fn odd_lines_are_passed_over_and_odd_escapes_kept() {
     for odd in ["", "39", "x 31 8:1 / /mnt rw - lustre s rw", "39 31 8:1 / /mnt rw lustre s rw", "1 2 3 4 5 6 - a b"] {
@@ -48,7 +66,6 @@ fn odd_lines_are_passed_over_and_odd_escapes_kept() {
     assert_eq!(unescape(br"a\04\999\777\+12\040"), br"a\04\999\777\+12 ");
 }
 
-#[cfg(feature = "kernel")]
 #[test]
 fn only_a_shared_tag_makes_a_mount_shared() {
     for (tags, shared) in [

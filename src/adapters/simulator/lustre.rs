@@ -1,7 +1,7 @@
 //! Lustre without a kernel module: a file system is a directory tree, a mount is a bind mount or a symbolic link.
 //!
-//! Why it exists: publishing can be tried, demonstrated and tested on any machine, with the behaviour that the use-cases
-//! rely on: mounts of one file system share its data, a server that is gone makes mounts corrupt, nothing stacks.
+//! Publishing can be tried, demonstrated and tested on any machine, with the behaviour that the use-cases rely on: mounts
+//! of one file system share its data, a server that is gone makes mounts corrupt, nothing stacks.
 //!
 //! How faithful it is depends on [`Mode`]. With bind mounts the kernel itself refuses writes through a read-only mount.
 //! With links only the table of mounts knows the options: **a read-only link can be written through**, and `nosuid`,
@@ -19,7 +19,6 @@ mod filesystem;
 mod link;
 mod node;
 mod table;
-mod target;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,9 +27,12 @@ use async_trait::async_trait;
 
 use self::node::Node;
 use super::servers::Servers;
-use crate::domain::mount::{MountPlan, MountState};
+use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::{MountError, MountErrorKind, Mounter, Readiness, Usage};
+use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
+
+/// Permissions of sub-directories that are made, unless it is set otherwise.
+const SUB_DIR_MODE: u32 = 0o775;
 
 /// What a simulated mount is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +65,14 @@ impl SimulatedLustre {
 
     /// A node in this mode.
     pub fn with_mode(servers: Arc<Servers>, mode: Mode) -> Self {
-        Self { node: Arc::new(Node::new(servers, mode)) }
+        Self { node: Arc::new(Node::new(servers, mode, SUB_DIR_MODE)) }
+    }
+
+    /// The same node, which gives sub-directories that it makes these permissions, whatever the process's umask. For a
+    /// node that nobody uses yet: a new one, without mounts.
+    #[must_use]
+    pub fn with_sub_dir_mode(self, sub_dir_mode: u32) -> Self {
+        Self { node: Arc::new(self.node.with_sub_dir_mode(sub_dir_mode)) }
     }
 
     /// The mode in use.
@@ -115,13 +124,9 @@ impl Mounter for SimulatedLustre {
         self.node.readiness()
     }
 
-    async fn inspect(&self, target: &Path) -> Result<MountState, MountError> {
-        self.run_at("inspect", target, Node::inspect).await
-    }
-
-    async fn published(&self, volume_id: &str) -> Result<Vec<PathBuf>, MountError> {
-        let volume_id = volume_id.to_owned();
-        self.run("list the mounts of", volume_id.clone(), move |node| node.published(&volume_id)).await
+    async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
+        let plan = plan.clone();
+        self.run("list the mounts of", plan.volume_id.clone(), move |node| node.published(&plan)).await
     }
 
     async fn make_sub_dir(&self, source: &MountSource) -> Result<(), MountError> {
@@ -129,11 +134,7 @@ impl Mounter for SimulatedLustre {
         self.run("make the sub-directory of", source.to_string(), move |node| node.make_sub_dir(&source)).await
     }
 
-    async fn make_target(&self, target: &Path) -> Result<bool, MountError> {
-        self.run_at("make", target, Node::make_target).await
-    }
-
-    async fn mount(&self, plan: &MountPlan) -> Result<(), MountError> {
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
         let plan = plan.clone();
         self.run("mount", plan.target.display().to_string(), move |node| node.mount(&plan)).await
     }
@@ -142,12 +143,8 @@ impl Mounter for SimulatedLustre {
         self.run_at("unmount", target, Node::unmount).await
     }
 
-    async fn remove_target(&self, target: &Path) -> Result<(), MountError> {
-        self.run_at("remove", target, Node::remove_target).await
-    }
-
     async fn usage(&self, path: &Path) -> Result<Option<Usage>, MountError> {
-        self.run_at("measure", path, Node::usage).await
+        self.run_at("statfs", path, Node::usage).await
     }
 }
 

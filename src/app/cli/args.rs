@@ -5,7 +5,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::settings::{CONFIG, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+use crate::app::settings::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 
 const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
 
@@ -45,6 +45,9 @@ pub enum Command {
     /// Print the SKUs of a region with throughput, size steps, largest size and zones
     #[command(args_override_self = true)]
     Skus(Box<SkusOptions>),
+    /// Check StorageClasses and PersistentVolumes by the driver's rules; exit code 1 if one would be refused
+    #[command(args_override_self = true)]
+    CheckObjects(CheckObjectsOptions),
     /// Ask a running driver whether it is ready: one line, exit code 0 or 1; for exec probes
     #[command(args_override_self = true)]
     Probe(ProbeOptions),
@@ -233,6 +236,17 @@ impl SkusOptions {
             ..Flags::default()
         }
     }
+}
+
+/// The arguments of `check-objects`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckObjectsOptions {
+    /// Files of Kubernetes objects, YAML or JSON, also lists as `kubectl get -o json` prints them; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Name of the driver; objects of others are passed over
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_DRIVER_NAME)]
+    pub drivername: String,
 }
 
 /// Which driver is asked.

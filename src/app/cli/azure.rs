@@ -200,6 +200,7 @@ fn json(catalog: &SkuCatalog) -> String {
             "throughputMBpsPerTiB": bandwidth(sku),
             "incrementTiB": sku.increment.0,
             "maximumTiB": sku.maximum.0,
+            "largestTiB": sku.largest.0,
             "zones": zones(sku),
         })
     };

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::objects::{self, Object};
+use super::storage::{Claim, Class, is_object_name};
 use super::workload::{self, Workload};
 use super::{DemoError, quantity};
 use crate::app::cli::DemoOptions;
-use crate::domain::error::{nearest, quote};
+use crate::domain::error::quote;
 use crate::domain::mount_options::MountOptions;
 
 /// What the manifests say, as far as a volume depends on it.
@@ -42,71 +43,6 @@ pub(super) struct Manifests {
     pub service_account: String,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Class {
-    metadata: Metadata,
-    provisioner: String,
-    parameters: BTreeMap<String, String>,
-    mount_options: Vec<String>,
-    reclaim_policy: String,
-    volume_binding_mode: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    name: String,
-    namespace: Option<String>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Claim {
-    metadata: Metadata,
-    spec: ClaimSpec,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ClaimSpec {
-    access_modes: Vec<String>,
-    storage_class_name: Option<String>,
-    volume_mode: String,
-    volume_name: String,
-    resources: Resources,
-    selector: Option<Value>,
-    data_source: Option<Value>,
-    data_source_ref: Option<Value>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Resources {
-    requests: BTreeMap<String, Value>,
-}
-
-const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
-
-/// Prefix that external-provisioner reserves in parameters.
-const RESERVED: &str = "csi.storage.k8s.io/";
-/// What it takes for itself under that prefix (`removePrefixedParameters` in its controller). Any other key there fails the
-/// claim.
-const TAKEN: [&str; 11] = [
-    "fstype",
-    "provisioner-secret-name",
-    "provisioner-secret-namespace",
-    "controller-publish-secret-name",
-    "controller-publish-secret-namespace",
-    "node-stage-secret-name",
-    "node-stage-secret-namespace",
-    "node-publish-secret-name",
-    "node-publish-secret-namespace",
-    "controller-expand-secret-name",
-    "controller-expand-secret-namespace",
-];
-
 macro_rules! example {
     ($name:literal) => {
         ($name, include_str!(concat!("../../../deploy/examples/", $name)))
@@ -117,9 +53,17 @@ impl Manifests {
     /// Reads the files, or the embedded examples of dynamic or static provisioning, and checks that they fit together.
     pub(super) fn load(options: &DemoOptions, driver_name: &str) -> Result<Self, DemoError> {
         let [class, claim, pod] = if options.static_volume {
-            [example!("storageclass-static.yaml"), example!("pvc-static.yaml"), example!("pod-static.yaml")]
+            [
+                example!("storageclass_existing_lustre.yaml"),
+                example!("pvc_storageclass.yaml"),
+                example!("pod_echo_date.yaml"),
+            ]
         } else {
-            [example!("storageclass-dynamic.yaml"), example!("pvc-dynamic.yaml"), example!("pod-dynamic.yaml")]
+            [
+                example!("storageclass_dynprov_lustre.yaml"),
+                example!("pvc_storageclass_dynprov.yaml"),
+                example!("pod_echo_date_dynprov.yaml"),
+            ]
         };
         let workloads = from_file(&workload::KINDS, options.pod.as_deref(), pod)?;
         let workloads: Vec<Workload> = workloads.iter().map(Workload::new).collect();
@@ -176,7 +120,7 @@ struct Use<'a> {
     name: String,
     mount_path: String,
     read_only: bool,
-    /// Whether each pod has a claim of its own, as those of a StatefulSet have.
+    /// Whether each pod has a claim of its own, as those of a `StatefulSet` have.
     alone: bool,
 }
 
@@ -240,7 +184,7 @@ impl<'a> Use<'a> {
         let pods = self.workload.pods.iter().take(if one_pod { 1 } else { 2 }).cloned().collect();
         Manifests {
             class: class.metadata.name.clone(),
-            parameters: class.parameters.iter().filter(|(key, _)| taken(key).is_none()).map(own).collect(),
+            parameters: class.driver_parameters(),
             fs_type: class.fs_type(),
             mount_flags: class.mount_options.clone(),
             retain: class.reclaim_policy == "Retain",
@@ -258,139 +202,19 @@ impl<'a> Use<'a> {
     }
 }
 
-impl Class {
-    fn is_default(&self) -> bool {
-        self.metadata
-            .annotations
-            .get("storageclass.kubernetes.io/is-default-class")
-            .is_some_and(|value| value == "true")
-    }
-
-    fn fs_type(&self) -> String {
-        let given = self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case("csi.storage.k8s.io/fstype"));
-        given.map(|(_, value)| value.clone()).unwrap_or_default()
-    }
-
-    fn problems(&self, driver_name: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.provisioner != driver_name {
-            found.push(format!("the StorageClass's provisioner is `{}`, not `{driver_name}`", self.provisioner));
-        }
-        found.extend(one_of("reclaimPolicy", &self.reclaim_policy, &["Delete", "Retain"]));
-        found.extend(one_of("volumeBindingMode", &self.volume_binding_mode, &["Immediate", "WaitForFirstConsumer"]));
-        for key in self.parameters.keys() {
-            match (reserved(key), taken(key)) {
-                (Some(_), None) => {
-                    let known = TAKEN.map(|known| format!("{RESERVED}{known}"));
-                    let hint =
-                        nearest(key, known.iter().map(String::as_str)).map(|near| format!("; did you mean {near}?"));
-                    found.push(format!(
-                        "parameters.{key}: external-provisioner refuses unknown keys with {RESERVED}{}",
-                        hint.unwrap_or_default()
-                    ));
-                }
-                (_, Some(own)) if own.starts_with("provisioner-secret") => {
-                    found.push(format!("parameters.{key}: this driver refuses secrets; leave it out"));
-                }
-                _ => {}
-            }
-        }
-        found
-    }
-}
-
-impl Claim {
-    /// The class that it asks for; none means the cluster's default class.
-    fn class_name(&self) -> Option<String> {
-        let annotation = self.metadata.annotations.get("volume.beta.kubernetes.io/storage-class");
-        annotation.or(self.spec.storage_class_name.as_ref()).cloned()
-    }
-
-    fn storage(&self) -> String {
-        match self.spec.resources.requests.get("storage") {
-            Some(Value::String(text)) => text.clone(),
-            Some(number) => number.to_string(),
-            None => String::new(),
-        }
-    }
-
-    fn problems(&self, class: &Class) -> Vec<String> {
-        let mut found = Vec::new();
-        let name = &class.metadata.name;
-        match self.class_name() {
-            Some(other) if other == *name => {}
-            None if class.is_default() => {}
-            Some(other) => found.push(format!("the claim's storageClassName is `{other}`, not `{name}`")),
-            None => found.push(format!(
-                "the claim has no storageClassName, and StorageClass `{name}` is not marked as the default one"
-            )),
-        }
-        let modes = &self.spec.access_modes;
-        if modes.is_empty() {
-            found.push(format!("the claim has no accessModes; give one of {}", MODES.join(", ")));
-        }
-        found.extend(modes.iter().filter_map(|mode| one_of("the claim's access mode", mode, &MODES)));
-        if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
-            found.push("the claim's ReadWriteOncePod cannot stand beside other access modes".to_owned());
-        }
-        found.extend(one_of("the claim's volumeMode", &self.spec.volume_mode, &["Filesystem", "Block"]));
-        let spec = &self.spec;
-        let unsupported = [
-            ("selector", spec.selector.is_some()),
-            ("dataSource", spec.data_source.is_some() || spec.data_source_ref.is_some()),
-            ("volumeName", !spec.volume_name.is_empty()),
-        ];
-        let unsupported = unsupported.into_iter().filter(|(_, given)| *given);
-        found.extend(unsupported.map(|(field, _)| {
-            format!("the claim's {field} asks for a volume that exists, and none is created; leave it out")
-        }));
-        found
-    }
-}
-
-/// A word that must be one of these, or absent.
-fn one_of(what: &str, found: &str, words: &[&str]) -> Option<String> {
-    let fits = found.is_empty() || words.contains(&found);
-    let hint =
-        || nearest(found, words.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    (!fits).then(|| format!("{what} is {}, not one of {}{}", quote(found), words.join(", "), hint()))
-}
-
-/// The rest of a key that external-provisioner reserves.
-fn reserved(key: &str) -> Option<&str> {
-    let (start, rest) = key.split_at_checked(RESERVED.len())?;
-    start.eq_ignore_ascii_case(RESERVED).then_some(rest)
-}
-
-/// The key that external-provisioner takes for itself.
-fn taken(key: &str) -> Option<&'static str> {
-    let rest = reserved(key)?;
-    TAKEN.into_iter().find(|known| known.eq_ignore_ascii_case(rest))
-}
-
-fn own((key, value): (&String, &String)) -> (String, String) {
-    (key.clone(), value.clone())
-}
-
-/// A DNS subdomain of RFC 1123, which names of most objects are.
-fn is_object_name(name: &str) -> bool {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let label = |label: &str| {
-        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && alphanumeric(label.as_bytes().first())
-            && alphanumeric(label.as_bytes().last())
-    };
-    (1..=253).contains(&name.len()) && name.split('.').all(label)
-}
-
 /// Reads a value that was held to its shape, so nothing is lost.
 fn read<T: for<'de> Deserialize<'de> + Default>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_default()
 }
 
+/// An example with the places that its reader has to fill, filled with a file system that the simulator has.
+fn with_addresses(example: &str) -> String {
+    example.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.224.1.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs")
+}
+
 fn from_file(kinds: &[&str], file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Vec<Object>, DemoError> {
     let (shown, text) = match file {
-        None => (format!("deploy/examples/{name}"), embedded.to_owned()),
+        None => (format!("deploy/examples/{name}"), with_addresses(embedded)),
         Some(path) => objects::read(path)?,
     };
     objects::of_kinds(kinds, &shown, &text)

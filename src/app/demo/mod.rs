@@ -11,6 +11,7 @@ mod schema;
 mod screen;
 mod stage;
 mod steps;
+mod storage;
 mod workload;
 
 use super::cli::{CliError, DemoOptions, Exit};

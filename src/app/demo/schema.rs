@@ -24,11 +24,11 @@ pub(super) enum Shape {
     /// Whatever it is, it does not matter here.
     Any,
     /// Keys of free choice, each with a value of one shape.
-    Map(&'static Shape),
+    Map(&'static Self),
     /// A list of one shape.
-    List(&'static Shape),
+    List(&'static Self),
     /// Known fields and nothing else.
-    Object(&'static [(&'static str, Shape)]),
+    Object(&'static [(&'static str, Self)]),
 }
 
 use Shape::{Any, List, Map, Number, Object, Quantity, Text, Truth};
@@ -163,7 +163,7 @@ const POD_VOLUME: Shape = Object(&[
     ("vsphereVolume", Any),
 ]);
 
-/// v1 PodSpec.
+/// v1 `PodSpec`.
 const POD_SPEC: Shape = Object(&[
     ("containers", List(&CONTAINER)),
     ("initContainers", List(&CONTAINER)),
@@ -216,7 +216,7 @@ pub(super) const POD: Shape =
 const TEMPLATE: Shape = Object(&[("metadata", METADATA), ("spec", POD_SPEC)]);
 const SELECTOR: Shape = Object(&[("matchLabels", TEXT_MAP), ("matchExpressions", Any)]);
 
-/// apps/v1 Deployment, ReplicaSet, DaemonSet and StatefulSet: the fields of all four.
+/// apps/v1 Deployment, `ReplicaSet`, `DaemonSet` and `StatefulSet`: the fields of all four.
 pub(super) const SET: Shape = Object(&[
     ("apiVersion", Text),
     ("kind", Text),
@@ -266,7 +266,7 @@ const JOB_SPEC: Shape = Object(&[
 pub(super) const JOB: Shape =
     Object(&[("apiVersion", Text), ("kind", Text), ("metadata", METADATA), ("spec", JOB_SPEC), ("status", Any)]);
 
-/// batch/v1 CronJob.
+/// batch/v1 `CronJob`.
 pub(super) const CRON_JOB: Shape = Object(&[
     ("apiVersion", Text),
     ("kind", Text),
@@ -333,7 +333,9 @@ fn what(value: &Value) -> String {
 
 fn wanted(shape: &Shape, found: &Value) -> String {
     match (shape, found) {
-        (Text, Value::Bool(_) | Value::Number(_)) => format!("text; quote it: \"{found}\""),
+        (Text, Value::Number(number)) if number.is_i64() => format!("text; quote it: \"{number}\""),
+        // `yes` and `010` are values too by the time that they arrive here.
+        (Text, Value::Bool(_) | Value::Number(_)) => "text; put it in quotes".to_owned(),
         (Text, _) => "text".to_owned(),
         (Truth, _) => "true or false (without quotes)".to_owned(),
         (Number, _) => "a whole number (without quotes)".to_owned(),
@@ -365,7 +367,7 @@ mod tests {
                 "allowVolumeExpansion is the text `yes`, not true or false (without quotes)",
                 "mountOptions is the text `noatime`, not a list; begin each item with a dash",
                 "paramaters is not a field that Kubernetes knows; did you mean parameters?",
-                "parameters.tags is the boolean true, not text; quote it: \"true\"",
+                "parameters.tags is the boolean true, not text; put it in quotes",
                 "parameters.zone is the number 1, not text; quote it: \"1\"",
             ]
         );

@@ -59,9 +59,12 @@ impl Stage {
         Ok(Self { calls, socket, speed: settings.simulator.speed, simulation, folder, stop, served })
     }
 
-    /// Where a pod's volume is mounted.
-    pub(super) fn target(&self, pod: &str) -> PathBuf {
-        self.folder.path().join("pods").join(pod).join("mount")
+    /// Where a pod's volume is mounted. The parent is made here, as kubelet makes it before it calls a driver.
+    pub(super) fn target(&self, pod: &str) -> Result<PathBuf, DemoError> {
+        let parent = self.folder.path().join("pods").join(pod);
+        std::fs::create_dir_all(&parent)
+            .map_err(|error| DemoError::new(format!("cannot make {}: {error}", parent.display())))?;
+        Ok(parent.join("mount"))
     }
 
     /// The file systems in the simulated Azure, a line each.

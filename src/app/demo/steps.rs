@@ -67,7 +67,7 @@ async fn publish(
 ) -> Result<Vec<PathBuf>, DemoError> {
     let begin = if manifests.pods.len() > 1 { "Two pods start" } else { "The pod starts" };
     screen.title(&format!("2. {begin}: NodePublishVolume"));
-    let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| stage.target(pod)).collect();
+    let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| stage.target(pod)).collect::<Result<_, _>>()?;
     for (pod, target) in manifests.pods.iter().zip(&targets) {
         stage.calls.publish(volume, target, pod, manifests).await?;
         stage.calls.publish(volume, target, pod, manifests).await?;

@@ -1,4 +1,4 @@
-//! Pods and what makes pods, as far as their volumes go: Pod, Deployment, ReplicaSet, DaemonSet, StatefulSet, Job, CronJob.
+//! Pods and what makes pods, as far as their volumes go.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) struct Workload {
     pub pods: [String; 2],
     /// What a pod consists of.
     pub spec: PodSpec,
-    /// Claims that it brings itself, under the names that Kubernetes gives them, and whether each pod gets one of its own.
+    /// Claims that it brings itself, under the names that Kubernetes gives those of its first pod.
     pub own_claims: Vec<(String, Value)>,
     kind: String,
     labels: BTreeMap<String, String>,
@@ -153,7 +153,7 @@ impl Workload {
         self.own_claims.iter().find(|(name, _)| *name == own).map(|(name, _)| (name.as_str(), false))
     }
 
-    /// The claim of this template of a StatefulSet.
+    /// The claim of this template of a `StatefulSet`.
     pub(super) fn claim_of_template(&self, template: &str) -> Option<&str> {
         let name = format!("{template}-{}", self.pods[0]);
         let is_set = self.kind == "StatefulSet";

@@ -98,11 +98,12 @@ pub(super) enum AuthKind {
 }
 
 /// Variables that are read here.
-pub(super) const VARIABLES: [&str; 10] = [
+pub(super) const VARIABLES: [&str; 11] = [
     "AZURE_SUBSCRIPTION_ID",
     "AZURE_TENANT_ID",
     "AZURE_CLIENT_ID",
     "AZURE_CLIENT_SECRET",
+    SECRET_FILE,
     "AZURE_CLIENT_CERTIFICATE_PATH",
     "AZURE_CLIENT_CERTIFICATE_PASSWORD",
     "AZURE_FEDERATED_TOKEN_FILE",
@@ -110,6 +111,9 @@ pub(super) const VARIABLES: [&str; 10] = [
     "AZURE_ENVIRONMENT_FILEPATH",
     "AZURE_POD_IDENTITY_AUTHORITY_HOST",
 ];
+
+/// Names a file that holds the client secret: a Secret that is mounted into the pod, so that it is in no environment.
+const SECRET_FILE: &str = "AZURE_CLIENT_SECRET_FILE";
 
 /// What AKS writes where a cluster has a managed identity and no service principal.
 const PLACEHOLDER: &str = "msi";
@@ -121,11 +125,11 @@ pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Op
         reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
         reader.problems.note(read)
     });
-    let cloud = reader.shown("cloud", any);
+    let cloud = reader.shown_text("cloud");
     if cloud.is_none() {
         reader.show("cloud", "AzurePublicCloud", "default".to_owned());
     }
-    let resource_manager = reader.shown("resourceManagerEndpoint", any);
+    let resource_manager = reader.shown_text("resourceManagerEndpoint");
     let subscription_id = subscription(reader, given);
     let network_subscription_id = reader.shown("networkResourceSubscriptionID", id);
     let auth = choose(reader, given, kind);
@@ -155,10 +159,6 @@ fn address(reader: &mut Reader<'_>, given: &Given, key: &'static str, variable: 
     let address = given.variable(variable)?;
     reader.show(key, address, variable.to_owned());
     Some(address.to_owned())
-}
-
-fn any(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
 }
 
 /// An id that can stand in a path.
@@ -235,11 +235,26 @@ fn choose(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<Auth
     if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|(text, _)| is_real(text)) {
         return parties.secret(secret, reader);
     }
+    if let Some(path) = given.variable(SECRET_FILE) {
+        let secret = reader.problems.note(secret_of(path))?;
+        return parties.secret((secret, SECRET_FILE.to_owned()), reader);
+    }
     if let Some(path) = variable("AZURE_CLIENT_CERTIFICATE_PATH") {
         let password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").map(|(password, _)| password);
         return parties.certificate(path, password, reader);
     }
     from_file(reader, &parties, asked_client)
+}
+
+/// The secret in a file, without the line break that editors put at its end.
+fn secret_of(path: &str) -> Result<String, Problem> {
+    let text = read_file(path.as_ref()).map_err(|problem| problem.at(SECRET_FILE))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        let problem = Problem::new(format!("{} is empty", quote(path))).at(SECRET_FILE);
+        return Err(problem.with_hint("write the client secret into it"));
+    }
+    Ok(secret.to_owned())
 }
 
 fn from_key(reader: &mut Reader<'_>, key: &str) -> Option<Sourced> {

@@ -168,6 +168,11 @@ impl Reader<'_> {
         Some(value)
     }
 
+    /// Any text that is no secret, on the list too.
+    pub(super) fn shown_text(&mut self, key: &'static str) -> Option<String> {
+        self.shown(key, |text| Ok::<_, String>(text.to_owned()))
+    }
+
     /// Adds to the list of values in effect.
     pub(super) fn show(&mut self, key: &'static str, value: impl Display, source: String) {
         self.origins.push(Origin { key, value: value.to_string(), source });

@@ -1,54 +1,172 @@
-//! What this process remembers of creations that are not finished. Hints only: a restart may lose them.
-//!
-//! Why it exists: the cloud resource is the journal, but it does not say that a request was sent a second ago whose answer
-//! was lost, or that the last three creations failed. With these hints the next call is more careful and more patient.
+//! What this process remembers of volumes that are not finished, by volume name. Hints only: a restart may lose them.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::locked;
-use crate::domain::names::FilesystemId;
+use crate::domain::history::{Cause, History};
+use crate::domain::names::{FilesystemId, Location};
+use crate::domain::provisioning::DynamicWish;
+use crate::ports::inbound::{Failure, FailureKind};
 
-/// Hints about one file system that is being created. Times are on the cloud's clock.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attempt {
-    /// When this process first asked for it or first saw it under way.
-    pub begun: Option<Duration>,
-    /// A creation was sent and the file system was not seen since: the request may still be alive.
-    pub put_in_doubt: bool,
-    /// How many creations failed and were deleted.
-    pub failures: u32,
-    /// Why the last one failed.
-    pub reason: Option<String>,
-    /// A failed creation is being deleted; it counts once.
-    pub deleting: bool,
-    /// Not to be created again before this time.
-    pub not_before: Option<Duration>,
+/// How long something that is finished or was never begun is remembered after the last call about it.
+const REMEMBERED_FOR: Duration = Duration::from_hours(24);
+/// How often what is too old is sorted out.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Why the last PUT or DELETE had no clear success, in the words that later calls repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it means once it is final.
+    pub kind: FailureKind,
+    /// The cloud's words.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
-/// Hints about all file systems that are being created.
-#[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<FilesystemId, Attempt>>);
-
-impl Attempts {
-    /// What is remembered of a file system.
-    pub fn recall(&self, id: &FilesystemId) -> Attempt {
-        locked(&self.0).get(id).cloned().unwrap_or_default()
+impl Refusal {
+    /// The words of a failure.
+    pub fn of(failure: &Failure) -> Self {
+        let Failure { kind, message, hint, .. } = failure.copy();
+        Self { kind, message, hint }
     }
 
-    /// Remembers; an empty hint is forgotten.
-    pub fn remember(&self, id: &FilesystemId, attempt: &Attempt) {
-        let mut attempts = locked(&self.0);
-        if *attempt == Attempt::default() {
-            attempts.remove(id);
-        } else {
-            attempts.insert(id.clone(), attempt.clone());
+    /// The same as a failure, with more text behind the cloud's words.
+    pub fn failure(&self, more: &str) -> Failure {
+        let failure = Failure::new(self.kind, format!("{}{more}", self.message));
+        Failure { hint: self.hint.clone(), ..failure }
+    }
+}
+
+/// What is known of one file system of a volume. Times are on the cloud's clock.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Which file system.
+    pub id: FilesystemId,
+    /// Where it was asked for.
+    pub location: Option<Location>,
+    /// What was found and sent.
+    pub history: History,
+    /// What was last asked for, while it is not finished.
+    pub plan: Option<Arc<DynamicWish>>,
+    /// Why the last PUT had no clear success.
+    pub create_refusal: Option<Refusal>,
+    /// Why the last DELETE had no clear success.
+    pub delete_refusal: Option<Refusal>,
+    /// A call reported it as a finished volume.
+    pub finished: bool,
+    touched: Duration,
+}
+
+impl Attempt {
+    fn new(id: &FilesystemId, now: Duration) -> Self {
+        Self {
+            id: id.clone(),
+            location: None,
+            history: History::default(),
+            plan: None,
+            create_refusal: None,
+            delete_refusal: None,
+            finished: false,
+            touched: now,
         }
     }
 
-    /// Forgets a file system that is finished or gone.
+    /// A call asks for this plan now. Another one than before ends the pauses.
+    pub fn asked_for(&mut self, plan: &Arc<DynamicWish>) {
+        if self.plan.as_ref().is_some_and(|before| !before.is_same_plan(plan)) {
+            self.history.other_parameters();
+            self.create_refusal = None;
+        }
+        self.plan = Some(Arc::clone(plan));
+    }
+
+    /// A call reports it as finished.
+    pub fn finish(&mut self) {
+        *self = Self { location: self.location.take(), finished: true, ..Self::new(&self.id, self.touched) };
+    }
+
+    /// Whether a failure of this cause may be final.
+    pub fn is_final(&self, cause: Cause) -> bool {
+        self.history.is_final(cause)
+    }
+
+    /// Whether something of it exists or may come to exist, as far as this process knows.
+    fn may_exist(&self) -> bool {
+        self.finished || self.history.is_unfinished()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By volume name; nearly always one file system each.
+    attempts: HashMap<String, Vec<Attempt>>,
+    swept: Duration,
+}
+
+/// What is known of all volumes.
+#[derive(Debug, Default)]
+pub struct Attempts(Mutex<Table>);
+
+impl Attempts {
+    /// Reads and changes what is known of a file system.
+    pub fn with<T>(&self, id: &FilesystemId, now: Duration, change: impl FnOnce(&mut Attempt) -> T) -> T {
+        let mut table = locked(&self.0);
+        table.sweep(now);
+        let known = table.attempts.entry(id.name.as_str().to_owned()).or_default();
+        let at = known.iter().position(|attempt| attempt.id.is(id)).unwrap_or_else(|| {
+            known.push(Attempt::new(id, now));
+            known.len() - 1
+        });
+        // The position was just found or made.
+        let mut spare = Attempt::new(id, now);
+        let attempt = known.get_mut(at).unwrap_or(&mut spare);
+        attempt.touched = now;
+        change(attempt)
+    }
+
+    /// A file system of the same volume that was begun in another resource group, or in another region.
+    pub fn elsewhere(&self, id: &FilesystemId, location: &Location) -> Option<Attempt> {
+        let table = locked(&self.0);
+        let differs = |attempt: &&Attempt| {
+            !attempt.id.is(id) || attempt.location.as_ref().is_some_and(|begun_in| begun_in != location)
+        };
+        let known = table.attempts.get(id.name.as_str())?;
+        known.iter().filter(|attempt| attempt.may_exist()).find(differs).cloned()
+    }
+
+    /// An unfinished creation of this volume, wherever it is.
+    pub fn unfinished(&self, name: &str) -> Option<FilesystemId> {
+        let table = locked(&self.0);
+        let known = table.attempts.get(name)?;
+        known.iter().find(|attempt| attempt.history.is_unfinished()).map(|attempt| attempt.id.clone())
+    }
+
+    /// Forgets a file system that is gone.
     pub fn forget(&self, id: &FilesystemId) {
-        locked(&self.0).remove(id);
+        let mut table = locked(&self.0);
+        if let Some(known) = table.attempts.get_mut(id.name.as_str()) {
+            known.retain(|attempt| !attempt.id.is(id));
+            if known.is_empty() {
+                table.attempts.remove(id.name.as_str());
+            }
+        }
+    }
+}
+
+impl Table {
+    fn sweep(&mut self, now: Duration) {
+        if now.saturating_sub(self.swept) < SWEEP_INTERVAL {
+            return;
+        }
+        self.swept = now;
+        self.attempts.retain(|_, known| {
+            known.retain(|attempt| {
+                attempt.history.is_unfinished() || now.saturating_sub(attempt.touched) < REMEMBERED_FOR
+            });
+            !known.is_empty()
+        });
     }
 }

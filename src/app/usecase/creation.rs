@@ -1,279 +1,208 @@
-//! The creation loop: look, decide, act, until the file system is ready or an answer is due.
+//! The creation loop of CreateVolume: observe, decide, act, until the file system is ready or the call has an answer.
 //!
-//! Why it exists: a creation outlives every call that asks for it. Each call picks up whatever is there; the rules of
-//! when a failure may be final are in [`verdict`], what to do next is in [`lifecycle`], and this file only acts.
+//! A creation outlives every call that asks for it. Each call picks up whatever is there: [`lifecycle`] says what to do
+//! about what was observed, [`History`] whether something may be sent and whether a failure may be final, and this module
+//! acts. What is done before and with a PUT is in `request`, what becomes of a failed creation in `failed`.
+//!
+//! [`History`]: crate::domain::history::History
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::Attempt;
 use super::claim_events::milestone::Milestone;
-use super::deadline::Deadline;
+use super::poller::Poller;
+use super::progress::Phase;
 use super::provision::Provision;
 use super::verdict;
-use crate::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState, ReadyFilesystem};
+use super::volume_operations::{Done, Participants};
+use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
+use crate::domain::history::{CallRequests, Cause, Send};
 use crate::domain::lifecycle::{self, Desired, Step};
+use crate::domain::names::FilesystemId;
+use crate::domain::ownership;
 use crate::domain::polling;
-use crate::domain::provisioning::{DynamicWish, RequestError, Volume};
-use crate::ports::cloud::{CloudError, HeadroomRequest};
+use crate::domain::provisioning::DynamicWish;
 use crate::ports::inbound::{Failure, FailureKind};
 
-/// How many looks in a row may fail for passing reasons before a wait that has begun ends.
-const PASSING_TROUBLES: u32 = 3;
+mod failed;
+mod request;
 
-/// One call's work on one file system.
+/// The work on one file system, for all calls that ask for it at the same time.
 #[derive(Debug)]
-pub(super) struct Creation<'a> {
-    on: &'a Provision,
-    wish: &'a DynamicWish,
+pub(super) struct Creation {
+    on: Provision,
+    wish: Arc<DynamicWish>,
     desired: Desired,
-    deadline: Deadline<'a>,
-    attempt: Attempt,
-    /// Pauses since the last act; they grow.
-    looks: u32,
-    /// How long the cloud asked to be left alone, for the next pause.
-    retry_after: Option<Duration>,
-    /// Failed looks in a row.
-    troubles: u32,
-    /// This call saw the file system or asked for it.
-    engaged: bool,
-    /// When the file system was first not there, after a creation whose fate is open.
-    absent_since: Option<Duration>,
-    /// The refusal of a repeated creation, to be told once another look finds nothing.
-    refusal: Option<Failure>,
-    /// The last answer that was no success, to be told if the time ends before a better one.
-    trouble: Option<CloudError>,
+    poller: Poller,
+    creates: CallRequests,
+    deletes: CallRequests,
+    /// An observation of this call showed that it was being deleted.
+    saw_deleting: bool,
 }
 
-impl<'a> Creation<'a> {
-    pub(super) fn new(on: &'a Provision, wish: &'a DynamicWish, deadline: Deadline<'a>) -> Self {
-        Self {
-            on,
-            wish,
-            desired: wish.desired(),
-            deadline,
-            attempt: on.attempts.recall(wish.id()),
-            looks: 0,
-            retry_after: None,
-            troubles: 0,
-            engaged: false,
-            absent_since: None,
-            refusal: None,
-            trouble: None,
-        }
-    }
-
-    /// Works until the volume is ready, a failure is certain, or an answer is due.
-    pub(super) async fn run(mut self) -> Result<Volume, Failure> {
-        loop {
-            let observed = self.look().await?;
-            if observed != Observed::Absent {
-                self.seen();
-            }
-            match lifecycle::next(&observed, &self.desired) {
-                Step::Ready(ready) => return self.finish(&ready),
-                Step::Wait(state) => self.pause(&waiting_for(&state)).await?,
-                Step::Create => self.create().await?,
-                Step::DeleteFailed { reason } => self.delete_failed(reason).await?,
-                refused => {
-                    self.on.attempts.forget(self.wish.id());
-                    return Err(self.refused(&refused));
-                }
-            }
-        }
-    }
-
-    /// Looks once. While this call already waits for something, passing troubles end only the look, not the wait.
-    async fn look(&mut self) -> Result<Observed, Failure> {
-        loop {
-            let error = match self.deadline.limit(self.on.cloud.observe(self.wish.id())).await {
-                None if self.engaged => return Err(self.in_progress("not answering")),
-                None => return Err(self.no_answer("it")),
-                Some(Ok(observed)) => {
-                    self.troubles = 0;
-                    return Ok(observed);
-                }
-                Some(Err(error)) => error,
-            };
-            self.troubles += 1;
-            if !self.engaged || !verdict::is_passing(error.kind) || self.troubles > PASSING_TROUBLES {
-                return Err(verdict::in_doubt(error));
-            }
-            tracing::warn!(%error, "a look at the file system failed; looking again");
-            self.retry_after = error.retry_after;
-            self.trouble = Some(error);
-            self.pause("not answering").await?;
-        }
-    }
-
-    /// The file system is there, so a creation that was in doubt has arrived.
-    fn seen(&mut self) {
-        self.engaged = true;
-        self.absent_since = None;
-        self.refusal = None;
-        self.trouble = None;
-        self.update(|attempt, now| {
-            attempt.put_in_doubt = false;
-            attempt.begun.get_or_insert(now);
+impl Creation {
+    pub(super) fn new(on: Provision, wish: Arc<DynamicWish>, participants: Arc<Participants>) -> Self {
+        let (creates, deletes) = on.attempts.with(wish.id(), on.cloud_clock.now(), |attempt| {
+            (attempt.history.creates_of_call(), attempt.history.deletes_of_call())
         });
+        let poller = Poller::new(on.clone(), wish.id().clone(), participants);
+        Self { on, desired: wish.desired(), wish, poller, creates, deletes, saw_deleting: false }
     }
 
-    /// Nothing is there: create it, unless a creation may still be on its way or a failed one asks for patience.
+    /// Works until the file system is ready or the call has another answer.
+    pub(super) async fn run(mut self) -> Result<Done, Failure> {
+        self.refuse_if_begun_elsewhere().await?;
+        let wish = Arc::clone(&self.wish);
+        self.creates = self.update(|attempt, _| {
+            attempt.asked_for(&wish);
+            attempt.history.creates_of_call()
+        });
+        loop {
+            let observed = self.poller.observe().await?;
+            self.note(&observed);
+            match (lifecycle::next(&observed, &self.desired), &observed) {
+                (Step::Ready(ready), _) => return Ok(Done::Ready(Box::new(self.finish(*ready)))),
+                (Step::Wait(state), _) => self.wait_for(&state).await?,
+                (Step::Create, _) => self.create().await?,
+                (Step::DeleteFailed { reason }, Observed::Present(found)) => {
+                    self.delete_failed(&found.state, reason).await?;
+                }
+                (refused, Observed::Present(found)) => return Err(self.refused(&refused, found)),
+                (refused, Observed::Absent) => {
+                    tracing::error!(?refused, "nothing was found, and yet it is refused");
+                    return Err(Failure::new(FailureKind::Internal, "nothing was found, and yet it is refused"));
+                }
+            }
+        }
+    }
+
+    /// Remembers what was observed, and logs what is news.
+    fn note(&mut self, observed: &Observed) {
+        let Observed::Present(found) = observed else {
+            self.update(|attempt, now| attempt.history.absent(now));
+            return;
+        };
+        self.poller.participants.progress.recovered();
+        let owned = ownership::check(&self.desired.name, &found.tags).is_ok();
+        let (first, asked_for, begun) = self.update(|attempt, now| {
+            let asked_for = attempt.history.create_attempted();
+            if !owned && !asked_for {
+                attempt.history.present_not_owned();
+                return (false, false, None);
+            }
+            attempt.create_refusal = None;
+            (attempt.history.present(&found.state, now), asked_for, attempt.history.begun())
+        });
+        if owned || asked_for {
+            self.poller.engaged = true;
+            self.saw_deleting |= found.state == ProvisioningState::Deleting;
+            self.poller.participants.progress.begun(begun);
+        }
+        if first && !asked_for {
+            let (id, state) = (self.wish.id(), found.state.as_str());
+            tracing::info!(filesystem = %id, state, "found the file system of this volume, which this process did not ask for");
+        }
+    }
+
+    /// Nothing is there: create it, unless a creation may still be on its way or an earlier one asks for patience.
     async fn create(&mut self) -> Result<(), Failure> {
         let now = self.on.cloud_clock.now();
-        if let Some(refusal) = self.refusal.take() {
-            self.on.attempts.forget(self.wish.id());
-            return Err(refusal);
+        let attempt = self.update(|attempt, _| attempt.clone());
+        if (self.saw_deleting || self.deletes.sent > 0) && attempt.history.is_gone_after_deletion() {
+            return Err(self.deleted(&attempt));
         }
-        if self.attempt.put_in_doubt {
-            let since = *self.absent_since.get_or_insert(now);
-            let rest = polling::ABSENCE_CONFIRMED_AFTER.saturating_sub(now.saturating_sub(since));
-            if rest > Duration::ZERO {
-                return self.sleep(rest, "asked for, not visible yet").await;
+        match attempt.history.next_create(self.creates, now) {
+            Send::Now => {
+                let (spec, reservation) = self.prepare().await?;
+                let sent = self.send(&spec).await;
+                drop(reservation);
+                sent
             }
-        }
-        if self.attempt.deleting {
-            self.update(|attempt, now| {
-                attempt.deleting = false;
-                attempt.not_before = Some(now + polling::recreate_pause(attempt.failures));
-            });
-        }
-        if let Some(rest) = self.attempt.not_before.and_then(|at| at.checked_sub(now)).filter(|rest| !rest.is_zero()) {
-            return self.sleep(rest, &self.retry_told(rest)).await;
-        }
-        match self.prepare().await {
-            Ok(spec) => self.send(&spec).await,
-            Err(failure) => self.confirm(failure).await,
+            Send::ObserveAfter(rest) => self.poller.sleep(rest, Phase::Creation(NOT_VISIBLE.to_owned())).await,
+            Send::FailedNotBefore(at) => Err(self.failed_before(&attempt, at)),
+            Send::NotBefore(at) => match &attempt.create_refusal {
+                Some(refusal) => Err(self.conclude(refusal.failure(&self.next_try(at)), Cause::Circumstance)),
+                // Accepted, or cut off by the end of an earlier call: it may become visible at any moment.
+                None if at > now => self.pause(NOT_VISIBLE).await,
+                None => {
+                    let message = format!("AMLFS {} was asked for and is not visible", self.wish.id());
+                    Err(Failure::new(FailureKind::Unavailable, message))
+                }
+            },
         }
     }
 
-    /// Before a final failure, one more look: a creation of an earlier process may have been invisible at the first, and be
-    /// the very thing that fills the subnet or the quota.
-    async fn confirm(&mut self, failure: Failure) -> Result<(), Failure> {
-        if failure.kind.is_final() && self.look().await? != Observed::Absent {
+    /// A file system of this volume that was begun in another resource group or region: a second one would orphan it.
+    async fn refuse_if_begun_elsewhere(&mut self) -> Result<(), Failure> {
+        let (id, location) = (self.wish.id().clone(), self.wish.location().clone());
+        let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
+        let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
+        let observed = observation.transpose().map_err(|error| self.on.unobserved(error))?;
+        let gone = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
+            let now = self.on.cloud_clock.now();
+            match &observed {
+                Some(Observed::Present(found)) => drop(attempt.history.present(&found.state, now)),
+                Some(Observed::Absent) => attempt.history.absent(now),
+                None => {}
+            }
+            attempt.history.is_gone() && !attempt.history.is_unfinished()
+        });
+        if gone {
+            self.on.attempts.forget(&begun.id);
             return Ok(());
         }
-        Err(failure)
+        let region = begun.location.map(|location| format!(" in {location}")).unwrap_or_default();
+        let message = format!(
+            "AMLFS {} was begun{region} for this volume; the request now asks for resource group {} in {location}",
+            begun.id, id.resource_group
+        );
+        Err(verdict::exists_and_is_billed(&message, &begun.id))
     }
 
-    /// The checks before a creation. They may end the call for good, since this call saw that nothing exists; unless an
-    /// earlier creation is in doubt, which may be the very thing that fills the subnet.
-    async fn prepare(&self) -> Result<FilesystemSpec, Failure> {
-        let doubtful = self.attempt.put_in_doubt;
-        let judge = if doubtful { verdict::in_doubt } else { verdict::nothing_exists };
-        let refuse = |error: RequestError| {
-            let failure = verdict::refused_locally(&error);
-            if doubtful { Failure { kind: FailureKind::Unavailable, ..failure } } else { failure }
-        };
-        let skus = self.on.skus.get(&*self.on.cloud, &*self.on.cloud_clock, self.wish.location());
-        let skus = self.deadline.limit(skus).await.ok_or_else(|| self.no_answer("the SKU list"))?.map_err(judge)?;
-        let sku = skus.get(self.wish.sku_name()).map_err(|violation| refuse(violation.into()))?;
-        let spec = self.wish.spec(sku).map_err(refuse)?;
-        if doubtful {
-            return Ok(spec);
-        }
-        let room =
-            HeadroomRequest { subnet: spec.subnet.clone(), sku_name: spec.sku_name.clone(), capacity: spec.capacity };
-        let found = self.deadline.limit(self.on.cloud.headroom(&room)).await;
-        let found = found.ok_or_else(|| self.no_answer("the subnet's addresses"))?.map_err(judge)?;
-        if found.required > found.available {
-            let (required, available, subnet) = (found.required, found.available, &spec.subnet);
-            let message = format!(
-                "subnet {subnet} is full: {required} addresses are needed for {}, {available} are free",
-                spec.capacity
-            );
-            return Err(Failure::new(FailureKind::Exhausted, message)
-                .with_hint("use a larger subnet (subnet-name), or a smaller size"));
-        }
-        Ok(spec)
-    }
-
-    /// Sends the creation. From here on, until the file system is seen or the creation is refused, its fate is open.
-    async fn send(&mut self, spec: &FilesystemSpec) -> Result<(), Failure> {
-        let repeated = self.attempt.put_in_doubt;
-        self.engaged = true;
-        self.absent_since = None;
-        self.looks = 0;
-        self.update(|attempt, now| {
-            attempt.put_in_doubt = true;
-            attempt.begun.get_or_insert(now);
+    fn finish(&self, ready: ReadyFilesystem) -> ReadyFilesystem {
+        let so_far = self.poller.participants.progress.so_far();
+        let waited = self.update(|attempt, _| {
+            let waited = attempt.history.create_attempted() || !so_far.is_zero();
+            attempt.location = Some(self.wish.location().clone());
+            attempt.finish();
+            waited
         });
-        tracing::info!(filesystem = %spec.id, sku = %spec.sku_name, size = %spec.capacity, repeated, "asking for a file system");
-        match self.deadline.limit(self.on.cloud.begin_create(spec)).await {
-            None => Err(self.in_progress("asked for")),
-            Some(Ok(())) => self.pause("asked for").await,
-            Some(Err(error)) if error.kind.is_refusal() && repeated => {
-                self.refusal = Some(verdict::nothing_exists(error));
-                self.sleep(polling::ABSENCE_CONFIRMED_AFTER, "asked for again and refused").await
-            }
-            Some(Err(error)) if error.kind.is_refusal() => {
-                self.on.attempts.forget(self.wish.id());
-                self.confirm(verdict::nothing_exists(error)).await
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, "a creation's fate is open; looking");
-                self.retry_after = error.retry_after;
-                self.trouble = Some(error);
-                self.pause("asked for, without a clear answer").await
-            }
+        if waited {
+            let after = polling::in_words(so_far);
+            tracing::info!(filesystem = %self.wish.id(), mgs = ready.mgs_text, after, "the file system is ready");
+            self.on.emit(&self.wish, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }
+        ready
     }
 
-    /// Deletes a creation that failed and was never usable; the look before said so, and that it is ours.
-    async fn delete_failed(&mut self, reason: Option<String>) -> Result<(), Failure> {
-        if !self.attempt.deleting {
-            self.update(|attempt, _| {
-                attempt.deleting = true;
-                attempt.failures += 1;
-                attempt.reason.clone_from(&reason);
-            });
-            self.tell_claim();
-        }
-        match self.deadline.limit(self.on.cloud.begin_delete(self.wish.id())).await {
-            None => Err(self.in_progress("failed and being deleted")),
-            Some(Ok(())) => self.pause("failed and being deleted").await,
-            Some(Err(error)) if verdict::is_passing(error.kind) => {
-                self.retry_after = error.retry_after;
-                self.trouble = Some(error);
-                self.pause("failed and being deleted").await
-            }
-            Some(Err(error)) => Err(verdict::in_doubt(error)),
-        }
-    }
-
-    fn tell_claim(&self) {
-        tracing::warn!(filesystem = %self.wish.id(), "{}", self.failure_told());
-        let (name, failures) = (self.wish.id().name.as_str(), self.attempt.failures);
-        self.on.emit(self.wish, &Milestone::CreationFailed { name, failures, reason: self.attempt.reason.as_deref() });
-    }
-
-    fn finish(&self, ready: &ReadyFilesystem) -> Result<Volume, Failure> {
-        self.on.attempts.forget(self.wish.id());
-        self.wish.volume(ready).map_err(|error| {
-            let message = format!("AMLFS {} is ready but cannot be described as a volume: {error}", self.wish.id());
-            Failure::new(FailureKind::Unavailable, message)
-        })
-    }
-
-    fn refused(&self, step: &Step) -> Failure {
+    /// What is there cannot become this volume.
+    fn refused(&self, step: &Step, found: &Filesystem) -> Failure {
         let id = self.wish.id();
+        let asked_for = self.update(|attempt, _| attempt.history.create_attempted());
+        let usable = found.was_ready() && found.state != ProvisioningState::Deleting;
         match step {
             Step::Conflict(differences) => {
-                let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
-                let message = format!("AMLFS {id} exists with other properties: {}", told.join("; "));
-                Failure::new(FailureKind::Conflict, message)
+                let named: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                let message = format!("AMLFS {id} exists with other properties: {}", named.join("; "));
+                if usable { Failure::new(FailureKind::Conflict, message) } else { self.unusable(&message, found) }
             }
             Step::Foreign(reason) => {
                 let message = format!("AMLFS {id} exists but was not made for this volume: {reason}");
+                if asked_for {
+                    return self
+                        .unusable(&format!("{message}; this process asked for it, so its tags were changed"), found);
+                }
                 Failure::new(FailureKind::Conflict, message)
                     .with_hint("it is left alone; remove or rename it if it is not needed")
             }
             Step::Broken { reason } => {
-                let why = reason.as_deref().unwrap_or("the cloud gives no reason");
+                let (why, state) = (reason.as_deref().unwrap_or("the cloud gives no reason"), found.state.as_str());
                 let message = format!(
-                    "AMLFS {id} was usable once and is in state Failed now ({why}); it may hold data and is left alone"
+                    "AMLFS {id} was usable once and is in state {state} now ({why}); it may hold data and is left alone"
                 );
                 Failure::new(FailureKind::Precondition, message)
-                    .with_hint("look at it in the Azure portal, or open a support request")
+                    .with_hint("check it in the Azure portal, or open a support request")
             }
             Step::Create | Step::Wait(_) | Step::Ready(_) | Step::DeleteFailed { .. } => {
                 Failure::new(FailureKind::Unavailable, format!("AMLFS {id} changed meanwhile"))
@@ -281,47 +210,49 @@ impl<'a> Creation<'a> {
         }
     }
 
-    /// Waits for the next look, longer each time.
+    fn unusable(&self, message: &str, found: &Filesystem) -> Failure {
+        verdict::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.wish.id())
+    }
+
+    /// A failure whose kind is final only if nothing was found for long enough; until then the same text is reported as
+    /// "may still exist", and Kubernetes calls again.
+    fn conclude(&self, failure: Failure, cause: Cause) -> Failure {
+        if failure.kind.is_final() && !self.update(|attempt, _| attempt.is_final(cause)) {
+            return Failure { kind: FailureKind::Unavailable, ..failure };
+        }
+        failure
+    }
+
+    /// It exists and is not ready.
+    async fn wait_for(&mut self, state: &ProvisioningState) -> Result<(), Failure> {
+        let text = waiting_for(state);
+        if *state != ProvisioningState::Deleting {
+            let (name, so_far) = (self.id().name.as_str(), self.poller.participants.progress.so_far());
+            self.on.emit(&self.wish, &Milestone::Creating { name, state: &text, so_far });
+        }
+        self.pause(&text).await
+    }
+
     async fn pause(&mut self, state: &str) -> Result<(), Failure> {
-        let pause = polling::pause(self.looks, self.retry_after.take());
-        self.looks = self.looks.saturating_add(1);
-        self.sleep(pause, state).await
+        self.poller.pause(Phase::Creation(state.to_owned())).await
     }
 
-    async fn sleep(&self, pause: Duration, state: &str) -> Result<(), Failure> {
-        self.deadline.limit(self.on.cloud_clock.sleep(pause)).await.ok_or_else(|| self.in_progress(state))
+    /// "; next try at 14:03:20 UTC".
+    fn next_try(&self, at: Duration) -> String {
+        format!("; next try at {}", self.on.time_of_day(at))
     }
 
-    fn update(&mut self, change: impl FnOnce(&mut Attempt, Duration)) {
-        change(&mut self.attempt, self.on.cloud_clock.now());
-        self.on.attempts.remember(self.wish.id(), &self.attempt);
+    fn id(&self) -> &FilesystemId {
+        self.wish.id()
     }
 
-    /// "AMLFS pvc-… is Creating, 6m30s so far, usually ready in 10 to 20 minutes".
-    fn in_progress(&self, state: &str) -> Failure {
-        let begun = self.attempt.begun.unwrap_or_else(|| self.on.cloud_clock.now());
-        let so_far = polling::in_words(self.on.cloud_clock.now().saturating_sub(begun));
-        let name = &self.wish.id().name;
-        let usual = "usually ready in 10 to 20 minutes; the call is repeated until then";
-        verdict::in_progress(format!("AMLFS {name} is {state}, {so_far} so far, {usual}"), self.trouble.as_ref())
-    }
-
-    fn no_answer(&self, about: &str) -> Failure {
-        let message =
-            format!("no answer about {about} in time; AMLFS {} was not asked for by this call", self.wish.id());
-        Failure::new(FailureKind::Unavailable, message)
-    }
-
-    fn failure_told(&self) -> String {
-        let reason = self.attempt.reason.as_deref().unwrap_or("the cloud gives no reason");
-        let name = &self.wish.id().name;
-        format!("creation {} of AMLFS {name} failed: {reason}; it is deleted and made anew", self.attempt.failures)
-    }
-
-    fn retry_told(&self, rest: Duration) -> String {
-        format!("to be made again in {} ({})", polling::in_words(rest), self.failure_told())
+    fn update<T>(&self, change: impl FnOnce(&mut Attempt, Duration) -> T) -> T {
+        let now = self.on.cloud_clock.now();
+        self.on.attempts.with(self.wish.id(), now, |attempt| change(attempt, now))
     }
 }
+
+const NOT_VISIBLE: &str = "asked for, not visible yet";
 
 fn waiting_for(state: &ProvisioningState) -> String {
     match state {

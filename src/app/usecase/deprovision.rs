@@ -1,23 +1,28 @@
-//! DeleteVolume: the same loop as a creation, towards nothing.
-//!
-//! Why it exists: a deletion takes minutes and several calls; each looks first, deletes only what the domain says is ours,
-//! and is done only when the cloud says that nothing is left.
+//! DeleteVolume: observe, delete what the domain says is ours, until the cloud says that nothing is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::{Attempt, Refusal};
 use super::deadline::Deadline;
+use super::poller::Poller;
+use super::progress::{Phase, Progress};
 use super::provision::Provision;
 use super::verdict;
+use super::volume_operations::{Content, Done, Participants};
 use crate::domain::error::quote;
+use crate::domain::filesystem::Observed;
+use crate::domain::history::{CallRequests, Send};
 use crate::domain::names::FilesystemId;
+use crate::domain::ownership::NotOurs;
 use crate::domain::polling;
 use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
-use crate::ports::cloud::CloudError;
-use crate::ports::inbound::{Failure, FailureKind};
+use crate::ports::cloud::CloudErrorKind;
+use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// Deletes what stands behind a volume id. Static and foreign ids are a success without a request.
-pub(super) async fn delete(on: &Provision, volume_id: &str, budget: Option<Duration>) -> Result<(), Failure> {
-    let deadline = Deadline::new(&*on.clock, budget);
+pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> Result<(), Failure> {
+    let deadline = Deadline::new(&*on.clock, caller.budget);
     if volume_id.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "volume id: missing"));
     }
@@ -27,75 +32,152 @@ pub(super) async fn delete(on: &Provision, volume_id: &str, budget: Option<Durat
             Ok(())
         }
         Reclaim::Filesystem(id) => {
-            let _reservation = on.in_flight.reserve(id.name.as_str(), "delete")?;
-            Deletion { on, id: &id, deadline, looks: 0, retry_after: None, trouble: None }.run().await
+            on.cloud.configured().map_err(verdict::not_configured)?;
+            let progress = Progress::new(id.clone(), Arc::clone(&on.cloud_clock));
+            let (name, content) = (id.name.as_str().to_owned(), Content::Delete(id.clone()));
+            let joined =
+                on.operations.join_or_begin(&name, content, caller, on.clock.now(), progress, |participants| {
+                    Deletion::new(on.clone(), id, participants).run()
+                })?;
+            joined.answer(deadline).await.map(drop)
         }
     }
 }
 
-struct Deletion<'a> {
-    on: &'a Provision,
-    id: &'a FilesystemId,
-    deadline: Deadline<'a>,
-    looks: u32,
-    retry_after: Option<Duration>,
-    /// The last answer to a deletion that was no success.
-    trouble: Option<CloudError>,
+/// The work on one file system, for all calls that ask for its deletion at the same time.
+struct Deletion {
+    on: Provision,
+    id: FilesystemId,
+    poller: Poller,
+    deletes: CallRequests,
 }
 
-impl Deletion<'_> {
-    async fn run(mut self) -> Result<(), Failure> {
+impl Deletion {
+    fn new(on: Provision, id: FilesystemId, participants: Arc<Participants>) -> Self {
+        let deletes = on.attempts.with(&id, on.cloud_clock.now(), |attempt| attempt.history.deletes_of_call());
+        let poller = Poller::new(on.clone(), id.clone(), participants);
+        Self { on, id, poller, deletes }
+    }
+
+    async fn run(mut self) -> Result<Done, Failure> {
         loop {
-            let observed = self.deadline.limit(self.on.cloud.observe(self.id)).await;
-            let observed = observed.ok_or_else(|| self.in_progress("not answering"))?.map_err(verdict::in_doubt)?;
+            let observed = self.poller.observe().await?;
             match reclaim::next(&observed, &self.id.name) {
                 ReclaimStep::Done => {
-                    self.on.attempts.forget(self.id);
-                    return Ok(());
+                    let gone = self.update(|attempt, now| {
+                        attempt.history.absent(now);
+                        attempt.history.is_gone()
+                    });
+                    if gone {
+                        self.on.attempts.forget(&self.id);
+                        tracing::info!(filesystem = %self.id, "the file system is gone");
+                        return Ok(Done::Deleted);
+                    }
+                    self.poller.sleep(polling::ABSENCE_CONFIRMED_AFTER, phase("absent, to be confirmed")).await?;
                 }
                 ReclaimStep::Wait => {
-                    self.trouble = None;
-                    self.pause().await?;
+                    self.note(&observed);
+                    self.poller.pause(phase("being deleted")).await?;
                 }
-                ReclaimStep::Delete => self.ask().await?,
-                ReclaimStep::Refuse(reason) => {
-                    let message = format!("AMLFS {} is not deleted: {reason}", self.id);
-                    let hint =
-                        "delete it by hand if it is not needed, or set the PersistentVolume's reclaim policy to Retain";
-                    return Err(Failure::new(FailureKind::Precondition, message).with_hint(hint));
+                ReclaimStep::Delete => {
+                    self.note(&observed);
+                    self.delete(&observed).await?;
                 }
+                ReclaimStep::Refuse(reason) => return Err(self.refused(&reason)),
             }
         }
     }
 
-    async fn ask(&mut self) -> Result<(), Failure> {
-        tracing::info!(filesystem = %self.id, "asking for its deletion");
-        match self.deadline.limit(self.on.cloud.begin_delete(self.id)).await {
-            None => Err(self.in_progress("asked to be deleted")),
-            Some(Ok(())) => {
-                self.trouble = None;
-                self.pause().await
-            }
-            Some(Err(error)) if verdict::is_passing(error.kind) => {
-                tracing::warn!(%error, "a deletion's fate is open; looking");
-                self.retry_after = error.retry_after;
-                self.trouble = Some(error);
-                self.pause().await
-            }
-            Some(Err(error)) => Err(verdict::not_deleted(error)),
+    fn note(&mut self, observed: &Observed) {
+        let Observed::Present(found) = observed else { return };
+        self.poller.engaged = true;
+        self.update(|attempt, now| attempt.history.present(&found.state, now));
+    }
+
+    /// It is there and not being deleted: asks for its deletion as often as one call may.
+    async fn delete(&mut self, observed: &Observed) -> Result<(), Failure> {
+        let attempt = self.update(|attempt, _| attempt.clone());
+        match attempt.history.next_delete(self.deletes, self.on.cloud_clock.now()) {
+            Send::Now => self.send().await,
+            Send::ObserveAfter(rest) => self.poller.sleep(rest, phase(ASKED)).await,
+            Send::NotBefore(at) | Send::FailedNotBefore(at) => Err(self.not_deleted(&attempt, observed, at)),
         }
     }
 
-    async fn pause(&mut self) -> Result<(), Failure> {
-        let pause = polling::pause(self.looks, self.retry_after.take());
-        self.looks = self.looks.saturating_add(1);
-        let slept = self.deadline.limit(self.on.cloud_clock.sleep(pause)).await;
-        let state = if self.trouble.is_some() { "asked to be deleted" } else { "being deleted" };
-        slept.ok_or_else(|| self.in_progress(state))
+    async fn send(&mut self) -> Result<(), Failure> {
+        if self.on.stop.has_come().await {
+            return Err(self.poller.stopped());
+        }
+        let again = self.deletes.sent > 0;
+        let before = self.update(|attempt, now| {
+            let before = attempt.history.clone();
+            attempt.history.delete_sent(now, again);
+            before
+        });
+        self.poller.participants.progress.enter(phase(ASKED));
+        tracing::info!(filesystem = %self.id, "asking for the deletion of a file system");
+        match self.on.cloud.begin_delete(&self.id).await {
+            Ok(()) => {
+                self.poller.participants.progress.recovered();
+                self.update(|attempt, _| attempt.delete_refusal = None);
+            }
+            Err(error) if error.kind == CloudErrorKind::Throttled => {
+                self.update(|attempt, _| attempt.history.delete_throttled(&before));
+                let subject = format!("AMLFS {} waits to be deleted, not asked for yet", self.id.name);
+                return Err(self.on.throttled(error, "deletes", &subject));
+            }
+            Err(error) => {
+                let ends = error.kind.is_refusal() || error.lasting;
+                tracing::warn!(%error, "the outcome of a deletion is unknown or it was refused");
+                self.poller.retry_after = error.retry_after;
+                self.poller.participants.progress.failed(&error);
+                let refusal = Refusal::of(&verdict::not_deleted(error));
+                let at = self.update(|attempt, _| {
+                    attempt.delete_refusal = Some(refusal.clone());
+                    attempt.history.delete_not_before()
+                });
+                if ends {
+                    return Err(refusal.failure(&self.next_try(at)));
+                }
+            }
+        }
+        self.deletes.count();
+        self.poller.restart();
+        self.poller.pause(phase(ASKED)).await
     }
 
-    fn in_progress(&self, state: &str) -> Failure {
-        let usual = "usually gone in about 5 minutes; the call is repeated until then";
-        verdict::in_progress(format!("AMLFS {} is {state}, {usual}", self.id), self.trouble.as_ref())
+    /// The deletion failed: the cloud's words, and when it is asked for again.
+    fn not_deleted(&self, attempt: &Attempt, observed: &Observed, at: Duration) -> Failure {
+        if let Some(refusal) = &attempt.delete_refusal {
+            return refusal.failure(&self.next_try(at));
+        }
+        let (state, reason) = match observed {
+            Observed::Present(found) => (found.state.as_str(), found.failure.as_deref()),
+            Observed::Absent => ("absent", None),
+        };
+        let reason = reason.unwrap_or("the cloud gives no reason");
+        let message = format!("AMLFS {} was not deleted, its state is {state}: {reason}", self.id);
+        Failure::new(FailureKind::Unavailable, format!("{message}{}", self.next_try(at)))
     }
+
+    fn refused(&self, reason: &NotOurs) -> Failure {
+        let message = format!("AMLFS {} is not deleted: {reason}", self.id);
+        let hint = "delete it by hand if it is not needed, or set the PersistentVolume's reclaim policy to Retain";
+        Failure::new(FailureKind::Precondition, message).with_hint(hint)
+    }
+
+    fn next_try(&self, at: Duration) -> String {
+        format!("; next try at {}", self.on.time_of_day(at))
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Attempt, Duration) -> T) -> T {
+        let now = self.on.cloud_clock.now();
+        self.on.attempts.with(&self.id, now, |attempt| change(attempt, now))
+    }
+}
+
+const ASKED: &str = "asked to be deleted";
+
+fn phase(state: &str) -> Phase {
+    Phase::Deletion(state.to_owned())
 }

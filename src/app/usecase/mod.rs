@@ -1,24 +1,28 @@
-//! The use-cases: small loops that look, let the domain decide, and act through ports.
+//! The use-cases: small loops that observe, let the domain decide, and act through ports.
 //!
-//! [`provision`] and [`deprovision`] give a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] tells
-//! when the process can do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on
-//! Azure alike.
+//! [`provision`] gives a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] tells when the process can
+//! do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on Azure alike.
 
 pub mod attempts;
 pub mod claim_events;
 pub mod deadline;
-pub mod deprovision;
 pub mod in_flight;
+pub mod mount_failure;
 pub mod no_node;
 mod notices;
 pub mod provision;
 pub mod publish;
 pub mod readiness;
 pub mod sku_cache;
-pub mod static_only;
 pub mod verdict;
 
+mod addresses;
 mod creation;
+mod deprovision;
+mod poller;
+mod progress;
+mod stop;
+mod volume_operations;
 
 /// A lock's content, also after a panic elsewhere: everything that these locks guard is valid between any two statements.
 fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,45 +1,53 @@
-//! CreateVolume and ValidateVolumeCapabilities.
+//! CreateVolume, DeleteVolume and ValidateVolumeCapabilities over the cloud port.
 //!
-//! Why it exists: it ties the local rules, the exclusion of other operations on the same volume and the creation loop
-//! together. A static volume is answered without a single request to the cloud.
+//! A static volume is answered without a request to the cloud. Everything else is work that is shared by all calls for the
+//! same volume: [`creation`](super::creation) and [`deprovision`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::addresses::Addresses;
 use super::attempts::Attempts;
 use super::claim_events::ClaimEvents;
 use super::claim_events::milestone::Milestone;
 use super::creation::Creation;
 use super::deadline::Deadline;
-use super::in_flight::InFlight;
+use super::progress::Progress;
 use super::sku_cache::SkuCache;
+use super::stop::Stop;
+use super::volume_operations::{Content, Done, VolumeOperations};
 use super::{deprovision, notices, verdict};
-use crate::domain::access::{self, Capability};
+use crate::domain::access;
+use crate::domain::confirmation;
 use crate::domain::error::quote;
-use crate::domain::filesystem::Observed;
+use crate::domain::filesystem::{Filesystem, Observed};
+use crate::domain::names::FilesystemName;
+use crate::domain::ownership;
 use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
-use crate::domain::provisioning::{Defaults, DynamicWish, Volume, VolumeRequest, Wish};
+use crate::domain::polling;
+use crate::domain::provisioning::{self, Defaults, DynamicWish, Volume, VolumeRequest, Wish};
 use crate::domain::reclaim::{self, Reclaim};
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::Cloud;
-use crate::ports::inbound::{Failure, FailureKind, Provisioning};
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
+use crate::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Validation};
 use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
 
-/// The use-cases of the controller.
-#[derive(Debug)]
+/// The use-cases of the controller. Clones share everything.
+#[derive(Debug, Clone)]
 pub struct Provision {
     pub(super) cloud: Arc<dyn Cloud>,
     claim_events: Arc<ClaimEvents>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cloud_clock: Arc<dyn Clock>,
     pub(super) defaults: Defaults,
-    pub(super) in_flight: InFlight,
-    pub(super) attempts: Attempts,
-    pub(super) skus: SkuCache,
+    pub(super) operations: VolumeOperations,
+    pub(super) attempts: Arc<Attempts>,
+    pub(super) skus: Arc<SkuCache>,
+    pub(super) addresses: Addresses,
+    pub(super) stop: Stop,
 }
 
 impl Provision {
@@ -58,9 +66,11 @@ impl Provision {
             clock,
             cloud_clock,
             defaults,
-            in_flight: InFlight::default(),
-            attempts: Attempts::default(),
-            skus: SkuCache::default(),
+            operations: VolumeOperations::default(),
+            attempts: Arc::default(),
+            skus: Arc::default(),
+            addresses: Addresses::default(),
+            stop: Stop::never(),
         }
     }
 
@@ -69,12 +79,12 @@ impl Provision {
         Arc::clone(&self.claim_events)
     }
 
-    /// Emits an event on the claim behind a request, where the provisioner names it.
+    /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
     pub(super) fn emit(&self, wish: &DynamicWish, milestone: &Milestone<'_>) {
         let Some((namespace, claim)) = wish.claim() else { return };
         self.claim_events.emit(ClaimEvent {
             kind: milestone.kind(),
-            volume_name: wish.id().name.to_string(),
+            volume_name: wish.volume_name().to_owned(),
             namespace: namespace.to_owned(),
             claim: claim.to_owned(),
             reason: milestone.reason(),
@@ -83,57 +93,157 @@ impl Provision {
         });
     }
 
-    /// Whether something stands behind a volume id. A handle of any form may be a static volume, which its context shows.
-    async fn exists(
+    /// The same, ending with the process: once `stop` ends, calls that only wait are answered at once, and nothing new
+    /// begins. What was sent to the cloud is still waited for.
+    #[must_use]
+    pub fn stopping_at(self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { stop: Stop::at(stop), ..self }
+    }
+
+    async fn create_dynamic(&self, wish: DynamicWish, caller: Caller) -> Result<Volume, Failure> {
+        self.cloud.configured().map_err(verdict::in_doubt)?;
+        let deadline = Deadline::new(&*self.clock, caller.budget);
+        let wish = Arc::new(wish);
+        let progress = Progress::new(wish.id().clone(), Arc::clone(&self.cloud_clock));
+        let content = Content::Create(Arc::clone(&wish));
+        let (name, now) = (wish.id().name.as_str(), self.clock.now());
+        let joined = self.operations.join_or_begin(name, content, caller, now, progress, |participants| {
+            Creation::new(self.clone(), Arc::clone(&wish), participants).run()
+        })?;
+        let Done::Ready(ready) = joined.answer(deadline).await? else {
+            return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", wish.id())));
+        };
+        wish.volume(&ready).map_err(|error| {
+            let message = format!("AMLFS {} is ready but cannot be described as a volume: {error}", wish.id());
+            Failure::new(FailureKind::Unavailable, message)
+        })
+    }
+
+    /// A request that local rules refuse. That is final, unless a file system of this volume exists that was never ready
+    /// (made by an earlier call with other parameters): the claim must not be forgotten while that is billed.
+    async fn refuse(&self, request: &VolumeRequest, failure: Failure, deadline: Deadline<'_>) -> Failure {
+        if provisioning::is_on_existing(request) {
+            return failure;
+        }
+        if let Err(error) = self.cloud.configured() {
+            return failed_observation(&failure, verdict::in_doubt(error));
+        }
+        let name = FilesystemName::for_volume(&request.name);
+        let unfinished = self.attempts.unfinished(name.as_str());
+        let Some(id) = unfinished.or_else(|| provisioning::locate(request, &self.defaults)) else { return failure };
+        if self.operations.is_creating(name.as_str()) {
+            return verdict::exists_and_is_billed(&failure.message, &id);
+        }
+        let found = match deadline.limit(self.cloud.observe(&id)).await {
+            Some(Ok(Observed::Absent)) => None,
+            Some(Ok(Observed::Present(found))) => Some(found),
+            Some(Err(error)) => return failed_observation(&failure, self.unobserved(error)),
+            None => {
+                let message = format!("no answer about {id} in time");
+                return failed_observation(&failure, Failure::new(FailureKind::Unavailable, message));
+            }
+        };
+        let now = self.cloud_clock.now();
+        let blocked = self.attempts.with(&id, now, |attempt| {
+            let asked_for = attempt.history.is_unfinished();
+            match &found {
+                None => attempt.history.absent(now),
+                Some(found) if asked_for || is_unfinished(&name, found) => {
+                    attempt.history.present(&found.state, now);
+                }
+                Some(_) => attempt.history.present_not_owned(),
+            }
+            attempt.history.is_unfinished()
+        });
+        if blocked { verdict::exists_and_is_billed(&failure.message, &id) } else { failure }
+    }
+
+    /// What stands behind a volume id: `None` for nothing, a file system where one was made for the volume. A handle of
+    /// any form may be a static volume, which its context shows.
+    async fn existing(
         &self,
-        volume_id: &str,
-        context: &BTreeMap<String, String>,
+        question: &Validation,
         deadline: Deadline<'_>,
-    ) -> Result<bool, Failure> {
-        match reclaim::plan(volume_id).map_err(|violation| Failure::new(FailureKind::Invalid, violation.to_string()))? {
+    ) -> Result<Option<Option<Box<Filesystem>>>, Failure> {
+        let volume_id = &question.volume_id;
+        let plan = reclaim::plan(volume_id);
+        match plan.map_err(|violation| Failure::new(FailureKind::Invalid, violation.to_string()))? {
             Reclaim::Nothing => {
-                Ok(VolumeId::parse(volume_id).is_ok() || context_value(context, MGS_IP_ADDRESS).is_some())
+                let known = VolumeId::parse(volume_id).is_ok();
+                Ok((known || context_value(&question.context, MGS_IP_ADDRESS).is_some()).then_some(None))
             }
             Reclaim::Filesystem(id) => match deadline.limit(self.cloud.observe(&id)).await {
-                Some(Ok(observed)) => Ok(observed != Observed::Absent),
-                Some(Err(error)) => Err(verdict::in_doubt(error)),
+                Some(Ok(Observed::Present(found))) => Ok(Some(Some(found))),
+                Some(Ok(Observed::Absent)) => Ok(None),
+                Some(Err(error)) => Err(self.unobserved(error)),
                 None => Err(Failure::new(FailureKind::Unavailable, format!("no answer about {id} in time"))),
             },
         }
     }
+
+    /// A failed observation: never final, whatever the cause.
+    pub(super) fn unobserved(&self, error: CloudError) -> Failure {
+        if error.kind == CloudErrorKind::Throttled {
+            return self.throttled(error, "reads", "it is not known what exists");
+        }
+        verdict::in_doubt(error)
+    }
+
+    /// ARM holds requests back until a time that the failure names.
+    pub(super) fn throttled(&self, error: CloudError, requests: &str, subject: &str) -> Failure {
+        let wait = error.retry_after.unwrap_or(polling::LONGEST_PAUSE);
+        let next_try = self.time_of_day(self.cloud_clock.now().saturating_add(wait));
+        verdict::throttled(error, requests, &next_try, subject)
+    }
+
+    /// A time of the cloud's clock for people.
+    pub(super) fn time_of_day(&self, at: Duration) -> String {
+        let (now, unix_time) = (self.cloud_clock.now(), self.cloud_clock.unix_time());
+        polling::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
+    }
+}
+
+/// Whether a file system was made for this volume and never became one.
+fn is_unfinished(name: &FilesystemName, found: &Filesystem) -> bool {
+    ownership::check(name, &found.tags).is_ok() && !found.was_ready()
+}
+
+/// A refused request of which it could not be observed whether it is safe to say so for good.
+fn failed_observation(refusal: &Failure, observation: Failure) -> Failure {
+    let Failure { kind, message, hint, source } = observation;
+    Failure { kind, message: format!("{}; {message}", refusal.message), hint, source }
 }
 
 #[async_trait]
 impl Provisioning for Provision {
-    async fn create(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
-        let deadline = Deadline::new(&*self.clock, budget);
+    async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         notices::log(&parameters::notices(&request.parameters));
-        match Wish::parse(&request, &self.defaults).map_err(|error| verdict::refused_locally(&error))? {
-            Wish::Existing(volume) => Ok(*volume),
-            Wish::Dynamic(wish) => {
-                let _reservation = self.in_flight.reserve(wish.id().name.as_str(), "create")?;
-                Creation::new(self, &wish, deadline).run().await
+        match Wish::parse(&request, &self.defaults) {
+            Ok(Wish::Existing(volume)) => Ok(*volume),
+            Ok(Wish::Dynamic(wish)) => self.create_dynamic(*wish, caller).await,
+            Err(error) => {
+                let deadline = Deadline::new(&*self.clock, caller.budget);
+                Err(self.refuse(&request, verdict::refused_locally(&error), deadline).await)
             }
         }
     }
 
-    async fn delete(&self, volume_id: &str, budget: Option<Duration>) -> Result<(), Failure> {
-        deprovision::delete(self, volume_id, budget).await
+    async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
+        deprovision::delete(self, volume_id, caller).await
     }
 
-    async fn validate(
-        &self,
-        volume_id: &str,
-        context: &BTreeMap<String, String>,
-        capabilities: &[Capability],
-        budget: Option<Duration>,
-    ) -> Result<Option<String>, Failure> {
-        if volume_id.is_empty() || capabilities.is_empty() {
+    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure> {
+        if question.volume_id.is_empty() || question.capabilities.is_empty() {
             return Err(Failure::new(FailureKind::Invalid, "volume id and volume capabilities are both needed"));
         }
-        if !self.exists(volume_id, context, Deadline::new(&*self.clock, budget)).await? {
-            return Err(Failure::new(FailureKind::NotFound, format!("volume {} does not exist", quote(volume_id))));
+        let Some(found) = self.existing(&question, Deadline::new(&*self.clock, budget)).await? else {
+            let message = format!("volume {} does not exist", quote(&question.volume_id));
+            return Err(Failure::new(FailureKind::NotFound, message));
+        };
+        if let Err(violations) = access::check_all(&question.capabilities) {
+            return Ok(Some(violations.to_string()));
         }
-        Ok(access::check_all(capabilities).err().map(|violations| violations.to_string()))
+        let Validation { volume_id, context, parameters, .. } = &question;
+        Ok(confirmation::check(parameters, context, volume_id, found.as_deref()).err())
     }
 }

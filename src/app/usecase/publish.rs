@@ -1,7 +1,8 @@
 //! NodePublishVolume, NodeUnpublishVolume and NodeGetVolumeStats.
 //!
-//! Why it exists: one look at the target decides, a mount that fails is undone, and nothing waits for another volume:
-//! operations exclude each other only at the same target (and, for single-writer volumes, on the same volume).
+//! The mounter's operations are whole, so a publish is: check the request, keep a single writer alone, mount; where the
+//! sub-directory is missing and the volume is writable, make it and mount once more. Operations exclude each other only at
+//! the same target and, for single writers, on the same volume.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +12,14 @@ use async_trait::async_trait;
 
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Reservation};
+use super::mount_failure::{mount_failed, publish_failed};
 use super::{notices, verdict};
 use crate::domain::error::{Violations, quote};
-use crate::domain::mount::{MountAction, MountPlan, PublishRequest, check_path};
+use crate::domain::mount::{MountPlan, PublishRequest, check_path};
 use crate::domain::volume_attributes::UnknownAttributes;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
-use crate::ports::mounter::{MountError, MountErrorKind, Mounter, Usage};
-
-/// Most time that undoing a failed mount may take after the failure.
-const UNDO_LIMIT: Duration = Duration::from_secs(5);
+use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Usage};
 
 /// The use-cases of a node.
 #[derive(Debug)]
@@ -49,120 +48,27 @@ impl Publish {
             return Ok(None);
         }
         let reservation = self.in_flight.reserve(format!("volume {}", plan.volume_id), "publish")?;
+        let listed = deadline.limit(self.mounter.published(plan)).await.ok_or_else(|| unfinished("list mounts"))?;
+        // Whatever kept the mounter from knowing, the volume may be published: that is never final.
         let published =
-            step(deadline, "list mounts", self.mounter.published(&plan.volume_id)).await.map_err(in_doubt)?;
-        match published.iter().find(|other| **other != plan.target) {
-            None => Ok(Some(reservation)),
-            Some(other) => {
-                let message = format!(
-                    "volume {} has one writer and is published at {} already",
-                    quote(&plan.volume_id),
-                    other.display()
-                );
-                Err(Failure::new(FailureKind::Precondition, message)
-                    .with_hint("use ReadWriteMany or ReadWriteOnce for more than one pod"))
-            }
-        }
+            listed.map_err(|error| publish_failed(MountError { kind: MountErrorKind::Unknown, ..error }))?;
+        let Some(other) = published.iter().find(|other| **other != plan.target) else { return Ok(Some(reservation)) };
+        let message =
+            format!("volume {} has one writer and is published at {} already", quote(&plan.volume_id), other.display());
+        Err(Failure::new(FailureKind::Precondition, message)
+            .with_hint("use ReadWriteMany or ReadWriteOnce for more than one pod"))
     }
 
-    async fn carry_out(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<(), Failure> {
-        if !plan.makes_sub_dir() {
-            match deadline.limit(self.mounter.mount_fresh(plan)).await {
-                None => return Err(unfinished("mount")),
-                Some(Some(fresh)) => return self.conclude(plan, fresh.made_target, fresh.result).await,
-                Some(None) => {}
+    /// Mounts, and makes the sub-directory only when the servers say that it does not exist.
+    async fn mount(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
+        match self.mounter.mount(plan).await {
+            Err(error) if error.kind == MountErrorKind::NotFound && plan.makes_sub_dir() => {
+                self.mounter.make_sub_dir(&plan.source).await?;
+                self.mounter.mount(plan).await
             }
-        }
-        let state = step(deadline, "look at the target", self.mounter.inspect_for(plan)).await.map_err(in_doubt)?;
-        let target = plan.target.display();
-        match plan.action(&state) {
-            MountAction::Done => Ok(()),
-            MountAction::Mount => self.mount(plan, deadline).await,
-            MountAction::RepairThenMount => {
-                tracing::warn!(%target, ?state, "a corrupt mount is replaced");
-                step(deadline, "unmount", self.mounter.clear(&plan.target)).await.map_err(in_doubt)?;
-                self.mount(plan, deadline).await
-            }
-            MountAction::Conflict(what) => {
-                let message = format!("target {target} is occupied: {what}");
-                Err(Failure::new(FailureKind::Conflict, message).with_hint("unpublish what is mounted there first"))
-            }
-            MountAction::Obstructed(what) => {
-                Err(Failure::new(FailureKind::Internal, format!("target {target} is {what}, not a directory")))
-            }
+            result => result,
         }
     }
-
-    async fn mount(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<(), Failure> {
-        if plan.makes_sub_dir() {
-            step(deadline, "make the sub-directory", self.mounter.make_sub_dir(&plan.source)).await?;
-        }
-        let made_target = step(deadline, "make the target", self.mounter.make_target(&plan.target)).await?;
-        match deadline.limit(self.mounter.mount(plan)).await {
-            None => Err(unfinished("mount")),
-            Some(result) => self.conclude(plan, made_target, result).await,
-        }
-    }
-
-    /// What a mount that has ended means: one that failed is undone.
-    async fn conclude(
-        &self,
-        plan: &MountPlan,
-        made_target: bool,
-        result: Result<(), MountError>,
-    ) -> Result<(), Failure> {
-        match result {
-            Ok(()) => Ok(()),
-            // What is there is somebody else's, or still being mounted: it is not ours to take away, nor is this final.
-            Err(error) if matches!(error.kind, MountErrorKind::Busy | MountErrorKind::Stuck) => {
-                Err(in_doubt(verdict::mount_failed(error)))
-            }
-            Err(error) => Err(self.undo(plan, made_target, verdict::mount_failed(error)).await),
-        }
-    }
-
-    /// Takes back what a failed mount may have left, and returns the failure: the first error stays. If taking back fails
-    /// too, something may be mounted, and a final failure would let kubelet forget it.
-    async fn undo(&self, plan: &MountPlan, made_target: bool, failure: Failure) -> Failure {
-        let undoing = async {
-            self.mounter.clear(&plan.target).await?;
-            if made_target { self.mounter.remove_target(&plan.target).await } else { Ok(()) }
-        };
-        let timer = async {
-            self.clock.sleep(UNDO_LIMIT).await;
-            Err(MountError::new(
-                MountErrorKind::Stuck,
-                "undo",
-                plan.target.display().to_string(),
-                "not finished in time",
-            ))
-        };
-        match futures_lite::future::or(undoing, timer).await {
-            Ok(()) => failure,
-            Err(error) => {
-                tracing::warn!(%error, target = %plan.target.display(), "a failed mount could not be undone");
-                in_doubt(failure)
-            }
-        }
-    }
-}
-
-/// One call to the mounter within the deadline.
-async fn step<T>(
-    deadline: Deadline<'_>,
-    what: &str,
-    work: impl Future<Output = Result<T, MountError>>,
-) -> Result<T, Failure> {
-    match deadline.limit(work).await {
-        Some(result) => result.map_err(verdict::mount_failed),
-        None => Err(unfinished(what)),
-    }
-}
-
-/// A failure while something may be mounted at the target, by an earlier call if not by this one: never final, or kubelet
-/// would forget the mount.
-fn in_doubt(failure: Failure) -> Failure {
-    Failure { kind: if failure.kind.is_final() { FailureKind::Unavailable } else { failure.kind }, ..failure }
 }
 
 fn unfinished(what: &str) -> Failure {
@@ -194,14 +100,22 @@ impl Publishing for Publish {
         notices::log(&told);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
-        self.carry_out(&plan, deadline).await
+        let outcome = deadline.limit(self.mount(&plan)).await.ok_or_else(|| unfinished("mount"))?;
+        match outcome.map_err(publish_failed)? {
+            MountOutcome::Mounted | MountOutcome::AlreadyMounted => Ok(()),
+            MountOutcome::Occupied(what) => {
+                let message = format!("target {} is occupied: {what}", plan.target.display());
+                Err(Failure::new(FailureKind::Conflict, message).with_hint("unpublish what is mounted there first"))
+            }
+        }
     }
 
     async fn unpublish(&self, volume_id: &str, target: &Path, budget: Option<Duration>) -> Result<(), Failure> {
         let deadline = Deadline::new(&*self.clock, budget);
         check(volume_id, "target path", target)?;
         let _target = self.in_flight.reserve(key(target), "unpublish")?;
-        step(deadline, "unmount", self.mounter.take_away(target)).await
+        let ended = deadline.limit(self.mounter.unmount(target)).await;
+        ended.ok_or_else(|| unfinished("unmount"))?.map_err(mount_failed)
     }
 
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
@@ -213,7 +127,7 @@ impl Publishing for Publish {
             Err(_) if given => return Err(not_there()),
             checked => checked?,
         }
-        let usage = step(Deadline::new(&*self.clock, budget), "statfs", self.mounter.usage(path)).await?;
-        usage.ok_or_else(not_there)
+        let usage = Deadline::new(&*self.clock, budget).limit(self.mounter.usage(path)).await;
+        usage.ok_or_else(|| unfinished("statfs"))?.map_err(mount_failed)?.ok_or_else(not_there)
     }
 }

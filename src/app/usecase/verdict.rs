@@ -1,15 +1,14 @@
-//! What an error means for the call: the rules that keep file systems from leaking.
+//! What an error means for the call: one function for each moment at which the cloud may fail.
 //!
-//! Why it exists: external-provisioner forgets a claim after a *final* failure if the claim is deleted then. A final
-//! failure is therefore only allowed where nothing can exist: before any look, after a look that found nothing and before
-//! the creation was sent, or when the creation was refused. One function for each of these moments; no other code chooses
-//! a [`FailureKind`] for an error of the cloud or of a mount.
+//! external-provisioner forgets a claim after a *final* failure if the claim is deleted then, so a final failure is only
+//! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this
+//! chooses a [`FailureKind`] for an error of the cloud.
 
 use crate::domain::error::Violations;
+use crate::domain::names::FilesystemId;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
-use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// A request that local rules refuse: final, nothing was asked of the cloud.
 pub fn refused_locally(error: &RequestError) -> Failure {
@@ -25,12 +24,12 @@ pub fn invalid(violations: &Violations) -> Failure {
     Failure::new(FailureKind::Invalid, violations.to_string())
 }
 
-/// A look that failed, or any failure while something may exist: never final, whatever the cause.
+/// A failed observation, or any failure while something may exist: never final, whatever the cause.
 pub fn in_doubt(error: CloudError) -> Failure {
     from_cloud(FailureKind::Unavailable, error)
 }
 
-/// A failure after this call saw that nothing exists and before it sent a creation, or the refusal of that creation.
+/// What a failure means once it is certain that nothing exists; whether it is certain decides `domain::history`.
 pub fn nothing_exists(error: CloudError) -> Failure {
     let kind = match error.kind {
         CloudErrorKind::Invalid => FailureKind::Invalid,
@@ -55,33 +54,33 @@ pub fn not_deleted(error: CloudError) -> Failure {
     from_cloud(kind, error)
 }
 
-/// What still runs when the time ends, and the trouble that it had last, which may be what it waits for.
-pub fn in_progress(message: String, trouble: Option<&CloudError>) -> Failure {
-    let Some(error) = trouble else { return Failure::new(FailureKind::InProgress, message) };
+/// The cloud cannot be asked for a deletion, since the settings do not say how it is reached.
+pub fn not_configured(error: CloudError) -> Failure {
+    from_cloud(FailureKind::Precondition, error)
+}
+
+/// Requests are held back by the cloud: what for, until when, and that `subject` waits. `requests` is "reads" or "writes",
+/// which ARM counts apart.
+pub fn throttled(error: CloudError, requests: &str, next_try: &str, subject: &str) -> Failure {
+    let message = format!("ARM throttles {requests}, next try at {next_try}; {subject} ({error})");
+    Failure { message, ..from_cloud(FailureKind::Unavailable, error) }
+}
+
+/// What is still in progress when the caller's time ends, and the error and hint that it had last, which may be what it
+/// waits for.
+pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)>) -> Failure {
+    let Some((error, hint)) = last_error else { return Failure::new(FailureKind::InProgress, message) };
     let failure = Failure::new(FailureKind::InProgress, format!("{message}; the last answer was: {error}"));
-    error.hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
+    hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
 }
 
-/// Whether looking again soon may help, so that a running wait need not end.
-pub fn is_passing(kind: CloudErrorKind) -> bool {
-    matches!(
-        kind,
-        CloudErrorKind::Busy | CloudErrorKind::Throttled | CloudErrorKind::Unavailable | CloudErrorKind::Unreadable
-    )
-}
-
-/// A failed mount operation. What may still be going on is never final: kubelet then unpublishes before it forgets.
-pub fn mount_failed(error: MountError) -> Failure {
-    let kind = match error.kind {
-        MountErrorKind::NotFound => FailureKind::NotFound,
-        MountErrorKind::Denied => FailureKind::Denied,
-        MountErrorKind::Invalid => FailureKind::Invalid,
-        MountErrorKind::Unreachable | MountErrorKind::NotReady => FailureKind::Unavailable,
-        MountErrorKind::Busy => FailureKind::Precondition,
-        MountErrorKind::Stuck => FailureKind::TimedOut,
-        MountErrorKind::Failed => FailureKind::Internal,
-    };
-    Failure { kind, message: error.to_string(), hint: error.hint, source: error.source }
+/// A file system that exists, was never ready, and that the call cannot use: it is billed until somebody acts.
+pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
+    let FilesystemId { resource_group, name } = id;
+    let message = format!("{message}; AMLFS {name} exists and is billed");
+    Failure::new(FailureKind::InProgress, message).with_hint(format!(
+        "correct the StorageClass, or delete it with: az amlfs delete --resource-group {resource_group} --name {name}"
+    ))
 }
 
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
@@ -125,18 +124,6 @@ mod tests {
     fn only_refusals_are_final_when_nothing_exists() {
         for kind in CloudErrorKind::ALL {
             assert_eq!(nothing_exists(error(kind)).kind.is_final(), kind.is_refusal(), "{kind:?}");
-            assert_ne!(is_passing(kind), kind.is_refusal(), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_mount_that_may_go_on_is_never_final() {
-        for kind in MountErrorKind::ALL {
-            let failure = mount_failed(MountError::new(kind, "mount", "/x", "said no"));
-            let may_go_on =
-                matches!(kind, MountErrorKind::Stuck | MountErrorKind::Unreachable | MountErrorKind::NotReady);
-            assert_eq!(failure.kind.is_final(), !may_go_on, "{kind:?}");
-            assert_eq!(failure.message, "mount /x: said no");
         }
     }
 }

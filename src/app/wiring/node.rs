@@ -16,15 +16,15 @@ use crate::app::settings::{DEFAULT_DRIVER_NAME, KernelChoice, Settings};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
-use crate::ports::operations::{Operation, OperationKind, Operations};
+use crate::ports::operations::Operations;
 
 use super::NodeSide;
 
 /// How people name the setting of the working directory.
 const WORKING_DIR_SETTING: &str = "--working-mount-dir";
 
-/// The node's side as the settings describe it. What an earlier process left behind is unmounted in the background. Needs
-/// the runtime that it is called in.
+/// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
+/// operation. Needs the runtime that it is called in.
 pub(super) fn side(settings: &Settings) -> NodeSide {
     let choice = &settings.kernel;
     let lustre = choice.fs_type == FS_TYPE;
@@ -38,13 +38,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
     let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
     let mounter = Arc::new(KernelMounter::new(adapter_settings(settings, choice), parts));
     let cleaner = Arc::clone(&mounter);
-    tokio::spawn(async move {
-        match cleaner.clean_leftovers().await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "private mounts of an earlier process were unmounted"),
-            Err(error) => tracing::warn!(%error, "private mounts of an earlier process are left"),
-        }
-    });
+    tokio::spawn(async move { cleaner.clean_leftovers().await });
     let watch = Watch::start(Arc::clone(&propagation));
     if let Err(error) = &watch {
         tracing::error!(%error, "changes of the mount table are not seen");
@@ -55,7 +49,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
     let working_dir = settings.working_mount_dir.clone();
     let surroundings = Surroundings { propagation, working_dir, working_dir_setting: WORKING_DIR_SETTING };
     NodeSide {
-        operations: Some(Arc::new(InProgress(Arc::clone(&mounter)))),
+        operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
         faults: Some(Arc::new(surroundings)),
         keep: Box::new(watch),
         mounter,
@@ -76,29 +70,6 @@ fn mounted_at_start(paths: &ClientStatePaths) -> bool {
             tracing::warn!(why, "whether Lustre is mounted is unknown");
             false
         }
-    }
-}
-
-/// The operations of the kernel adapter.
-#[derive(Debug)]
-struct InProgress(Arc<KernelMounter>);
-
-impl Operations for InProgress {
-    fn in_progress(&self) -> Vec<Operation> {
-        let operation = |one: crate::adapters::kernel::UnderWay| Operation {
-            kind: match one.what {
-                "mount" => OperationKind::Mount,
-                "unmount" => OperationKind::Unmount,
-                "measure" => OperationKind::Statfs,
-                _ => OperationKind::MakeSubDir,
-            },
-            subject: one.about,
-            volume_id: one.volume_id,
-            mgs: one.mgs,
-            age: one.age,
-            overdue: one.stuck,
-        };
-        self.0.under_way().into_iter().map(operation).collect()
     }
 }
 

@@ -39,7 +39,8 @@ impl Simulation {
         let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
         let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.simulator.speed));
         let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
-        let lustre = Arc::new(SimulatedLustre::new(simulator.servers()));
+        let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.kernel.sub_dir_mode);
+        let lustre = Arc::new(lustre);
         let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
         Ok(Self { simulator, clock, lustre, defaults, _files: files })
     }
@@ -66,7 +67,6 @@ impl Simulation {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
-            static_only: None,
             tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,

@@ -57,8 +57,8 @@ fn ready_needs_success_and_an_address() {
 
 #[test]
 fn whatever_is_under_way_or_unknown_is_waited_for() {
-    use ProvisioningState::{Canceled, Creating, Deleting, Unknown, Updating};
-    for state in [Creating, Deleting, Updating, Canceled, Unknown("Expanding".into())] {
+    use ProvisioningState::{Creating, Deleting, Unknown, Updating};
+    for state in [Creating, Deleting, Updating, Unknown("Expanding".into())] {
         for address in ["", "10.0.0.4"] {
             assert_eq!(step(found(state.clone(), address)), Step::Wait(state.clone()));
         }
@@ -68,8 +68,12 @@ fn whatever_is_under_way_or_unknown_is_waited_for() {
 #[test]
 fn only_a_creation_that_never_was_ready_is_deleted() {
     let reason = Some("CreateTimeout".to_owned());
-    assert_eq!(step(found(ProvisioningState::Failed, "")), Step::DeleteFailed { reason: reason.clone() });
-    assert_eq!(step(found(ProvisioningState::Failed, "10.0.0.4")), Step::Broken { reason });
+    for terminal in [ProvisioningState::Failed, ProvisioningState::Canceled] {
+        assert_eq!(step(found(terminal.clone(), "")), Step::DeleteFailed { reason: reason.clone() });
+        for once_ready in ["10.0.0.4", "not an address"] {
+            assert_eq!(step(found(terminal.clone(), once_ready)), Step::Broken { reason: reason.clone() });
+        }
+    }
 }
 
 #[test]

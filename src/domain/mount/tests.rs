@@ -23,9 +23,9 @@ fn plan(flags: &[&str], sub_dir: Option<&str>) -> MountPlan {
     MountPlan::new(&request(flags, &context)).unwrap()
 }
 
-fn mounted(source: &str, options: &str) -> MountState {
+fn mounted(source: &str, options: &str) -> [Mounted; 1] {
     let options = options.split(',').map(str::to_owned).collect();
-    MountState::Mounted(vec![Mounted { source: source.into(), fs_type: "lustre".into(), options }])
+    [Mounted { source: source.into(), fs_type: "lustre".into(), options }]
 }
 
 #[test]
@@ -69,7 +69,11 @@ fn read_only_comes_from_request_or_flags_and_never_makes_directories() {
 #[test]
 fn mounts_as_planned_are_left_alone_in_any_spelling() {
     for source in ["10.0.0.4@tcp:/lustrefs", "10.0.0.4@tcp0://lustrefs/", "10.0.0.4:/lustrefs"] {
-        assert_eq!(plan(&[], None).action(&mounted(source, "rw,flock,lazystatfs")), MountAction::Done, "{source}");
+        assert_eq!(
+            plan(&[], None).occupancy(&mounted(source, "rw,flock,lazystatfs")),
+            Occupancy::AsPlanned,
+            "{source}"
+        );
     }
 }
 
@@ -83,25 +87,24 @@ fn anything_else_at_the_target_is_a_conflict() {
         ("tmpfs", "rw"),
     ] {
         assert!(
-            matches!(plan(&[], None).action(&mounted(source, options)), MountAction::Conflict(_)),
+            matches!(plan(&[], None).occupancy(&mounted(source, options)), Occupancy::Other(_)),
             "{source} {options}"
         );
     }
     let tmpfs =
         Mounted { source: "10.0.0.4@tcp:/lustrefs".into(), fs_type: "tmpfs".into(), options: vec!["rw".into()] };
-    assert!(matches!(plan(&[], None).action(&MountState::Mounted(vec![tmpfs.clone()])), MountAction::Conflict(_)));
-    assert!(matches!(
-        plan(&[], None).action(&MountState::Mounted(vec![tmpfs.clone(), tmpfs])),
-        MountAction::Conflict(_)
-    ));
+    assert!(matches!(plan(&[], None).occupancy(std::slice::from_ref(&tmpfs)), Occupancy::Other(_)));
+    assert!(matches!(plan(&[], None).occupancy(&[tmpfs.clone(), tmpfs]), Occupancy::Other(_)));
+    assert_eq!(plan(&[], None).occupancy(&[]), Occupancy::Free);
 }
 
 #[test]
-fn the_rest_of_the_table() {
+fn a_stack_is_as_planned_only_if_every_layer_is() {
     let plan = plan(&[], None);
-    assert_eq!(plan.action(&MountState::Absent), MountAction::Mount);
-    assert_eq!(plan.action(&MountState::Directory), MountAction::Mount);
-    assert_eq!(plan.action(&MountState::Corrupt { reason: "ESTALE".into() }), MountAction::RepairThenMount);
-    let obstructed = MountState::Obstructed { what: "a regular file".into() };
-    assert_eq!(plan.action(&obstructed), MountAction::Obstructed("a regular file".into()));
+    let ([same], [other]) = (mounted("10.0.0.4@tcp:/lustrefs", "rw"), mounted("10.0.0.5@tcp:/lustrefs", "rw"));
+    assert_eq!(plan.occupancy(&[same.clone(), same.clone()]), Occupancy::AsPlanned);
+    for stack in [[same.clone(), other.clone()], [other, same]] {
+        let Occupancy::Other(what) = plan.occupancy(&stack) else { panic!("{stack:?} is as planned") };
+        assert!(what.contains("2 mounts are stacked") && what.contains("10.0.0.5"), "{what}");
+    }
 }

@@ -141,11 +141,54 @@ fn odd_names_and_foreign_volumes() {
 
 #[test]
 fn the_spec_is_rounded_and_zoned() {
-    let sku = Sku { name: "S".into(), increment: Tib(16), maximum: Tib(128), bandwidth_per_tib: 125, zones: vec![] };
+    let sku = Sku {
+        name: "S".into(),
+        increment: Tib(16),
+        maximum: Tib(128),
+        largest: Tib(128),
+        bandwidth_per_tib: 125,
+        zones: vec![],
+    };
     let wish = dynamic(&VolumeRequest { capacity: (17 << 40, 0), ..request(&DYNAMIC) }).unwrap();
     assert_eq!(wish.spec(&sku).unwrap().capacity, Tib(32));
     let zoned = dynamic(&request(&[&DYNAMIC[..], &[("zone", "1")]].concat())).unwrap();
     assert!(matches!(zoned.spec(&sku), Err(RequestError::Invalid(_))));
     let large = dynamic(&VolumeRequest { capacity: (129 << 40, 0), ..request(&DYNAMIC) }).unwrap();
     assert!(matches!(large.spec(&sku), Err(RequestError::Capacity(_))));
+    let supported = Sku { largest: Tib(1024), ..sku };
+    let spec = large.spec(&supported).unwrap();
+    assert_eq!(spec.capacity, Tib(144));
+    assert!(supported.support_request(spec.capacity).unwrap().contains("support request"));
+    assert_eq!(supported.support_request(Tib(128)), None);
+}
+
+#[test]
+fn a_refused_request_still_tells_where_its_file_system_would_be() {
+    let at = |parameters: &[(&str, &str)]| locate(&request(parameters), &defaults()).map(|id| id.to_string());
+    assert_eq!(at(&[("sku-nam", "x")]).as_deref(), Some("pvc-1 in resource group MC_rg"));
+    assert_eq!(at(&[("Resource-Group", " rg1 ")]).as_deref(), Some("pvc-1 in resource group rg1"));
+    assert_eq!(at(&[("resource-group", "rg1"), ("resource-group-name", "rg2")]), None);
+    assert_eq!(at(&[("resource-group", "../x")]), None);
+    assert_eq!(at(&[("mgs-ip-address", "10.0.0.4"), ("sub-dir", "..")]), None);
+    assert!(at(&[("mgs-ip-address", "")]).is_some());
+    for name in [String::new(), "x".repeat(129)] {
+        assert_eq!(locate(&VolumeRequest { name, ..request(&[]) }, &defaults()), None);
+    }
+}
+
+#[test]
+fn plans_are_compared_and_not_their_spelling() {
+    let plan = |more: &[(&str, &str)]| dynamic(&request(&[&DYNAMIC[..3], more].concat())).unwrap();
+    let one = plan(&[("resource-group", "rg1"), ("location", "East US")]);
+    assert!(one.is_same_plan(&plan(&[("Resource-Group-Name", "RG1"), ("location", "eastus")])));
+    let others: [&[(&str, &str)]; 5] = [
+        &[("resource-group", "rg2"), ("location", "East US")],
+        &[("resource-group", "rg1"), ("location", "westus")],
+        &[("resource-group", "rg1"), ("location", "East US"), ("zone", "1")],
+        &[("resource-group", "rg1"), ("location", "East US"), ("tags", "a=b")],
+        &[("resource-group", "rg1"), ("location", "East US"), ("subnet-name", "other")],
+    ];
+    for other in others {
+        assert!(!one.is_same_plan(&plan(other)), "{other:?}");
+    }
 }

@@ -76,6 +76,8 @@ fn what_kubernetes_and_the_go_driver_put_there_is_accepted_without_a_word() {
         ("tags", "a=b"),
         ("retain-sub-dir", "false"),
         ("mds-ip-address", "10.1.0.9"),
+        ("amlfilesystem-name", "x"),
+        ("root-squash-mode", "None"),
         ("fs-name", "lustrefs"),
         ("sub-dir", "/a/b/"),
     ]);

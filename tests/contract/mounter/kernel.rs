@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
@@ -14,7 +14,7 @@ use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
 
-use super::world::MounterWorld;
+use super::world::{MounterWorld, SUB_DIR_MODE};
 use crate::fakes::lustre::{TreeKernel, unmount_below};
 
 pub(crate) const UNAVAILABLE: Option<&str> = None;
@@ -22,7 +22,6 @@ pub(crate) const UNAVAILABLE: Option<&str> = None;
 struct KernelWorld {
     mounter: Arc<KernelMounter>,
     tree: Option<Arc<TreeKernel>>,
-    addresses: AtomicU8,
     root: TempDir,
 }
 
@@ -44,18 +43,27 @@ fn world(
     let tree = tree(&root)?;
     let limits = Limits { second_look: Duration::ZERO, ..Limits::default() };
     let working_dir = root.path().join("working");
-    let settings = KernelSettings { fs_type: fs_type.to_owned(), working_dir, limits, ..KernelSettings::default() };
+    let settings = KernelSettings {
+        fs_type: fs_type.to_owned(),
+        working_dir,
+        sub_dir_mode: SUB_DIR_MODE,
+        limits,
+        ..KernelSettings::default()
+    };
     let mut parts = Parts::default();
     if let Some(tree) = &tree {
         parts.calls = Arc::<TreeKernel>::clone(tree);
     }
     let mounter = Arc::new(KernelMounter::new(settings, parts));
-    Ok(Box::new(KernelWorld { mounter, tree, addresses: AtomicU8::new(1), root }))
+    Ok(Box::new(KernelWorld { mounter, tree, root }))
 }
 
 impl KernelWorld {
-    fn new_address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 0, 0, self.addresses.fetch_add(1, Ordering::Relaxed))
+    /// One that no other world has: what is mounted is seen by all, and who it is for may follow from its source.
+    fn new_address() -> Ipv4Addr {
+        static NUMBERS: AtomicU16 = AtomicU16::new(1);
+        let [high, low] = NUMBERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        Ipv4Addr::new(10, 1, high, low)
     }
 }
 
@@ -73,7 +81,7 @@ impl MounterWorld for KernelWorld {
     }
 
     fn given_filesystem(&self) -> Result<MountSource, Failed> {
-        let address = self.new_address();
+        let address = Self::new_address();
         if let Some(tree) = &self.tree {
             tree.serve(address);
         }
@@ -81,7 +89,7 @@ impl MounterWorld for KernelWorld {
     }
 
     fn unreachable(&self) -> Result<MountSource, Failed> {
-        source(self.new_address())
+        source(Self::new_address())
     }
 
     fn stop_servers(&self, source: &MountSource) {

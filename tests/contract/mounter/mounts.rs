@@ -1,37 +1,37 @@
-//! Laws of mounting: what is then seen, shared, refused and counted.
+//! Laws of mounting: what is then seen, found, refused and counted, and that a failure leaves nothing.
 
-use azurelustre_csi::domain::mount::{FS_TYPE, MountAction, MountState};
-use azurelustre_csi::ports::mounter::MountErrorKind;
+use azurelustre_csi::domain::mount_source::{FsName, MountSource};
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
-use super::world::{MounterWorld, plan, with_sub_dir};
+use super::world::{MounterWorld, is_mounted, plan, with_sub_dir};
 use super::{Law, Verdict, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    a_mount_is_seen_with_its_source_byte_for_byte,
+    a_mount_is_found_by_the_next_call,
     mounts_of_one_file_system_share_its_data needs [SharesData],
     a_sub_directory_is_all_that_its_mount_shows needs [SharesData],
     odd_characters_of_a_sub_directory_survive,
     a_read_only_mount_refuses_writes needs [EnforcesReadOnly],
-    a_second_mount_at_a_target_is_refused,
+    another_mount_at_a_target_is_refused,
     of_two_mounts_racing_at_a_target_one_wins,
-    a_mount_in_one_act_is_made_only_where_nothing_is,
-    what_is_taken_away_leaves_no_directory,
-    a_missing_sub_directory_is_not_found_and_leaves_nothing needs [HasServers],
-    a_server_that_does_not_answer_leaves_nothing needs [HasServers],
+    a_failed_mount_leaves_the_target_as_it_was needs [HasServers],
+    a_file_system_that_the_servers_do_not_have_is_lustrefs needs [HasServers],
     published_lists_the_targets_of_the_volume_and_no_others,
     usage_of_what_is_not_mounted_is_none,
     usage_adds_up,
 ];
 
-async fn a_mount_is_seen_with_its_source_byte_for_byte(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("target"));
-    let plan = plan(&world.given_filesystem()?, &target);
-    mounter.make_target(&target).await?;
-    mounter.mount(&plan).await?;
-    let state = mounter.inspect(&target).await?;
-    assert_eq!(plan.action(&state), MountAction::Done);
-    let MountState::Mounted(mounts) = state else { return Err("not mounted".into()) };
-    assert_eq!((mounts[0].source.as_str(), mounts[0].fs_type.as_str()), (plan.source.to_string().as_str(), FS_TYPE));
+async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, plan) = (world.mounter(), plan(&world.given_filesystem()?, &world.target("target")));
+    assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
+    for _ in 0..2 {
+        assert_eq!(mounter.mount(&plan).await?, MountOutcome::AlreadyMounted);
+    }
+    let mut read_only = plan.clone();
+    read_only.options.read_only = true;
+    assert!(matches!(mounter.mount(&read_only).await?, MountOutcome::Occupied(_)), "other options are another mount");
+    mounter.unmount(&plan.target).await?;
+    assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
     Ok(())
 }
 
@@ -39,7 +39,6 @@ async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> V
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let targets = [world.target("writer"), world.target("reader"), world.target("other")];
     for (target, source) in targets.iter().zip([&source, &source, &world.given_filesystem()?]) {
-        mounter.make_target(target).await?;
         mounter.mount(&plan(source, target)).await?;
     }
     std::fs::write(targets[0].join("file"), "text")?;
@@ -54,7 +53,6 @@ async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -
     let team = with_sub_dir(&source, "team/a")?;
     mounter.make_sub_dir(&team).await?;
     for (source, target) in [(&source, &whole), (&team, &part)] {
-        mounter.make_target(target).await?;
         mounter.mount(&plan(source, target)).await?;
     }
     std::fs::write(whole.join("outside"), "")?;
@@ -67,16 +65,14 @@ async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -
 
 async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("pod's \\ größe"));
-    let source = with_sub_dir(&world.given_filesystem()?, "team a/größe \\ 100%/名")?;
+    let source = with_sub_dir(&world.given_filesystem()?, "team a/größe \\ 100%/\\040 x/名")?;
     let plan = plan(&source, &target);
     mounter.make_sub_dir(&source).await?;
-    mounter.make_target(&target).await?;
     mounter.mount(&plan).await?;
     std::fs::write(target.join("file"), "text")?;
-    let state = mounter.inspect(&target).await?;
-    assert_eq!(plan.action(&state), MountAction::Done, "{state:?}");
+    assert_eq!(mounter.mount(&plan).await?, MountOutcome::AlreadyMounted);
     mounter.unmount(&target).await?;
-    assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
+    assert!(!target.exists());
     Ok(())
 }
 
@@ -86,26 +82,26 @@ async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> Verdict {
     let mut restricted = plan(&source, &read_only);
     restricted.options.read_only = true;
     for plan in [&plan(&source, &writable), &restricted] {
-        mounter.make_target(&plan.target).await?;
         mounter.mount(plan).await?;
     }
     std::fs::write(writable.join("file"), "text")?;
     let refused = std::fs::write(read_only.join("file"), "other").err().map(|error| error.kind());
     assert_eq!(refused, Some(std::io::ErrorKind::ReadOnlyFilesystem));
     std::fs::write(writable.join("file"), "the first mount stays writable")?;
-    assert_eq!(restricted.action(&mounter.inspect(&read_only).await?), MountAction::Done);
+    assert_eq!(mounter.mount(&restricted).await?, MountOutcome::AlreadyMounted);
     Ok(())
 }
 
-async fn a_second_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> Verdict {
+async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("target"));
     let first = plan(&world.given_filesystem()?, &target);
-    mounter.make_target(&target).await?;
     mounter.mount(&first).await?;
-    for second in [first.clone(), plan(&world.given_filesystem()?, &target)] {
-        assert!(mounter.mount(&second).await.is_err());
-    }
-    assert_eq!(first.action(&mounter.inspect(&target).await?), MountAction::Done);
+    let other = plan(&world.given_filesystem()?, &target);
+    let MountOutcome::Occupied(what) = mounter.mount(&other).await? else { return Err("stacked".into()) };
+    assert!(what.contains(&first.source.to_string()), "{what}");
+    assert_eq!(mounter.mount(&first).await?, MountOutcome::AlreadyMounted);
+    mounter.unmount(&target).await?;
+    assert!(!is_mounted(&*mounter, &target).await? && !target.exists());
     Ok(())
 }
 
@@ -113,75 +109,53 @@ async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> 
     let (mounter, target) = (world.mounter(), world.target("target"));
     let plans = [plan(&world.given_filesystem()?, &target), plan(&world.given_filesystem()?, &target)];
     for _ in 0..20 {
-        mounter.make_target(&target).await?;
         let (left, right) = tokio::join!(mounter.mount(&plans[0]), mounter.mount(&plans[1]));
-        assert!(left.is_ok() != right.is_ok(), "{left:?} and {right:?}");
-        let winner = &plans[usize::from(right.is_ok())];
-        assert_eq!(winner.action(&mounter.inspect(&target).await?), MountAction::Done);
+        let won = [left, right].map(|result| matches!(result, Ok(MountOutcome::Mounted)));
+        assert!(won[0] != won[1], "{won:?}");
+        assert_eq!(mounter.mount(&plans[usize::from(won[1])]).await?, MountOutcome::AlreadyMounted);
         mounter.unmount(&target).await?;
-        assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
+        assert!(!target.exists(), "one mount was there, not two");
     }
     Ok(())
 }
 
-/// An adapter that takes every step by itself answers `None` each time.
-async fn a_mount_in_one_act_is_made_only_where_nothing_is(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("pods/new"));
-    // Kubelet has made it.
-    std::fs::create_dir_all(target.parent().ok_or("a target below a directory")?)?;
-    let plan = plan(&world.given_filesystem()?, &target);
-    let Some(fresh) = mounter.mount_fresh(&plan).await else {
-        assert_eq!(mounter.inspect(&target).await?, MountState::Absent, "nothing was done");
-        return Ok(());
-    };
-    fresh.result?;
-    assert!(fresh.made_target);
-    let state = mounter.inspect_for(&plan).await?;
-    assert_eq!(plan.action(&state), MountAction::Done);
-    assert!(mounter.mount_fresh(&plan).await.is_none());
-    assert_eq!(mounter.inspect_for(&plan).await?, state, "nothing was done");
-    mounter.unmount(&target).await?;
-    let again = mounter.mount_fresh(&plan).await.map(|fresh| (fresh.made_target, fresh.result.is_ok()));
-    assert_eq!(again, Some((false, true)), "the directory was there");
-    let obstructed = super::world::plan(&plan.source, &world.target("file"));
-    std::fs::write(&obstructed.target, "text")?;
-    assert!(mounter.mount_fresh(&obstructed).await.is_none());
-    Ok(())
-}
-
-async fn what_is_taken_away_leaves_no_directory(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("pods/target"));
-    mounter.make_target(&target).await?;
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
-    for _ in 0..2 {
-        mounter.take_away(&target).await?;
-        assert_eq!(mounter.inspect(&target).await?, MountState::Absent);
-    }
-    mounter.make_target(&target).await?;
-    std::fs::write(target.join("file"), "text")?;
-    assert!(mounter.take_away(&target).await.is_err(), "files are never deleted");
-    assert!(target.join("file").exists());
-    Ok(())
-}
-
-async fn a_missing_sub_directory_is_not_found_and_leaves_nothing(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("target"));
+async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) -> Verdict {
+    let mounter = world.mounter();
     let missing = with_sub_dir(&world.given_filesystem()?, "not/there")?;
-    mounter.make_target(&target).await?;
-    let error = mounter.mount(&plan(&missing, &target)).await.err().ok_or("mounted a directory that is not there")?;
-    assert_eq!(error.kind, MountErrorKind::NotFound, "{error}");
-    assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
-    assert!(mounter.published("volume").await?.is_empty());
+    for (name, source, kind) in
+        [("missing", missing, MountErrorKind::NotFound), ("nowhere", world.unreachable()?, MountErrorKind::Unreachable)]
+    {
+        for there_before in [false, true] {
+            let plan = plan(&source, &world.target(&format!("{name}-{there_before}")));
+            if there_before {
+                std::fs::create_dir(&plan.target)?;
+            }
+            let error = mounter.mount(&plan).await.err().ok_or("mounted what is not there")?;
+            assert_eq!(error.kind, kind, "{error}");
+            assert_eq!(plan.target.is_dir(), there_before, "a directory that was there stays, another does not");
+            assert!(!is_mounted(&*mounter, &plan.target).await? && mounter.published(&plan).await?.is_empty());
+        }
+    }
     Ok(())
 }
 
-async fn a_server_that_does_not_answer_leaves_nothing(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("target"));
-    mounter.make_target(&target).await?;
-    let error = mounter.mount(&plan(&world.unreachable()?, &target)).await.err().ok_or("mounted from nowhere")?;
-    assert_eq!(error.kind, MountErrorKind::Unreachable, "{error}");
-    assert_eq!(mounter.inspect(&target).await?, MountState::Directory);
-    assert!(mounter.published("volume").await?.is_empty());
+/// The Go driver never reads `fs-name`, so objects in the field hold anything there.
+async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let named = MountSource { fs_name: FsName::parse("amlfs1")?, ..source.clone() };
+    let (whole, part) =
+        (plan(&named, &world.target("whole")), plan(&with_sub_dir(&named, "a")?, &world.target("part")));
+    assert_eq!(mounter.mount(&whole).await?, MountOutcome::Mounted);
+    let missing = mounter.mount(&part).await.err().ok_or("mounted a directory that is not there")?;
+    assert_eq!(missing.kind, MountErrorKind::NotFound, "{missing}");
+    mounter.make_sub_dir(&part.source).await?;
+    assert_eq!(mounter.mount(&part).await?, MountOutcome::Mounted);
+    for plan in [&whole, &part] {
+        assert_eq!(mounter.mount(plan).await?, MountOutcome::AlreadyMounted);
+        assert!(is_mounted(&*mounter, &plan.target).await?);
+    }
+    std::fs::write(part.target.join("file"), "text")?;
+    assert!(whole.target.join("a/file").exists(), "it is the one file system");
     Ok(())
 }
 
@@ -191,41 +165,45 @@ async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn Mou
     let mut other = plan(&source, &world.target("other"));
     other.volume_id = "volume-2".into();
     for plan in [&plan(&source, &targets[0]), &plan(&source, &targets[1]), &other] {
-        mounter.make_target(&plan.target).await?;
         mounter.mount(plan).await?;
     }
-    let mut published = mounter.published("volume").await?;
+    let asked = plan(&source, &targets[0]);
+    let mut published = mounter.published(&asked).await?;
     published.sort();
     targets.sort();
     assert_eq!(published, targets);
-    assert!(mounter.published("vol").await?.is_empty());
+    let mut unknown = asked.clone();
+    unknown.volume_id = "vol".into();
+    assert!(mounter.published(&unknown).await?.is_empty());
     mounter.unmount(&targets[0]).await?;
-    assert_eq!(mounter.published("volume").await?, targets[1..]);
+    std::fs::create_dir(&targets[0])?;
+    assert_eq!(mounter.published(&asked).await?, targets[1..], "a directory is no target");
     Ok(())
 }
 
 async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("target"));
     assert_eq!(mounter.usage(&target).await?, None);
-    mounter.make_target(&target).await?;
+    std::fs::create_dir(&target)?;
     assert_eq!(mounter.usage(&target).await?, None);
     mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
     mounter.unmount(&target).await?;
     assert_eq!(mounter.usage(&target).await?, None);
+    assert_eq!(mounter.usage(&target.join("below")).await?, None);
     Ok(())
 }
 
 async fn usage_adds_up(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("target"));
-    mounter.make_target(&target).await?;
     mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
     let empty = mounter.usage(&target).await?.ok_or("nothing is mounted")?;
     std::fs::write(target.join("file"), vec![1; 1 << 20])?;
     let filled = mounter.usage(&target).await?.ok_or("nothing is mounted")?;
-    for amount in [empty.bytes, empty.inodes, filled.bytes, filled.inodes] {
+    let (before, after) = (empty.inodes.ok_or("inodes are counted")?, filled.inodes.ok_or("inodes are counted")?);
+    for amount in [empty.bytes, before, filled.bytes, after] {
         assert!(amount.total > 0 && amount.used <= amount.total, "{amount:?}");
         assert!(amount.available <= amount.total - amount.used, "{amount:?}");
     }
-    assert!(filled.inodes.used > empty.inodes.used, "{filled:?} after {empty:?}");
+    assert!(after.used > before.used, "{after:?} after {before:?}");
     Ok(())
 }

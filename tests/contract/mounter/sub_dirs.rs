@@ -1,16 +1,16 @@
 //! Laws of sub-directories. That one cannot lead upwards (`..`) is the work of its type.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
-use azurelustre_csi::domain::mount::MountState;
 use azurelustre_csi::ports::mounter::MountErrorKind;
 
-use super::world::{MounterWorld, plan, with_sub_dir};
+use super::world::{MounterWorld, SUB_DIR_MODE, plan, with_sub_dir};
 use super::{Law, Verdict, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there needs [SharesData],
     no_sub_directory_is_nothing_to_make,
+    a_sub_directory_has_the_permissions_that_are_set needs [SharesData],
     a_sub_directory_is_never_made_through_a_link needs [SharesData],
     a_sub_directory_is_never_mounted_through_a_link needs [SharesData],
     a_sub_directory_is_not_made_where_nobody_answers needs [HasServers],
@@ -18,7 +18,6 @@ pub(crate) const LAWS: &[Law] = laws![
 
 async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(world: &dyn MounterWorld) -> Verdict {
     let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
-    mounter.make_target(&target).await?;
     mounter.make_sub_dir(&with_sub_dir(&source, "a/b")?).await?;
     mounter.mount(&plan(&source, &target)).await?;
     std::fs::write(target.join("a/b/file"), "text")?;
@@ -34,11 +33,22 @@ async fn no_sub_directory_is_nothing_to_make(world: &dyn MounterWorld) -> Verdic
     Ok(world.mounter().make_sub_dir(&world.given_filesystem()?).await?)
 }
 
+/// World-writable, so that no usual umask gives it by chance.
+async fn a_sub_directory_has_the_permissions_that_are_set(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    mounter.make_sub_dir(&with_sub_dir(&source, "team/a")?).await?;
+    mounter.mount(&plan(&source, &target)).await?;
+    for path in ["team", "team/a"] {
+        let mode = std::fs::metadata(target.join(path))?.permissions().mode() & 0o7777;
+        assert_eq!(mode, SUB_DIR_MODE, "{path}: {mode:o}");
+    }
+    Ok(())
+}
+
 async fn a_sub_directory_is_never_made_through_a_link(world: &dyn MounterWorld) -> Verdict {
     let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
     let elsewhere = world.target("elsewhere");
     std::fs::create_dir(&elsewhere)?;
-    mounter.make_target(&target).await?;
     mounter.mount(&plan(&source, &target)).await?;
     std::fs::create_dir_all(target.join("a/b"))?;
     for link in ["link", "a/link", "a/b/link"] {
@@ -58,14 +68,11 @@ async fn a_sub_directory_is_never_mounted_through_a_link(world: &dyn MounterWorl
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let (whole, part, elsewhere) = (world.target("whole"), world.target("part"), world.target("elsewhere"));
     std::fs::create_dir_all(elsewhere.join("below"))?;
-    for target in [&whole, &part] {
-        mounter.make_target(target).await?;
-    }
     mounter.mount(&plan(&source, &whole)).await?;
     symlink(&elsewhere, whole.join("link"))?;
     for path in ["link", "link/below"] {
         assert!(mounter.mount(&plan(&with_sub_dir(&source, path)?, &part)).await.is_err(), "{path}");
-        assert_eq!(mounter.inspect(&part).await?, MountState::Directory);
+        assert!(!part.exists());
     }
     Ok(())
 }

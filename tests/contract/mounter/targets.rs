@@ -1,94 +1,90 @@
-//! Laws of target paths: what is told of them, how they come and go.
+//! Laws of target paths: what is made of them, what is refused, and that nothing but an empty directory is removed.
 
 use std::os::unix::fs::symlink;
 
-use azurelustre_csi::domain::mount::MountState;
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
-use super::world::{MounterWorld, plan};
+use super::world::{MounterWorld, is_mounted, plan};
 use super::{Law, Verdict, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    nothing_is_absent,
-    an_empty_directory_is_a_directory,
-    a_regular_file_is_an_obstruction_and_stays,
-    a_foreign_link_is_an_obstruction_and_not_followed,
-    making_a_target_tells_whether_it_was_made,
-    removing_a_target_leaves_its_parents,
-    a_target_with_files_is_not_removed,
-    a_mounted_target_is_not_removed,
+    an_absent_target_is_made_and_one_that_is_there_is_taken,
+    only_the_last_directory_of_a_target_is_made,
+    a_regular_file_is_refused_and_stays,
+    a_foreign_link_is_refused_and_not_followed,
+    a_target_with_files_is_unmounted_and_not_removed,
+    two_spellings_of_a_target_are_one,
 ];
 
-async fn nothing_is_absent(world: &dyn MounterWorld) -> Verdict {
-    let target = world.target("nothing");
-    assert_eq!(world.mounter().inspect(&target).await?, MountState::Absent);
-    assert_eq!(world.mounter().inspect(&target.join("below")).await?, MountState::Absent);
+async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn MounterWorld) -> Verdict {
+    let mounter = world.mounter();
+    let (absent, there) = (world.target("absent"), world.target("there"));
+    std::fs::create_dir(&there)?;
+    for target in [&absent, &there] {
+        let plan = plan(&world.given_filesystem()?, target);
+        assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
+        assert!(is_mounted(&*mounter, target).await?);
+    }
     Ok(())
 }
 
-async fn an_empty_directory_is_a_directory(world: &dyn MounterWorld) -> Verdict {
-    let target = world.target("directory");
-    std::fs::create_dir(&target)?;
-    assert_eq!(world.mounter().inspect(&target).await?, MountState::Directory);
+async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, target) = (world.mounter(), world.target("kubelet/pod/mount"));
+    let error = mounter.mount(&plan(&world.given_filesystem()?, &target)).await.err().ok_or("made the parents")?;
+    assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
+    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("--kubelet-dir")), "{error:?}");
+    assert!(!world.target("kubelet").exists());
+    assert_eq!(mounter.usage(&target).await?, None);
+    mounter.unmount(&target).await?;
+    assert!(!world.target("kubelet").exists());
     Ok(())
 }
 
-async fn a_regular_file_is_an_obstruction_and_stays(world: &dyn MounterWorld) -> Verdict {
+async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("file"));
     std::fs::write(&target, "text")?;
-    assert!(matches!(mounter.inspect(&target).await?, MountState::Obstructed { .. }));
-    assert!(mounter.make_target(&target).await.is_err());
     assert!(mounter.mount(&plan(&world.given_filesystem()?, &target)).await.is_err());
-    assert!(mounter.remove_target(&target).await.is_err());
+    assert!(mounter.unmount(&target).await.is_err());
     assert_eq!(std::fs::read_to_string(&target)?, "text");
     Ok(())
 }
 
-async fn a_foreign_link_is_an_obstruction_and_not_followed(world: &dyn MounterWorld) -> Verdict {
+async fn a_foreign_link_is_refused_and_not_followed(world: &dyn MounterWorld) -> Verdict {
     let (mounter, elsewhere, target) = (world.mounter(), world.target("elsewhere"), world.target("link"));
     std::fs::create_dir(&elsewhere)?;
     symlink(&elsewhere, &target)?;
-    assert!(matches!(mounter.inspect(&target).await?, MountState::Obstructed { .. }));
     assert!(mounter.mount(&plan(&world.given_filesystem()?, &target)).await.is_err());
-    assert_eq!(mounter.inspect(&elsewhere).await?, MountState::Directory);
-    mounter.unmount(&target).await?;
-    assert!(mounter.remove_target(&target).await.is_err());
+    assert!(!is_mounted(&*mounter, &elsewhere).await?);
+    assert!(mounter.unmount(&target).await.is_err());
     assert_eq!(std::fs::read_link(&target)?, elsewhere);
+    assert!(elsewhere.is_dir());
     Ok(())
 }
 
-async fn making_a_target_tells_whether_it_was_made(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("pods/1/mount"));
-    assert!(mounter.make_target(&target).await?, "made with its parents");
-    assert!(!mounter.make_target(&target).await?, "it was there");
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
-    assert!(!mounter.make_target(&target).await?, "it was there, and mounted");
-    Ok(())
-}
-
-async fn removing_a_target_leaves_its_parents(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("pods/2/mount"));
-    mounter.make_target(&target).await?;
-    mounter.remove_target(&target).await?;
-    mounter.remove_target(&target).await?;
-    assert_eq!(mounter.inspect(&target).await?, MountState::Absent);
-    assert!(target.parent().is_some_and(std::path::Path::is_dir), "the parent stays");
-    Ok(())
-}
-
-async fn a_target_with_files_is_not_removed(world: &dyn MounterWorld) -> Verdict {
+async fn a_target_with_files_is_unmounted_and_not_removed(world: &dyn MounterWorld) -> Verdict {
     let (mounter, target) = (world.mounter(), world.target("full"));
+    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    mounter.unmount(&target).await?;
     std::fs::create_dir_all(target.join("directory"))?;
-    let error = mounter.remove_target(&target).await.err().ok_or("removed a directory that was not empty")?;
-    assert!(error.to_string().contains(&target.display().to_string()), "{error}");
-    assert!(target.join("directory").is_dir());
+    let error = mounter.unmount(&target).await.err().ok_or("removed a directory that was not empty")?;
+    assert!(error.to_string().contains(&target.display().to_string()) && error.hint.is_some(), "{error:?}");
+    assert!(target.join("directory").is_dir(), "files are never deleted");
     Ok(())
 }
 
-async fn a_mounted_target_is_not_removed(world: &dyn MounterWorld) -> Verdict {
-    let (mounter, target) = (world.mounter(), world.target("mounted"));
-    mounter.make_target(&target).await?;
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
-    assert!(mounter.remove_target(&target).await.is_err());
-    assert!(matches!(mounter.inspect(&target).await?, MountState::Mounted(_)));
+async fn two_spellings_of_a_target_are_one(world: &dyn MounterWorld) -> Verdict {
+    let (mounter, target) = (world.mounter(), world.target("target"));
+    let alias = world.target("alias");
+    symlink(target.parent().ok_or("a target below a directory")?, &alias)?;
+    let source = world.given_filesystem()?;
+    mounter.mount(&plan(&source, &target)).await?;
+    for spelled in [alias.join("target"), alias.join(".//target/")] {
+        let again = plan(&source, &spelled);
+        assert_eq!(mounter.mount(&again).await?, MountOutcome::AlreadyMounted);
+        assert_eq!(mounter.published(&again).await?, [spelled.as_path()], "as the plan spells it");
+        assert!(is_mounted(&*mounter, &spelled).await?);
+    }
+    mounter.unmount(&alias.join("target")).await?;
+    assert!(!target.exists());
     Ok(())
 }

@@ -48,6 +48,14 @@ pub(crate) trait MounterWorld: Send + Sync {
     fn stop_servers(&self, source: &MountSource);
 }
 
+/// Permissions of sub-directories in every world; with a bit that the process's umask usually clears.
+pub(crate) const SUB_DIR_MODE: u32 = 0o777;
+
+/// Whether a volume is mounted at a target.
+pub(crate) async fn is_mounted(mounter: &dyn Mounter, target: &Path) -> Result<bool, Failed> {
+    Ok(mounter.usage(target).await?.is_some())
+}
+
 /// The plan to mount a source read and write.
 pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
     MountPlan {
@@ -78,7 +86,8 @@ impl SimulatorWorld {
     pub(crate) fn boxed(mode: Mode) -> std::io::Result<Box<dyn MounterWorld>> {
         let root = tempfile::tempdir()?;
         let servers = Arc::new(Servers::new(&root.path().join("servers"), false));
-        let mounter = Arc::new(SimulatedLustre::with_mode(Arc::clone(&servers), mode));
+        let lustre = SimulatedLustre::with_mode(Arc::clone(&servers), mode);
+        let mounter = Arc::new(lustre.with_sub_dir_mode(SUB_DIR_MODE));
         Ok(Box::new(Self { mounter, servers, addresses: AtomicU8::new(1), targets: Mutex::default(), root }))
     }
 

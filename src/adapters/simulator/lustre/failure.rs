@@ -24,6 +24,11 @@ pub(super) fn at(operation: &'static str, path: &Path, message: &str, cause: imp
     MountError { hint: hint.map(str::to_owned), source: Some(Box::new(cause)), ..error }
 }
 
+/// A call whose failure leaves open what is at the path.
+pub(super) fn unknown(operation: &'static str, path: &Path, message: &str, cause: io::Error) -> MountError {
+    MountError { kind: MountErrorKind::Unknown, ..at(operation, path, message, cause) }
+}
+
 /// A refusal without a system call behind it.
 pub(super) fn refused(
     kind: MountErrorKind,

@@ -5,7 +5,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,12 +16,11 @@ use nix::sys::stat::{Mode, mkdirat};
 use super::failure;
 use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
 use crate::domain::error::quote;
-use crate::domain::mount_source::MountSource;
+use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::ports::mounter::{Amount, MountError, MountErrorKind, Usage};
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-const SUB_DIR_MODE: Mode = Mode::from_bits_truncate(0o775);
 /// Files counted at most, so that usage stays quick; a fuller tree is reported with what was counted.
 const COUNTED_AT_MOST: u64 = 100_000;
 /// Unit of `st_blocks`, whatever the file system's own block size is.
@@ -39,6 +39,7 @@ pub(super) struct Filesystem {
 impl Filesystem {
     /// Asks the servers for the file system of a source; its sub-directory is not looked at.
     pub(super) fn open(operation: &'static str, servers: &Servers, source: &MountSource) -> Result<Self, MountError> {
+        let source = &existing(servers, source);
         let served =
             servers.find(&source.mgs, &source.fs_name).map_err(|answer| no_filesystem(operation, source, answer))?;
         let failed =
@@ -79,18 +80,15 @@ impl Filesystem {
         Ok((directory, self.served.files.join(sub_dir.as_str())))
     }
 
-    /// Makes the directory that the source names, component by component; existing ones are left as they are.
-    pub(super) fn make_directory(&self) -> Result<(), MountError> {
+    /// Makes the directory that the source names, component by component, with these permissions; existing ones are left
+    /// as they are.
+    pub(super) fn make_directory(&self, mode: u32) -> Result<(), MountError> {
         const OPERATION: &str = "make the sub-directory of";
         let Some(sub_dir) = &self.source.sub_dir else { return Ok(()) };
         let mut above =
             self.root.try_clone().map_err(|cause| self.failed(OPERATION, "its root cannot be opened", cause))?;
         for name in sub_dir.as_str().split('/') {
-            let made = mkdirat(&above, name, SUB_DIR_MODE);
-            let entered = made.or_else(|errno| if errno == Errno::EEXIST { Ok(()) } else { Err(errno) });
-            above = entered
-                .and_then(|()| descend(&above, name))
-                .map_err(|errno| self.no_directory(OPERATION, sub_dir, errno))?;
+            above = make_in(&above, name, mode).map_err(|errno| self.no_directory(OPERATION, sub_dir, errno))?;
         }
         Ok(())
     }
@@ -123,8 +121,21 @@ impl Filesystem {
     pub(super) fn usage(&self) -> Usage {
         let (bytes, inodes) = count(&self.served.files);
         let capacity = self.served.capacity.0;
-        Usage { bytes: amount(capacity, bytes), inodes: amount(capacity / BYTES_PER_INODE, inodes) }
+        let most = capacity / BYTES_PER_INODE;
+        Usage { bytes: amount(capacity, bytes), inodes: (most > 0).then(|| amount(most, inodes)) }
     }
+}
+
+/// The source or, where its servers have no file system of that name, the same of `lustrefs` if they have that one: as
+/// the kernel adapter mounts it, since the Go driver never reads `fs-name`.
+fn existing(servers: &Servers, source: &MountSource) -> MountSource {
+    let instead = MountSource { fs_name: FsName::default(), ..source.clone() };
+    let is_other = servers.find(&source.mgs, &source.fs_name) == Err(NoAnswer::OtherFilesystem);
+    if is_other && servers.find(&instead.mgs, &instead.fs_name).is_ok() {
+        tracing::warn!(asked = %source, mounted = %instead, "the MGS has no file system of this name; lustrefs is mounted");
+        return instead;
+    }
+    source.clone()
 }
 
 fn no_filesystem(operation: &'static str, source: &MountSource, answer: NoAnswer) -> MountError {
@@ -146,6 +157,23 @@ fn no_filesystem(operation: &'static str, source: &MountSource, answer: NoAnswer
 /// Opens a directory as a place only: neither read nor followed if it is a symbolic link.
 pub(super) fn open_directory(path: &Path) -> io::Result<File> {
     Ok(open(path, DIRECTORY, Mode::empty())?.into())
+}
+
+/// Makes a directory in another and opens it; one that is there is only opened.
+fn make_in(above: &File, name: &str, mode: u32) -> Result<File, Errno> {
+    let is_new = match mkdirat(above, name, Mode::S_IRWXU) {
+        Ok(()) => true,
+        Err(Errno::EEXIST) => false,
+        Err(errno) => return Err(errno),
+    };
+    let directory = descend(above, name)?;
+    if is_new {
+        // By the open directory, and not through mkdirat(2), whose mode the umask of the process restricts.
+        let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let changed = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        changed.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+    }
+    Ok(directory)
 }
 
 /// Opens a directory below another. The kernel asks for another try when something is renamed meanwhile.

@@ -102,7 +102,7 @@ impl Table {
 }
 
 fn busy(operation: &'static str, place: &Path) -> MountError {
-    let message = "another mount or unmount at this path is under way";
+    let message = "another mount or unmount at this path is in progress";
     failure::refused(MountErrorKind::Busy, operation, place, message, "try again when it has ended")
 }
 

@@ -50,17 +50,21 @@ impl Files {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        Some(self.folder.path().join(name))
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The class and what makes pods alone.
+    fn without_claim(&self) -> DemoOptions {
+        DemoOptions {
+            storage_class: Some(self.path("class.yaml")),
+            pod: Some(self.path("pod.yaml")),
+            ..DemoOptions::default()
+        }
     }
 
     fn load(&self) -> Result<Manifests, DemoError> {
-        let options = DemoOptions {
-            storage_class: self.path("class.yaml"),
-            claim: self.path("claim.yaml"),
-            pod: self.path("pod.yaml"),
-            ..DemoOptions::default()
-        };
+        let options = DemoOptions { claim: Some(self.path("claim.yaml")), ..self.without_claim() };
         Manifests::load(&options, DRIVER)
     }
 }
@@ -120,8 +124,7 @@ fn claims_of_templates_are_named_as_kubernetes_names_them() {
     let set = set("StatefulSet", &templates);
     let set = set.split_inclusive('\n').filter(|line| !line.contains("volumes:")).collect::<String>();
     let files = Files::new(CLASS, "", &set);
-    let options =
-        DemoOptions { storage_class: files.path("class.yaml"), pod: files.path("pod.yaml"), ..DemoOptions::default() };
+    let options = files.without_claim();
     let read = Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error.0));
     assert_eq!((read.claim.as_str(), read.pods.as_slice()), ("data-web-0", ["web-0".to_owned()].as_slice()));
     let ephemeral = pod().replace(
@@ -129,8 +132,7 @@ fn claims_of_templates_are_named_as_kubernetes_names_them() {
         &format!("ephemeral: {{volumeClaimTemplate: {{spec: {spec}}}}}"),
     );
     let files = Files::new(CLASS, "", &ephemeral);
-    let options =
-        DemoOptions { storage_class: files.path("class.yaml"), pod: files.path("pod.yaml"), ..DemoOptions::default() };
+    let options = files.without_claim();
     assert_eq!(Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error.0)).claim, "web-data");
 }
 
@@ -153,7 +155,7 @@ fn lists_and_several_documents_are_searched_for_what_belongs_together() {
 }
 
 #[test]
-fn what_kubernetes_would_refuse_is_refused_in_the_users_words() {
+fn classes_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
     for (from, to, expected) in [
         (
             "mgs-ip-address: 10.0.0.4",
@@ -178,6 +180,10 @@ fn what_kubernetes_would_refuse_is_refused_in_the_users_words() {
         let told = refused(&CLASS.replacen(from, to, 1), CLAIM, &pod());
         assert!(told.contains(expected) && told.contains("hint: "), "{expected} is not in {told}");
     }
+}
+
+#[test]
+fn claims_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
     for (from, to, expected) in [
         ("storageClassName: fast", "storageClassName: other", "the claim's storageClassName is `other`, not `fast`"),
         (
@@ -197,6 +203,10 @@ fn what_kubernetes_would_refuse_is_refused_in_the_users_words() {
         let told = refused(CLASS, &CLAIM.replacen(from, to, 1), &pod());
         assert!(told.contains(expected) && told.contains("hint: "), "{expected} is not in {told}");
     }
+}
+
+#[test]
+fn pods_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
     for (from, to, expected) in [
         ("claimName: scratch", "claimName: other", "pod `web` mounts no volume of the claim `scratch`"),
         ("mountPath", "mountpath", "did you mean mountPath?"),

@@ -120,6 +120,20 @@ fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
     );
 }
 
+#[test]
+fn a_client_secret_may_stand_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clientSecret");
+    let variables = [("AZURE_CLIENT_SECRET_FILE", file.to_str().unwrap()), ("AZURE_CLIENT_ID", "app")];
+    let problem = told(AKS, &variables);
+    assert!(problem.contains("AZURE_CLIENT_SECRET_FILE") && problem.contains("clientSecret"), "{problem}");
+    std::fs::write(&file, "\n").unwrap();
+    assert!(told(AKS, &variables).contains("is empty"));
+    std::fs::write(&file, "geheim \n").unwrap();
+    let Auth::ClientSecret { secret, client_id, .. } = auth(AKS, &variables) else { panic!("another kind") };
+    assert_eq!((secret.0.as_str(), client_id.as_str()), ("geheim ", "app"));
+}
+
 /// The placeholder is never taken for an id or a secret.
 #[test]
 fn placeholders_are_no_credentials() {

@@ -1,0 +1,179 @@
+//! Target directories: their canonical path, making, opening and removing them.
+//!
+//! kubelet owns these paths. Of a target only the last directory is ever made (CSI: the parent is the caller's), nothing
+//! is followed, and nothing but an empty directory is removed. Nothing here touches what is mounted at a target.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::ports::mounter::{MountError, MountErrorKind};
+
+/// Permissions of target directories, as kubelet makes them.
+const TARGET_MODE: u32 = 0o750;
+
+/// How a directory is opened as a place only: neither read nor followed if it is a symbolic link.
+pub(super) const DIRECTORY: OFlag =
+    OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// What is wrong with a target.
+#[derive(Debug)]
+pub(super) struct TargetError {
+    pub(super) kind: MountErrorKind,
+    pub(super) operation: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) message: String,
+    pub(super) hint: Option<&'static str>,
+    pub(super) cause: Option<io::Error>,
+}
+
+impl TargetError {
+    fn new(operation: &'static str, path: &Path, message: impl Into<String>) -> Self {
+        let (path, message) = (path.to_owned(), message.into());
+        Self { kind: MountErrorKind::Failed, operation, path, message, hint: None, cause: None }
+    }
+
+    /// A system call on a path of this machine that failed.
+    pub(super) fn because(operation: &'static str, path: &Path, message: &str, cause: io::Error) -> Self {
+        let (kind, hint) = match cause.kind() {
+            ErrorKind::PermissionDenied => (MountErrorKind::NotReady, Some("run the driver as root")),
+            ErrorKind::ResourceBusy => (MountErrorKind::Busy, Some("something is mounted there; unmount it first")),
+            _ => (MountErrorKind::Failed, None),
+        };
+        Self { kind, hint, cause: Some(cause), ..Self::new(operation, path, message) }
+    }
+}
+
+impl From<TargetError> for MountError {
+    fn from(error: TargetError) -> Self {
+        let subject = error.path.display().to_string();
+        let hint = error.hint.map(str::to_owned);
+        let source = error.cause.map(|cause| Box::new(cause) as _);
+        Self { hint, source, ..Self::new(error.kind, error.operation, subject, error.message) }
+    }
+}
+
+/// A target as mountinfo names it: without symbolic links in its parents. The target itself is not looked up. `None` where
+/// the parent does not exist: nothing can be mounted there then.
+pub(super) fn canonical(operation: &'static str, target: &Path) -> Result<Option<PathBuf>, TargetError> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(None) };
+    match parent.canonicalize() {
+        Ok(parent) => Ok(Some(parent.join(name))),
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(cause) => {
+            let error = TargetError::because(operation, target, "the path of the target cannot be resolved", cause);
+            Err(TargetError { kind: MountErrorKind::Unknown, ..error })
+        }
+    }
+}
+
+/// The error for a target whose parent does not exist in the driver's container.
+pub(super) fn no_parent(operation: &'static str, target: &Path) -> TargetError {
+    let parent = target.parent().unwrap_or(target).display().to_string();
+    let hint = "kubelet makes it: check that kubelet's root directory is mounted into the driver's container at the \
+        same path, with mountPropagation Bidirectional, and that --kubelet-dir names it";
+    let error = TargetError::new(operation, target, format!("its parent directory {parent} does not exist here"));
+    TargetError { kind: MountErrorKind::NotReady, hint: Some(hint), ..error }
+}
+
+/// Makes the target directory; `false` if there is one already. Its parents are never made.
+pub(super) fn make(target: &Path) -> Result<bool, TargetError> {
+    match DirBuilder::new().mode(TARGET_MODE).create(target) {
+        Ok(()) => Ok(true),
+        Err(cause) => match cause.kind() {
+            ErrorKind::AlreadyExists => Ok(false),
+            ErrorKind::NotFound => Err(no_parent("mount", target)),
+            _ => Err(TargetError::because("mount", target, "the target directory cannot be made", cause)),
+        },
+    }
+}
+
+/// Refuses anything but a directory, without following a symbolic link. For a place that nothing is mounted on.
+pub(super) fn check_directory(target: &Path, place: &Path) -> Result<(), TargetError> {
+    let what = match std::fs::symlink_metadata(place) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(found) if found.is_symlink() => "a symbolic link",
+        Ok(found) if found.is_file() => "a regular file",
+        Ok(_) => "a device, a socket or a pipe",
+        Err(cause) => return Err(TargetError::because("mount", target, "the target cannot be examined", cause)),
+    };
+    let hint = "remove it: a volume needs a directory, and nothing but an empty directory is ever removed for it";
+    let error = TargetError::new("mount", target, format!("{what} is in the way of the target directory"));
+    Err(TargetError { hint: Some(hint), ..error })
+}
+
+/// How many entries a directory holds that nothing is mounted on, at most `most`.
+pub(super) fn entries(place: &Path, most: usize) -> usize {
+    std::fs::read_dir(place).map_or(0, |entries| entries.take(most).count())
+}
+
+/// Opens a directory as a place only.
+pub(super) fn open_directory(operation: &'static str, path: &Path) -> Result<File, TargetError> {
+    open(path, DIRECTORY, Mode::empty())
+        .map(File::from)
+        .map_err(|errno| TargetError::because(operation, path, "the directory cannot be opened", errno.into()))
+}
+
+/// Removes an empty directory that nothing is mounted on; one that is absent is removed already. The kernel refuses a
+/// directory that something is mounted on.
+pub(super) fn remove(target: &Path) -> Result<(), TargetError> {
+    // Without a `.` or `/` at the end, which rmdir(2) refuses.
+    let target: PathBuf = target.components().collect();
+    let Err(cause) = std::fs::remove_dir(&target) else { return Ok(()) };
+    let (message, hint) = match cause.kind() {
+        ErrorKind::NotFound => return Ok(()),
+        ErrorKind::DirectoryNotEmpty => (
+            "it is not empty, so it stays",
+            "its files were written while nothing was mounted; move them elsewhere, they are never deleted",
+        ),
+        ErrorKind::NotADirectory => ("it is not a directory, so it stays", "remove it by hand if nobody needs it"),
+        _ => return Err(TargetError::because("remove", &target, "the target directory cannot be removed", cause)),
+    };
+    Err(TargetError { hint: Some(hint), ..TargetError::because("remove", &target, message, cause) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_directory_is_made() {
+        let root = tempfile::tempdir().unwrap();
+        let error = make(&root.path().join("kubelet/mount")).unwrap_err();
+        assert_eq!(error.kind, MountErrorKind::NotReady);
+        assert!(error.message.contains("kubelet") && error.hint.unwrap().contains("--kubelet-dir"), "{error:?}");
+        assert!(!root.path().join("kubelet").exists());
+        assert!(make(&root.path().join("mount")).unwrap());
+        assert!(!make(&root.path().join("mount")).unwrap(), "it is there already");
+    }
+
+    #[test]
+    fn a_target_without_a_parent_has_no_canonical_path() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(&real, real.join("alias")).unwrap();
+        assert_eq!(canonical("mount", &real.join("alias/./mount")).unwrap(), Some(real.join("mount")));
+        assert_eq!(canonical("mount", &real.join("absent/mount")).unwrap(), None);
+    }
+
+    #[test]
+    fn nothing_but_an_empty_directory_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        std::fs::create_dir_all(target.join("kept")).unwrap();
+        let error = remove(&target).unwrap_err();
+        assert!(error.message.contains("not empty") && error.hint.is_some(), "{error:?}");
+        std::fs::remove_dir(target.join("kept")).unwrap();
+        for _ in 0..2 {
+            remove(&target.join(".")).unwrap();
+        }
+        std::fs::write(&target, "text").unwrap();
+        assert!(remove(&target).unwrap_err().message.contains("not a directory"));
+        assert!(check_directory(&target, &target).unwrap_err().message.contains("a regular file"));
+        assert_eq!(std::fs::read(&target).unwrap(), b"text");
+    }
+}

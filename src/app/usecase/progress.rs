@@ -1,0 +1,94 @@
+//! How far a creation or deletion is, for callers whose time ends before it does.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::locked;
+use super::verdict;
+use crate::domain::names::FilesystemId;
+use crate::domain::polling;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::CloudError;
+use crate::ports::inbound::{Failure, FailureKind};
+
+/// What an operation waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// An answer about this, before anything was found or asked for.
+    Answer(&'static str),
+    /// The file system, which is in this state.
+    Creation(String),
+    /// Its end, and it is in this state.
+    Deletion(String),
+}
+
+/// What a caller is answered when its time ends.
+#[derive(Debug)]
+pub(super) struct Progress {
+    id: FilesystemId,
+    cloud_clock: Arc<dyn Clock>,
+    report: Mutex<Report>,
+}
+
+#[derive(Debug)]
+struct Report {
+    phase: Phase,
+    begun: Option<Duration>,
+    /// The last error of the cloud and its hint, if nothing was observed since.
+    last_error: Option<(String, Option<String>)>,
+}
+
+impl Progress {
+    /// An operation on `id` that has not observed anything.
+    pub(super) fn new(id: FilesystemId, cloud_clock: Arc<dyn Clock>) -> Self {
+        let report = Report { phase: Phase::Answer("it"), begun: None, last_error: None };
+        Self { id, cloud_clock, report: Mutex::new(report) }
+    }
+
+    /// The operation enters a phase.
+    pub(super) fn enter(&self, phase: Phase) {
+        locked(&self.report).phase = phase;
+    }
+
+    /// When the operation was begun, on the cloud's clock.
+    pub(super) fn begun(&self, begun: Option<Duration>) {
+        locked(&self.report).begun = begun;
+    }
+
+    /// The last request failed with this, and the operation goes on.
+    pub(super) fn failed(&self, error: &CloudError) {
+        locked(&self.report).last_error = Some((error.to_string(), error.hint.clone()));
+    }
+
+    /// What failed before does not matter any more.
+    pub(super) fn recovered(&self) {
+        locked(&self.report).last_error = None;
+    }
+
+    /// How long the operation has taken so far.
+    pub(super) fn so_far(&self) -> Duration {
+        let begun = locked(&self.report).begun;
+        begun.map_or(Duration::ZERO, |begun| self.cloud_clock.now().saturating_sub(begun))
+    }
+
+    /// The answer at this moment: "AMLFS pvc-… is Creating, 6m30s so far, usually ready in 10 to 20 minutes".
+    pub(super) fn answer(&self) -> Failure {
+        let so_far = polling::in_words(self.so_far());
+        let report = locked(&self.report);
+        let (id, name) = (&self.id, &self.id.name);
+        let message = match &report.phase {
+            Phase::Answer(about) => {
+                let message = format!("no answer about {about} in time; AMLFS {id} was not asked for by this call");
+                return Failure::new(FailureKind::Unavailable, message);
+            }
+            Phase::Creation(state) => {
+                let usual = "usually ready in 10 to 20 minutes; the call is repeated until then";
+                format!("AMLFS {name} is {state}, {so_far} so far, {usual}")
+            }
+            Phase::Deletion(state) => {
+                format!("AMLFS {id} is {state}, usually gone in about 5 minutes; the call is repeated until then")
+            }
+        };
+        verdict::in_progress(message, report.last_error.as_ref())
+    }
+}

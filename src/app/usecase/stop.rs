@@ -1,0 +1,43 @@
+//! The end of the process, as the use-cases hear of it: what only waits ends at once, what was sent is waited for.
+
+use std::future::pending;
+
+use futures_lite::future::or;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+
+/// Comes once, when the process is asked to end.
+#[derive(Clone)]
+pub(super) struct Stop(Shared<BoxFuture<'static, ()>>);
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stop")
+    }
+}
+
+impl Stop {
+    /// Comes when `stop` ends.
+    pub(super) fn at(stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(stop.boxed().shared())
+    }
+
+    /// Never comes.
+    pub(super) fn never() -> Self {
+        Self::at(pending())
+    }
+
+    /// Whether it has come.
+    pub(super) async fn has_come(&self) -> bool {
+        self.unless_stopped(async {}).await.is_none()
+    }
+
+    /// Runs `work` to its end, or drops it when the process is asked to end (`None`).
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let stop = async {
+            self.0.clone().await;
+            None
+        };
+        or(stop, async { Some(work.await) }).await
+    }
+}

@@ -1,0 +1,194 @@
+//! The operation in progress on each volume: one at a time, shared by all calls that ask for the same.
+//!
+//! Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive while the first
+//! still works. The same call joins the one in progress and shares its outcome; each caller is answered at its own
+//! deadline, and the work lives until the last of them. Another one is `ABORTED` ("operation pending for volume", CSI
+//! specification, section Error Scheme).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+
+use super::deadline::Deadline;
+use super::locked;
+use super::progress::Progress;
+use crate::domain::filesystem::ReadyFilesystem;
+use crate::domain::names::FilesystemId;
+use crate::domain::polling;
+use crate::domain::provisioning::DynamicWish;
+use crate::ports::inbound::{Caller, Failure, FailureKind};
+
+/// How an operation ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Done {
+    /// The file system is ready.
+    Ready(Box<ReadyFilesystem>),
+    /// The file system is gone.
+    Deleted,
+}
+
+/// How an operation ended, for all of its callers.
+pub(super) type Outcome = Result<Done, Arc<Failure>>;
+
+type Work = BoxFuture<'static, Outcome>;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// CreateVolume of this plan.
+    Create(Arc<DynamicWish>),
+    /// DeleteVolume of this file system.
+    Delete(FilesystemId),
+}
+
+impl Content {
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Delete(_) => "delete",
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Create(one), Self::Create(other)) => one.is_same_plan(other),
+            (Self::Delete(one), Self::Delete(other)) => one.is(other),
+            _ => false,
+        }
+    }
+}
+
+/// The calls that share an operation.
+#[derive(Debug)]
+pub(super) struct Participants {
+    callers: Mutex<Vec<Caller>>,
+    /// What each of them is answered when its time ends.
+    pub(super) progress: Progress,
+}
+
+impl Participants {
+    /// Whether any caller still waits.
+    pub(super) fn anyone_waits(&self) -> bool {
+        let mut callers = locked(&self.callers);
+        callers.retain(Caller::waits);
+        !callers.is_empty()
+    }
+}
+
+/// Operations in progress, by volume name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct VolumeOperations(Arc<Mutex<Table>>);
+
+type Table = BTreeMap<String, Entry>;
+
+struct Entry {
+    content: Content,
+    /// When it began, on the clock of RPC deadlines.
+    since: Duration,
+    participants: Arc<Participants>,
+    /// Gone once nobody waits for the work any more.
+    work: WeakShared<Work>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("content", &self.content).field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
+        let (running, wanted) = (self.content.operation(), wanted.operation());
+        let other = if running == wanted { " with other parameters" } else { "" };
+        let since = polling::in_words(now.saturating_sub(self.since));
+        let message = format!(
+            "an operation ({running}) on {name}{other} already exists, in progress for {since}; {wanted} has to wait for it"
+        );
+        Failure::new(FailureKind::InProgress, message)
+    }
+}
+
+/// One call's share in an operation. Dropping the last one drops the work.
+#[derive(Debug)]
+pub(super) struct Joined {
+    work: Shared<Work>,
+    participants: Arc<Participants>,
+}
+
+impl Joined {
+    /// The outcome, or how far the operation is when the caller's time ends.
+    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Done, Failure> {
+        let Self { work, participants } = self;
+        match deadline.limit(work).await {
+            Some(outcome) => outcome.map_err(|failure| failure.copy()),
+            None => Err(participants.progress.answer()),
+        }
+    }
+}
+
+impl VolumeOperations {
+    /// Joins the operation in progress on `name` if it is the same, or begins it with `begin`. Another operation in
+    /// progress is the error.
+    pub(super) fn join_or_begin<F>(
+        &self,
+        name: &str,
+        content: Content,
+        caller: Caller,
+        now: Duration,
+        progress: Progress,
+        begin: impl FnOnce(Arc<Participants>) -> F,
+    ) -> Result<Joined, Failure>
+    where
+        F: Future<Output = Result<Done, Failure>> + Send + 'static,
+    {
+        let mut table = locked(&self.0);
+        if let Some((work, entry)) = table.get(name).and_then(|entry| Some((entry.work.upgrade()?, entry))) {
+            let participants = Arc::clone(&entry.participants);
+            let met = if entry.content.is_same(&content) { Ok(()) } else { Err(entry.busy(name, &content, now)) };
+            // Before `work` may be dropped: its last owner takes the table's lock.
+            drop(table);
+            met?;
+            tracing::debug!(volume = name, operation = content.operation(), "joining the call in progress");
+            locked(&participants.callers).push(caller);
+            return Ok(Joined { work, participants });
+        }
+        let participants = Arc::new(Participants { callers: Mutex::new(vec![caller]), progress });
+        let release =
+            Release { table: Arc::clone(&self.0), name: name.to_owned(), participants: Arc::clone(&participants) };
+        let operation = begin(Arc::clone(&participants));
+        let work = async move {
+            let _release = release;
+            operation.await.map_err(Arc::new)
+        };
+        let work = work.boxed().shared();
+        if let Some(weak) = work.downgrade() {
+            let entry = Entry { content, since: now, participants: Arc::clone(&participants), work: weak };
+            table.insert(name.to_owned(), entry);
+        }
+        Ok(Joined { work, participants })
+    }
+
+    /// Whether a creation of this volume is in progress.
+    pub(super) fn is_creating(&self, name: &str) -> bool {
+        locked(&self.0).get(name).is_some_and(|entry| matches!(entry.content, Content::Create(_)))
+    }
+}
+
+/// Ends the entry of an operation with the operation, however it ends.
+struct Release {
+    table: Arc<Mutex<Table>>,
+    name: String,
+    participants: Arc<Participants>,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        let mut table = locked(&self.table);
+        if table.get(&self.name).is_some_and(|entry| Arc::ptr_eq(&entry.participants, &self.participants)) {
+            table.remove(&self.name);
+        }
+    }
+}

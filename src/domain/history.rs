@@ -1,0 +1,341 @@
+//! What one process knows of a volume's file system between calls, and what follows from it: whether "absent" is proved,
+//! whether a creation may be in progress, how many requests were sent and when the next may be.
+//!
+//! The resource itself is the journal; this only makes a process more careful and more patient. Losing it in a restart is
+//! harmless. All times are of the cloud's clock.
+
+use std::time::Duration;
+
+use super::filesystem::ProvisioningState;
+use super::polling::{self, ABSENCE_CONFIRMED_AFTER, ABSENCE_PROVED_AFTER};
+
+/// What makes a creation impossible, which decides for how long nothing must have been found before it is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What is asked for: any creation of it would be refused.
+    Content,
+    /// What the cloud is like at the moment (a full subnet, quota, permissions), or a creation that was refused.
+    Circumstance,
+}
+
+/// Observations that found nothing, with none in between that found something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Absence {
+    first: Duration,
+    last: Duration,
+}
+
+/// What the observations that found something showed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sighting {
+    /// Nothing was ever found.
+    #[default]
+    Never,
+    /// It was there and not being deleted.
+    Present,
+    /// It was being deleted.
+    Deleting,
+    /// It was being deleted and is absent now.
+    Gone,
+}
+
+/// PUTs or DELETEs of one volume that had no clear success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Requests {
+    count: u32,
+    pauses: u32,
+    last: Duration,
+}
+
+impl Requests {
+    /// `again` says that it is not the first of its call.
+    fn sent(&mut self, now: Duration, again: bool) {
+        self.count = self.count.saturating_add(1);
+        self.pauses = self.pauses.saturating_add(u32::from(!again)).max(1);
+        self.last = now;
+    }
+
+    fn not_before(&self) -> Duration {
+        if self.count == 0 { Duration::ZERO } else { self.last.saturating_add(polling::retry_pause(self.pauses)) }
+    }
+}
+
+/// A creation that ARM accepted and that failed later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCreation {
+    /// How many creations of this volume failed.
+    pub count: u32,
+    /// Why the last one failed, where known.
+    pub reason: Option<String>,
+    /// Not to be made anew before this time; set once it is gone.
+    pub not_before: Option<Duration>,
+}
+
+/// How many PUTs and DELETEs one call has sent and may still send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallRequests {
+    /// Sent by this call.
+    pub sent: u32,
+    /// What it may still send.
+    pub left: u32,
+}
+
+impl CallRequests {
+    /// Counts one.
+    pub fn count(&mut self) {
+        self.sent = self.sent.saturating_add(1);
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+/// What to do where an observation found nothing to create upon, or something to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Send {
+    /// Send the request now.
+    Now,
+    /// Observe again after this time, then decide.
+    ObserveAfter(Duration),
+    /// Not in this call: not before this time.
+    NotBefore(Duration),
+    /// A failed creation of this volume is not made anew before this time.
+    FailedNotBefore(Duration),
+}
+
+/// What is known of one volume's file system.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    absence: Option<Absence>,
+    sighting: Sighting,
+    /// A PUT was sent that was not refused.
+    create_attempted: bool,
+    /// A PUT may still be on its way, or the file system was seen and is not visible now.
+    create_outcome_unknown: bool,
+    begun: Option<Duration>,
+    creates: Requests,
+    deletes: Requests,
+    failed: Option<FailedCreation>,
+    /// The failed creation was noted and is not gone yet.
+    removing_failed: bool,
+}
+
+impl History {
+    /// An observation found nothing.
+    pub fn absent(&mut self, now: Duration) {
+        let first = self.absence.map_or(now, |absence| absence.first);
+        self.absence = Some(Absence { first, last: now });
+        let absent_for = now.saturating_sub(first);
+        match self.sighting {
+            Sighting::Deleting => self.gone(now),
+            Sighting::Present if self.deletes.count > 0 => {
+                if absent_for >= ABSENCE_CONFIRMED_AFTER {
+                    self.gone(now);
+                }
+            }
+            Sighting::Present => self.create_outcome_unknown = true,
+            Sighting::Never if absent_for >= ABSENCE_PROVED_AFTER => {
+                self.create_outcome_unknown = false;
+                self.create_attempted = false;
+                self.begun = None;
+            }
+            Sighting::Never | Sighting::Gone => {}
+        }
+    }
+
+    /// An observation found the file system that was, or may have been, made for this volume. Returns whether it is the
+    /// first that this process sees of it.
+    pub fn present(&mut self, state: &ProvisioningState, now: Duration) -> bool {
+        let first = matches!(self.sighting, Sighting::Never | Sighting::Gone);
+        self.absence = None;
+        self.create_outcome_unknown = false;
+        self.sighting = if *state == ProvisioningState::Deleting { Sighting::Deleting } else { Sighting::Present };
+        self.begun.get_or_insert(now);
+        first
+    }
+
+    /// An observation found somebody else's file system.
+    pub fn present_not_owned(&mut self) {
+        self.absence = None;
+    }
+
+    /// A PUT is sent. Until its answer is known it may have any effect, so what was absent before proves nothing.
+    pub fn create_sent(&mut self, now: Duration, again: bool) {
+        if self.sighting == Sighting::Gone {
+            self.sighting = Sighting::Never;
+        }
+        self.absence = None;
+        self.create_attempted = true;
+        self.create_outcome_unknown = true;
+        self.begun.get_or_insert(now);
+        self.creates.sent(now, again);
+        self.deletes = Requests::default();
+        if let Some(failed) = &mut self.failed {
+            failed.not_before = None;
+        }
+    }
+
+    /// The PUT was accepted: from now on the file system counts as seen.
+    pub fn create_accepted(&mut self) {
+        self.sighting = Sighting::Present;
+    }
+
+    /// The PUT was refused: all is as `before` it was sent, except that it counts as sent.
+    pub fn create_refused(&mut self, before: &Self) {
+        *self = Self { creates: self.creates, ..before.clone() };
+    }
+
+    /// A DELETE is sent.
+    pub fn delete_sent(&mut self, now: Duration, again: bool) {
+        self.deletes.sent(now, again);
+    }
+
+    /// The DELETE was held back: it does not count.
+    pub fn delete_throttled(&mut self, before: &Self) {
+        self.deletes = before.deletes;
+    }
+
+    /// A creation failed; it will be deleted. Returns whether this is news.
+    pub fn creation_failed(&mut self, reason: Option<&str>) -> bool {
+        if let Some(failed) = self.failed.as_mut().filter(|_| self.removing_failed) {
+            failed.reason = reason.map(str::to_owned).or_else(|| failed.reason.take());
+            return false;
+        }
+        let count = self.failed.as_ref().map_or(0, |failed| failed.count).saturating_add(1);
+        self.failed = Some(FailedCreation { count, reason: reason.map(str::to_owned), not_before: None });
+        self.removing_failed = true;
+        true
+    }
+
+    /// Other parameters are asked for now: pauses end, since what failed may not fail again.
+    pub fn other_parameters(&mut self) {
+        self.creates = Requests::default();
+        if !self.removing_failed {
+            self.failed = None;
+        }
+    }
+
+    /// Whether a failure of this cause may be reported as final: nothing was found for long enough, and nothing that this
+    /// process sent or saw can be there.
+    pub fn is_final(&self, cause: Cause) -> bool {
+        let needed = match cause {
+            Cause::Content => ABSENCE_CONFIRMED_AFTER,
+            Cause::Circumstance => ABSENCE_PROVED_AFTER,
+        };
+        let unseen = matches!(self.sighting, Sighting::Never | Sighting::Gone);
+        unseen && !self.create_outcome_unknown && self.absent_for().is_some_and(|time| time >= needed)
+    }
+
+    /// Whether a deletion is done: it was seen being deleted before, or two observations five seconds apart found nothing
+    /// and no PUT of this process can still arrive.
+    pub fn is_gone(&self) -> bool {
+        let travelling = self.create_outcome_unknown && self.sighting == Sighting::Never;
+        let confirmed = self.absent_for().is_some_and(|time| time >= ABSENCE_CONFIRMED_AFTER);
+        self.sighting == Sighting::Gone || (confirmed && !travelling)
+    }
+
+    /// Whether this process knows of a creation that has neither become a volume nor gone.
+    pub fn is_unfinished(&self) -> bool {
+        let seen = matches!(self.sighting, Sighting::Present | Sighting::Deleting);
+        seen || self.create_attempted || self.create_outcome_unknown
+    }
+
+    /// Whether this process sent a PUT that was not refused.
+    pub fn create_attempted(&self) -> bool {
+        self.create_attempted
+    }
+
+    /// Whether a PUT may be on its way, or something that was seen is not visible.
+    pub fn create_outcome_unknown(&self) -> bool {
+        self.create_outcome_unknown
+    }
+
+    /// Whether it was being deleted when it was last seen.
+    pub fn is_gone_after_deletion(&self) -> bool {
+        self.sighting == Sighting::Gone
+    }
+
+    /// When this process first asked for it or first saw it.
+    pub fn begun(&self) -> Option<Duration> {
+        self.begun
+    }
+
+    /// The last creation that failed.
+    pub fn failed(&self) -> Option<&FailedCreation> {
+        self.failed.as_ref()
+    }
+
+    /// PUTs that a call which begins now may send: two at first, later one.
+    pub fn creates_of_call(&self) -> CallRequests {
+        CallRequests { sent: 0, left: if self.creates.count == 0 { 2 } else { 1 } }
+    }
+
+    /// DELETEs that a call which begins now may send: two at first, later one.
+    pub fn deletes_of_call(&self) -> CallRequests {
+        CallRequests { sent: 0, left: if self.deletes.count == 0 { 2 } else { 1 } }
+    }
+
+    /// Whether a PUT may be sent after an observation found nothing.
+    pub fn next_create(&self, call: CallRequests, now: Duration) -> Send {
+        if let Some(not_before) = self.failed.as_ref().and_then(|failed| failed.not_before)
+            && not_before > now
+        {
+            return Send::FailedNotBefore(not_before);
+        }
+        let not_before = self.creates.not_before();
+        if call.sent == 0 && not_before > now {
+            return Send::NotBefore(not_before);
+        }
+        let removing = self.removing_failed && self.sighting == Sighting::Present;
+        if self.create_outcome_unknown || removing {
+            let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(self.absent_for().unwrap_or_default());
+            if !rest.is_zero() {
+                return Send::ObserveAfter(rest);
+            }
+        }
+        if call.left == 0 { Send::NotBefore(not_before) } else { Send::Now }
+    }
+
+    /// Whether a DELETE may be sent after an observation found something to delete that is not being deleted.
+    pub fn next_delete(&self, call: CallRequests, now: Duration) -> Send {
+        let not_before = self.deletes.not_before();
+        if call.sent == 0 && not_before > now {
+            return Send::NotBefore(not_before);
+        }
+        let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(now.saturating_sub(self.deletes.last));
+        if call.sent > 0 && !rest.is_zero() {
+            return Send::ObserveAfter(rest);
+        }
+        if call.left == 0 { Send::NotBefore(not_before) } else { Send::Now }
+    }
+
+    /// When the next PUT may be sent after one without a clear success.
+    pub fn create_not_before(&self) -> Duration {
+        self.creates.not_before()
+    }
+
+    /// When the next DELETE may be sent after one without a clear success.
+    pub fn delete_not_before(&self) -> Duration {
+        self.deletes.not_before()
+    }
+
+    /// For how long nothing was found, from the first observation to the last.
+    fn absent_for(&self) -> Option<Duration> {
+        self.absence.map(|absence| absence.last.saturating_sub(absence.first))
+    }
+
+    /// It was deleted: nothing of it is left, except that a failed creation asks for patience.
+    fn gone(&mut self, now: Duration) {
+        let removing_failed = self.removing_failed;
+        let failed = self.failed.take().map(|failed| FailedCreation {
+            not_before: if removing_failed {
+                Some(now.saturating_add(polling::recreate_pause(failed.count)))
+            } else {
+                failed.not_before
+            },
+            ..failed
+        });
+        *self = Self { absence: self.absence, sighting: Sighting::Gone, failed, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests;
