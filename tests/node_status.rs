@@ -109,7 +109,8 @@ impl Driver {
         let mut driver = Self(command.stderr(Stdio::piped()).spawn().unwrap(), String::new());
         let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
         for line in lines.by_ref() {
-            driver.1 += &format!("{line}\n");
+            driver.1.push_str(&line);
+            driver.1.push('\n');
             if line.contains("serving") {
                 std::thread::spawn(move || lines.for_each(drop));
                 return driver;

@@ -52,11 +52,12 @@ impl Sku {
             let positive = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
             positive.ok_or_else(|| Violation::new(name, format!("capability {wanted} is {}", quote(value))))
         };
+        let increment = Tib(number(CAPABILITY_INCREMENT)?);
         let maximum = Tib(number(CAPABILITY_MAXIMUM)?);
         let large = CAPABILITIES_LARGE.iter().filter_map(|capability| number(capability).ok()).map(Tib);
         let mut sku = Self {
             name: name.to_owned(),
-            increment: Tib(number(CAPABILITY_INCREMENT)?),
+            increment,
             maximum,
             largest: large.fold(maximum, Tib::max),
             bandwidth_per_tib: number(CAPABILITY_BANDWIDTH).unwrap_or(0),

@@ -60,6 +60,7 @@ fn logged_by_an_embedder(work: impl FnOnce()) -> String {
 /// A whole life of a file system over the real HTTP client, with a failing creation whose operation is asked.
 #[test]
 fn no_token_and_no_signature_is_logged() {
+    let _listening = crate::story::LISTENING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for log in [logged as fn(fn()) -> String, |work| logged_by_an_embedder(work)] {
         let text = log(a_whole_life);
         assert!(text.contains("asked ARM") && text.contains("/amlFilesystems/"), "nothing was logged: {text}");

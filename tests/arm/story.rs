@@ -1,7 +1,7 @@
 //! The log of one creation, without debugging, reads as a story.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
@@ -10,6 +10,9 @@ use crate::fakes::arm::Kind;
 use crate::fakes::arm::faults::Trouble;
 use crate::stack::Stack;
 use crate::world::{NAME, request};
+
+/// Held by whoever listens to the log: subscribers that come and go at the same time hide lines from each other.
+pub(crate) static LISTENING: Mutex<()> = Mutex::new(());
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -27,16 +30,19 @@ impl Write for Log {
 
 /// Lines of the use-cases while `work` runs, at level info and above.
 fn logged(work: impl FnOnce()) -> Vec<String> {
+    let _listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::INFO)
+        // All of it is taken and the rest left out below: what one subscriber does not want, others of this process may.
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, work);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    text.lines().filter(|line| line.contains("usecase")).map(str::to_owned).collect()
+    let debugging = |line: &str| line.contains(" DEBUG ") || line.contains(" TRACE ");
+    text.lines().filter(|line| line.contains("usecase") && !debugging(line)).map(str::to_owned).collect()
 }
 
 fn count(lines: &[String], part: &str) -> usize {

@@ -124,7 +124,7 @@ impl Clock for ManualClock {
 
     fn unix_time(&self) -> Duration {
         // Midnight of some day, so that times of day are easy to read.
-        Duration::from_secs(20_000 * 86_400) + self.now()
+        Duration::from_hours(20_000 * 24) + self.now()
     }
 
     async fn sleep(&self, duration: Duration) {

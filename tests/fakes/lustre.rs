@@ -49,7 +49,7 @@ struct State {
     is_2_17: bool,
     /// Whether it is a build of Microsoft, which knows `unique_fsid`.
     is_microsofts: bool,
-    /// Whether the kernel runs SELinux.
+    /// Whether the kernel runs `SELinux`.
     has_selinux: bool,
     /// The options that reached mount(2), without the device.
     options: Vec<String>,
@@ -138,7 +138,7 @@ impl TreeKernel {
         };
     }
 
-    /// From now on the client knows `unique_fsid`, or the kernel runs SELinux.
+    /// From now on the client knows `unique_fsid`, or the kernel runs `SELinux`.
     pub(crate) fn become_special(&self, is_microsofts: bool, has_selinux: bool) {
         let mut state = self.state.lock().unwrap();
         (state.is_microsofts, state.has_selinux) = (is_microsofts, has_selinux);

@@ -95,6 +95,10 @@ async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
     node.mounter.mount(&plan).await.unwrap();
     // Below it all is as before, but what is mounted from now on reaches nobody.
     set_propagation(&node.kubelet_dir, MsFlags::MS_PRIVATE);
+    // That alone is no event of the mount table.
+    let elsewhere = node.bench.root.join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    mount(Some("elsewhere"), &elsewhere, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     until("the change is seen", || node.propagation.standing_fault().is_some()).await;
     node.assert_refused(&node.plan("pod")).await;
     node.assert_refused(&node.plan("other")).await;

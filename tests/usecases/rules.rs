@@ -321,14 +321,14 @@ fn seen_once_and_absent_is_in_doubt_and_never_final() {
     let hidden = Arc::clone(&seen);
     let plan = move |_: u32, of: &str| (of == "observe" && hidden.load(Ordering::Relaxed)).then_some(Fault::Absent);
     let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
-    driver.create_as(request(NAME), Some(Duration::from_secs(60))).unwrap_err();
+    driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
     azure.simulator.cloud().edit_world(|world| {
         world.free_addresses = 3;
         world.quota = 1;
     });
     seen.store(true, Ordering::Relaxed);
     for _ in 0..20 {
-        let failure = driver.create_as(request(NAME), Some(Duration::from_secs(60))).unwrap_err();
+        let failure = driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
         assert!(!failure.kind.is_final(), "{failure}");
         azure.pass(Duration::from_secs(30));
     }

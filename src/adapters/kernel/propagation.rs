@@ -2,7 +2,7 @@
 //!
 //! A container with `mountPropagation: Bidirectional` sees kubelet's directory as a `shared:` mount. Without it mount(2)
 //! succeeds, the host sees nothing, and pods write to the node's own disk. The state is read at the start and again when
-//! the mount table changes, which poll(2) reports on `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+//! the mount table changes, which poll(2) reports on `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`), never per publish.
 //!
 //! The rule: the deepest mount point at or below kubelet's directory on the path of a target, if this mount namespace has
 //! one, must be `shared:`. `master:` beside it is no fault, as on nodes that are containers themselves (kind); `master:`

@@ -44,10 +44,15 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Tries a read-only bind mount on a temporary directory: capabilities alone do not tell, since a container's
-    /// seccomp or `AppArmor` profile may refuse it all the same. Blocks for a moment.
+    /// Tries a read-only bind mount in the system's directory for temporary files: capabilities alone do not tell, since
+    /// a container's seccomp or `AppArmor` profile may refuse it all the same. Blocks for a moment.
     pub fn detect() -> Self {
-        if bind::is_possible() { Self::Bind } else { Self::Link }
+        Self::detect_below(&std::env::temp_dir())
+    }
+
+    /// The same in another directory, for processes that have no directory for temporary files.
+    fn detect_below(directory: &Path) -> Self {
+        if bind::is_possible(directory) { Self::Bind } else { Self::Link }
     }
 }
 
@@ -58,9 +63,10 @@ pub struct SimulatedLustre {
 }
 
 impl SimulatedLustre {
-    /// A node in the best mode that this process may use; see [`Mode::detect`].
+    /// A node in the best mode that this process may use; see [`Mode::detect`]. Tried below the servers' root.
     pub fn new(servers: Arc<Servers>) -> Self {
-        Self::with_mode(servers, Mode::detect())
+        let mode = Mode::detect_below(servers.root());
+        Self::with_mode(servers, mode)
     }
 
     /// A node in this mode.

@@ -46,6 +46,11 @@ impl Servers {
         Self { root: root.to_owned(), answer_everywhere, known: Mutex::default() }
     }
 
+    /// The directory below which their files lie; may not exist until the first mount.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Starts the servers of a file system.
     pub fn start(&self, mgs: Ipv4Addr, fs_name: &FsName, capacity: Bytes) {
         let served = Served {

@@ -207,7 +207,7 @@ fn capability(mode: Option<AccessMode>, flags: &[String], volume_mode: &str) -> 
     Capability { access: Some(if volume_mode == "Block" { AccessType::Block } else { mount }), mode }
 }
 
-/// As kubelet translates `spec.accessModes` for a driver with SINGLE_NODE_MULTI_WRITER.
+/// As kubelet translates `spec.accessModes` for a driver with `SINGLE_NODE_MULTI_WRITER`.
 fn access_mode(mode: &str) -> Option<AccessMode> {
     match mode {
         "ReadWriteOnce" => Some(AccessMode::SingleNodeMultiWriter),

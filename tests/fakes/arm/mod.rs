@@ -25,8 +25,6 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
 
-use super::clock::ManualClock;
-
 /// The subscription that the stub knows.
 pub(crate) const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 /// The token that it accepts.
@@ -60,7 +58,7 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct ArmStub {
     cloud: Arc<SimulatedCloud>,
-    clock: Arc<ManualClock>,
+    clock: Arc<dyn Clock>,
     /// How ARM is addressed, without a slash at the end; links that it gives out begin so.
     pub(crate) endpoint: String,
     operations: Mutex<BTreeMap<String, FilesystemId>>,
@@ -74,7 +72,7 @@ pub(crate) struct ArmStub {
 }
 
 impl ArmStub {
-    pub(crate) fn new(cloud: Arc<SimulatedCloud>, clock: Arc<ManualClock>, endpoint: &str) -> Self {
+    pub(crate) fn new(cloud: Arc<SimulatedCloud>, clock: Arc<dyn Clock>, endpoint: &str) -> Self {
         Self {
             cloud,
             clock,

@@ -37,19 +37,23 @@ impl Respond for Front {
     }
 }
 
-fn translated(request: &Request) -> WireRequest {
-    let method = match request.method.as_str() {
+/// The method of this name; what ARM does not know counts as DELETE.
+pub(crate) fn method(name: &str) -> Method {
+    match name {
         "GET" => Method::Get,
         "PUT" => Method::Put,
         "PATCH" => Method::Patch,
         "POST" => Method::Post,
         _ => Method::Delete,
-    };
+    }
+}
+
+fn translated(request: &Request) -> WireRequest {
     let header = |(name, value): (&wiremock::http::HeaderName, &wiremock::http::HeaderValue)| {
         (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned())
     };
     WireRequest {
-        method,
+        method: method(request.method.as_str()),
         url: request.url.clone(),
         headers: request.headers.iter().map(header).collect(),
         body: Bytes::copy_from_slice(&request.body),

@@ -1,4 +1,7 @@
 //! The thread that waits for changes of the mount table.
+//!
+//! A mount or an unmount is an event; a change of propagation alone (`mount --make-private`) is none (`do_change_type` in
+//! `fs/namespace.c`). So the table is also read now and then, and each second while it is unsound.
 
 use std::fs::File;
 use std::io;
@@ -14,6 +17,9 @@ use crate::adapters::kernel::client_state::MOUNTINFO;
 
 /// For so many milliseconds after a read of the table further changes are collected: each publish is one.
 const PAUSE_MS: u16 = 1000;
+
+/// After so many milliseconds without an event the table is read all the same.
+const SILENCE_MS: u16 = 10_000;
 
 /// Enough to read and parse the table, which lies on the heap.
 const STACK: usize = 128 << 10;
@@ -43,14 +49,15 @@ impl Watch {
 }
 
 fn follow(state: &Propagation, table: &File, ended: &UnixStream) -> Result<(), Errno> {
+    let end = [(ended as &dyn AsFd, PollFlags::POLLIN)];
     loop {
-        if wait(&[(ended, PollFlags::POLLIN)], PollTimeout::ZERO)? {
+        let at_most = if state.unsound().is_some() { PollTimeout::ZERO } else { SILENCE_MS.into() };
+        wait(&[(table, PollFlags::POLLPRI), (ended, PollFlags::POLLIN)], at_most)?;
+        if wait(&end, PollTimeout::ZERO)? {
             return Ok(());
         }
-        if wait(&[(table, PollFlags::POLLPRI), (ended, PollFlags::POLLIN)], PollTimeout::NONE)? {
-            state.refresh();
-        }
-        if wait(&[(ended, PollFlags::POLLIN)], PAUSE_MS.into())? {
+        state.refresh();
+        if wait(&end, PAUSE_MS.into())? {
             return Ok(());
         }
     }

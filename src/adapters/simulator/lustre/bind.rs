@@ -1,8 +1,10 @@
 //! Mounts for processes that may mount: real bind mounts, by mount(2) and umount2(2).
 //!
-//! Why two steps: the kernel ignores every option of a new bind mount but where it is (also `ro`, silently), so options
-//! come with a second, changing call. If that fails, the first step is undone. Both ends of a mount are handed to the
-//! kernel as open directories, so that a symbolic link that is planted meanwhile leads nowhere.
+//! The kernel ignores every option of a new bind mount but where it is (also `ro`, silently), so options come with a
+//! second, changing call; and such a change stays in the mount namespace in which it is made, while a new mount appears in
+//! all that share the place. So a mount gets its options aside, and what appears at the target is a copy of it: kubelet and
+//! the pods see what the driver sees. Both ends of a mount are handed to the kernel as open directories, so that a symbolic
+//! link that is planted meanwhile leads nowhere.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use sys_mount::{Mount, MountFlags};
+use tempfile::TempDir;
 
 use super::failure;
 use super::filesystem::open_directory;
@@ -33,21 +36,56 @@ const PER_MOUNT: [(&str, MsFlags); 7] = [
 /// even refuses to drop them. Access times are inherited unless one of them is named.
 const REPEATED: usize = 4;
 
-/// Mounts an open directory on an empty target, and returns the number of the mount in mountinfo.
-pub(super) fn mount(directory: &File, target: &Path, options: &MountOptions) -> Result<u64, MountError> {
-    attach(directory, target).map_err(|cause| failure::at("mount", target, "the bind mount failed", cause))?;
-    let made = newest(target).and_then(|line| restrict(target, options, &line).map(|()| line.id));
-    made.map_err(|cause| {
-        let message = format!("the options {} could not be set, so nothing stays mounted", options.words().join(","));
-        let error = failure::at("mount", target, &message, cause);
-        match detach(target) {
-            Ok(()) => error,
-            Err(_) => MountError {
-                message: "its options could not be set, and it could not be unmounted again".into(),
-                ..error
-            },
+/// Mounts an open directory on an empty target, and returns the number of the mount in mountinfo. `aside` is a directory
+/// of this process, on which a mount with options is made first. If anything fails, nothing stays mounted.
+pub(super) fn mount(directory: &File, target: &Path, options: &MountOptions, aside: &Path) -> Result<u64, MountError> {
+    let failed = |cause| failure::at("mount", target, "the bind mount failed", cause);
+    let staged = Staged::new(directory, options, aside).map_err(|cause| {
+        let message = format!("a mount with the options {} could not be made", options.words().join(","));
+        failure::at("mount", target, &message, cause)
+    })?;
+    attach(staged.root.as_ref().unwrap_or(directory), target).map_err(failed)?;
+    Ok(newest(target).map_err(failed)?.id)
+}
+
+/// A mount with options, aside; it goes when this is dropped. Without options there is none.
+struct Staged {
+    /// Its root, closed before it is unmounted.
+    root: Option<File>,
+    place: Option<TempDir>,
+}
+
+impl Staged {
+    fn new(directory: &File, options: &MountOptions, aside: &Path) -> io::Result<Self> {
+        let asked = flags(&PER_MOUNT, &options.words());
+        if asked.is_empty() {
+            return Ok(Self { root: None, place: None });
         }
-    })
+        std::fs::create_dir_all(aside)?;
+        let place = tempfile::Builder::new().prefix("mount-").tempdir_in(aside.canonicalize()?)?;
+        attach(directory, place.path())?;
+        let mut staged = Self { root: None, place: Some(place) };
+        let root = open_directory(staged.path())?;
+        restrict(&root, asked, &newest(staged.path())?)?;
+        staged.root = Some(root);
+        Ok(staged)
+    }
+
+    fn path(&self) -> &Path {
+        self.place.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.root = None;
+        let Some(place) = self.place.take() else { return };
+        if let Err(error) = detach(place.path()) {
+            // Removing the directory would remove the volume's files.
+            let place = place.keep();
+            tracing::warn!(%error, place = %place.display(), "a mount that was made aside is left; unmount it by hand");
+        }
+    }
 }
 
 fn attach(directory: &File, target: &Path) -> io::Result<()> {
@@ -64,15 +102,10 @@ fn newest(target: &Path) -> io::Result<Line> {
     at(target)?.pop().ok_or_else(|| io::Error::other("the new mount is not listed in /proc/self/mountinfo"))
 }
 
-fn restrict(target: &Path, options: &MountOptions, inherited: &Line) -> io::Result<()> {
-    let asked = flags(&PER_MOUNT, &options.words());
-    if asked.is_empty() {
-        return Ok(());
-    }
+fn restrict(mounted: &File, asked: MsFlags, inherited: &Line) -> io::Result<()> {
     let repeated = flags(&PER_MOUNT[..REPEATED], &inherited.options);
-    let mounted = open_directory(target)?;
     let change = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | asked | repeated;
-    Ok(nix::mount::mount(None::<&Path>, &by_number(&mounted), None::<&Path>, change, None::<&Path>)?)
+    Ok(nix::mount::mount(None::<&Path>, &by_number(mounted), None::<&Path>, change, None::<&Path>)?)
 }
 
 fn flags(known: &[(&str, MsFlags)], words: &[impl AsRef<str>]) -> MsFlags {
@@ -113,14 +146,15 @@ fn take_off(target: &Path, how: MntFlags) -> io::Result<bool> {
     }
 }
 
-/// Whether this process can make such mounts and take them away: tried on a temporary directory.
-pub(super) fn is_possible() -> bool {
+/// Whether this process can make such mounts and remove them: tried in a temporary directory below this one.
+pub(super) fn is_possible(below: &Path) -> bool {
     let tried = || -> Result<(), MountError> {
         let failed = |cause| failure::at("mount", Path::new("a temporary directory"), "a trial failed", cause);
-        let directory = tempfile::tempdir().map_err(failed)?;
-        let target = directory.path().canonicalize().map_err(failed)?;
+        let directory = tempfile::tempdir_in(below).map_err(failed)?;
+        let target = directory.path().canonicalize().map_err(failed)?.join("target");
+        std::fs::create_dir(&target).map_err(failed)?;
         let options = MountOptions { read_only: true, ..MountOptions::default() };
-        mount(&open_directory(&target).map_err(failed)?, &target, &options)?;
+        mount(&open_directory(&target).map_err(failed)?, &target, &options, directory.path())?;
         unmount(&target)
     };
     tried().inspect_err(|error| tracing::debug!(%error, "bind mounts are not possible here")).is_ok()

@@ -91,7 +91,7 @@ impl Node {
         let filesystem = Filesystem::open("mount", &self.servers, &plan.source)?;
         let (directory, path) = filesystem.directory("mount")?;
         let hold = match self.mode {
-            Mode::Bind => Hold::Bind(bind::mount(&directory, place, &plan.options)?),
+            Mode::Bind => Hold::Bind(bind::mount(&directory, place, &plan.options, self.servers.root())?),
             Mode::Link => {
                 link::mount(&path, place)?;
                 Hold::Link(path)

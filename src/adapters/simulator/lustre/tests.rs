@@ -5,6 +5,7 @@ use crate::domain::capacity::Bytes;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MgsAddress};
 use crate::domain::sub_dir::SubDir;
+use nix::mount::MsFlags;
 use std::net::Ipv4Addr;
 use tempfile::TempDir;
 
@@ -87,7 +88,7 @@ fn mounts_that_another_process_left_are_seen_never_covered_and_unmounted() {
     let directory = filesystem::open_directory(bench.root.path()).unwrap();
     std::fs::create_dir(&bench.target).unwrap();
     for _ in 0..2 {
-        bind::mount(&directory, &bench.target, &MountOptions::default()).unwrap();
+        bind::mount(&directory, &bench.target, &MountOptions::default(), bench.root.path()).unwrap();
     }
     let MountOutcome::Occupied(what) = bench.mount(&plan(&bench.target, None, &[])) else { panic!("covered") };
     assert!(what.contains("2 mounts"), "{what}");
@@ -105,6 +106,61 @@ fn options_of_a_bind_mount_are_the_kernels() {
     }
     let refused = std::fs::write(bench.target.join("file"), "").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+}
+
+/// A directory that is mounted at two places which share what is mounted below them, as kubelet's and the driver's do.
+struct Shared {
+    here: PathBuf,
+    there: PathBuf,
+}
+
+impl Shared {
+    fn new(root: &Path) -> Self {
+        let root = root.canonicalize().unwrap();
+        let shared = Self { here: root.join("here"), there: root.join("there") };
+        let flags = [MsFlags::MS_BIND, MsFlags::MS_SHARED];
+        std::fs::create_dir(&shared.here).unwrap();
+        std::fs::create_dir(&shared.there).unwrap();
+        for flags in flags {
+            nix::mount::mount(Some(&shared.here), &shared.here, None::<&Path>, flags, None::<&Path>).unwrap();
+        }
+        nix::mount::mount(Some(&shared.here), &shared.there, None::<&Path>, MsFlags::MS_BIND, None::<&Path>).unwrap();
+        shared
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for place in [&self.there, &self.here] {
+            bind::detach(place).ok();
+        }
+    }
+}
+
+#[test]
+fn whoever_shares_the_place_sees_the_same_options() {
+    let Some(bench) = Bench::bound() else { return };
+    let shared = Shared::new(bench.root.path());
+    let target = shared.here.join("target");
+    for options in [&["ro"][..], &["nosuid", "noexec"], &["ro", "nosuid", "nodev", "noexec"], &[]] {
+        bench.node.mount(&plan(&target, None, options)).unwrap();
+        let at = |place: &Path| bind::at(&place.join("target")).unwrap().pop().unwrap().options;
+        assert_eq!(at(&shared.there), at(&shared.here), "{options:?}");
+        assert!(options.iter().all(|option| at(&shared.there).iter().any(|shown| shown == option)), "{options:?}");
+        bench.node.unmount(&target).unwrap();
+        assert!(bind::at(&shared.there.join("target")).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn nothing_stays_mounted_aside() {
+    let Some(bench) = Bench::bound() else { return };
+    bench.node.mount(&plan(&bench.target, None, &["ro"])).unwrap();
+    let aside = bench.servers.root().canonicalize().unwrap();
+    let listed = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!listed.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at).starts_with(&aside))));
+    let left: Vec<_> = std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [MGS.to_string().as_str()]);
 }
 
 #[test]
@@ -130,7 +186,7 @@ fn a_link_that_is_planted_after_the_look_leads_nowhere() {
     let link = bench.root.path().join("planted");
     std::fs::create_dir(&bench.target).unwrap();
     std::os::unix::fs::symlink(&bench.target, &link).unwrap();
-    assert!(bind::mount(&directory, &link, &MountOptions::default()).is_err());
+    assert!(bind::mount(&directory, &link, &MountOptions::default(), bench.root.path()).is_err());
     assert!(bind::at(&bench.target).unwrap().is_empty());
 }
 

@@ -1,0 +1,124 @@
+"""Kubernetes' own suite for storage drivers, against the chart with the simulator's mounter.
+
+Every spec of a capability that the driver claims must pass. Which specs are skipped for a capability that it lacks is
+compared with a committed list, so that none is skipped without anybody noticing.
+"""
+
+import json
+import re
+import subprocess
+import xml.etree.ElementTree as xml
+
+from gate import scenarios, world
+from gate.world import require
+from node.settings import NODE, programs, state
+
+SKIPPED = world.GATE / "suite-skipped.txt"
+# The specs that CI runs: what mounts and what provisions. The others need minutes.
+CI_FOCUS = r"External.Storage.*(mountOption|mount options|fsgroup|subPath|multiVolume|provisioning)"
+NOT = r"\[Disruptive\]|\[Slow\]|\[Serial\]|\[Feature:.*\]"
+
+CAPABILITIES = {
+    "persistence": True,
+    "fsGroup": True,
+    "exec": True,
+    "multipods": True,
+    "RWX": True,
+    "multiplePVsSameID": True,
+    "readWriteOncePod": True,
+    # What the driver does not have.
+    "block": False,
+    "controllerExpansion": False,
+    "nodeExpansion": False,
+    "snapshotDataSource": False,
+    "pvcDataSource": False,
+    "topology": False,
+    "volumeLimits": False,
+    "singleNodeVolume": False,
+}
+
+
+def definition(folder):
+    """The suite's description of the driver, and the StorageClass that it copies."""
+    storage_class = folder / "storage-class.json"
+    storage_class.write_text(json.dumps(world.storage_class("suite")))
+    driver = {
+        "StorageClass": {"FromFile": str(storage_class)},
+        "ClientNodeName": NODE,
+        "DriverInfo": {
+            "Name": world.DRIVER,
+            "MaxFileSize": 104857600,
+            "SupportedSizeRange": {"Min": "4Ti"},
+            "SupportedFsType": {"": {}},
+            "SupportedMountOption": {"noatime": {}},
+            "RequiredAccessModes": ["ReadWriteMany"],
+            "Capabilities": CAPABILITIES,
+        },
+    }
+    path = folder / "driver.json"
+    path.write_text(json.dumps(driver))
+    return path
+
+
+def specs(report):
+    """Specs that were chosen, by outcome: passed, failed, skipped."""
+    found = {"passed": [], "failed": [], "skipped": []}
+    for case in xml.parse(report).iter("testcase"):
+        name, status = case.get("name"), case.get("status")
+        if not name.startswith("[It]"):
+            continue
+        skip = case.find("skipped")
+        # Without a message it was not chosen.
+        if skip is not None and " - " not in (skip.get("message") or ""):
+            continue
+        outcome = {"passed": "passed", "skipped": "skipped"}.get(status, "failed")
+        found[outcome].append(re.sub(r"^\[It\] ", "", name))
+    return found
+
+
+def run(focus):
+    """Runs the specs that match; the output is the suite's own."""
+    folder = state() / "suite"
+    folder.mkdir()
+    scenarios.install("--set", "driver.mounter=simulator,driver.mountFsType=")
+    command = [
+        programs() / "storage-suite",
+        f"-storage.testdriver={definition(folder)}",
+        f"-kubeconfig={state() / 'config' / 'admin.kubeconfig'}",
+        "-provider=skeleton",
+        "-num-nodes=1",
+        "-ginkgo.v",
+        "-ginkgo.no-color",
+        f"-ginkgo.focus={focus}",
+        f"-ginkgo.skip={NOT}",
+        f"-ginkgo.junit-report={folder / 'report.xml'}",
+        "-test.timeout=0",
+    ]
+    log = folder / "suite.log"
+    with open(log, "wb") as output:
+        code = subprocess.run([str(part) for part in command], stdout=output, stderr=output, cwd=folder).returncode
+    if code != 0:
+        print(log.read_text(errors="replace")[-40000:])
+    judge(specs(folder / "report.xml"), focus)
+    require(code == 0, f"the suite ended with {code}")
+
+
+def judge(found, focus):
+    print(f"      {len(found['passed'])} specs passed, {len(found['skipped'])} skipped, {len(found['failed'])} failed")
+    for name in found["failed"]:
+        print(f"      failed: {name}")
+    require(found["passed"], f"no spec ran for {focus}")
+    require(not found["failed"], "specs failed")
+    known = {line for line in SKIPPED.read_text().splitlines() if line and not line.startswith("#")}
+    new = sorted(set(found["skipped"]) - known)
+    require(not new, "specs are skipped that tests/cluster/gate/suite-skipped.txt does not list:\n" + "\n".join(new))
+    wrong = sorted(known & set(found["passed"]))
+    require(not wrong, "specs pass that are listed as skipped:\n" + "\n".join(wrong))
+
+
+def ci():
+    run(CI_FOCUS)
+
+
+def everything():
+    run("External.Storage")

@@ -1,0 +1,65 @@
+"""Taking over from the Go driver by deploy/install-driver.sh: workloads run on, CSIDriver is never away."""
+
+import os
+import subprocess
+
+from gate import scenarios, standins, world
+from gate.world import CONTROLLER, NODE_PLUGIN, api, apply, items, pods, ready, require, stub, wait
+from node.settings import REPOSITORY, programs, state
+
+CSI_DRIVER = f"/apis/storage.k8s.io/v1/csidrivers/{world.DRIVER}"
+
+
+def install_driver(*flags):
+    """deploy/install-driver.sh of this checkout, with the gate's values."""
+    environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
+    script = REPOSITORY / "deploy" / "install-driver.sh"
+    # The stand-ins unload no modules.
+    command = ["bash", script, "--local", "--helm", "--namespace", world.NAMESPACE, "--lustre-stays", *flags]
+    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, cwd=state())
+    print("\n".join(f"      | {line}" for line in (done.stdout + done.stderr).splitlines()))
+    require(done.returncode == 0, f"install-driver.sh ended with {done.returncode}")
+
+
+def old_pods():
+    return items(f"/api/v1/namespaces/{world.NAMESPACE}/pods?labelSelector=stand-in-for")
+
+
+def prepare(version):
+    """The old driver in the place of ours; our workload's mounts stay."""
+    apply(*standins.objects(version))
+    wait(f"the stand-ins of {version} run", lambda: len(old_pods()) == 3 and all(map(ready, old_pods())))
+
+
+def leftovers():
+    """What must not be there after a take-over."""
+    base = "/apis/rbac.authorization.k8s.io/v1"
+    roles = [one["metadata"]["name"] for one in items(f"{base}/clusterroles") + items(f"{base}/clusterrolebindings")]
+    sets = items(f"/apis/apps/v1/namespaces/{world.NAMESPACE}/daemonsets")
+    names = [one["metadata"]["name"] for one in sets if one["metadata"]["name"].startswith(f"{NODE_PLUGIN}-")]
+    return names + [role for role in roles if "-secret-" in role]
+
+
+def one(version):
+    """From one version: its pods are replaced, a workload's volume stays mounted, CSIDriver is the same object."""
+    name = f"takeover-{version.replace('.', '-')}"
+    scenarios.workload(name)
+    world.helm("uninstall", world.RELEASE, "-n", world.NAMESPACE, "--wait", "--timeout", "180s")
+    wait("no pod of ours is left", lambda: not pods(CONTROLLER) and not pods(NODE_PLUGIN))
+    prepare(version)
+    identity = api.get(CSI_DRIVER)["metadata"]["uid"]
+    install_driver("--", "-f", world.GATE / "values.yaml")
+    scenarios.settled()
+    wait("the old pods are gone", lambda: not old_pods())
+    require(not leftovers(), f"left of {version}: {leftovers()}")
+    require(api.get(CSI_DRIVER)["metadata"]["uid"] == identity, "CSIDriver is another object")
+    scenarios.writes_on(name)
+    scenarios.mounts_anew(name)
+    scenarios.finish(name)
+    stub.judge_none()
+
+
+def all_versions():
+    for version in standins.VERSIONS:
+        print(f"      from {version}")
+        one(version)
