@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -116,6 +116,26 @@ const RULES: [Rule; 16] = [
         ],
         core: false,
         because: "an adapter knows no other adapter and no front end",
+    },
+    Rule {
+        scope: "src/adapters/kube",
+        except: &[],
+        refused: &[
+            "app",
+            "csi",
+            "simulator",
+            "arm",
+            "kernel",
+            "tonic",
+            "tonic_prost",
+            "prost",
+            "prost_types",
+            "clap",
+            "figment",
+            "Command",
+        ],
+        core: false,
+        because: "an adapter knows no other adapter and no front end, and this one starts no programs",
     },
     Rule {
         scope: "src/adapters/clock.rs",

@@ -1,11 +1,8 @@
-//! A cluster that is only told in the log.
-//!
-//! Why it exists: without access to Kubernetes the driver still creates and mounts; what a claim's owner should know goes
-//! where an operator can find it.
+//! The orchestrator port without a cluster: events go to the log.
 
 use async_trait::async_trait;
 
-use crate::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError};
+use crate::ports::orchestrator::{ClaimEvent, EventKind, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
 /// The orchestrator port without a cluster.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,15 +12,19 @@ pub struct LogOrchestrator;
 impl Orchestrator for LogOrchestrator {
     async fn remove_startup_taint(&self) -> Result<(), OrchestratorError> {
         Err(OrchestratorError {
-            operation: "remove the startup taint",
-            message: "this build does not talk to Kubernetes; remove it with `kubectl taint`".to_owned(),
+            kind: OrchestratorErrorKind::Refused,
+            operation: "remove the startup taints".to_owned(),
+            message: "there is no connection to Kubernetes; remove them with `kubectl taint`".to_owned(),
             source: None,
         })
     }
 
     async fn report(&self, event: &ClaimEvent) -> Result<(), OrchestratorError> {
-        let ClaimEvent { namespace, claim, reason, message } = event;
-        tracing::warn!(%namespace, %claim, reason, "{message}");
+        let ClaimEvent { kind, namespace, claim, reason, message, .. } = event;
+        match kind {
+            EventKind::Normal => tracing::info!(%namespace, %claim, reason, "{message}"),
+            EventKind::Warning => tracing::warn!(%namespace, %claim, reason, "{message}"),
+        }
         Ok(())
     }
 }

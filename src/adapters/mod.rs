@@ -8,6 +8,8 @@ pub mod clock;
 pub mod csi;
 #[cfg(feature = "kernel")]
 pub mod kernel;
+#[cfg(feature = "kube")]
+pub mod kube;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]

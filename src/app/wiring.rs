@@ -20,7 +20,6 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
-use crate::adapters::log::LogOrchestrator;
 use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
 use crate::domain::provisioning::Defaults;
@@ -35,6 +34,7 @@ use crate::ports::orchestrator::Orchestrator;
 pub mod ask;
 #[cfg(feature = "arm")]
 mod azure;
+mod cluster;
 #[cfg(feature = "kernel")]
 pub mod node;
 #[cfg(feature = "simulator")]
@@ -146,8 +146,9 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
              is not shared with other nodes"
         );
         let simulated = simulation.driven();
-        let Driven { cloud, node, .. } = real(settings)?;
-        let driven = Driven { cloud: cloud.or(simulated.cloud), node: node.or(simulated.node), ..simulation.driven() };
+        let Driven { cloud, node, orchestrator, removes_taint } = real(settings)?;
+        let (cloud, node) = (cloud.or(simulated.cloud), node.or(simulated.node));
+        let driven = Driven { cloud, node, orchestrator, removes_taint };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
@@ -166,7 +167,8 @@ fn real(settings: &Settings) -> Result<Driven, WiringError> {
     };
     #[cfg(not(feature = "kernel"))]
     let node = None;
-    Ok(Driven { cloud, node, orchestrator: Arc::new(LogOrchestrator), removes_taint: false })
+    let (orchestrator, removes_taint) = cluster::orchestrator(settings);
+    Ok(Driven { cloud, node, orchestrator, removes_taint })
 }
 
 /// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
@@ -247,6 +249,8 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults)
             .stopping_at(work.stopping().clone().cancelled_owned());
+        let events = provision.claim_events();
+        keep.push(Box::new(Background::start(async move { events.run().await })));
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
         keep.push(side.keep);
     }
@@ -263,11 +267,6 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
             .with_unknown_attributes(settings.unknown_attributes)
             .with_operations(operations);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
-        if settings.remove_not_ready_taint && !removes_taint {
-            tracing::warn!(
-                "this build does not talk to Kubernetes: a startup taint of the node stays until somebody removes it"
-            );
-        }
         if settings.remove_not_ready_taint && removes_taint {
             let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {

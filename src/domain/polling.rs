@@ -24,6 +24,8 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_mins(1);
 pub const DEFAULT_BUDGET: Duration = Duration::from_mins(10);
 /// Longest pause before a failed creation is tried again.
 const LONGEST_RECREATE_PAUSE: Duration = Duration::from_mins(10);
+/// Longest pause between two tries to change something in the cluster.
+const LONGEST_CLUSTER_PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause before a PUT or DELETE without a clear success is sent again.
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_mins(5);
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
@@ -47,6 +49,12 @@ pub fn retry_pause(pause: u32) -> Duration {
 
 fn doubled(first: Duration, number: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(number.saturating_sub(1)))
+}
+
+/// Pause after try number `attempt` (counted from 0) to change something in the cluster: 2, 4, 8 seconds and so on, at most
+/// a minute. An API server that is away for an hour is asked once a minute by each node.
+pub fn cluster_pause(attempt: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(attempt.saturating_add(1))).min(LONGEST_CLUSTER_PAUSE)
 }
 
 /// How much of the caller's time may be used before an answer is due: all but a margin of 5 seconds or a tenth, whichever
@@ -97,6 +105,13 @@ mod tests {
         assert_eq!(minutes(retry_pause).collect::<Vec<_>>(), [1, 2, 4, 5, 5]);
         assert_eq!(recreate_pause(u32::MAX), LONGEST_RECREATE_PAUSE);
         assert_eq!(retry_pause(u32::MAX), LONGEST_RETRY_PAUSE);
+    }
+
+    #[test]
+    fn the_cluster_is_asked_once_a_minute_at_last() {
+        let pauses: Vec<u64> = (0..8).map(|attempt| cluster_pause(attempt).as_secs()).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(cluster_pause(u32::MAX), LONGEST_CLUSTER_PAUSE);
     }
 
     #[test]

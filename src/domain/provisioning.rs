@@ -261,6 +261,12 @@ impl DynamicWish {
         &self.parameters.sku_name
     }
 
+    /// The CSI volume name, where the provisioner tells it (it is the name of the `PersistentVolume` too); else the file
+    /// system's name, which differs from it only where AMLFS cannot take it.
+    pub fn volume_name(&self) -> &str {
+        self.parameters.pv_name.as_deref().unwrap_or_else(|| self.id.name.as_str())
+    }
+
     /// The claim behind the request, where the provisioner told it: namespace and name.
     pub fn claim(&self) -> Option<(&str, &str)> {
         self.parameters.pvc_namespace.as_deref().zip(self.parameters.pvc_name.as_deref())

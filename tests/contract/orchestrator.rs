@@ -1,60 +1,169 @@
-//! The contract of the port [`Orchestrator`]: taints and events, best effort but never wrong.
+//! The contract of the port [`Orchestrator`]: startup taints and events, best effort but never wrong.
 //!
 //! [`Orchestrator`]: azurelustre_csi::ports::orchestrator::Orchestrator
 
-use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
-use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator};
+#[cfg(feature = "kube")]
+mod kube;
+mod world;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use azurelustre_csi::ports::orchestrator::{ClaimEvent, EventKind, NOTE_MAX, OrchestratorErrorKind};
 use libtest_mimic::{Failed, Trial};
 
+use self::world::{Shown, SimulatorWorld, World};
 use crate::harness;
 
+const PORT: &str = "orchestrator";
+/// The startup taint of the driver's usual name.
+const STARTUP_TAINT: &str = "azurelustre.csi.azure.com/agent-not-ready";
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>;
 /// A law by its name.
-type Law = (&'static str, fn() -> Result<(), Failed>);
+type Law = (&'static str, for<'a> fn(&'a dyn World) -> Running<'a>);
+
+macro_rules! laws {
+    ($($law:ident),+ $(,)?) => { [$((stringify!($law), (|world| Box::pin($law(world))) as for<'a> fn(&'a dyn World) -> Running<'a>)),+] };
+}
 
 /// Every law with every adapter.
 pub(crate) fn trials() -> Vec<Trial> {
-    let laws: [Law; 3] = [
-        ("the_taint_goes_once_and_for_all", the_taint_goes_once_and_for_all),
-        ("events_are_told_in_their_order", events_are_told_in_their_order),
-        ("a_long_message_is_cut_between_characters", a_long_message_is_cut_between_characters),
+    let laws: [Law; 8] = laws![
+        the_startup_taint_is_removed_and_stays_removed,
+        other_taints_stay_in_their_order,
+        nothing_is_removed_before_the_driver_is_registered,
+        a_node_without_startup_taints_needs_no_registration,
+        events_are_shown_with_kind_claim_and_text,
+        a_repeated_event_is_one_with_a_greater_count_and_the_newest_text,
+        events_of_other_volumes_kinds_and_reasons_are_others,
+        a_long_text_loses_its_middle_only,
     ];
-    let with = |(name, law): Law| {
-        [
-            harness::trial("orchestrator", "simulator", name, law),
-            harness::ignored("orchestrator", "kubernetes", name, "arrives with the Kubernetes adapter"),
-        ]
-    };
-    laws.into_iter().flat_map(with).collect()
+    laws.into_iter().flat_map(|law| [with_simulator(law), with_kubernetes(law)]).collect()
 }
 
-fn event(message: &str) -> ClaimEvent {
-    let message = message.to_owned();
-    ClaimEvent { namespace: "default".into(), claim: "pvc-lustre".into(), reason: "FilesystemCreationFailed", message }
+fn with_simulator((name, law): Law) -> Trial {
+    harness::trial(PORT, "simulator", name, move || {
+        let world = SimulatorWorld::default();
+        harness::run(law(&world))
+    })
 }
 
-fn the_taint_goes_once_and_for_all() -> Result<(), Failed> {
-    let cluster = SimulatedOrchestrator::default();
-    assert!(cluster.is_tainted());
+#[cfg(feature = "kube")]
+fn with_kubernetes((name, law): Law) -> Trial {
+    harness::trial(PORT, "kubernetes", name, move || {
+        harness::run(async {
+            let world = kube::KubeWorld::start().await;
+            law(&world).await
+        })
+    })
+}
+
+#[cfg(not(feature = "kube"))]
+fn with_kubernetes((name, _): Law) -> Trial {
+    harness::ignored(PORT, "kubernetes", name, "this build does not talk to Kubernetes")
+}
+
+fn event(reason: &'static str, message: &str) -> ClaimEvent {
+    ClaimEvent {
+        kind: EventKind::Normal,
+        volume_name: "pvc-0b5ad9ea-5f5d-4f0e-9f5e-0d1f7e3b6c21".to_owned(),
+        namespace: "team".to_owned(),
+        claim: "claim".to_owned(),
+        reason,
+        message: message.to_owned(),
+        age: Duration::ZERO,
+    }
+}
+
+fn messages(shown: &[Shown]) -> Vec<&str> {
+    shown.iter().map(|event| event.message.as_str()).collect()
+}
+
+async fn the_startup_taint_is_removed_and_stays_removed(world: &dyn World) -> Result<(), Failed> {
+    world.set_taints(&[STARTUP_TAINT]);
     for _ in 0..2 {
-        harness::run(async { Ok(cluster.remove_startup_taint().await?) })?;
-        assert!(!cluster.is_tainted());
+        world.orchestrator().remove_startup_taint().await?;
+        assert_eq!(world.taints(), Vec::<String>::new());
     }
     Ok(())
 }
 
-fn events_are_told_in_their_order() -> Result<(), Failed> {
-    let cluster = SimulatedOrchestrator::default();
-    for message in ["first", "second"] {
-        harness::run(async { Ok(cluster.report(&event(message)).await?) })?;
-    }
-    assert_eq!(cluster.events(), [event("first"), event("second")]);
+async fn other_taints_stay_in_their_order(world: &dyn World) -> Result<(), Failed> {
+    world.set_taints(&["sku", STARTUP_TAINT, "other.csi.azure.com/agent-not-ready", "node.kubernetes.io/not-ready"]);
+    world.orchestrator().remove_startup_taint().await?;
+    assert_eq!(world.taints(), ["sku", "other.csi.azure.com/agent-not-ready", "node.kubernetes.io/not-ready"]);
     Ok(())
 }
 
-fn a_long_message_is_cut_between_characters() -> Result<(), Failed> {
-    let cluster = SimulatedOrchestrator::default();
-    harness::run(async { Ok(cluster.report(&event(&"字".repeat(1000))).await?) })?;
-    let told = cluster.events().remove(0).message;
-    assert!(told.len() <= 1024 && told.len() > 1000, "{} bytes", told.len());
+async fn nothing_is_removed_before_the_driver_is_registered(world: &dyn World) -> Result<(), Failed> {
+    world.set_taints(&["sku", STARTUP_TAINT]);
+    world.set_registered(false);
+    let error = world.orchestrator().remove_startup_taint().await.unwrap_err();
+    assert_eq!(error.kind, OrchestratorErrorKind::NotRegistered, "{error}");
+    assert_eq!(world.taints(), ["sku", STARTUP_TAINT]);
+    world.set_registered(true);
+    world.orchestrator().remove_startup_taint().await?;
+    assert_eq!(world.taints(), ["sku"]);
+    Ok(())
+}
+
+async fn a_node_without_startup_taints_needs_no_registration(world: &dyn World) -> Result<(), Failed> {
+    world.set_registered(false);
+    for taints in [&[][..], &["sku"]] {
+        world.set_taints(taints);
+        world.orchestrator().remove_startup_taint().await?;
+        assert_eq!(world.taints(), taints);
+    }
+    Ok(())
+}
+
+async fn events_are_shown_with_kind_claim_and_text(world: &dyn World) -> Result<(), Failed> {
+    let warning = ClaimEvent { kind: EventKind::Warning, ..event("B", "second") };
+    for event in [event("A", "first"), warning] {
+        world.orchestrator().report(&event).await?;
+    }
+    let shown = |kind, reason: &str, message: &str| Shown {
+        kind,
+        namespace: "team".to_owned(),
+        claim: "claim".to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        count: 1,
+    };
+    assert_eq!(world.events(), [shown(EventKind::Normal, "A", "first"), shown(EventKind::Warning, "B", "second")]);
+    Ok(())
+}
+
+async fn a_repeated_event_is_one_with_a_greater_count_and_the_newest_text(world: &dyn World) -> Result<(), Failed> {
+    for message in ["30s so far", "1m30s so far", "2m30s so far"] {
+        world.orchestrator().report(&event("A", message)).await?;
+    }
+    let shown = world.events();
+    assert_eq!((messages(&shown), shown[0].count), (vec!["2m30s so far"], 3));
+    Ok(())
+}
+
+async fn events_of_other_volumes_kinds_and_reasons_are_others(world: &dyn World) -> Result<(), Failed> {
+    let first = event("A", "1");
+    let others = [
+        ClaimEvent { reason: "B", message: "2".to_owned(), ..first.clone() },
+        ClaimEvent { kind: EventKind::Warning, message: "3".to_owned(), ..first.clone() },
+        ClaimEvent { volume_name: "pvc-2".to_owned(), message: "4".to_owned(), ..first.clone() },
+    ];
+    for event in [&first].into_iter().chain(&others) {
+        world.orchestrator().report(event).await?;
+    }
+    assert_eq!(messages(&world.events()), ["1", "2", "3", "4"]);
+    Ok(())
+}
+
+async fn a_long_text_loses_its_middle_only(world: &dyn World) -> Result<(), Failed> {
+    let message = format!("what happened {} what to do", "字".repeat(1000));
+    world.orchestrator().report(&event("A", &message)).await?;
+    let shown = world.events().remove(0).message;
+    assert!(shown.len() <= NOTE_MAX && shown.len() > NOTE_MAX - 24, "{} bytes", shown.len());
+    assert!(shown.starts_with("what happened") && shown.ends_with("what to do"), "{shown}");
     Ok(())
 }

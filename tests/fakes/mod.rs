@@ -12,5 +12,7 @@
 pub(crate) mod arm;
 pub(crate) mod clock;
 pub(crate) mod faulty;
+#[cfg(feature = "kube")]
+pub(crate) mod kube;
 #[cfg(feature = "kernel")]
 pub(crate) mod lustre;

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
 
 mod callers;
+mod claim_events;
 mod create;
 mod delete;
 #[path = "../fakes/mod.rs"]

@@ -12,7 +12,7 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{FailureKind, Ready};
 use azurelustre_csi::ports::node_faults::{NodeFault, NodeFaults};
-use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError};
+use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 use futures_lite::future::block_on;
 
 use crate::fakes::clock::ManualClock;
@@ -108,7 +108,8 @@ impl Orchestrator for Reluctant {
             return self.inner.remove_startup_taint().await;
         }
         self.refusals.store(left - 1, Ordering::Relaxed);
-        Err(OrchestratorError { operation: "remove taint", message: "conflict".into(), source: None })
+        let kind = OrchestratorErrorKind::Unavailable;
+        Err(OrchestratorError { kind, operation: "remove taint".into(), message: "conflict".into(), source: None })
     }
 
     async fn report(&self, event: &ClaimEvent) -> Result<(), OrchestratorError> {

@@ -12,6 +12,7 @@ use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
+use azurelustre_csi::ports::orchestrator::EventKind;
 
 use crate::fakes::faulty::{Fault, Faults};
 use crate::world::{Azure, BUDGET, Driver, NAME, OURS, request};
@@ -375,7 +376,9 @@ fn failed_creations_are_deleted_reported_and_made_anew_after_a_pause() {
     let mut failures = Vec::new();
     assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.copy())).is_some());
     assert_eq!(azure.made(NAME), 4);
-    let told: Vec<String> = azure.simulator.orchestrator().events().into_iter().map(|event| event.message).collect();
+    let events = azure.simulator.orchestrator().events();
+    let warnings = events.into_iter().filter(|event| event.kind == EventKind::Warning);
+    let told: Vec<String> = warnings.map(|event| event.message).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     for (number, message) in (1..).zip(&told) {
         assert!(message.contains(&format!("creation {number} of AMLFS {NAME} failed: CreateTimeout")), "{message}");

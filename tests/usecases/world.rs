@@ -14,6 +14,7 @@ use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use azurelustre_csi::ports::inbound::{Caller, Failure, Provisioning};
+use futures_lite::future::or;
 use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
@@ -193,7 +194,15 @@ impl Driver {
     }
 
     pub(crate) fn create_as(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
-        self.clock.run(self.provision.create(request, Caller::staying(budget)))
+        // As in a process, events are written in the background.
+        let events = self.provision.claim_events();
+        let background = async {
+            events.run().await;
+            std::future::pending().await
+        };
+        let created = self.clock.run(or(self.provision.create(request, Caller::staying(budget)), background));
+        self.clock.run(events.write_due());
+        created
     }
 
     pub(crate) fn delete(&self, volume_id: &str) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::Attempt;
+use super::claim_events::milestone::Milestone;
 use super::poller::Poller;
 use super::progress::Phase;
 use super::provision::Provision;
@@ -62,7 +63,7 @@ impl Creation {
             self.note(&observed);
             match (lifecycle::next(&observed, &self.desired), &observed) {
                 (Step::Ready(ready), _) => return Ok(Done::Ready(Box::new(self.finish(*ready)))),
-                (Step::Wait(state), _) => self.pause(&waiting_for(&state)).await?,
+                (Step::Wait(state), _) => self.wait_for(&state).await?,
                 (Step::Create, _) => self.create().await?,
                 (Step::DeleteFailed { reason }, Observed::Present(found)) => {
                     self.delete_failed(&found.state, reason).await?;
@@ -170,6 +171,7 @@ impl Creation {
         if waited {
             let after = polling::in_words(so_far);
             tracing::info!(filesystem = %self.wish.id(), mgs = ready.mgs_text, after, "the file system is ready");
+            self.on.emit(&self.wish, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }
         ready
     }
@@ -219,6 +221,16 @@ impl Creation {
             return Failure { kind: FailureKind::Unavailable, ..failure };
         }
         failure
+    }
+
+    /// It exists and is not ready.
+    async fn wait_for(&mut self, state: &ProvisioningState) -> Result<(), Failure> {
+        let text = waiting_for(state);
+        if *state != ProvisioningState::Deleting {
+            let (name, so_far) = (self.id().name.as_str(), self.poller.participants.progress.so_far());
+            self.on.emit(&self.wish, &Milestone::Creating { name, state: &text, so_far });
+        }
+        self.pause(&text).await
     }
 
     async fn pause(&mut self, state: &str) -> Result<(), Failure> {

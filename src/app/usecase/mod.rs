@@ -4,6 +4,7 @@
 //! do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on Azure alike.
 
 pub mod attempts;
+pub mod claim_events;
 pub mod deadline;
 pub mod in_flight;
 pub mod mount_failure;

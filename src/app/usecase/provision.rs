@@ -10,6 +10,8 @@ use async_trait::async_trait;
 
 use super::addresses::Addresses;
 use super::attempts::Attempts;
+use super::claim_events::ClaimEvents;
+use super::claim_events::milestone::Milestone;
 use super::creation::Creation;
 use super::deadline::Deadline;
 use super::progress::Progress;
@@ -31,13 +33,13 @@ use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use crate::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Validation};
-use crate::ports::orchestrator::Orchestrator;
+use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
 
 /// The use-cases of the controller. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Provision {
     pub(super) cloud: Arc<dyn Cloud>,
-    pub(super) orchestrator: Arc<dyn Orchestrator>,
+    claim_events: Arc<ClaimEvents>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cloud_clock: Arc<dyn Clock>,
     pub(super) defaults: Defaults,
@@ -60,7 +62,7 @@ impl Provision {
     ) -> Self {
         Self {
             cloud,
-            orchestrator,
+            claim_events: Arc::new(ClaimEvents::new(orchestrator, Arc::clone(&clock))),
             clock,
             cloud_clock,
             defaults,
@@ -70,6 +72,25 @@ impl Provision {
             addresses: Addresses::default(),
             stop: Stop::never(),
         }
+    }
+
+    /// The events that were emitted on claims; somebody has to write them ([`ClaimEvents::run`]).
+    pub fn claim_events(&self) -> Arc<ClaimEvents> {
+        Arc::clone(&self.claim_events)
+    }
+
+    /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
+    pub(super) fn emit(&self, wish: &DynamicWish, milestone: &Milestone<'_>) {
+        let Some((namespace, claim)) = wish.claim() else { return };
+        self.claim_events.emit(ClaimEvent {
+            kind: milestone.kind(),
+            volume_name: wish.volume_name().to_owned(),
+            namespace: namespace.to_owned(),
+            claim: claim.to_owned(),
+            reason: milestone.reason(),
+            message: milestone.message(),
+            age: Duration::ZERO,
+        });
     }
 
     /// The same, ending with the process: once `stop` ends, calls that only wait are answered at once, and nothing new

@@ -15,7 +15,7 @@ use crate::ports::inbound::Ready;
 use crate::ports::mounter::{Mounter, Readiness};
 use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::{Operation, Operations};
-use crate::ports::orchestrator::Orchestrator;
+use crate::ports::orchestrator::{Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
 /// Overdue operations that one log line names.
 const NAMED: usize = 8;
@@ -116,18 +116,29 @@ fn named(operation: &Operation) -> String {
     format!("{} of {}{mgs} for {}s", operation.kind.name(), operation.subject, operation.age.as_secs())
 }
 
-/// Removes the startup taint after the first readiness. Never gives up; ends when the taint is gone.
+/// Removes the startup taints after the first readiness. Never gives up; ends when they are gone. A failure is logged when
+/// its kind changes, not at each try.
 pub async fn remove_taint_when_ready(ready: &dyn Ready, orchestrator: &dyn Orchestrator, clock: &dyn Clock) {
-    let mut tries = 0;
+    let (mut polls, mut attempts, mut reported) = (0, 0, None);
     loop {
-        if ready.was_ready().await {
-            match orchestrator.remove_startup_taint().await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "the startup taint could not be removed; trying again"),
-            }
+        if !ready.was_ready().await {
+            clock.sleep(polling::pause(polls, None)).await;
+            polls = polls.saturating_add(1);
+            continue;
         }
-        clock.sleep(polling::pause(tries, None)).await;
-        tries = tries.saturating_add(1);
+        let Err(error) = orchestrator.remove_startup_taint().await else { return };
+        if reported.replace(error.kind) != Some(error.kind) {
+            log_failure(&error);
+        }
+        clock.sleep(polling::cluster_pause(attempts)).await;
+        attempts = attempts.saturating_add(1);
+    }
+}
+
+fn log_failure(error: &OrchestratorError) {
+    match error.kind {
+        OrchestratorErrorKind::NotRegistered => tracing::info!(%error, "the startup taints stay until then"),
+        _ => tracing::warn!(%error, "the startup taints are not removed yet; trying again, at least once a minute"),
     }
 }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::Creation;
 use crate::app::usecase::attempts::{Attempt, Refusal};
+use crate::app::usecase::claim_events::milestone::Milestone;
 use crate::app::usecase::progress::Phase;
 use crate::app::usecase::verdict;
 use crate::domain::filesystem::{self, ProvisioningState};
 use crate::domain::history::{Cause, Send};
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Failure, FailureKind};
-use crate::ports::orchestrator::ClaimEvent;
 
 impl Creation {
     /// Deletes a creation that failed and was never usable; the observation before said so, and that it is ours.
@@ -23,7 +23,7 @@ impl Creation {
         let news = self.update(|attempt, _| attempt.history.creation_failed(reason.as_deref()));
         let attempt = self.update(|attempt, _| attempt.clone());
         if news {
-            self.tell_claim(&attempt).await;
+            self.report_failure(&attempt);
         }
         let now = self.on.cloud_clock.now();
         match attempt.history.next_delete(self.deletes, now) {
@@ -113,15 +113,15 @@ impl Creation {
     }
 
     /// Reports the failure to the owner of the claim.
-    async fn tell_claim(&self, attempt: &Attempt) {
-        let message = format!("{}; it is deleted and made anew", self.failure_text(attempt));
-        tracing::warn!(filesystem = %self.id(), "{message}");
-        let Some((namespace, claim)) = self.wish.claim() else { return };
-        let (namespace, claim) = (namespace.to_owned(), claim.to_owned());
-        let event = ClaimEvent { namespace, claim, reason: "FilesystemCreationFailed", message };
-        if let Some(Err(error)) = self.on.stop.unless_stopped(self.on.orchestrator.report(&event)).await {
-            tracing::warn!(%error, "the event could not be written to the claim");
-        }
+    fn report_failure(&self, attempt: &Attempt) {
+        let failed = attempt.history.failed();
+        let milestone = Milestone::CreationFailed {
+            name: self.id().name.as_str(),
+            failures: failed.map_or(1, |failed| failed.count),
+            reason: failed.and_then(|failed| failed.reason.as_deref()),
+        };
+        tracing::warn!(filesystem = %self.id(), "{}", milestone.message());
+        self.on.emit(&self.wish, &milestone);
     }
 }
 

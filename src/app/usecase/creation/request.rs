@@ -3,6 +3,7 @@
 use super::Creation;
 use crate::app::usecase::addresses::Reservation;
 use crate::app::usecase::attempts::Refusal;
+use crate::app::usecase::claim_events::milestone::Milestone;
 use crate::app::usecase::progress::Phase;
 use crate::app::usecase::verdict;
 use crate::domain::filesystem::FilesystemSpec;
@@ -91,6 +92,7 @@ impl Creation {
                     attempt.history.create_accepted();
                     attempt.create_refusal = None;
                 });
+                self.on.emit(&self.wish, &Milestone::Requested(spec));
                 return self.pause("asked for").await;
             }
             Err(error) => error,
