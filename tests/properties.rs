@@ -751,8 +751,7 @@ fn mgs_text() -> impl Strategy<Value = String> {
     ];
     let network = select(&["", "@tcp", "@tcp0", "@tcp1", "@tcp9999", "@o2ib", "@o2ib0", "@o2ib12"][..]);
     let nid = (host, network).prop_map(|(host, network)| format!("{host}{network}"));
-    let servers = vec(vec(nid, 1..3).prop_map(|nids| nids.join(",")), 1..4).prop_map(|servers| servers.join(":"));
-    servers
+    vec(vec(nid, 1..3).prop_map(|nids| nids.join(",")), 1..4).prop_map(|servers| servers.join(":"))
 }
 
 fn capability() -> impl Strategy<Value = Capability> {

@@ -128,7 +128,7 @@ pub struct KernelChoice {
     pub mounts_per_mgs: usize,
     /// How long a mount is waited for (`mount-timeout`).
     pub mount_timeout: Duration,
-    /// How long an unmount is waited for (`unmount-timeout`).
+    /// How long an unmount runs before its servers are examined (`unmount-timeout`).
     pub unmount_timeout: Duration,
     /// How long statfs is waited for (`stat-timeout`).
     pub stat_timeout: Duration,

@@ -262,8 +262,10 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
         keep.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
-        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations, faults.clone())));
-        let publish = Publish::new(mounter, Arc::clone(&clock)).with_unknown_attributes(settings.unknown_attributes);
+        routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations.clone(), faults.clone())));
+        let publish = Publish::new(mounter, Arc::clone(&clock))
+            .with_unknown_attributes(settings.unknown_attributes)
+            .with_operations(operations);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
         if settings.remove_not_ready_taint && removes_taint {
             let ready = ReadyForPods::new(ready, faults);

@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
+use super::mounter::MountError;
+
 /// Lists the operations that a mounter has not finished.
 pub trait Operations: Send + Sync + std::fmt::Debug {
     /// Every operation in progress, those past their limit included, in no order. Never blocks.
     fn in_progress(&self) -> Vec<Operation>;
+
+    /// Why an operation on this subject (target path, source or volume id) has not begun yet, such as a lack of threads;
+    /// none if no call waits for that. Never blocks.
+    fn not_begun(&self, _subject: &str) -> Option<MountError> {
+        None
+    }
 }
 
 /// One operation that has not ended.

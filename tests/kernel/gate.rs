@@ -1,13 +1,21 @@
 //! The limit of mounts of one MGS, what an MGS has to show after it did not answer, and the limit of threads.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
+use azurelustre_csi::app::usecase::publish::Publish;
+use azurelustre_csi::domain::access::AccessMode;
+use azurelustre_csi::ports::inbound::{FailureKind, Publishing};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use azurelustre_csi::ports::operations::Operations;
 use nix::errno::Errno;
 
-use crate::world::{Bench, HEALTHY, LONG, SHORT, SICK, SICK_MOUNTS, below, patient, plan, source, until, with_limits};
+use crate::world::{
+    Bench, HEALTHY, LONG, SHORT, SICK, SICK_MOUNTS, below, is_mounted, patient, plan, request, source, until,
+    with_limits,
+};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -17,6 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     healthy_mounts_wait_for_a_place,
     an_mgs_that_just_failed_to_answer_has_to_take_a_connection,
     work_waits_for_a_free_thread_and_else_the_limit_is_named,
+    a_call_that_ends_while_it_waits_for_a_thread_names_the_limit,
     a_hundred_mounts_share_a_few_threads,
     the_threads_of_a_burst_end,
 ];
@@ -139,6 +148,46 @@ async fn work_waits_for_a_free_thread_and_else_the_limit_is_named() {
         call.await.unwrap().unwrap();
     }
     bench.mounter.mount(&plan(&source(HEALTHY), &target)).await.unwrap();
+}
+
+/// A call whose time ends before the wait for a thread does.
+async fn a_call_that_ends_while_it_waits_for_a_thread_names_the_limit() {
+    let bench = Bench::new(KernelSettings { threads: 2, ..with_limits(patient()) });
+    let driver =
+        Publish::new(bench.mounter.clone(), Arc::new(SystemClock::new())).with_operations(Some(bench.mounter.clone()));
+    let earlier = request(&bench.root, "mounted", HEALTHY);
+    driver.publish(earlier.clone(), None).await.unwrap();
+    bench.kernel.hang(SICK_MOUNTS);
+    let hanging = ["a", "b"].map(|pod| {
+        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &bench.target(pod)));
+        tokio::spawn(async move { mounter.mount(&plan).await })
+    });
+    until("all threads are occupied", || bench.kernel.hanging(SICK_MOUNTS) == 2).await;
+    let budget = Some(2 * SHORT);
+    let mut single = request(&bench.root, "single", HEALTHY);
+    single.capability.mode = Some(AccessMode::SingleNodeSingleWriter);
+    let answers = [
+        driver.publish(request(&bench.root, "healthy", HEALTHY), budget).await.unwrap_err(),
+        driver.publish(single, budget).await.unwrap_err(),
+        driver.unpublish("mounted", &earlier.target, budget).await.unwrap_err(),
+        driver.usage("mounted", &earlier.target, budget).await.unwrap_err(),
+    ];
+    for answer in answers {
+        assert_eq!(answer.kind, FailureKind::Unavailable, "{answer:?}");
+        assert!(answer.message.contains("no thread is free: 2 are occupied"), "{answer:?}");
+        assert!(answer.hint.as_deref().is_some_and(|hint| hint.contains("pids.max")), "{answer:?}");
+    }
+    assert!(is_mounted(&earlier.target));
+    // One that has its thread is not finished, whatever others wait for.
+    bench.kernel.release(SICK_MOUNTS);
+    for call in hanging {
+        call.await.unwrap().unwrap();
+    }
+    bench.kernel.hang(SICK_MOUNTS);
+    let answer = driver.publish(request(&bench.root, "c", SICK), budget).await.unwrap_err();
+    assert_eq!(answer.kind, FailureKind::TimedOut, "{answer:?}");
+    bench.kernel.release(SICK_MOUNTS);
+    bench.settled().await;
 }
 
 /// Many more calls than threads, none of which hangs.

@@ -149,7 +149,7 @@ fn serve(socket: &Path, kubelet_dir: &Path, work: &Path) -> (Driver, String) {
     let mut lines = BufReader::new(driver.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut log: Vec<String> = Vec::new();
     while !log.last().is_some_and(|line| line.contains("serving")) {
-        log.push(lines.next().expect("it ended before it served"));
+        log.push(lines.next().unwrap());
     }
     std::thread::spawn(move || lines.for_each(drop));
     (driver, log.join("\n"))

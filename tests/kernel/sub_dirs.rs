@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
+use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::mount::{MsFlags, mount};
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     leftovers_of_a_crash_are_removed_before_the_first_call,
     the_permit_ends_before_the_private_unmount,
     what_somebody_planted_in_the_working_directory_is_not_used,
+    a_working_directory_that_cannot_be_used_is_named_with_its_setting,
 ];
 
 async fn no_link_at_any_depth_leads_anywhere() {
@@ -169,6 +171,22 @@ async fn the_permit_ends_before_the_private_unmount() {
     bench.kernel.release(&unmount);
     call.await.unwrap().unwrap();
     bench.assert_no_leftovers();
+}
+
+/// The words of the check at the start, and a code that is repeated.
+async fn a_working_directory_that_cannot_be_used_is_named_with_its_setting() {
+    let bench = Bench::new(with_limits(patient()));
+    std::fs::write(&bench.settings.working_dir, "in the way").unwrap();
+    let mut settings = bench.settings.clone();
+    for working_dir in [settings.working_dir.clone(), settings.working_dir.join("below"), "/proc/self/work".into()] {
+        settings.working_dir.clone_from(&working_dir);
+        let parts = Parts { calls: bench.kernel.clone(), ..Parts::default() };
+        let error = KernelMounter::new(settings.clone(), parts).make_sub_dir(&below(SICK, "a/b")).await.unwrap_err();
+        assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
+        let words = format!("--working-mount-dir: {} cannot be used for private mounts: ", working_dir.display());
+        assert!(error.to_string().contains(&words), "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("mount an emptyDir there")));
+    }
 }
 
 async fn what_somebody_planted_in_the_working_directory_is_not_used() {

@@ -27,6 +27,7 @@ mod registry;
 mod resolve;
 mod servers;
 pub mod settings;
+mod starved;
 mod sub_dir;
 pub mod surroundings;
 pub mod syscalls;
@@ -49,6 +50,7 @@ use self::node::Node;
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
 use self::registry::{Key, Start, Waiter, What};
 use self::settings::KernelSettings;
+use self::starved::Starved;
 use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
@@ -62,6 +64,7 @@ const LOCAL: Duration = Duration::from_secs(30);
 pub struct KernelMounter {
     node: Arc<Node>,
     parts: Parts,
+    starved: Starved,
     /// How many private mounts of an earlier process were removed, once that has ended.
     cleaned: OnceLock<watch::Receiver<Option<usize>>>,
 }
@@ -69,7 +72,12 @@ pub struct KernelMounter {
 impl KernelMounter {
     /// A mounter with these settings over these parts; `Parts::default()` is the real kernel.
     pub fn new(settings: KernelSettings, parts: Parts) -> Self {
-        Self { node: Arc::new(Node::new(settings, &parts)), parts, cleaned: OnceLock::new() }
+        Self {
+            node: Arc::new(Node::new(settings, &parts)),
+            parts,
+            starved: Starved::default(),
+            cleaned: OnceLock::new(),
+        }
     }
 
     /// Removes the private mounts that an earlier process left under the working directory, once in the life of the
@@ -121,7 +129,10 @@ impl KernelMounter {
             self.clean_leftovers().await;
         }
         let limit = limit.min(self.node.settings.limits.thread);
-        self.node.threads.run(work, limit).await.map_err(|none| failure::no_thread(&none, operation, subject()))
+        let Some(queued) = self.node.threads.run_or_queue(work) else { return Ok(()) };
+        let fault = failure::no_thread(&queued.why, operation, subject());
+        let _note = self.starved.note(fault.clone());
+        queued.begun(limit).await.map_err(|_| fault)
     }
 
     /// Does work on a thread and waits for it up to `limit`.
@@ -238,5 +249,9 @@ impl Operations for KernelMounter {
             Operation { kind, subject, volume_id, mgs, age, overdue: age >= limit }
         };
         self.node.registry.list().into_iter().map(operation).collect()
+    }
+
+    fn not_begun(&self, subject: &str) -> Option<MountError> {
+        self.starved.why(subject).map(MountError::from)
     }
 }

@@ -34,14 +34,14 @@ impl Node {
         }
     }
 
-    /// Whether the servers are dead by now. `before` is what the imports said before umount2(2) began: it removes the
-    /// mount's own.
+    /// Whether the servers are dead by now. `before` is what the imports said before umount2(2) began, which removes the
+    /// mount's own. Servers that answer now are not dead, whatever was true then.
     pub(super) fn servers(&self, source: &str, before: Servers) -> Servers {
-        match (self.servers_by_imports(source), before) {
-            (Servers::Unknown, Servers::Dead) => Servers::Dead,
-            (Servers::Unknown, _) => self.servers_by_connection(source),
-            (known, _) => known,
-        }
+        let now = match self.servers_by_imports(source) {
+            Servers::Unknown => self.servers_by_connection(source),
+            known => known,
+        };
+        if now == Servers::Unknown && before == Servers::Dead { before } else { now }
     }
 
     fn servers_by_connection(&self, source: &str) -> Servers {

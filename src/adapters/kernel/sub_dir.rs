@@ -21,13 +21,14 @@ use super::failure::{self, Fault};
 use super::mgs_limit::{self, Permit};
 use super::node::Node;
 use super::registry::{Answer, Key, Signal, Start, What};
-use super::syscalls::How;
-use super::{KernelMounter, resolve};
+use super::syscalls::{How, SysError};
+use super::{KernelMounter, resolve, working_dir};
 use crate::adapters::target;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::ports::mounter::MountErrorKind;
+use crate::ports::node_faults::NodeFault;
 
 const OPERATION: &str = "make the sub-directory of";
 /// What the names of private mount points begin with.
@@ -164,7 +165,7 @@ impl<'a> Private<'a> {
         let place = node.private_place(operation)?;
         // What a crash left there; before the path is touched, since its servers may be dead.
         node.clean(operation, &place)?;
-        make_private(&place)?;
+        make_private(operation, &place)?;
         let mut private = Self { node, place, mounted: false };
         let directory = target::open_directory(operation, &private.place)?;
         let options = MountOptions { no_suid: true, no_dev: true, no_exec: true, ..MountOptions::default() };
@@ -189,11 +190,7 @@ impl Node {
     /// Where the next private mount is made.
     fn private_place(&self, operation: &'static str) -> Result<PathBuf, Fault> {
         let working_dir = &self.settings.working_dir;
-        let failed = |cause: io::Error| {
-            let message = "the working directory cannot be made";
-            failure::of_path(&cause, operation, working_dir, message)
-                .hint("mount an emptyDir there, or set --working-mount-dir to a directory that can be written")
-        };
+        let failed = |cause: io::Error| unusable(operation, working_dir, &cause);
         DirBuilder::new().recursive(true).mode(0o700).create(working_dir).map_err(failed)?;
         let number = self.private_mounts.fetch_add(1, Ordering::Relaxed);
         Ok(working_dir.canonicalize().map_err(failed)?.join(format!("{PREFIX}{number:08}")))
@@ -201,11 +198,8 @@ impl Node {
 }
 
 /// Makes the directory, or takes one that is there if it is the driver's: all may be able to write round it.
-fn make_private(place: &Path) -> Result<(), Fault> {
-    let failed = |cause: io::Error| {
-        failure::of_path(&cause, OPERATION, place, "no private directory can be made")
-            .hint("mount an emptyDir there, or set --working-mount-dir to a directory that can be written")
-    };
+fn make_private(operation: &'static str, place: &Path) -> Result<(), Fault> {
+    let failed = |cause: io::Error| unusable(operation, place.parent().unwrap_or(place), &cause);
     match DirBuilder::new().mode(0o700).create(place) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed(cause)),
         made => drop(made),
@@ -216,7 +210,14 @@ fn make_private(place: &Path) -> Result<(), Fault> {
     }
     let message = "it is there already and is no directory of the driver's";
     let hint = "remove it, or choose another working-mount-dir";
-    Err(Fault::at(MountErrorKind::Failed, OPERATION, place, message).hint(hint))
+    Err(Fault::at(MountErrorKind::Failed, operation, place, message).hint(hint))
+}
+
+/// A fault of the container's set-up, in the words of the check at the start.
+fn unusable(operation: &'static str, working_dir: &Path, cause: &io::Error) -> Fault {
+    let NodeFault { message, hint } = working_dir::unusable(working_dir, working_dir::SETTING, cause);
+    let fault = Fault::at(MountErrorKind::NotReady, operation, working_dir, message).hint(hint);
+    Fault { errno: cause.raw_os_error().map(SysError), ..fault }
 }
 
 fn make_below(root: &File, sub_dir: &SubDir, mode: Mode) -> Result<(), Errno> {

@@ -64,17 +64,24 @@ impl Threads {
 
     /// Begins work on a thread of its own: at once if one can be had, else when one becomes idle within `limit`. Work whose
     /// caller stops waiting before that never begins.
+    #[cfg(test)]
     pub(super) async fn run(&self, work: impl FnOnce() + Send + 'static, limit: Duration) -> Result<(), NoThread> {
-        let Some((begun, refused)) = self.begin(Box::new(work)) else { return Ok(()) };
-        match tokio::time::timeout(limit, begun).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(NoThread { occupied: self.alive(), refused }),
+        match self.run_or_queue(work) {
+            None => Ok(()),
+            Some(queued) => queued.begun(limit).await,
         }
+    }
+
+    /// Begins work on a thread of its own at once, or queues it.
+    pub(super) fn run_or_queue(&self, work: impl FnOnce() + Send + 'static) -> Option<Queued> {
+        let (begun, refused) = self.begin(Box::new(work))?;
+        Some(Queued { begun, why: NoThread { occupied: self.alive(), refused } })
     }
 
     /// Begins work without waiting; it is dropped if no thread can be had at once.
     pub(super) fn run_now(&self, work: impl FnOnce() + Send + 'static) {
         drop(self.begin(Box::new(work)));
+        self.shared.state().forget_abandoned();
     }
 
     /// Begins work, or lets it wait: then returns how to hear of its beginning, and why the system refuses a thread.
@@ -124,8 +131,30 @@ impl Threads {
     }
 }
 
+/// Work that waits for a thread. Dropped, it never begins.
+#[derive(Debug)]
+pub(super) struct Queued {
+    begun: oneshot::Receiver<()>,
+    /// Why it waits.
+    pub(super) why: NoThread,
+}
+
+impl Queued {
+    /// Waits up to `limit` until the work begins.
+    pub(super) async fn begun(self, limit: Duration) -> Result<(), NoThread> {
+        let Self { begun, why } = self;
+        if matches!(tokio::time::timeout(limit, begun).await, Ok(Ok(()))) { Ok(()) } else { Err(why) }
+    }
+}
+
 impl State {
+    /// Drops work that nobody waits for any more.
+    fn forget_abandoned(&mut self) {
+        self.waiting.retain(|(_, begun)| !begun.is_closed());
+    }
+
     fn enqueue(&mut self, work: Work) -> oneshot::Receiver<()> {
+        self.forget_abandoned();
         let (begun, hear) = oneshot::channel();
         self.waiting.push_back((work, begun));
         hear

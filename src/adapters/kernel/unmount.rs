@@ -57,12 +57,13 @@ impl KernelMounter {
     /// Waits for an unmount in progress. `false` if the path has to be unmounted once more.
     async fn follow(&self, target: &Path, mut waiter: Waiter, since: Instant) -> Result<bool, Fault> {
         let limits = &self.node.settings.limits;
+        let mut examined_in = limits.unmount.saturating_sub(since.elapsed());
         loop {
             let rest = limits.unmount_at_most.saturating_sub(since.elapsed());
-            match waiter.wait(limits.unmount.min(rest)).await {
+            match waiter.wait(examined_in.min(rest)).await {
                 Some(Signal::Ended(reply)) => return reply.map(|_| true),
                 Some(_) => return Ok(false),
-                None => {}
+                None => examined_in = limits.unmount,
             }
             let (given, is_last) = (target.to_owned(), since.elapsed() >= limits.unmount_at_most);
             let work = move |node: &Node| node.detach_if_dead(&given, is_last);

@@ -9,17 +9,24 @@ use std::path::{Path, PathBuf};
 
 use crate::ports::node_faults::NodeFault;
 
+/// How people name the setting.
+pub const SETTING: &str = "--working-mount-dir";
+
 /// Permissions of the directories that are made: nobody else is to see the root of a file system.
 const MODE: u32 = 0o700;
 
 /// Why the directory cannot be used, if it cannot be. Makes a directory in it, and it if it is absent, and removes again
 /// what it made. `setting` is the name of the setting for people, such as `--working-mount-dir`.
 pub fn fault(directory: &Path, setting: &str) -> Option<NodeFault> {
-    let cause = try_out(directory).err()?;
-    Some(NodeFault {
+    try_out(directory).err().map(|cause| unusable(directory, setting, &cause))
+}
+
+/// That the directory cannot be used because of `cause`.
+pub(super) fn unusable(directory: &Path, setting: &str, cause: &io::Error) -> NodeFault {
+    NodeFault {
         message: format!("{setting}: {} cannot be used for private mounts: {cause}", directory.display()),
         hint: "mount an emptyDir there, or name another directory that can be written".to_owned(),
-    })
+    }
 }
 
 fn try_out(directory: &Path) -> io::Result<()> {
@@ -48,8 +55,6 @@ fn is_absent(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SETTING: &str = "--working-mount-dir";
 
     #[test]
     fn a_usable_directory_is_left_as_it_was() {

@@ -101,10 +101,10 @@ pub struct Flags {
     /// How long a mount is waited for; it goes on, and the next call meets it [default: 90s]
     #[arg(long, value_name = "TIME")]
     mount_timeout: Option<String>,
-    /// The same for an unmount [default: 30s]
+    /// How long an unmount runs before its servers are examined [default: 30s]
     #[arg(long, value_name = "TIME")]
     unmount_timeout: Option<String>,
-    /// The same for statfs [default: 20s]
+    /// How long a statfs is waited for [default: 20s]
     #[arg(long, value_name = "TIME")]
     stat_timeout: Option<String>,
     /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]

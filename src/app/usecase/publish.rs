@@ -5,6 +5,7 @@
 //! the same target and, for single writers, on the same volume.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::domain::volume_attributes::UnknownAttributes;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
 use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Usage};
+use crate::ports::operations::Operations;
 
 /// The use-cases of a node.
 #[derive(Debug)]
@@ -28,12 +30,39 @@ pub struct Publish {
     clock: Arc<dyn Clock>,
     in_flight: InFlight,
     unknown_attributes: UnknownAttributes,
+    operations: Option<Arc<dyn Operations>>,
 }
 
 impl Publish {
     /// Use-cases over these ports.
     pub fn new(mounter: Arc<dyn Mounter>, clock: Arc<dyn Clock>) -> Self {
-        Self { mounter, clock, in_flight: InFlight::default(), unknown_attributes: UnknownAttributes::default() }
+        let (in_flight, unknown_attributes) = (InFlight::default(), UnknownAttributes::default());
+        Self { mounter, clock, in_flight, unknown_attributes, operations: None }
+    }
+
+    /// Where a call whose time ends asks why its operation has not begun.
+    #[must_use]
+    pub fn with_operations(self, operations: Option<Arc<dyn Operations>>) -> Self {
+        Self { operations, ..self }
+    }
+
+    /// Works until the deadline. `subjects` are the paths and names that the work is about.
+    async fn limit<T>(
+        &self,
+        deadline: Deadline<'_>,
+        what: &str,
+        subjects: &[&str],
+        work: impl Future<Output = T> + Send,
+    ) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        if let Some(result) = deadline.limit(work.as_mut()).await {
+            return Ok(result);
+        }
+        // Before the work is dropped: it is what waits.
+        let not_begun = |subject: &&str| self.operations.as_ref()?.not_begun(subject);
+        let not_begun = subjects.iter().find_map(not_begun).map(mount_failed);
+        let text = || format!("{what}: not finished in time; it may go on, and the call is repeated");
+        Err(not_begun.unwrap_or_else(|| Failure::new(FailureKind::TimedOut, text())))
     }
 
     /// What is done about keys of `volumeAttributes` that are nearly ours; refused unless this says otherwise.
@@ -48,7 +77,7 @@ impl Publish {
             return Ok(None);
         }
         let reservation = self.in_flight.reserve(format!("volume {}", plan.volume_id), "publish")?;
-        let listed = deadline.limit(self.mounter.published(plan)).await.ok_or_else(|| unfinished("list mounts"))?;
+        let listed = self.limit(deadline, "list mounts", &[&plan.volume_id], self.mounter.published(plan)).await?;
         // Whatever kept the mounter from knowing, the volume may be published: that is never final.
         let published =
             listed.map_err(|error| publish_failed(MountError { kind: MountErrorKind::Unknown, ..error }))?;
@@ -69,10 +98,6 @@ impl Publish {
             result => result,
         }
     }
-}
-
-fn unfinished(what: &str) -> Failure {
-    Failure::new(FailureKind::TimedOut, format!("{what}: not finished in time; it may go on, and the call is repeated"))
 }
 
 /// One key for all spellings of a path with `//` and `/./`.
@@ -100,7 +125,8 @@ impl Publishing for Publish {
         notices::log(&told);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
-        let outcome = deadline.limit(self.mount(&plan)).await.ok_or_else(|| unfinished("mount"))?;
+        let (target, source) = (plan.target.to_string_lossy(), plan.source.to_string());
+        let outcome = self.limit(deadline, "mount", &[&target, &source], self.mount(&plan)).await?;
         match outcome.map_err(publish_failed)? {
             MountOutcome::Mounted | MountOutcome::AlreadyMounted => Ok(()),
             MountOutcome::Occupied(what) => {
@@ -114,8 +140,8 @@ impl Publishing for Publish {
         let deadline = Deadline::new(&*self.clock, budget);
         check(volume_id, "target path", target)?;
         let _target = self.in_flight.reserve(key(target), "unpublish")?;
-        let ended = deadline.limit(self.mounter.unmount(target)).await;
-        ended.ok_or_else(|| unfinished("unmount"))?.map_err(mount_failed)
+        let subject = target.to_string_lossy();
+        self.limit(deadline, "unmount", &[&subject], self.mounter.unmount(target)).await?.map_err(mount_failed)
     }
 
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
@@ -127,7 +153,8 @@ impl Publishing for Publish {
             Err(_) if given => return Err(not_there()),
             checked => checked?,
         }
-        let usage = Deadline::new(&*self.clock, budget).limit(self.mounter.usage(path)).await;
-        usage.ok_or_else(|| unfinished("statfs"))?.map_err(mount_failed)?.ok_or_else(not_there)
+        let (deadline, subject) = (Deadline::new(&*self.clock, budget), path.to_string_lossy());
+        let usage = self.limit(deadline, "statfs", &[&subject], self.mounter.usage(path)).await?;
+        usage.map_err(mount_failed)?.ok_or_else(not_there)
     }
 }

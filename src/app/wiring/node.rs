@@ -20,9 +20,6 @@ use crate::ports::operations::Operations;
 
 use super::NodeSide;
 
-/// How people name the setting of the working directory.
-const WORKING_DIR_SETTING: &str = "--working-mount-dir";
-
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
 pub(super) fn side(settings: &Settings) -> NodeSide {
@@ -47,7 +44,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
         tracing::error!(hint, "{message}");
     }
     let working_dir = settings.working_mount_dir.clone();
-    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: WORKING_DIR_SETTING };
+    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: working_dir::SETTING };
     NodeSide {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
         faults: Some(Arc::new(surroundings)),
@@ -59,7 +56,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
 
 /// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
 pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
-    working_dir::fault(&settings.working_mount_dir, WORKING_DIR_SETTING)
+    working_dir::fault(&settings.working_mount_dir, working_dir::SETTING)
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
@@ -145,7 +142,7 @@ pub fn report(request: ReportRequest) -> (String, bool) {
         driver: driver.map_or_else(Observed::Unknown, Observed::Known),
         kubelet_dir,
         working_dir,
-        working_dir_setting: WORKING_DIR_SETTING,
+        working_dir_setting: working_dir::SETTING,
         driver_name: DEFAULT_DRIVER_NAME.to_owned(),
     });
     let text = if json {
