@@ -31,6 +31,9 @@ pub(crate) struct Seen {
 /// What the server answers instead of its own answer; asked with each request and its number from 0.
 pub(crate) type Fault = Box<dyn Fn(usize, &Seen) -> Option<(u16, Value)> + Send + Sync>;
 
+/// A change of the node's taints by another client.
+pub(crate) type Meanwhile = Box<dyn FnMut(&mut Vec<Value>) + Send>;
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) taints: Vec<Value>,
@@ -40,7 +43,7 @@ pub(crate) struct State {
     pub(crate) seen: Vec<Seen>,
     pub(crate) fault: Option<Fault>,
     /// Runs after a GET of the node was answered: what another client does in between.
-    pub(crate) meanwhile: Option<Box<dyn FnMut(&mut Vec<Value>) + Send>>,
+    pub(crate) meanwhile: Option<Meanwhile>,
 }
 
 /// The server. Dropping it ends it.
@@ -162,7 +165,7 @@ impl State {
                         true
                     }
                 }
-                other => panic!("unknown operation {other}"),
+                _ => false,
             };
             if !applies {
                 return status(422, "Invalid", "the server rejected our request due to an error in our request");

@@ -110,7 +110,7 @@ async fn events_wait_for_an_api_server_that_is_away_and_that_is_said_once() {
     let Cluster { stub, orchestrator, files: _files } = Cluster::start().await;
     stub.state().fault = Some(Box::new(|number, _| (number < 10).then(|| status(503, "ServiceUnavailable", "down"))));
     let clock = Arc::new(SkippingClock::default());
-    let events = ClaimEvents::new(Arc::new(orchestrator), clock.clone());
+    let events = ClaimEvents::new(Arc::new(orchestrator), Arc::clone(&clock) as _);
     let shown = log("info", async {
         for minute in 0..15 {
             events.emit(event("FilesystemCreating", &format!("{minute}m00s so far")));
@@ -132,7 +132,7 @@ async fn an_event_that_is_denied_is_said_once_and_does_not_hold_the_others() {
         seen.path.contains("/closed/").then(|| status(403, "Forbidden", "events is forbidden"))
     }));
     let clock = Arc::new(SkippingClock::default());
-    let events = ClaimEvents::new(Arc::new(orchestrator), clock.clone());
+    let events = ClaimEvents::new(Arc::new(orchestrator), Arc::clone(&clock) as _);
     let shown = log("info", async {
         for _ in 0..5 {
             events.emit(azurelustre_csi::ports::orchestrator::ClaimEvent {

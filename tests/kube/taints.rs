@@ -104,6 +104,21 @@ async fn changes_that_always_come_first_end_the_try_as_one_to_repeat() {
 }
 
 #[tokio::test]
+async fn conflicts_without_a_change_of_the_taints_are_repeated_and_no_denial() {
+    let cluster = Cluster::start().await;
+    cluster.stub.state().taints = vec![own()];
+    let conflict = || status(409, "Conflict", "Operation cannot be fulfilled on nodes: the object has been modified");
+    let times = AtomicUsize::new(0);
+    cluster.fail(move |_, request| (request == PATCH_NODE && times.fetch_add(1, Ordering::Relaxed) < 3).then(conflict));
+    cluster.remove().await.unwrap();
+    assert_eq!(cluster.stub.state().taints, Vec::<Value>::new());
+    let cluster = Cluster::start().await;
+    cluster.stub.state().taints = vec![own()];
+    cluster.fail(move |_, request| (request == PATCH_NODE).then(conflict));
+    assert_eq!(cluster.remove().await.unwrap_err().kind, OrchestratorErrorKind::Unavailable);
+}
+
+#[tokio::test]
 async fn what_somebody_else_removed_first_is_done() {
     let cluster = Cluster::start().await;
     cluster.stub.state().taints = vec![own()];

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn names_of_events_are_valid_and_short_enough() {
         assert_eq!(name("claim", 0xabc), "claim.abc");
-        let long = name(&format!("{}.{}", "a".repeat(245), "b".repeat(7)), 0xabcdef);
+        let long = name(&format!("{}.{}", "a".repeat(245), "b".repeat(7)), 0x00ab_cdef);
         assert_eq!(long, format!("{}.abcdef", "a".repeat(245)));
         assert!(name(&"a".repeat(253), i128::MAX).len() <= NAME_MAX);
     }

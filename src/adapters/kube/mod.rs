@@ -59,12 +59,13 @@ impl KubeOrchestrator {
         for _ in 0..CONFLICTS {
             let present = self.api.node_taints(node).await?;
             let Some(removal) = Removal::of(&present, &keys) else { return Ok(()) };
-            match refused.take() {
-                // The node is as it was when the patch was refused, so no other change came first: it is a denial.
-                Some((earlier, error)) if earlier == removal => return Err(Problem::Denied(error)),
-                Some(_) => {}
-                None if !self.api.has_driver(node, &self.driver_name).await? => return Err(Problem::NotRegistered),
-                None => {}
+            if let Some((earlier, error)) = refused.take() {
+                // The taints are as they were when the patch was refused as invalid, so no test failed: it is a denial.
+                if earlier == removal && error.kind == ApiErrorKind::Invalid {
+                    return Err(Problem::Denied(error));
+                }
+            } else if !self.api.has_driver(node, &self.driver_name).await? {
+                return Err(Problem::NotRegistered);
             }
             match self.api.patch_node(node, &removal.patch()).await {
                 Ok(()) => return Ok(()),

@@ -58,7 +58,7 @@ impl SimulatedOrchestrator {
     /// The events as the cluster shows them, oldest first: a repeated event once, as it was written last, and how often.
     pub fn aggregated(&self) -> Vec<(ClaimEvent, u32)> {
         let mut shown: Vec<(ClaimEvent, u32)> = Vec::new();
-        for event in self.memory().written.iter() {
+        for event in &self.memory().written {
             match shown.iter_mut().find(|(earlier, _)| is_repetition(earlier, event)) {
                 Some((earlier, count)) => (*earlier, *count) = (event.clone(), *count + 1),
                 None => shown.push((event.clone(), 1)),

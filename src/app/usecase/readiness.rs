@@ -136,9 +136,10 @@ pub async fn remove_taint_when_ready(ready: &dyn Ready, orchestrator: &dyn Orche
 }
 
 fn log_failure(error: &OrchestratorError) {
-    match error.kind {
-        OrchestratorErrorKind::NotRegistered => tracing::info!(%error, "the startup taints stay until then"),
-        _ => tracing::warn!(%error, "the startup taints are not removed yet; trying again, at least once a minute"),
+    if error.kind == OrchestratorErrorKind::NotRegistered {
+        tracing::info!(%error, "the startup taints stay until then");
+    } else {
+        tracing::warn!(%error, "the startup taints are not removed yet; trying again, at least once a minute");
     }
 }
 
