@@ -57,6 +57,27 @@ fn a_failed_creation_is_not_deleted_for_a_caller_that_is_gone() {
     assert_eq!((driver.count("begin_delete"), azure.billed().len()), (0, 1));
 }
 
+/// The adapter may hold a request back, for a token or its turn: it is not sent once the caller has left.
+#[test]
+fn a_request_that_is_held_back_is_not_sent_for_a_caller_that_is_gone() {
+    for failed in [false, true] {
+        let azure = Azure::new();
+        if failed {
+            azure.place(NAME, &OURS, ProvisioningState::Failed, "");
+        }
+        let plan = |_: u32, of: &str| of.starts_with("begin_").then_some(Fault::Delay(secs(60)));
+        let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
+        let (caller, guard) = Caller::new(Some(Duration::from_mins(30)));
+        let leave = async {
+            azure.clock.sleep(secs(30)).await;
+            drop(guard);
+        };
+        let (outcome, ()) = azure.clock.run(zip(driver.provision.create(request(NAME), caller), leave));
+        assert_eq!(outcome.unwrap_err().kind, FailureKind::InProgress);
+        assert_eq!(azure.billed().len(), usize::from(failed), "a PUT or DELETE was sent");
+    }
+}
+
 /// A repeated PUT is a new beginning too.
 #[test]
 fn a_creation_in_doubt_is_not_repeated_for_a_caller_that_is_gone() {

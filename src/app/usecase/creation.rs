@@ -189,11 +189,11 @@ impl Creation {
             }
             Step::Foreign(reason) => {
                 let message = format!("AMLFS {id} exists but was not made for this volume: {reason}");
-                if asked_for {
-                    return self
-                        .unusable(&format!("{message}; this process asked for it, so its tags were changed"), found);
+                let changed = if asked_for { "; this process asked for it, so its tags were changed" } else { "" };
+                if asked_for && !usable {
+                    return self.unusable(&format!("{message}{changed}"), found);
                 }
-                Failure::new(FailureKind::Conflict, message)
+                Failure::new(FailureKind::Conflict, format!("{message}{changed}"))
                     .with_hint("it is left alone; remove or rename it if it is not needed")
             }
             Step::Broken { reason } => {

@@ -1,6 +1,7 @@
 //! Polling one file system: observations, pauses between them, and the end of both when the process ends.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::progress::Phase;
@@ -82,12 +83,24 @@ impl Poller {
         if self.on.stop.has_come().await {
             return Err(self.stopped());
         }
-        if self.participants.anyone_waits() {
-            return Ok(());
-        }
+        if self.participants.anyone_waits() { Ok(()) } else { Err(self.abandoned()) }
+    }
+
+    /// Makes a request that begins something. The adapter may hold it back for a while (a token, its turn among others), so
+    /// whether a caller waits is asked before each step of it. Dropped before it is sent, nothing is sent; what was sent runs
+    /// to its end in the adapter, and its outcome is unknown here.
+    pub(super) async fn request<T>(&self, request: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut request = std::pin::pin!(request);
+        let step = std::future::poll_fn(|context| {
+            if self.participants.anyone_waits() { request.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
+        });
+        step.await.ok_or_else(|| self.abandoned())
+    }
+
+    fn abandoned(&self) -> Failure {
         tracing::info!(filesystem = %self.id, "no caller waits any more; nothing new is begun");
         let message = format!("AMLFS {}: no caller waits any more, so nothing new was begun", self.id);
-        Err(Failure::new(FailureKind::InProgress, message))
+        Failure::new(FailureKind::InProgress, message)
     }
 
     async fn wait(&self, pause: Duration) -> Result<(), Failure> {

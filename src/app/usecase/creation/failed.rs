@@ -43,7 +43,7 @@ impl Creation {
         });
         self.poller.participants.progress.enter(Phase::Creation(REMOVING.to_owned()));
         tracing::info!(filesystem = %self.id(), "deleting a failed creation");
-        match self.on.cloud.begin_delete(self.id()).await {
+        match self.poller.request(self.on.cloud.begin_delete(self.id())).await? {
             Err(error) if error.kind == CloudErrorKind::Throttled => {
                 self.update(|attempt, _| attempt.history.delete_throttled(&before));
                 let subject = format!("AMLFS {} failed and waits to be deleted", self.id().name);

@@ -83,7 +83,7 @@ impl Creation {
         self.poller.participants.progress.enter(Phase::Creation("asked for".to_owned()));
         let repeated = before.create_outcome_unknown();
         tracing::info!(filesystem = %spec.id, sku = %spec.sku_name, size = %spec.capacity, repeated, "asking for a file system");
-        let answer = self.on.cloud.begin_create(spec).await;
+        let answer = self.poller.request(self.on.cloud.begin_create(spec)).await?;
         let error = match answer {
             Ok(()) => {
                 self.creates.count();
