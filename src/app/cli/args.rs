@@ -278,6 +278,10 @@ pub struct DoctorOptions {
     /// `AZURELUSTRE_CSI_ENDPOINT`, else `unix:///tmp/csi.sock`]
     #[arg(long, value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
+    /// Name under which the driver registers, as of `serve`
+    /// [default: `AZURELUSTRE_CSI_DRIVERNAME`, else `azurelustre.csi.azure.com`]
+    #[arg(long, value_name = "NAME")]
+    pub drivername: Option<String>,
     /// kubelet's directory, as of `serve`; counts where no driver answers
     /// [default: `AZURELUSTRE_CSI_KUBELET_DIR`, else `/var/lib/kubelet`]
     #[arg(long, value_name = "DIR")]

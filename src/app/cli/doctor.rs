@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{CliError, DoctorOptions, Exit, print, probe, serve};
 use crate::app::problem::Problem;
-use crate::app::settings::PREFIX;
+use crate::app::settings::{DEFAULT_DRIVER_NAME, PREFIX};
 use crate::app::wiring::node::ReportRequest;
 use crate::app::wiring::{self, ask};
 use crate::domain::mount_source::MgsAddress;
@@ -32,6 +32,7 @@ pub(super) fn node(options: &DoctorOptions) -> Result<(), CliError> {
         mountinfo: options.mountinfo.clone(),
         mgs,
         driver,
+        driver_name: driver_name(options.drivername.as_deref()),
         kubelet_dir: directory("--kubelet-dir", options.kubelet_dir.as_ref(), "KUBELET_DIR", "/var/lib/kubelet")?,
         working_dir: directory("--working-mount-dir", options.working_mount_dir.as_ref(), "WORKING_MOUNT_DIR", "/tmp")?,
         json,
@@ -40,6 +41,12 @@ pub(super) fn node(options: &DoctorOptions) -> Result<(), CliError> {
     print(&format!("{}\n", text.trim_end()))?;
     // The reasons are in the report; the exit code is all that is left to say.
     if healthy { Ok(()) } else { Err(CliError::new(Exit::Failure, Vec::new())) }
+}
+
+/// The driver's name as the flag says, else as the driver's variable in the same pod does.
+fn driver_name(given: Option<&str>) -> String {
+    let variable = std::env::var(format!("{PREFIX}DRIVERNAME")).ok().filter(|name| !name.is_empty());
+    given.map(str::to_owned).or(variable).unwrap_or_else(|| DEFAULT_DRIVER_NAME.to_owned())
 }
 
 /// A directory as the flag says, else as the driver's variable in the same pod does.

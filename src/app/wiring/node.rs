@@ -12,7 +12,7 @@ use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
 use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
-use crate::app::settings::{DEFAULT_DRIVER_NAME, KernelChoice, Settings};
+use crate::app::settings::{KernelChoice, Settings};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
@@ -123,6 +123,8 @@ pub struct ReportRequest {
     pub mgs: Option<MgsAddress>,
     /// What the running driver reports, or why nothing is known of it.
     pub driver: Result<DriverStatus, String>,
+    /// Name under which the driver registers with kubelet; volumes of others are passed over.
+    pub driver_name: String,
     /// kubelet's directory, for a node without a running driver.
     pub kubelet_dir: PathBuf,
     /// Directory for private mounts, for a node without a running driver.
@@ -133,7 +135,7 @@ pub struct ReportRequest {
 
 /// A report about this node as text or JSON, and whether it is healthy. Blocks for some seconds.
 pub fn report(request: ReportRequest) -> (String, bool) {
-    let ReportRequest { mountinfo, mgs, driver, kubelet_dir, working_dir, json } = request;
+    let ReportRequest { mountinfo, mgs, driver, driver_name, kubelet_dir, working_dir, json } = request;
     let report = doctor::collect(&doctor::Request {
         paths: ClientStatePaths::default(),
         mountinfo,
@@ -143,7 +145,7 @@ pub fn report(request: ReportRequest) -> (String, bool) {
         kubelet_dir,
         working_dir,
         working_dir_setting: working_dir::SETTING,
-        driver_name: DEFAULT_DRIVER_NAME.to_owned(),
+        driver_name,
     });
     let text = if json {
         report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
