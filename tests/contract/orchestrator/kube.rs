@@ -1,5 +1,7 @@
 //! The Kubernetes adapter against a stub of an API server over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a stub that cannot be set up ends the test there, saying where")]
+
 use azurelustre_csi::adapters::kube::KubeOrchestrator;
 use azurelustre_csi::adapters::kube::api::ApiServer;
 use azurelustre_csi::ports::orchestrator::{EventKind, Orchestrator};
