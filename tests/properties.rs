@@ -512,6 +512,7 @@ proptest! {
         let step = lifecycle::next(&Observed::Present(Box::new(found.clone())), &desired);
         prop_assert_eq!(matches!(step, Step::Foreign(_)), !ours);
         let was_ready = !found.mgs_address.as_str().trim().is_empty();
+        let ended = matches!(found.state, ProvisioningState::Failed | ProvisioningState::Canceled);
         let usable = MgsAddress::parse(found.mgs_address.as_str()).is_ok() && found.capacity.is_some();
         match step {
             Step::Create => prop_assert!(false, "it is there"),
@@ -520,14 +521,14 @@ proptest! {
                 prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.as_str(), found.capacity));
             }
             Step::Wait(state) => {
-                prop_assert!(agrees(&found, &desired) && state == found.state && state != ProvisioningState::Failed);
+                prop_assert!(agrees(&found, &desired) && state == found.state && !ended);
                 prop_assert!(state != ProvisioningState::Succeeded || !usable, "ready, but waited for");
             }
             Step::DeleteFailed { reason } => {
-                prop_assert!(found.state == ProvisioningState::Failed && !was_ready && agrees(&found, &desired));
+                prop_assert!(ended && !was_ready && agrees(&found, &desired));
                 prop_assert_eq!(reason, found.failure);
             }
-            Step::Broken { .. } => prop_assert!(found.state == ProvisioningState::Failed && was_ready),
+            Step::Broken { .. } => prop_assert!(ended && was_ready),
             Step::Conflict(differences) => prop_assert!(!differences.is_empty() && !agrees(&found, &desired)),
             Step::Foreign(_) => {}
         }

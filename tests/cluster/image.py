@@ -89,6 +89,7 @@ def certificate(folder):
     subprocess.run(
         ["openssl", "req", "-x509", "-days", "1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
          "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}",
+         "-addext", "basicConstraints=critical,CA:FALSE",
          "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"],
         check=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -162,7 +163,7 @@ def main(binary, stub):
         (root / "authority.pem").write_bytes(cert.read_bytes())
         names = Names()
         names.start()
-        azure = subprocess.Popen([stub, "127.0.0.1:443", cert, key])
+        azure = subprocess.Popen([stub, "127.0.0.1:443", cert, key, HOST])
         try:
             require(listening(443), "the ARM stub does not listen")
             asks_azure(root, names)

@@ -101,11 +101,13 @@ async fn handle(service: Arc<Service>, request: Request<Incoming>) -> Result<Res
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, certificate, key] = arguments.as_slice() else {
-        return Err("usage: arm-stub ADDRESS:PORT CERTIFICATE.pem KEY.pem".into());
+    let (address, certificate, key, name) = match arguments.as_slice() {
+        [address, certificate, key] => (address, certificate, key, address),
+        [address, certificate, key, name] => (address, certificate, key, name),
+        _ => return Err("usage: arm-stub ADDRESS:PORT CERTIFICATE.pem KEY.pem [HOST-OF-LINKS]".into()),
     };
+    let service = Arc::new(Service::new(Url::parse(&format!("https://{name}"))?));
     let address: SocketAddr = address.parse()?;
-    let service = Arc::new(Service::new(Url::parse(&format!("https://{address}"))?));
     let acceptor = tls::acceptor(certificate, key)?;
     let listener = TcpListener::bind(address).await?;
     loop {
