@@ -1,4 +1,5 @@
 //! The Kubernetes adapter against a stub of an API server over HTTP.
+#![allow(clippy::unwrap_used)] // a world that cannot be made ends its law
 
 use azurelustre_csi::adapters::kube::KubeOrchestrator;
 use azurelustre_csi::adapters::kube::api::ApiServer;
