@@ -17,8 +17,10 @@ use tokio::sync::oneshot;
 
 /// How long a thread without work stays.
 const IDLE_FOR: Duration = Duration::from_secs(3);
-/// Enough for name resolution, the hungriest of what runs here.
-const STACK: usize = 512 << 10;
+/// More than enough for name resolution, the hungriest of what runs here; only what is touched takes memory. The C library
+/// keeps up to 40 MiB of stacks of ended threads with the pages that they touched, so few large ones are kept rather than
+/// many small ones. Below 2 MiB, so that no stack becomes one huge page.
+const STACK: usize = (2 << 20) - (64 << 10);
 
 type Work = Box<dyn FnOnce() + Send>;
 
