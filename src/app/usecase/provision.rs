@@ -1,7 +1,7 @@
 //! CreateVolume, DeleteVolume and ValidateVolumeCapabilities over the cloud port.
 //!
 //! A static volume is answered without a request to the cloud. Everything else is work that is shared by all calls for the
-//! same volume: [`creation`](super::creation) and [`deprovision`].
+//! same volume: the modules `creation` and `deprovision`.
 
 use std::sync::Arc;
 use std::time::Duration;
