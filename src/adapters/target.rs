@@ -3,13 +3,12 @@
 //! kubelet owns these paths. Of a target only the last directory is ever made (CSI: the parent is the caller's), nothing
 //! is followed, and nothing but an empty directory is removed. Nothing here touches what is mounted at a target.
 
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -104,18 +103,6 @@ pub(super) fn check_directory(target: &Path, place: &Path) -> Result<(), TargetE
     let hint = "remove it: a volume needs a directory, and nothing but an empty directory is ever removed for it";
     let error = TargetError::new("mount", target, format!("{what} is in the way of the target directory"));
     Err(TargetError { hint: Some(hint), ..error })
-}
-
-/// How many entries a directory holds that nothing is mounted on, at most `most`.
-pub(super) fn entries(place: &Path, most: usize) -> usize {
-    std::fs::read_dir(place).map_or(0, |entries| entries.take(most).count())
-}
-
-/// Opens a directory as a place only.
-pub(super) fn open_directory(operation: &'static str, path: &Path) -> Result<File, TargetError> {
-    open(path, DIRECTORY, Mode::empty())
-        .map(File::from)
-        .map_err(|errno| TargetError::because(operation, path, "the directory cannot be opened", errno.into()))
 }
 
 /// Removes an empty directory that nothing is mounted on; one that is absent is removed already. The kernel refuses a

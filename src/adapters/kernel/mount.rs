@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::failure::{self, Fault, is_corrupt};
 use super::mgs_limit::{self, Permit};
-use super::node::Node;
+use super::node::{Node, open_directory};
 use super::registry::{Answer, Attempt, Key, Met, Signal, Start, Ticket, What};
 use super::syscalls::How;
 use super::volumes::{self, Record};
@@ -210,7 +210,7 @@ impl Node {
 
     /// Mounts where nothing is mounted.
     fn mount_on(&self, plan: &MountPlan, place: &Path, permit: Permit) -> Result<(), Fault> {
-        let directory = target::open_directory(OPERATION, place)?;
+        let directory = open_directory(OPERATION, place)?;
         let source = resolve::numeric(&*self.calls, OPERATION, &plan.source)?;
         let call = |source: &MountSource, options: &MountOptions| {
             self.call_mount(OPERATION, source, options, place, &directory)
@@ -336,7 +336,7 @@ impl Node {
 
 /// Files in a target that a mount hides make its removal fail after the unmount.
 fn warn_of_entries(plan: &MountPlan, place: &Path) {
-    let entries = target::entries(place, COUNTED);
+    let entries = entries(place);
     if entries > 0 {
         tracing::warn!(
             target = %plan.target.display(), entries, volume = plan.volume_id,
@@ -344,4 +344,9 @@ fn warn_of_entries(plan: &MountPlan, place: &Path) {
              fail until they are moved elsewhere"
         );
     }
+}
+
+/// How many entries a directory holds that nothing is mounted on, at most [`COUNTED`].
+fn entries(place: &Path) -> usize {
+    std::fs::read_dir(place).map_or(0, |entries| entries.take(COUNTED).count())
 }

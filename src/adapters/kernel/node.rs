@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use nix::fcntl::open;
+use nix::sys::stat::Mode;
+
 use super::call::MountCall;
 use super::failure::{self, Fault};
 use super::mgs_limit::{self, MgsLimit};
@@ -18,6 +21,7 @@ use super::syscalls::{How, SysError, Syscalls};
 use super::threads::Threads;
 use super::volumes::Records;
 use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::target::{self, TargetError};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::MountErrorKind;
@@ -105,4 +109,11 @@ impl Node {
     pub(super) fn unmount_or_detach(&self, place: &Path) -> Result<(), SysError> {
         self.calls.unmount(place, How::Plain).or_else(|_| self.calls.unmount(place, How::Detach))
     }
+}
+
+/// Opens a directory as a place only.
+pub(super) fn open_directory(operation: &'static str, path: &Path) -> Result<File, TargetError> {
+    open(path, target::DIRECTORY, Mode::empty())
+        .map(File::from)
+        .map_err(|errno| TargetError::because(operation, path, "the directory cannot be opened", errno.into()))
 }

@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 
 use super::failure::{self, Fault};
 use super::mgs_limit::{self, Permit};
-use super::node::Node;
+use super::node::{Node, open_directory};
 use super::registry::{Answer, Key, Signal, Start, What};
 use super::syscalls::{How, SysError};
 use super::{KernelMounter, resolve, working_dir};
@@ -83,7 +83,7 @@ impl Node {
             }
             mounted => mounted?,
         };
-        let root = target::open_directory(OPERATION, &private.place)?;
+        let root = open_directory(OPERATION, &private.place)?;
         let permissions = Mode::from_bits_truncate(self.settings.sub_dir_mode);
         let made = make_below(&root, sub_dir, permissions).map_err(|errno| no_directory(source, sub_dir, errno));
         drop((permit, root));
@@ -167,7 +167,7 @@ impl<'a> Private<'a> {
         node.clean(operation, &place)?;
         make_private(operation, &place)?;
         let mut private = Self { node, place, mounted: false };
-        let directory = target::open_directory(operation, &private.place)?;
+        let directory = open_directory(operation, &private.place)?;
         let options = MountOptions { no_suid: true, no_dev: true, no_exec: true, ..MountOptions::default() };
         node.call_mount(operation, &source.root(), &options, &private.place, &directory)?;
         private.mounted = true;

@@ -10,17 +10,17 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
 use super::failure;
 use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
+use crate::adapters::target::DIRECTORY;
 use crate::domain::error::quote;
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::ports::mounter::{Amount, MountError, MountErrorKind, Usage};
 
-const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 /// Files counted at most, so that usage stays quick; a fuller tree is reported with what was counted.
 const COUNTED_AT_MOST: u64 = 100_000;
 /// Unit of `st_blocks`, whatever the file system's own block size is.
