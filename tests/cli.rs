@@ -384,3 +384,25 @@ fn doctor_tells_what_a_node_lacks() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}: {}", ran.stderr);
     }
 }
+
+/// `install-driver.sh` pipes what `kubectl get -o json` prints into it; people name files.
+#[test]
+fn check_objects_takes_files_and_standard_input() {
+    let class = r#"{"kind": "List", "items": [{"kind": "StorageClass", "metadata": {"name": "c"},
+        "provisioner": "azurelustre.csi.azure.com", "parameters": {"mgs-ip-address": "10.0.0.4"}}]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "class.json", class);
+    let ran = run(&["check-objects", &file]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "1 objects checked, none would be refused\n"),
+        "{}",
+        ran.stderr
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"))
+        .args(["check-objects", "-"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "1 objects checked, none would be refused\n");
+}

@@ -66,10 +66,13 @@ fn flag(word: &str) -> Option<(&str, Option<&str>)> {
     named.then_some((if name == "h" { "help" } else { name }, value))
 }
 
-/// Whether this word is one that the command itself takes, such as `node` after `doctor`.
+/// Whether this word is one that the command itself takes: `node` after `doctor`, any file after `check-objects`.
 fn takes_word(command: &Command, first: &str, word: &str) -> bool {
-    let values = command.find_subcommand(first).into_iter().flat_map(Command::get_positionals);
-    values.flat_map(Arg::get_possible_values).any(|value| value.get_name() == word)
+    let takes = |positional: &Arg| {
+        let values = positional.get_possible_values();
+        values.is_empty() || values.iter().any(|value| value.get_name() == word)
+    };
+    command.find_subcommand(first).into_iter().flat_map(Command::get_positionals).any(takes)
 }
 
 /// The name of a flag that was given by its one letter.
