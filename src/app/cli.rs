@@ -125,6 +125,7 @@ fn warn(text: &str) {
 }
 
 /// Whether the node could work with these settings on this machine.
+#[cfg_attr(not(feature = "kernel"), allow(clippy::unnecessary_wraps, reason = "nothing is mounted through the kernel"))]
 fn node_usable(settings: &Settings) -> Result<(), CliError> {
     #[cfg(feature = "kernel")]
     if settings.mode.node_id().is_some()
