@@ -317,6 +317,12 @@ impl History {
         self.deletes.not_before()
     }
 
+    /// For how long nothing was found, where that is long enough to say that nothing exists. What was seen before may yet
+    /// come back, so a failure is not final by this alone ([`is_final`](Self::is_final)).
+    pub fn proved_absent_for(&self) -> Option<Duration> {
+        self.absent_for().filter(|time| *time >= ABSENCE_PROVED_AFTER)
+    }
+
     /// For how long nothing was found, from the first observation to the last.
     fn absent_for(&self) -> Option<Duration> {
         self.absence.map(|absence| absence.last.saturating_sub(absence.first))

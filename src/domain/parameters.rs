@@ -22,6 +22,9 @@ pub const SUB_DIR: &str = "sub-dir";
 pub const RESOURCE_GROUP_NAME: &str = "resource-group-name";
 /// Volume context key that repeats the origin flag of the volume id.
 pub const CREATED_BY_DYNAMIC_PROVISIONING: &str = "created-by-dynamic-provisioning";
+/// Volume context key (`volumeAttributes` of a `PersistentVolume`) that says `true` where nothing behind the volume is real.
+/// No parameter: a class cannot ask for it.
+pub const SIMULATED: &str = "simulated";
 /// Provisioner's metadata: the claim.
 pub const PVC_NAME: &str = "csi.storage.k8s.io/pvc/name";
 /// Provisioner's metadata: the claim's namespace.

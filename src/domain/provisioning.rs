@@ -13,7 +13,7 @@ use super::lifecycle::Desired;
 use super::names::{FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId};
 use super::parameters::{
     CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME,
-    Parameters, RESOURCE_GROUP_NAME, canonical,
+    Parameters, RESOURCE_GROUP_NAME, SIMULATED, canonical,
 };
 use super::sku::Sku;
 use super::sub_dir::SubDirTemplate;
@@ -91,6 +91,16 @@ pub struct Volume {
     pub capacity: Bytes,
     /// What NodePublishVolume will be given.
     pub context: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// The same volume, marked in its context as one of a simulated cloud: whoever reads the `PersistentVolume` sees that
+    /// nothing behind it is real.
+    #[must_use]
+    pub fn simulated(mut self) -> Self {
+        self.context.insert(SIMULATED.to_owned(), "true".to_owned());
+        self
+    }
 }
 
 /// A request that passed all local checks.

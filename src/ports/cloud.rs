@@ -21,6 +21,11 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// Whether nothing behind this cloud is real. Volumes of such a cloud say so in their context.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
     /// Looks at a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 

@@ -160,6 +160,10 @@ impl Cloud for FaultyCloud {
         self.inner.configured()
     }
 
+    fn is_simulated(&self) -> bool {
+        self.inner.is_simulated()
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         let hidden = async {
             let observed = self.inner.observe(id).await;

@@ -10,12 +10,12 @@ use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::CloudErrorKind;
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
 use azurelustre_csi::ports::orchestrator::EventKind;
 
 use crate::fakes::faulty::{Fault, Faults};
-use crate::world::{Azure, BUDGET, Driver, NAME, OURS, request};
+use crate::world::{Azure, BUDGET, Driver, NAME, OURS, Real, request};
 
 /// A request that is refused for good once nothing was found for this many seconds, with the same text from the start.
 fn refused_after(azure: &Azure, driver: &Driver, request: &VolumeRequest, seconds: u64) -> Failure {
@@ -335,6 +335,74 @@ fn seen_once_and_absent_is_in_doubt_and_never_final() {
     seen.store(false, Ordering::Relaxed);
     driver.create(NAME).unwrap();
     assert_eq!((azure.made(NAME), azure.billed().len()), (1, 1));
+}
+
+/// Somebody followed our hint and deleted the file system by hand, which this process did not see.
+#[test]
+fn what_was_deleted_by_hand_is_not_said_to_exist_and_is_made_anew() {
+    for (mistake, _) in local_mistakes() {
+        let azure = Azure::new();
+        let driver = azure.healthy();
+        driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+        let failure = driver.create_as(mistake.clone(), BUDGET).unwrap_err();
+        assert!(failure.message.contains("exists and is billed"), "{failure}");
+        azure.remove(NAME);
+        let begun = azure.clock.now();
+        let mut refusals = Vec::new();
+        while azure.clock.now() - begun <= Duration::from_mins(3) {
+            let failure = driver.create_as(mistake.clone(), BUDGET).unwrap_err();
+            assert!(!failure.kind.is_final(), "once seen and absent later is in doubt: {failure}");
+            refusals.push((azure.clock.now() - begun, failure));
+            azure.pass(Duration::from_secs(30));
+        }
+        for (time, failure) in &refusals {
+            let says_so = failure.message.contains("exists");
+            assert_eq!(says_so, *time < Duration::from_secs(90), "after {time:?}: {failure}");
+        }
+        let (_, last) = refusals.last().unwrap();
+        assert!(last.message.contains("is absent for 3m00s in resource group"), "{last}");
+        assert_eq!(last.kind, FailureKind::Unavailable);
+        // Corrected, also with other parameters than the first time.
+        let corrected = with(&[("sku-name", "AMLFS-Durable-Premium-250"), ("maintenance-day-of-week", "Friday")]);
+        driver.create_as(corrected, BUDGET).unwrap();
+        assert_eq!((azure.made(NAME), azure.billed().len()), (2, 1));
+    }
+}
+
+#[test]
+fn what_was_deleted_by_hand_elsewhere_is_not_said_to_exist() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+    azure.remove(NAME);
+    let begun = azure.clock.now();
+    while azure.clock.now() - begun <= Duration::from_mins(3) {
+        let failure = driver.create_as(with(&[("resource-group", "other")]), BUDGET).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        let passed = azure.clock.now() - begun;
+        assert_eq!(failure.message.contains("exists"), passed < Duration::from_secs(90), "after {passed:?}: {failure}");
+        azure.pass(Duration::from_secs(30));
+    }
+    assert_eq!(azure.billed(), Vec::<String>::new(), "two could come to exist");
+    driver.create(NAME).unwrap();
+    assert_eq!(azure.billed().len(), 1);
+}
+
+#[test]
+fn volumes_of_a_simulated_cloud_say_so_and_those_of_others_never() {
+    let azure = Azure::new();
+    let parameters = [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())];
+    let on_existing = VolumeRequest { parameters: parameters.into(), ..request("pvc-2") };
+    let real: Arc<dyn Cloud> = Arc::new(Real(azure.simulator.cloud()));
+    let none = || Faults::none(azure.clock.clone());
+    for (driver, expected) in [(azure.healthy(), Some("true")), (azure.driver_over(real, none()), None)] {
+        for request in [request(NAME), on_existing.clone()] {
+            let volume = driver.create_as(request, BUDGET).unwrap();
+            assert_eq!(volume.context.get("simulated").map(String::as_str), expected);
+        }
+        let asked_for = driver.create_as(with(&[("simulated", "true")]), BUDGET).unwrap_err();
+        assert!(asked_for.message.contains("simulated"), "it is no parameter of a class: {asked_for}");
+    }
 }
 
 #[test]

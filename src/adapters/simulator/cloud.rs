@@ -248,6 +248,10 @@ fn repeat(record: &mut Record, spec: &FilesystemSpec) -> Result<(), CloudError> 
 
 #[async_trait]
 impl Cloud for SimulatedCloud {
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         let mut state = self.settled();
         state.requests.observe += 1;

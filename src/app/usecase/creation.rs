@@ -139,14 +139,15 @@ impl Creation {
         let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
         let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
         let observed = observation.transpose().map_err(|error| self.on.unobserved(error))?;
-        let gone = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
+        let (gone, absent_for) = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
             let now = self.on.cloud_clock.now();
             match &observed {
                 Some(Observed::Present(found)) => drop(attempt.history.present(&found.state, now)),
                 Some(Observed::Absent) => attempt.history.absent(now),
                 None => {}
             }
-            attempt.history.is_gone() && !attempt.history.is_unfinished()
+            let gone = attempt.history.is_gone() && !attempt.history.is_unfinished();
+            (gone, attempt.history.proved_absent_for())
         });
         if gone {
             self.on.attempts.forget(&begun.id);
@@ -157,7 +158,10 @@ impl Creation {
             "AMLFS {} was begun{region} for this volume; the request now asks for resource group {} in {location}",
             begun.id, id.resource_group
         );
-        Err(verdict::exists_and_is_billed(&message, &begun.id))
+        Err(match absent_for {
+            None => verdict::exists_and_is_billed(&message, &begun.id),
+            Some(absent_for) => verdict::begun_elsewhere_and_absent(&message, absent_for),
+        })
     }
 
     fn finish(&self, ready: ReadyFilesystem) -> ReadyFilesystem {

@@ -144,7 +144,7 @@ impl Provision {
             }
         };
         let now = self.cloud_clock.now();
-        let blocked = self.attempts.with(&id, now, |attempt| {
+        let (unfinished, absent_for) = self.attempts.with(&id, now, |attempt| {
             let asked_for = attempt.history.is_unfinished();
             match &found {
                 None => attempt.history.absent(now),
@@ -153,9 +153,13 @@ impl Provision {
                 }
                 Some(_) => attempt.history.present_not_owned(),
             }
-            attempt.history.is_unfinished()
+            (attempt.history.is_unfinished(), attempt.history.proved_absent_for())
         });
-        if blocked { verdict::exists_and_is_billed(&failure.message, &id) } else { failure }
+        match (unfinished, absent_for) {
+            (false, _) => failure,
+            (true, None) => verdict::exists_and_is_billed(&failure.message, &id),
+            (true, Some(absent_for)) => verdict::seen_and_absent(&failure, &id, absent_for),
+        }
     }
 
     /// What stands behind a volume id: `None` for nothing, a file system where one was made for the volume. A handle of
@@ -218,14 +222,15 @@ fn failed_observation(refusal: &Failure, observation: Failure) -> Failure {
 impl Provisioning for Provision {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         notices::log(&parameters::notices(&request.parameters));
-        match Wish::parse(&request, &self.defaults) {
-            Ok(Wish::Existing(volume)) => Ok(*volume),
-            Ok(Wish::Dynamic(wish)) => self.create_dynamic(*wish, caller).await,
+        let volume = match Wish::parse(&request, &self.defaults) {
+            Ok(Wish::Existing(volume)) => *volume,
+            Ok(Wish::Dynamic(wish)) => self.create_dynamic(*wish, caller).await?,
             Err(error) => {
                 let deadline = Deadline::new(&*self.clock, caller.budget);
-                Err(self.refuse(&request, verdict::refused_locally(&error), deadline).await)
+                return Err(self.refuse(&request, verdict::refused_locally(&error), deadline).await);
             }
-        }
+        };
+        Ok(if self.cloud.is_simulated() { volume.simulated() } else { volume })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
