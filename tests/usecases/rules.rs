@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::simulator::world::{FailingCreation, Subnet};
 use azurelustre_csi::adapters::simulator::{Simulator, World};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
@@ -46,8 +47,14 @@ fn local_mistakes() -> Vec<(VolumeRequest, FailureKind)> {
         (with(&[("sub-dir", "${pvc.metadata.nam}")]), FailureKind::Invalid),
         (with(&[("tags", "k8s-azure-created-by=me")]), FailureKind::Invalid),
         (with(&[("resource-group", "../x")]), FailureKind::Invalid),
-        (VolumeRequest { capacity: (-1, 0), ..request(NAME) }, FailureKind::OutOfRange),
-        (VolumeRequest { capacity: (2 << 40, 1 << 40), ..request(NAME) }, FailureKind::OutOfRange),
+        (VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) }, FailureKind::OutOfRange),
+        (
+            VolumeRequest {
+                capacity: RequestedCapacity { required_bytes: 2 << 40, limit_bytes: 1 << 40 },
+                ..request(NAME)
+            },
+            FailureKind::OutOfRange,
+        ),
         (VolumeRequest { capabilities: vec![], ..request(NAME) }, FailureKind::Invalid),
     ]
 }
@@ -92,7 +99,7 @@ fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_read
             assert!(failure.hint.unwrap().contains("az amlfs delete"), "{}", failure.message);
         }
     }
-    let mistake = || VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+    let mistake = || VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) };
     // Ready before, or somebody else's: as the mistake says.
     let azure = Azure::new();
     azure.volume();
@@ -106,7 +113,7 @@ fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_read
 fn a_local_mistake_whose_observation_fails_is_not_final() {
     for kind in CloudErrorKind::ALL {
         let azure = Azure::new();
-        let mistake = VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+        let mistake = VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) };
         let failure = azure.faulty(Fault::Before(kind), 1, 1).create_as(mistake, BUDGET).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable);
         assert!(failure.message.starts_with("capacity range: required_bytes is -1"), "{failure}");
@@ -128,7 +135,7 @@ fn what_the_region_does_not_offer_is_final_after_two_observations() {
         assert!(failure.message.contains(part), "{failure}");
     }
     let azure = Azure::new();
-    let large = VolumeRequest { capacity: (129 << 40, 0), ..request(NAME) };
+    let large = VolumeRequest { capacity: RequestedCapacity::at_least(129 << 40), ..request(NAME) };
     assert_eq!(refused_after(&azure, &azure.healthy(), &large, 5).kind, FailureKind::OutOfRange);
     let azure = Azure::with(World { any_subnet_exists: false, ..World::default() });
     let failure = refused_after(&azure, &azure.healthy(), &request(NAME), 5);
@@ -157,12 +164,12 @@ fn circumstances_are_final_after_ninety_seconds_of_absence() {
 
 #[test]
 fn refused_requests_are_final_in_their_time_whatever_refuses_them() {
-    for operation in ["skus", "headroom", "begin_create"] {
+    for operation in ["skus", "subnet_capacity", "begin_create"] {
         for kind in CloudErrorKind::ALL.into_iter().filter(|kind| kind.is_refusal()) {
             let azure = Azure::new();
             let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
             let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
-            let content = operation == "headroom" && kind == CloudErrorKind::NotFound;
+            let content = operation == "subnet_capacity" && kind == CloudErrorKind::NotFound;
             let failure = refused_after(&azure, &driver, &request(NAME), if content { 5 } else { 90 });
             assert!(failure.kind.is_final() && failure.message.contains("injected"), "{operation} {kind:?}: {failure}");
         }
@@ -171,7 +178,7 @@ fn refused_requests_are_final_in_their_time_whatever_refuses_them() {
 
 #[test]
 fn what_may_help_to_repeat_is_never_final() {
-    for operation in ["skus", "headroom", "begin_create"] {
+    for operation in ["skus", "subnet_capacity", "begin_create"] {
         for kind in CloudErrorKind::ALL.into_iter().filter(|kind| !kind.is_refusal()) {
             let azure = Azure::new();
             let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
@@ -231,7 +238,7 @@ fn what_cannot_change_is_a_conflict_that_names_each_difference() {
     let azure = Azure::new();
     azure.volume();
     let changed = with(&[("sku-name", "AMLFS-Durable-Premium-250"), ("zone", "2"), ("subnet-name", "other")]);
-    let changed = VolumeRequest { capacity: (8 << 40, 0), ..changed };
+    let changed = VolumeRequest { capacity: RequestedCapacity::at_least(8 << 40), ..changed };
     let failure = azure.healthy().create_as(changed, BUDGET).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Conflict);
     for part in ["SKU is", "zone is 1, not 2", "subnet is", "size is 4 TiB, not at least 8 TiB"] {
@@ -544,7 +551,11 @@ fn later_claims_of_a_process_do_not_read_the_sku_list_again() {
     driver.create("pvc-1").unwrap();
     let before = driver.operations().len();
     driver.create("pvc-2").unwrap();
-    assert_eq!(driver.operations()[before..][..3], ["observe", "skus", "headroom"], "12 minutes later it is stale");
+    assert_eq!(
+        driver.operations()[before..][..3],
+        ["observe", "skus", "subnet_capacity"],
+        "12 minutes later it is stale"
+    );
     let before = driver.operations().len();
     driver.create_as(request("pvc-3"), Some(Duration::from_mins(1))).unwrap_err();
     driver.create_as(request("pvc-4"), Some(Duration::from_mins(1))).unwrap_err();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::filesystem::{
     Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
 };
@@ -16,7 +17,7 @@ use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 use azurelustre_csi::ports::inbound::{Caller, Failure, Provisioning};
 use futures_lite::future::or;
 use tempfile::TempDir;
@@ -181,8 +182,8 @@ impl Cloud for Real {
         self.0.skus(location).await
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
-        self.0.headroom(request).await
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.0.subnet_capacity(request).await
     }
 }
 
@@ -207,7 +208,7 @@ pub(crate) fn request(name: &str) -> VolumeRequest {
     ];
     VolumeRequest {
         name: name.to_owned(),
-        capacity: (0, 0),
+        capacity: RequestedCapacity::default(),
         capabilities: vec![Capability {
             access: Some(AccessType::Mount { flags: vec![] }),
             mode: Some(AccessMode::MultiNodeMultiWriter),
