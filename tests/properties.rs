@@ -1,6 +1,6 @@
 //! What must hold for every input, tried with thousands of hostile ones.
 //!
-//! Why it exists: most texts that reach the domain were written by people who never read it (`StorageClass` authors, pods,
+//! Most texts that reach the domain were written by people who never read it (`StorageClass` authors, pods,
 //! the cloud), and a wrong answer deletes or exposes somebody's files. Tables in the modules show what is meant; here
 //! stands what no input may break: nothing panics, nothing escapes, what one side writes the other side reads.
 
@@ -281,7 +281,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn exactly_the_bad_keys_and_values_are_told(
+    fn exactly_the_bad_keys_and_values_are_reported(
         keys in written_keys(30), unknown in vec(hostile(), 0..4),
         mgs in option::of(select(&[("10.0.0.4", true), (" mgs.example:10.0.0.5@tcp ", true), ("", false), ("a#b", false)][..])),
     ) {
@@ -292,14 +292,14 @@ proptest! {
             .chain(unknown.clone().map(|key| (key.clone(), "x".to_owned()))).collect();
         let expected: BTreeSet<String> = known.filter(|(_, _, good)| !good).map(|(key, _, _)| key.to_owned())
             .chain(unknown.map(|key| quote(key))).collect();
-        let told = match Parameters::parse(&map) {
+        let found = match Parameters::parse(&map) {
             Ok(read) => {
                 prop_assert_eq!(matches!(read, Parameters::Existing(_)), mgs.is_some());
                 BTreeSet::new()
             }
             Err(violations) => violations.as_slice().iter().map(|violation| violation.field.clone()).collect(),
         };
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(found, expected);
     }
 
     #[test]
@@ -554,13 +554,13 @@ proptest! {
     }
 
     #[test]
-    fn pauses_are_bounded(look in any::<u32>(), asked in option::of(duration()), budget in option::of(duration())) {
-        let pause = polling::pause(look, asked);
+    fn pauses_are_bounded(poll in any::<u32>(), asked in option::of(duration()), budget in option::of(duration())) {
+        let pause = polling::pause(poll, asked);
         prop_assert!(pause >= Duration::from_secs(2) && pause <= polling::LONGEST_RETRY_AFTER);
         prop_assert!(asked.is_some() || pause <= polling::LONGEST_PAUSE);
         prop_assert!(asked.is_none_or(|asked| pause >= asked.min(polling::LONGEST_RETRY_AFTER)));
-        prop_assert!(pause <= polling::pause(look.saturating_add(1), asked), "a later look comes sooner");
-        let recreate = polling::recreate_pause(look);
+        prop_assert!(pause <= polling::pause(poll.saturating_add(1), asked), "a later poll comes sooner");
+        let recreate = polling::recreate_pause(poll);
         prop_assert!(recreate >= Duration::from_secs(30) && recreate <= Duration::from_mins(10));
         let (all, working) = (budget.unwrap_or(polling::DEFAULT_BUDGET), polling::working_time(budget));
         prop_assert!(working <= all && all.checked_sub(working).unwrap() <= Duration::from_secs(5));
@@ -664,7 +664,7 @@ fn can_be_mounted(volume: &Volume, address: &str) -> Result<(), TestCaseError> {
 
 // Generators.
 
-/// What has a meaning to somebody: paths, volume ids, templates, URLs, addresses, options, keys; and a few look-alikes.
+/// What has a meaning to somebody: paths, volume ids, templates, URLs, addresses, options, keys; and texts that resemble them.
 const FRAGMENTS: &str = ".. . / // ../ # ## #t# t f ${ } $ ${pvc.metadata.name} ${pod.metadata.uid} %2f % ? & \\ , = @ : :/ \
     - _ ( ) a Z 9 0 ä ß İ 𝔘 ' \" ` 10.0.0.4 @tcp @tcp0 fd00::4 lustrefs device= ro flock x- retry= sku-name zone \
     k8s-azure-created-by";
@@ -896,7 +896,7 @@ fn desired() -> impl Strategy<Value = Desired> {
     })
 }
 
-/// Whether nothing that cannot change differs; what the cloud does not tell agrees.
+/// Whether nothing that cannot change differs; what the cloud does not report agrees.
 fn agrees(found: &Filesystem, desired: &Desired) -> bool {
     found.location.as_ref().is_none_or(|location| *location == desired.location)
         && found.sku_name.as_ref().is_none_or(|sku| sku.to_lowercase() == desired.sku_name.to_lowercase())

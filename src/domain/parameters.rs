@@ -178,16 +178,16 @@ pub struct DynamicParameters {
     pub tags: BTreeMap<String, String>,
     /// Directory of the volume, if not the root.
     pub sub_dir: Option<SubDirTemplate>,
-    /// Name of the claim, where the provisioner tells it.
+    /// Name of the claim, where the provisioner gives it.
     pub pvc_name: Option<String>,
-    /// Namespace of the claim, where the provisioner tells it.
+    /// Namespace of the claim, where the provisioner gives it.
     pub pvc_namespace: Option<String>,
-    /// Name of the PersistentVolume, where the provisioner tells it.
+    /// Name of the PersistentVolume, where the provisioner gives it.
     pub pv_name: Option<String>,
 }
 
 impl Parameters {
-    /// Reads all parameters. On failure every bad key and value is told.
+    /// Reads all parameters. On failure every bad key and value is reported.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Violations> {
         let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {

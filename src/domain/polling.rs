@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-/// Longest pause between two looks at a file system. A look may be served from a list that is up to two seconds old, so
-/// what a look shows is never older than 15 seconds when the next one comes.
+/// Longest pause between two observations of a file system. An observation may be served from a list that is up to two
+/// seconds old, so what it shows is never older than 15 seconds when the next one comes.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(13);
 /// Most that a `Retry-After` of the cloud can stretch one pause to.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
-/// Time between the two looks that must both find nothing before the same creation is sent again.
+/// Time between the two observations that must both find nothing before the same creation is sent again.
 pub const ABSENCE_CONFIRMED_AFTER: Duration = Duration::from_secs(5);
 /// For how long this process must have found nothing before a circumstance (a full subnet, quota, a missing permission, a
 /// refused creation) may end a creation for good. A request that an earlier process sent lives at most 60 seconds, and lists
@@ -30,9 +30,9 @@ const LONGEST_CLUSTER_PAUSE: Duration = Duration::from_mins(1);
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_mins(5);
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
-/// Pause before look number `look` (counted from 0): 2, 4, 8, then 13 seconds; longer if the cloud asked for it.
-pub fn pause(look: u32, retry_after: Option<Duration>) -> Duration {
-    let backoff = Duration::from_secs(2_u64.saturating_pow(look.saturating_add(1))).min(LONGEST_PAUSE);
+/// Pause before observation number `poll` (counted from 0): 2, 4, 8, then 13 seconds; longer if the cloud asked for it.
+pub fn pause(poll: u32, retry_after: Option<Duration>) -> Duration {
+    let backoff = Duration::from_secs(2_u64.saturating_pow(poll.saturating_add(1))).min(LONGEST_PAUSE);
     retry_after.map_or(backoff, |asked| asked.min(LONGEST_RETRY_AFTER).max(backoff))
 }
 
@@ -89,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn looks_back_off_to_a_limit() {
-        let pauses: Vec<u64> = (0..6).map(|look| pause(look, None).as_secs()).collect();
+    fn observations_back_off_to_a_limit() {
+        let pauses: Vec<u64> = (0..6).map(|poll| pause(poll, None).as_secs()).collect();
         assert_eq!(pauses, [2, 4, 8, 13, 13, 13]);
         assert_eq!(pause(u32::MAX, None), LONGEST_PAUSE);
         assert_eq!(pause(0, Some(secs(30))), secs(30));

@@ -1,4 +1,4 @@
-//! Time: answers before the deadline, looks that back off, readiness that stays.
+//! Time: answers before the deadline, observations that back off, readiness that stays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -24,7 +24,7 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 #[test]
-fn near_the_deadline_the_caller_is_told_how_far_it_is() {
+fn near_the_deadline_the_answer_says_how_far_it_is() {
     let azure = Azure::new();
     let driver = azure.healthy();
     let failure = driver.create_as(request(NAME), Some(secs(400))).unwrap_err();
@@ -70,14 +70,14 @@ fn a_call_without_a_deadline_ends_too() {
 }
 
 #[test]
-fn looks_back_off_and_a_ready_file_system_is_reported_within_one_interval() {
+fn observations_back_off_and_a_ready_file_system_is_reported_within_one_interval() {
     let azure = Azure::new();
     let driver = azure.healthy();
     driver.create(NAME).unwrap();
     let calls = driver.calls();
     let created = calls.iter().position(|made| made.operation == "begin_create").unwrap();
-    let looks: Vec<u64> = calls[created..].iter().map(|made| made.at.as_secs()).take(6).collect();
-    assert_eq!(looks, [0, 2, 6, 14, 27, 40]);
+    let polls: Vec<u64> = calls[created..].iter().map(|made| made.at.as_secs()).take(6).collect();
+    assert_eq!(polls, [0, 2, 6, 14, 27, 40]);
     let late = azure.clock.now() - Duration::from_mins(12);
     assert!(late <= polling::LONGEST_PAUSE, "{late:?}");
 }

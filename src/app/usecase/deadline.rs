@@ -1,10 +1,11 @@
 //! The time that a call has, and waiting that ends with it.
 //!
-//! Why it exists: the caller of an RPC leaves at its deadline, and an answer that comes later is lost. Every wait of a
+//! The caller of an RPC leaves at its deadline, and an answer that comes later is lost. Every wait of a
 //! use-case therefore ends a margin before it, and the call says what it knows by then.
 
 use std::time::Duration;
 
+use super::shared::first;
 use crate::domain::polling;
 use crate::ports::clock::Clock;
 
@@ -32,6 +33,6 @@ impl<'a> Deadline<'a> {
             self.clock.sleep(rest).await;
             None
         };
-        futures_lite::future::or(async { Some(work.await) }, timer).await
+        first(async { Some(work.await) }, timer).await
     }
 }

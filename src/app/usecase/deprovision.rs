@@ -20,7 +20,7 @@ use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
-/// Deletes what stands behind a volume id. Static and foreign ids are a success without a request.
+/// Deletes what stands behind a volume id. Static ids and those of other drivers are a success without a request.
 pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> Result<(), Failure> {
     let deadline = Deadline::new(&*on.clock, caller.budget);
     if volume_id.is_empty() {

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_look_is_never_final() {
+    fn a_failed_observation_is_never_final() {
         for kind in CloudErrorKind::ALL {
             assert!(!in_doubt(error(kind)).kind.is_final(), "{kind:?}");
         }
