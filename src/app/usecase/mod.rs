@@ -17,6 +17,7 @@ pub mod readiness;
 pub mod sku_cache;
 
 mod addresses;
+mod context;
 mod creation;
 mod deprovision;
 mod poller;

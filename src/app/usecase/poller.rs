@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::context::ControllerContext;
 use super::progress::Phase;
-use super::provision::Provision;
 use super::volume_operations::Participants;
 use crate::domain::filesystem::Observed;
 use crate::domain::names::FilesystemId;
@@ -15,7 +15,7 @@ use crate::ports::inbound::{Failure, FailureKind};
 /// The polling of one operation.
 #[derive(Debug)]
 pub(super) struct Poller {
-    pub(super) on: Provision,
+    pub(super) on: ControllerContext,
     pub(super) id: FilesystemId,
     pub(super) participants: Arc<Participants>,
     /// Whether something was found or asked for, so that a failed observation is worth repeating.
@@ -30,7 +30,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(on: Provision, id: FilesystemId, participants: Arc<Participants>) -> Self {
+    pub(super) fn new(on: ControllerContext, id: FilesystemId, participants: Arc<Participants>) -> Self {
         let logged = on.cloud_clock.now();
         let (polls, consecutive_errors) = (0, 0);
         Self { on, id, participants, in_progress: false, retry_after: None, polls, consecutive_errors, logged }
