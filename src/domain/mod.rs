@@ -28,5 +28,6 @@ pub mod sku;
 pub mod sub_dir;
 pub mod tags;
 pub mod template;
+pub mod text;
 pub mod volume_attributes;
 pub mod volume_id;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use azurelustre_csi::app::usecase::deadline;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::Step;
 use azurelustre_csi::domain::mount_source::MgsAddress;
 use azurelustre_csi::domain::reclaim::ReclaimStep;
-use azurelustre_csi::domain::{lifecycle, polling, reclaim};
+use azurelustre_csi::domain::{lifecycle, polling, reclaim, text};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -69,9 +70,9 @@ proptest! {
         prop_assert!(pause <= polling::pause(poll.saturating_add(1), asked), "a later poll comes sooner");
         let recreate = polling::recreate_pause(poll);
         prop_assert!(recreate >= Duration::from_secs(30) && recreate <= Duration::from_mins(10));
-        let (all, working) = (budget.unwrap_or(polling::DEFAULT_BUDGET), polling::working_time(budget));
+        let (all, working) = (budget.unwrap_or(deadline::DEFAULT_BUDGET), deadline::working_time(budget));
         prop_assert!(working <= all && all.checked_sub(working).unwrap() <= Duration::from_secs(5));
         prop_assert!(working > Duration::ZERO || all.is_zero());
-        prop_assert!(!polling::in_words(all).is_empty());
+        prop_assert!(!text::in_words(all).is_empty());
     }
 }

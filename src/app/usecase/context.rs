@@ -12,6 +12,7 @@ use super::sku_cache::SkuCache;
 use super::stop::Stop;
 use crate::domain::polling;
 use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use crate::ports::inbound::Failure;
@@ -83,6 +84,6 @@ impl ControllerContext {
     /// A time of the cloud's clock for people.
     pub(super) fn time_of_day(&self, at: Duration) -> String {
         let (now, unix_time) = (self.cloud_clock.now(), self.cloud_clock.unix_time());
-        polling::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
+        text::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
     }
 }

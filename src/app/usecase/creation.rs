@@ -21,8 +21,8 @@ use crate::domain::history::{CallRequests, FailureCause, RequestDecision};
 use crate::domain::lifecycle::{self, Desired, Step};
 use crate::domain::names::FilesystemId;
 use crate::domain::ownership;
-use crate::domain::polling;
 use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
 use crate::ports::inbound::{Failure, FailureKind};
 
 mod failed;
@@ -175,7 +175,7 @@ impl Creation {
             waited
         });
         if waited {
-            let after = polling::in_words(so_far);
+            let after = text::in_words(so_far);
             tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_text, after, "the file system is ready");
             self.on.emit(&self.plan, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }

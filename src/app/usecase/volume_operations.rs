@@ -15,8 +15,8 @@ use super::progress::Progress;
 use super::shared::{Shared, WeakShared};
 use crate::domain::filesystem::ReadyFilesystem;
 use crate::domain::names::FilesystemId;
-use crate::domain::polling;
 use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation ended well.
@@ -99,7 +99,7 @@ impl Entry {
     fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
         let (running, wanted) = (self.content.operation(), wanted.operation());
         let other = if running == wanted { " with other parameters" } else { "" };
-        let since = polling::in_words(now.saturating_sub(self.since));
+        let since = text::in_words(now.saturating_sub(self.since));
         let message = format!(
             "an operation ({running}) on {name}{other} already exists, in progress for {since}; {wanted} has to wait for it"
         );
