@@ -29,7 +29,7 @@ pub(super) enum Done {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type Outcome = Result<Done, Arc<Failure>>;
+pub(super) type Outcome = Result<Done, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -118,10 +118,7 @@ impl Joined {
     /// The outcome, or how far the operation is when the caller's time ends.
     pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Done, Failure> {
         let Self { work, participants } = self;
-        match deadline.limit(work.outcome()).await {
-            Some(outcome) => outcome.map_err(|failure| failure.copy()),
-            None => Err(participants.progress.answer()),
-        }
+        deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(participants.progress.answer()))
     }
 }
 
@@ -157,7 +154,7 @@ impl VolumeOperations {
         let operation = begin(Arc::clone(&participants));
         let work = Shared::new(async move {
             let _release = release;
-            operation.await.map_err(Arc::new)
+            operation.await
         });
         let entry = Entry { content, since: now, participants: Arc::clone(&participants), work: work.downgrade() };
         table.insert(name.to_owned(), entry);
