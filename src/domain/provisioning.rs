@@ -20,12 +20,12 @@ use super::sub_dir::SubDirTemplate;
 use super::tags;
 use super::volume_id::{Origin, VolumeId, VolumeIdError, VolumeIdFields};
 
-/// Longest volume name that CSI allows, in bytes.
+/// Longest volume name that CSI allows, in bytes (specification, section Size Limits: strings of at most 128 bytes).
 const VOLUME_NAME_MAX: usize = 128;
 /// Largest size that CSI's signed 64-bit bytes can hold, in the step of static volumes.
 const STATIC_MAXIMUM: Tib = Tib(8_388_604);
 
-/// A CreateVolume request in the domain's words.
+/// A CreateVolume request in the domain's words (CSI `CreateVolumeRequest`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeRequest {
     /// CSI volume name, the idempotency key.
@@ -82,7 +82,7 @@ impl From<VolumeIdError> for RequestError {
     }
 }
 
-/// A volume as CSI describes it to Kubernetes.
+/// A volume as CSI describes it to Kubernetes (CSI `Volume`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// The id, in the form of [`VolumeId`].
