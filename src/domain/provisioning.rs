@@ -232,7 +232,7 @@ impl Placement {
                 .push(key, format!("missing; give it in the StorageClass or as `{setting}` in the cloud settings"));
         };
         let group = given(resource_group.as_ref(), defaults.resource_group.as_ref(), || {
-            missing(RESOURCE_GROUP_NAME, "resourceGroup")
+            missing(RESOURCE_GROUP_NAME, "resourceGroup");
         });
         let location = given(location.as_ref(), defaults.location.as_ref(), || missing("location", "location"));
         let vnet = given(vnet.as_ref(), defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
