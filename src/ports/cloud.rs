@@ -26,7 +26,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Observes a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
+    /// Observes a file system (ARM: GET). [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
     /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
@@ -49,7 +49,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError>;
 }
 
-/// For which file system addresses are counted.
+/// The file system that a subnet must have free addresses for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubnetCapacityRequest {
     /// Where its servers would get their addresses.

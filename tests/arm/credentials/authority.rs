@@ -73,7 +73,7 @@ async fn a_token_file_that_holds_none_is_refused_with_its_name() {
         assert!(error.hint.is_some());
     }
     let directory = world.credential(federated(folder.path())).token().await.unwrap_err();
-    assert!(directory.message.contains("is no file"), "{directory}");
+    assert!(directory.message.contains("is not a regular file"), "{directory}");
     assert_eq!(world.count().await, 0);
     // And as soon as it is there, it is used.
     std::fs::write(&path, "jwt").unwrap();
