@@ -56,3 +56,9 @@ impl fmt::Debug for Cause {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
