@@ -31,8 +31,8 @@ fn other() -> FilesystemSpec {
     FilesystemSpec { id: id("another"), ..spec() }
 }
 
-fn sent(script: &Script, method: Method) -> usize {
-    script.requests.lock().unwrap().iter().filter(|request| request.method == method).count()
+fn sent(script: &Script, method: &Method) -> usize {
+    script.requests.lock().unwrap().iter().filter(|request| request.method == *method).count()
 }
 
 /// One answer holds back all writes, each of which says so at once; reads and deletions go on.
@@ -46,7 +46,7 @@ fn a_throttled_write_holds_back_writes_and_nothing_else() {
     let failure = clock.run(cloud.begin_create(&other())).unwrap_err();
     assert_eq!((failure.kind, failure.retry_after), (CloudErrorKind::Throttled, Some(Duration::from_secs(283))));
     assert!(failure.message.contains("ARM throttles writes") && failure.message.contains("283 s"), "{failure}");
-    assert_eq!(sent(&script, Method::PUT), 1);
+    assert_eq!(sent(&script, &Method::PUT), 1);
     assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap(), Observed::Absent);
     clock.run(cloud.begin_delete(&id(NAME))).unwrap();
     assert_eq!(clock.now(), Duration::from_secs(17), "nobody waited");
@@ -78,10 +78,10 @@ fn one_request_probes_before_a_pause_ends() {
         (0..10).map(|number| FilesystemSpec { id: id(&format!("fs-{number}")), ..spec() }).collect();
     let all = || clock.run(join_all(specs.iter().map(|spec| cloud.begin_create(spec))));
     assert!(all().iter().all(Result::is_err));
-    assert_eq!(sent(&script, Method::PUT), 2, "one probe");
+    assert_eq!(sent(&script, &Method::PUT), 2, "one probe");
     clock.advance(Duration::from_mins(1));
     assert_eq!(all().iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert_eq!(sent(&script, Method::PUT), 3, "one probe again");
+    assert_eq!(sent(&script, &Method::PUT), 3, "one probe again");
     assert!(all().iter().all(Result::is_ok), "and then everybody");
 }
 
@@ -97,7 +97,7 @@ fn a_short_pause_of_reads_is_waited_for() {
     assert_eq!((failure.kind, clock.now()), (CloudErrorKind::Throttled, Duration::ZERO));
     assert!(failure.message.contains("ARM throttles reads") && failure.hint.is_some(), "{failure:?}");
     let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err();
-    assert_eq!((failure.kind, clock.now(), sent(&script, Method::GET)), (CloudErrorKind::Throttled, Duration::ZERO, 1));
+    assert_eq!((failure.kind, clock.now(), sent(&script, &Method::GET)), (CloudErrorKind::Throttled, Duration::ZERO, 1));
     clock.advance(Duration::from_secs(30));
     assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap(), Observed::Absent);
 }
@@ -112,6 +112,6 @@ fn who_waits_for_a_turn_is_held_back_too() {
         (0..200).map(|number| FilesystemSpec { id: id(&format!("fs-{number}")), ..spec() }).collect();
     let outcomes = clock.run(join_all(specs.iter().map(|spec| cloud.begin_create(spec))));
     assert!(outcomes.into_iter().all(|outcome| outcome.unwrap_err().kind == CloudErrorKind::Throttled));
-    assert!(sent(&script, Method::PUT) <= 160, "{}", sent(&script, Method::PUT));
+    assert!(sent(&script, &Method::PUT) <= 160, "{}", sent(&script, &Method::PUT));
     assert!(clock.now() < Duration::from_secs(10), "{:?}", clock.now());
 }
