@@ -89,7 +89,7 @@ pub enum CloudErrorKind {
     Throttled,
     /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
     Unavailable,
-    /// An answer that makes no sense: the call may have had its effect.
+    /// A response that cannot be read: the call may have had its effect.
     Unreadable,
 }
 
@@ -163,6 +163,6 @@ impl CloudError {
     /// Adds the cause below.
     #[must_use]
     pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { source: Some(std::sync::Arc::new(cause)), ..self }
+        Self { source: Some(cause.into()), ..self }
     }
 }
