@@ -18,6 +18,8 @@ pub mod log;
 mod mountinfo;
 #[cfg(feature = "server")]
 pub mod no_cloud;
+#[cfg(feature = "kernel")]
+pub mod node_setup;
 #[cfg(feature = "server")]
 pub mod node_status;
 #[cfg(feature = "simulator")]
