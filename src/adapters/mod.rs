@@ -10,6 +10,8 @@ pub mod csi;
 pub mod kernel;
 #[cfg(feature = "kube")]
 pub mod kube;
+#[cfg(feature = "kernel")]
+pub mod lnet;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]
