@@ -1,5 +1,6 @@
 //! One run of node-setup: facts, plan, actions, and the facts again.
 
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use super::act::Act;
@@ -22,7 +23,7 @@ use crate::adapters::lnet::{Lnet, LocalNi, Nid, TCP};
 const INTERFACE_TRIES: usize = 30;
 
 /// Packages of the client: fetched, checked and unpacked into the private directory.
-pub trait Packages {
+pub trait Packages: Debug {
     /// Unpacks this version for the node, fetched if it is not there yet.
     fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError>;
     /// The steps of [`Self::ensure`], for people.
@@ -31,8 +32,16 @@ pub trait Packages {
     fn prune(&self, kernel: &str, keep: Option<&ClientVersion>);
 }
 
+/// Waits and reports progress.
+pub trait Console: Debug {
+    /// Waits.
+    fn pause(&self, time: Duration);
+    /// Reports what is being done, a line for people.
+    fn progress(&self, line: &str);
+}
+
 /// What a run needs.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct NodeSetup<'a> {
     /// Root of the host.
     pub host: &'a HostRoot,
@@ -44,10 +53,8 @@ pub struct NodeSetup<'a> {
     pub remover: &'a dyn RemoveModule,
     /// The client's packages.
     pub packages: &'a dyn Packages,
-    /// Waits.
-    pub pause: &'a dyn Fn(Duration),
-    /// Reports progress: a line for people.
-    pub progress: &'a dyn Fn(&str),
+    /// Waits and reports progress.
+    pub console: &'a dyn Console,
     /// Versions of the client.
     pub versions: &'a ClientVersions,
     /// Whether packages may be fetched.
@@ -75,6 +82,21 @@ pub struct Ready {
     pub without_client: bool,
 }
 
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.without_client {
+            return write!(
+                f,
+                "done: no Lustre client is on this node and none is to be installed (kernel {})",
+                self.kernel
+            );
+        }
+        let client = self.client.as_ref().map_or_else(|| "of unknown version".to_owned(), ToString::to_string);
+        let nids = if self.nids.is_empty() { "no NID".to_owned() } else { self.nids.join(", ") };
+        write!(f, "ready: Lustre client {client}, kernel {}, LNet {nids}", self.kernel)
+    }
+}
+
 /// What is known before anything is done.
 struct Outlook {
     facts: Facts,
@@ -89,7 +111,9 @@ impl NodeSetup<'_> {
     /// Makes the node ready.
     pub fn run(&self) -> Result<Ready, SetupError> {
         // Without the lock nothing may be changed, but a node that is ready stays so.
-        let lock = Lock::take(self.host, || (self.progress)("another node-setup works on this node: waiting for its end"));
+        let lock = Lock::take(self.host, || {
+            self.console.progress("another node-setup works on this node: waiting for its end")
+        });
         let Outlook { facts, wanted, chosen, plan, mut warnings, .. } = self.outlook(true)?;
         if plan.without_client {
             return Ok(Ready { kernel: facts.kernel, warnings, without_client: true, ..Ready::default() });
@@ -98,7 +122,8 @@ impl NodeSetup<'_> {
             lock.as_ref().map_err(Clone::clone)?;
             let networks = networks(&chosen);
             let loader = self.loader(&facts, &networks);
-            Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }.perform(&plan)?;
+            Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }
+                .perform(&plan)?;
         }
         let nids = self.lnet_ready(&facts, &chosen, !plan.actions.is_empty(), &mut warnings)?;
         let client = Modules::read(self.host).client().cloned();
@@ -119,7 +144,9 @@ impl NodeSetup<'_> {
             let starts = plan.actions.iter().any(|action| matches!(action, Action::Load { .. })) && nis.is_empty();
             let nis = if starts { after_load(&chosen) } else { nis };
             let (lnet, notes) = network::steps(&chosen, &nis, facts.mounted().is_some());
-            steps.extend(lnet.iter().map(|step| PlannedStep::new(step.to_string(), "ioctl on /dev/lnet", step.reason())));
+            steps.extend(
+                lnet.iter().map(|step| PlannedStep::new(step.to_string(), "ioctl on /dev/lnet", step.reason())),
+            );
             warnings.extend(notes);
         }
         Ok((steps, warnings))
@@ -174,9 +201,9 @@ impl NodeSetup<'_> {
             match interfaces::choose(&network::collect(self.host), self.interfaces) {
                 Err(error) if error.transient && tries > 0 => {
                     if tries == INTERFACE_TRIES {
-                        (self.progress)(&format!("{error}: waiting for it"));
+                        self.console.progress(&format!("{error}: waiting for it"));
                     }
-                    (self.pause)(Duration::from_secs(1));
+                    self.console.pause(Duration::from_secs(1));
                     tries -= 1;
                 }
                 result => return result,
