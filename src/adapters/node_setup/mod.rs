@@ -9,7 +9,9 @@
 //! are never unloaded while a Lustre file system is mounted, never by force, and never when the container ends.
 
 pub mod error;
+pub mod interfaces;
 pub mod layout;
+pub mod network;
 pub mod os;
 pub mod tools;
 pub mod version;
