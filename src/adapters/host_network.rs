@@ -1,14 +1,15 @@
 //! Network interfaces, their IPv4 addresses and the default routes of the host, from sysfs and procfs.
+//!
+//! Files alone, so that the root of a host that is mounted into a container, or a directory of a test, is read in the same
+//! way. What they leave open is which of two interfaces in one network has which address.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::adapters::node_setup::layout::HostRoot;
-
 /// The interfaces of the network namespace.
-pub(in crate::adapters::node_setup) const INTERFACES: &str = "/sys/class/net";
+pub const INTERFACES: &str = "/sys/class/net";
 const ROUTES: &str = "/proc/net/route";
 const LOCAL_ADDRESSES: &str = "/proc/net/fib_trie";
 
@@ -65,18 +66,19 @@ impl NetworkFacts {
     }
 }
 
-/// Reads the facts below the root of the host: `sys/class/net`, `proc/net/route` (routes of the main table) and
+/// Reads the facts below `root`, the root of the host or a directory of a test: `sys/class/net`, `proc/net/route` (routes of the main table) and
 /// `proc/net/fib_trie` (local addresses). What is absent is unknown and named in [`NetworkFacts::missing`].
-pub fn collect(host: &HostRoot) -> NetworkFacts {
+pub fn collect(root: &Path) -> NetworkFacts {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
     let mut facts = NetworkFacts::default();
     let mut read = |path: &str| {
-        let text = fs::read(host.at(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = fs::read(at(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         text.map_err(|error| facts.missing.push(format!("{path} of the host cannot be read: {error}"))).ok()
     };
     let routes = read(ROUTES).map(|text| parse_routes(&text));
     let local = read(LOCAL_ADDRESSES).map(|text| parse_local_addresses(&text));
     facts.default_routes = routes.as_deref().map(default_routes);
-    match fs::read_dir(host.at(INTERFACES)) {
+    match fs::read_dir(at(INTERFACES)) {
         Ok(entries) => {
             let directories = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
             facts.interfaces = directories.map(|directory| interface(&directory)).collect();

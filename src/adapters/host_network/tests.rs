@@ -67,7 +67,7 @@ impl Tree {
     }
 
     fn facts(&self) -> NetworkFacts {
-        collect(&HostRoot::directory(self.0.path()))
+        collect(self.0.path())
     }
 }
 
