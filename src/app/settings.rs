@@ -20,6 +20,7 @@ mod file;
 mod given;
 mod keys;
 mod layers;
+mod node_setup;
 mod read;
 mod values;
 
@@ -31,6 +32,7 @@ pub use environment::PREFIX;
 pub use given::Given;
 pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 pub use layers::Origin;
+pub use node_setup::{NODE_SETUP_KEYS, NodeSetupSettings, Sourced, load_node_setup};
 pub use values::go_bool;
 
 /// All settings, valid and complete.

@@ -36,6 +36,11 @@ impl Os {
         }
     }
 
+    /// Whether packages for this architecture are published.
+    pub fn has(self, machine: Machine) -> bool {
+        machine == Machine::X86_64 || self == Self::Noble
+    }
+
     /// The name in settings and in the repositories of packages.microsoft.com.
     pub fn key(self) -> &'static str {
         match self {

@@ -1,0 +1,1 @@
+//! The binary on a fake root, with stub programs on `PATH`.
