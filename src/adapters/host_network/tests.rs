@@ -149,9 +149,8 @@ fn default_routes_are_sorted_by_metric_and_rejected_ones_lead_nowhere() {
 #[test]
 fn an_address_of_32_bits_is_the_default_routes() {
     let tree = aks();
-    let without_network: String =
-        ROUTE.lines().filter(|line| !line.contains("0000FFFF")).map(|line| format!("{line}\n")).collect();
-    tree.write("proc/net/route", &without_network);
+    let without_network: Vec<&str> = ROUTE.lines().filter(|line| !line.contains("0000FFFF")).collect();
+    tree.write("proc/net/route", &without_network.join("\n"));
     assert_eq!(tree.facts().interface("eth0").unwrap().addresses, Some(vec![Ipv4Addr::new(10, 224, 0, 4)]));
 }
 
