@@ -56,8 +56,10 @@ pub struct ClientReport {
 pub struct NidReport {
     /// Such as `10.0.0.7@tcp`.
     pub nid: String,
-    /// `up` or `down`.
+    /// As LNet reports it: `up`, `down`, or `unknown`.
     pub status: String,
+    /// Whether it can be used. Lustre 2.17.0 goes on to report `down` after a link has come back.
+    pub up: bool,
 }
 
 /// One MGS.

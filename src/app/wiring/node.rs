@@ -91,7 +91,7 @@ fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSetting
 fn with_client_state(paths: &ClientStatePaths) -> Parts {
     let (reads, root) = (BoundedReads::default(), paths.clone());
     let readiness = ReadinessSource::new(move || {
-        let assessment = NodeState::read_within(&reads, &root).assess();
+        let assessment = NodeState::read(&reads, &root).assess();
         for note in &assessment.notes {
             tracing::debug!("{note}");
         }

@@ -49,6 +49,16 @@ impl From<SetupError> for SetupFailure {
     }
 }
 
+/// Leaves the problems of settings in the termination message, where Kubernetes shows them.
+pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
+    let mut text = problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
+    let path = settings.and_then(|settings| settings.termination_message_path.as_deref());
+    if let Err(error) = report::write_termination_message(path, &text) {
+        Stderr.warn(&format!("the termination message cannot be written: {error}"));
+    }
+}
+
 /// The command that children of node-setup are.
 pub const HOST_EXEC: &str = host_exec::COMMAND;
 
@@ -203,6 +213,9 @@ struct NoPackages;
 impl Packages for NoPackages {
     fn ensure(&self, _: &Facts, version: &ClientVersion) -> Result<(), SetupError> {
         Err(SetupError::try_again(format!("cannot fetch {version}"), "not built", ""))
+    }
+    fn is_complete(&self, _: &str, _: &ClientVersion) -> bool {
+        true
     }
     fn planned(&self, _: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
         vec![PlannedStep::new(format!("fetch {version}"), "apt-get", "it is not unpacked")]

@@ -65,6 +65,19 @@ fn a_healthy_node_is_reported_with_all_its_mounts() {
 }
 
 #[test]
+fn a_nid_whose_interface_is_up_is_healthy_whatever_lnet_reports() {
+    let tree = Tree::mounted();
+    tree.write(NIS, &nis("down"));
+    tree.write("/sys/class/net/eth0/operstate", "up\n");
+    tree.write("/proc/net/route", "eth0\t0000630A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n");
+    tree.write("/proc/net/fib_trie", "Local:\n  |-- 10.99.0.2\n     /32 host LOCAL\n");
+    let report = report(&request(&tree), Reach::Reached);
+    assert!(report.healthy, "{report:?}");
+    assert!(report.notes[0].contains("LNet reports 10.99.0.2@tcp as down"), "{:?}", report.notes);
+    assert!(report.text().contains("LNet: 10.99.0.2@tcp up (LNet reports down)\n"), "{}", report.text());
+}
+
+#[test]
 fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
     let tree = Tree::mounted();
     tree.write(NIS, &nis("down"));
