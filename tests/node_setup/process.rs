@@ -118,6 +118,32 @@ fn a_ready_node_is_done_within_fifty_milliseconds() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
+/// `host-exec` of the binary. Changing the root takes a privilege, which an ordinary user has in a namespace of its own.
+fn host_exec(root: &std::path::Path, rest: &[&str]) -> Output {
+    let mut words = vec![env!("CARGO_BIN_EXE_azurelustre-csi"), "host-exec", root.to_str().unwrap()];
+    words.extend(rest);
+    if !nix::unistd::geteuid().is_root() {
+        words.splice(..0, ["unshare", "--user", "--map-root-user"]);
+    }
+    Command::new(words[0]).args(&words[1..]).output().unwrap()
+}
+
+#[test]
+fn the_child_changes_its_root_and_becomes_the_program() {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let there = host_exec("/".as_ref(), &["/usr", "sh", "-c", "pwd; echo \"$@\"; exit 7", "sh", "--version", "-v=5"]);
+    assert_eq!((there.status.code(), text(there.stdout)), (Some(7), "/usr\n--version -v=5\n".to_owned()));
+    // The same program is not there in an empty root: the root was changed.
+    let empty = tempfile::tempdir().unwrap();
+    let missing = host_exec(empty.path(), &["/", "sh", "-c", "true"]);
+    assert_eq!(missing.status.code(), Some(127), "{missing:?}");
+    assert!(text(missing.stderr).starts_with("azurelustre-csi host-exec: "));
+    for (root, dir) in [(empty.path(), "/usr"), ("/no/such/root".as_ref(), "/")] {
+        assert_eq!(host_exec(root, &[dir, "sh"]).status.code(), Some(126));
+    }
+    assert_eq!(host_exec(empty.path(), &[]).status.code(), Some(126));
+}
+
 #[test]
 fn an_idle_client_is_replaced_by_rmmod_where_the_root_is_a_directory() {
     let host = Host::new();

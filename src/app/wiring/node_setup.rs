@@ -10,7 +10,7 @@ use crate::adapters::node_setup::error::{SetupError, SetupExit};
 use crate::adapters::node_setup::facts::Facts;
 use crate::adapters::node_setup::host_exec::{self, Programs};
 use crate::adapters::node_setup::interfaces::InterfaceRule;
-use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR};
+use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 use crate::adapters::node_setup::load::Parameters;
 #[cfg(feature = "simulator")]
 use crate::adapters::node_setup::network;
@@ -57,6 +57,11 @@ pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>)
     if let Err(error) = report::write_termination_message(path, &text) {
         Stderr.warn(&format!("the termination message cannot be written: {error}"));
     }
+}
+
+/// How the last run on this node ended, as the node's container sees the private directory.
+pub(super) fn last_result() -> Option<LastResult> {
+    LastResult::read(&PrivateDir::last_result())
 }
 
 /// The command that children of node-setup are.
