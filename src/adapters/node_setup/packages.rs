@@ -16,7 +16,7 @@ mod index;
 pub mod keys;
 mod modinfo;
 mod preplaced;
-pub mod record;
+mod record;
 mod retry;
 mod rpm;
 pub mod source;
@@ -86,7 +86,7 @@ impl Packages for ClientPackages<'_> {
         let job = self.job(facts, version)?;
         let store = Store::new(self.host, &facts.kernel, version);
         store.remove_leftovers()?;
-        if record::is_complete(self.host, &facts.kernel, version, record::Check::Contents) {
+        if record::is_complete(self.host, &facts.kernel, version) {
             return Ok(());
         }
         let package = self.obtain(&job)?;
@@ -102,6 +102,10 @@ impl Packages for ClientPackages<'_> {
 
     fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
         self.job(facts, version).map(|job| job.planned()).unwrap_or_default()
+    }
+
+    fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool {
+        record::is_complete(self.host, kernel, version)
     }
 
     fn prune(&self, kernel: &str, keep: Option<&ClientVersion>) {

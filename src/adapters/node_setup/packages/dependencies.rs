@@ -25,8 +25,12 @@ impl Job<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut error = self.unusable(package, &format!("its modules need {}, which kernel {} does not have", missing.join(", "), self.kernel));
-        "Install the package with the kernel's further modules (linux-modules-extra) in the node image.".clone_into(&mut error.hint);
+        let mut error = self.unusable(
+            package,
+            &format!("its modules need {}, which kernel {} does not have", missing.join(", "), self.kernel),
+        );
+        "Install the package with the kernel's further modules (linux-modules-extra) in the node image."
+            .clone_into(&mut error.hint);
         Err(error)
     }
 }

@@ -35,9 +35,20 @@ const NOT_FOUND: [&str; 8] = [
 const KINDS: [Kind; 11] = [
     Kind {
         shows: &[
-            "no_pubkey", "badsig", "expkeysig", "revkeysig", "expired signature", "nosplit", "nodata", "signatures were invalid",
-            "openpgp signature verification failed", "missing key", "signature verification failed",
-            "gpg check failed", "public key is not installed", "bad signature",
+            "no_pubkey",
+            "badsig",
+            "expkeysig",
+            "revkeysig",
+            "expired signature",
+            "nosplit",
+            "nodata",
+            "signatures were invalid",
+            "openpgp signature verification failed",
+            "missing key",
+            "signature verification failed",
+            "gpg check failed",
+            "public key is not installed",
+            "bad signature",
         ],
         cause: "the signature is not by a trusted key: a mirror or proxy altered the repository, or its key was changed",
         cure: "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
@@ -66,7 +77,14 @@ const KINDS: [Kind; 11] = [
         transient: false,
     },
     Kind {
-        shows: &["certificate verification failed", "certificate is not trusted", "handshake failed", "ssl peer certificate", "ssl certificate problem", "certificate has expired"],
+        shows: &[
+            "certificate verification failed",
+            "certificate is not trusted",
+            "handshake failed",
+            "ssl peer certificate",
+            "ssl certificate problem",
+            "certificate has expired",
+        ],
         cause: "the TLS certificate of the server or of a proxy is not trusted by the node",
         cure: "Add the proxy's certificate authority to the node's trust store, or exempt packages.microsoft.com from inspection.",
         exit: SetupExit::NeedsHuman,
@@ -88,11 +106,29 @@ const KINDS: [Kind; 11] = [
     },
     Kind {
         shows: &[
-            "could not resolve", "couldn't resolve", "temporary failure", "could not connect", "couldn't connect", "unable to connect",
-            "connection failed", "connection timed out", "connection refused", "connection reset", "network is unreachable",
-            "no route to host", "timed out", "timeout was reached", "read error", "error reading from server",
-            "undetermined error", "failed to connect", "cannot initiate the connection", "recv failure", "tls connection was non-properly terminated",
-            "empty reply from server", "failed to receive",
+            "could not resolve",
+            "couldn't resolve",
+            "temporary failure",
+            "could not connect",
+            "couldn't connect",
+            "unable to connect",
+            "connection failed",
+            "connection timed out",
+            "connection refused",
+            "connection reset",
+            "network is unreachable",
+            "no route to host",
+            "timed out",
+            "timeout was reached",
+            "read error",
+            "error reading from server",
+            "undetermined error",
+            "failed to connect",
+            "cannot initiate the connection",
+            "recv failure",
+            "tls connection was non-properly terminated",
+            "empty reply from server",
+            "failed to receive",
         ],
         cause: "the package server cannot be reached: DNS, firewall or proxy",
         cure: "Allow packages.microsoft.com:443 from the node, set a proxy, or use a mirror (package-url) or a package file.",
@@ -100,14 +136,32 @@ const KINDS: [Kind; 11] = [
         transient: true,
     },
     Kind {
-        shows: &["unexpected size", "hash sum mismatch", "file has changed", "checksum", "does not match", "mirror sync"],
+        shows: &[
+            "unexpected size",
+            "hash sum mismatch",
+            "file has changed",
+            "checksum",
+            "does not match",
+            "mirror sync",
+        ],
         cause: "what was downloaded is not what the signed index names: a mirror in synchronisation, or a cache",
         cure: "Wait until the mirror is in order, or empty the cache between.",
         exit: SetupExit::TryAgain,
         transient: true,
     },
     Kind {
-        shows: &["429 ", "500 ", "502 ", "503 ", "504 ", "too many requests", "internal server error", "service unavailable", "bad gateway", "gateway time"],
+        shows: &[
+            "429 ",
+            "500 ",
+            "502 ",
+            "503 ",
+            "504 ",
+            "too many requests",
+            "internal server error",
+            "service unavailable",
+            "bad gateway",
+            "gateway time",
+        ],
         cause: "the package server is overloaded or out of order",
         cure: "Wait, or use a mirror (package-url).",
         exit: SetupExit::TryAgain,
@@ -149,7 +203,11 @@ pub(super) fn of_tool(what: String, program: &str, output: &Output) -> SetupErro
     let said = said(&words(output));
     let code = format!("{program} ended with code {}", output.code);
     let why = if said.is_empty() { code } else { format!("{code}: {said}") };
-    SetupError::try_again(what, why, "Run node-setup with --dry-run for the commands, and run the failing one on the node.")
+    SetupError::try_again(
+        what,
+        why,
+        "Run node-setup with --dry-run for the commands, and run the failing one on the node.",
+    )
 }
 
 /// What a tool wrote about its failure: standard error, or standard output where that is empty (tdnf).

@@ -45,7 +45,10 @@ pub(super) fn repeat<T>(
         if pause >= left() {
             return Err(error);
         }
-        console.progress(&format!("try {tries} of {TRIES} failed: {error}; the next is in {} s", pause.as_secs_f64().ceil()));
+        console.progress(&format!(
+            "try {tries} of {TRIES} failed: {error}; the next is in {} s",
+            pause.as_secs_f64().ceil()
+        ));
         pauses.pause(pause);
         tries += 1;
     }

@@ -36,7 +36,8 @@ impl Job<'_> {
         for (name, key) in self.source.trusted_keys() {
             files::write(&self.host.at(dir.join(&name)), key)?;
             let seen = self.host.seen(dir.join(name));
-            let args = ["--dbpath".into(), self.key_database().into(), "--import".into(), seen.clone().into_os_string()];
+            let args =
+                ["--dbpath".into(), self.key_database().into(), "--import".into(), seen.clone().into_os_string()];
             self.run(|| self.what(), &Invocation::new("rpmkeys", args))?;
             paths.push(seen);
         }
@@ -107,7 +108,8 @@ impl Job<'_> {
 
     fn by_rpm(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
         let (root, path) = (self.host.seen(root).into_os_string(), self.host.seen(path).into_os_string());
-        let flags = ["--nodeps", "--noscripts", "--notriggers", "--nosignature", "--ignorearch", "-i"].map(OsString::from);
+        let flags =
+            ["--nodeps", "--noscripts", "--notriggers", "--nosignature", "--ignorearch", "-i"].map(OsString::from);
         let args = [OsString::from("--root"), root].into_iter().chain(flags).chain([path]);
         self.tools.run(&Invocation::new("rpm", args))
     }

@@ -10,28 +10,15 @@ use crate::adapters::node_setup::os::Os;
 /// Settings of the package source, judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageSource {
-    url: Option<String>,
-    keys: Vec<String>,
-    sha256: Vec<String>,
+    /// A repository in the place of Microsoft's, as [`parse_url`] reads it.
+    pub url: Option<String>,
+    /// Keys that are trusted besides Microsoft's, as [`read_keys`] reads them.
+    pub keys: Vec<String>,
+    /// Hashes of package files that may be used without a signature, as [`parse_hashes`] reads them.
+    pub sha256: Vec<String>,
 }
 
 impl PackageSource {
-    /// `url`: a repository in the place of Microsoft's, with `{os}` for `jammy`, `noble` or `azurelinux3`. `key_file`: a file
-    /// of this process with ASCII-armoured OpenPGP keys that are trusted besides Microsoft's. `sha256`: hashes of package
-    /// files, separated by commas, that may be used without a signature. All problems are in the error, each with its
-    /// setting.
-    pub fn new(url: Option<&str>, key_file: Option<&Path>, sha256: Option<&str>) -> Result<Self, Vec<String>> {
-        let url = url.map(parse_url).transpose().map_err(|why| format!("package-url: {why}"));
-        let keys = key_file.map(read_keys).transpose().map_err(|why| format!("package-key-file: {why}"));
-        let sha256 = sha256.map(parse_hashes).transpose().map_err(|why| format!("package-sha256: {why}"));
-        match (url, keys, sha256) {
-            (Ok(url), Ok(keys), Ok(sha256)) => {
-                Ok(Self { url, keys: keys.unwrap_or_default(), sha256: sha256.unwrap_or_default() })
-            }
-            (url, keys, sha256) => Err([url.err(), keys.err(), sha256.err()].into_iter().flatten().collect()),
-        }
-    }
-
     /// The repository for an operating system, without a slash at its end.
     pub(super) fn repository(&self, os: Os) -> String {
         match &self.url {
@@ -39,11 +26,6 @@ impl PackageSource {
             None if os == Os::AzureLinux3 => "https://packages.microsoft.com/yumrepos/amlfs-al3".to_owned(),
             None => format!("https://packages.microsoft.com/repos/amlfs-{}", os.key()),
         }
-    }
-
-    /// Whether the repository is not Microsoft's.
-    pub(super) fn is_mirror(&self) -> bool {
-        self.url.is_some()
     }
 
     /// Trusted keys: file name and ASCII-armoured content.
@@ -58,9 +40,9 @@ impl PackageSource {
     }
 }
 
-/// A repository's address goes into configuration files and messages, so it holds nothing that would end a word there, and
-/// no password.
-fn parse_url(text: &str) -> Result<String, String> {
+/// Reads the address of a repository, with `{os}` for `jammy`, `noble` or `azurelinux3`. It goes into configuration files and
+/// messages, so it holds nothing that would end a word there, and no password.
+pub fn parse_url(text: &str) -> Result<String, String> {
     let url = text.trim();
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let Some(rest) = rest else {
@@ -88,13 +70,14 @@ pub(super) fn without_userinfo(text: &str) -> String {
     })
 }
 
-fn read_keys(path: &Path) -> Result<Vec<String>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let keys = keys::blocks(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-    Ok(keys)
+/// Reads a file of this process with ASCII-armoured OpenPGP keys.
+pub fn read_keys(path: &Path) -> Result<Vec<String>, String> {
+    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    keys::blocks(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-fn parse_hashes(text: &str) -> Result<Vec<String>, String> {
+/// Reads one SHA-256 of 64 hexadecimal digits, or several separated by commas.
+pub fn parse_hashes(text: &str) -> Result<Vec<String>, String> {
     let hash = |word: &str| {
         let word = word.trim().to_ascii_lowercase();
         let plain = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
@@ -118,7 +101,10 @@ mod tests {
 
     #[test]
     fn the_repository_is_microsofts_unless_another_is_given() {
-        let url = |url: Option<&str>, os| PackageSource::new(url, None, None).unwrap().repository(os);
+        let url = |url: Option<&str>, os| {
+            let url = url.map(|url| parse_url(url).unwrap());
+            PackageSource { url, ..PackageSource::default() }.repository(os)
+        };
         assert_eq!(url(None, Os::Noble), "https://packages.microsoft.com/repos/amlfs-noble");
         assert_eq!(url(None, Os::AzureLinux3), "https://packages.microsoft.com/yumrepos/amlfs-al3");
         assert_eq!(url(Some("http://m:8080/r/{os}/"), Os::Jammy), "http://m:8080/r/jammy");
@@ -128,31 +114,47 @@ mod tests {
     #[test]
     fn an_address_that_would_break_a_configuration_file_is_refused() {
         for url in [
-            "", "m/x", "ftp://m/x", "file:///x", "https://", "https:///x", "https://m/a b", "https://m/\nx", "https://m/\"",
-            "https://m/{dist}", "https://m/{os", "https://m/[x]", "https://user:pw@m/x", "user:pw://secret@m",
+            "",
+            "m/x",
+            "ftp://u:secret@m/x",
+            "file:///x",
+            "https://",
+            "https:///x",
+            "https://m/a b",
+            "https://m/\nx",
+            "https://m/\"",
+            "https://m/{dist}",
+            "https://m/{os",
+            "https://m/[x]",
+            "https://user:secret@m/x",
         ] {
-            let problems = PackageSource::new(Some(url), None, None).unwrap_err();
-            assert!(matches!(problems.as_slice(), [one] if one.starts_with("package-url: ")), "{url}: {problems:?}");
-            assert!(!problems[0].contains("pw"), "{problems:?}");
+            let problem = parse_url(url).unwrap_err();
+            assert!(!problem.contains("secret"), "{problem}");
         }
-    }
-
-    #[test]
-    fn all_problems_are_reported_at_once() {
-        let problems = PackageSource::new(Some("x"), Some(Path::new("/no/such/file")), Some("abc")).unwrap_err();
-        let settings = ["package-url", "package-key-file", "package-sha256"];
-        assert_eq!(problems.len(), 3);
-        assert!(problems.iter().zip(settings).all(|(problem, setting)| problem.starts_with(setting)), "{problems:?}");
     }
 
     #[test]
     fn hashes_are_compared_without_case() {
         let (first, second) = ("AB".repeat(32), "cd".repeat(32));
-        let source = PackageSource::new(None, None, Some(&format!("{first}, {second}"))).unwrap();
+        let sha256 = parse_hashes(&format!("{first}, {second}")).unwrap();
+        let source = PackageSource { sha256, ..PackageSource::default() };
         assert!(source.accepts(&first.to_lowercase()) && source.accepts(&second) && !source.accepts(&"0".repeat(64)));
         for wrong in ["", "ab", &"g".repeat(64), &format!("{first},")] {
-            assert!(PackageSource::new(None, None, Some(wrong)).is_err(), "{wrong}");
+            assert!(parse_hashes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.asc");
+        assert!(read_keys(&path).unwrap_err().contains("keys.asc"));
+        fs::write(&path, [0x99, 1, 2]).unwrap();
+        assert!(read_keys(&path).unwrap_err().contains("keys.asc"));
+        fs::write(&path, keys::MICROSOFT).unwrap();
+        let source = PackageSource { keys: read_keys(&path).unwrap(), ..PackageSource::default() };
+        let names: Vec<_> = source.trusted_keys().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["microsoft.asc", "further-1.asc"]);
     }
 
     #[test]

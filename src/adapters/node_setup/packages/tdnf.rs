@@ -45,7 +45,10 @@ impl Job<'_> {
         files::empty_dir(&at("rpms"))?;
         let keys = self.import_keys()?;
         files::write(&at("tdnf.conf"), config(&seen))?;
-        files::write(&at("repos").join(format!("{REPOSITORY}.repo")), repository(&self.source.repository(self.os), &keys))
+        files::write(
+            &at("repos").join(format!("{REPOSITORY}.repo")),
+            repository(&self.source.repository(self.os), &keys),
+        )
     }
 
     fn tdnf(&self, program: &'static str, args: &[OsString], left: Duration) -> Invocation {
@@ -81,8 +84,13 @@ impl Job<'_> {
         let option = |name: &str, path: &str| OsString::from(format!("--setopt={name}={}", dir.join(path).display()));
         let destination = dir.join("rpms").into_os_string();
         let args = [
-            option("reposdir", "repos"), option("cachedir", "cache"), option("logdir", "cache"), "download".into(),
-            "--destdir".into(), destination, package.into(),
+            option("reposdir", "repos"),
+            option("cachedir", "cache"),
+            option("logdir", "cache"),
+            "download".into(),
+            "--destdir".into(),
+            destination,
+            package.into(),
         ];
         match self.tools.run(&self.tdnf("dnf", &args, left)) {
             Ok(output) if output.ok() => Ok(()),
@@ -143,7 +151,9 @@ impl Job<'_> {
 
 fn config(dir: &Path) -> String {
     let dir = dir.display();
-    format!("[main]\ngpgcheck=1\nrepo_gpgcheck=0\ninstallonly_limit=3\nclean_requirements_on_remove=0\nrepodir={dir}/repos\ncachedir={dir}/cache\n")
+    format!(
+        "[main]\ngpgcheck=1\nrepo_gpgcheck=0\ninstallonly_limit=3\nclean_requirements_on_remove=0\nrepodir={dir}/repos\ncachedir={dir}/cache\n"
+    )
 }
 
 fn repository(url: &str, keys: &[PathBuf]) -> String {
@@ -173,7 +183,10 @@ mod tests {
     #[test]
     fn the_modules_package_is_found_among_the_requirements() {
         for (text, expected) in [
-            ("lustre-client-2.17.0\nkmod-lustre-client-2.17.0_24 = 6.6.119.3-1\nkernel = 6.6\n", Some("kmod-lustre-client-2.17.0_24-6.6.119.3-1")),
+            (
+                "lustre-client-2.17.0\nkmod-lustre-client-2.17.0_24 = 6.6.119.3-1\nkernel = 6.6\n",
+                Some("kmod-lustre-client-2.17.0_24-6.6.119.3-1"),
+            ),
             ("kmod-lustre-client\n", Some("kmod-lustre-client")),
             ("kmod-lustre-client >= 2\n", Some("kmod-lustre-client")),
             ("kmod-lustre-client(x) = 1\n", None),
@@ -187,7 +200,9 @@ mod tests {
     #[test]
     fn the_repository_names_every_key() {
         let text = repository("https://m/x", &["/d/a.asc".into(), "/d/b.asc".into()]);
-        assert!(text.contains("\nbaseurl=https://m/x\n") && text.contains("\ngpgkey=file:///d/a.asc file:///d/b.asc\n"));
+        assert!(
+            text.contains("\nbaseurl=https://m/x\n") && text.contains("\ngpgkey=file:///d/a.asc file:///d/b.asc\n")
+        );
         assert!(config(Path::new("/d")).contains("\nrepodir=/d/repos\ncachedir=/d/cache\n"));
     }
 

@@ -22,7 +22,8 @@ impl Job<'_> {
         }
         let seen = self.host.seen(path).into_os_string();
         let what = || format!("cannot unpack package {}", path.display());
-        let contents = self.run(what, &Invocation::new("dpkg-deb", [OsString::from("-c"), seen.clone()]).within(LIMIT))?;
+        let contents =
+            self.run(what, &Invocation::new("dpkg-deb", [OsString::from("-c"), seen.clone()]).within(LIMIT))?;
         if let Some(entry) = contents.text().lines().find(|line| !stays_inside(line)) {
             let package = PackageFile { path: path.to_owned(), downloaded: path.starts_with(PrivateDir::apt_dir()) };
             return Err(self.unusable(&package, &format!("it has an entry that leads out of it: {entry}")));
@@ -55,7 +56,9 @@ fn stays_inside(line: &str) -> bool {
     let (Some(kind), Some(name)) = (line.chars().next(), name_of(line)) else { return false };
     match kind {
         'd' | '-' => is_inside(Path::new(name), Path::new("")),
-        'l' => name.split_once(" -> ").is_some_and(|(name, target)| link_stays_inside(Path::new(name), Path::new(target))),
+        'l' => {
+            name.split_once(" -> ").is_some_and(|(name, target)| link_stays_inside(Path::new(name), Path::new(target)))
+        }
         'h' => name.split_once(" link to ").is_some_and(|(name, target)| {
             is_inside(Path::new(name), Path::new("")) && is_inside(Path::new(target), Path::new(""))
         }),

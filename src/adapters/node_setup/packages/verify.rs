@@ -115,9 +115,10 @@ fn fits(vermagic: &[String], modules: usize, kernel: &str) -> Result<(), String>
     let other = vermagic.iter().find(|line| line.split_whitespace().next() != Some(kernel));
     match other {
         Some(other) => Err(format!("its modules are for kernel {other:?}, and {kernel} is running")),
-        None if vermagic.len() != modules => {
-            Err(format!("{} of its {modules} modules do not say for which kernel they are", modules.saturating_sub(vermagic.len())))
-        }
+        None if vermagic.len() != modules => Err(format!(
+            "{} of its {modules} modules do not say for which kernel they are",
+            modules.saturating_sub(vermagic.len())
+        )),
         None => Ok(()),
     }
 }
@@ -165,7 +166,9 @@ mod tests {
     fn a_whole_package_is_accepted_also_compressed_and_with_merged_usr() {
         assert_eq!(checked(|_| {}).unwrap().modules.len(), REQUIRED.len());
         let updates = |root: &Path| root.join("lib/modules").join(K).join("updates");
-        assert!(checked(|root| fs::rename(updates(root).join("osc.ko"), updates(root).join("osc.ko.zst")).unwrap()).is_ok());
+        assert!(
+            checked(|root| fs::rename(updates(root).join("osc.ko"), updates(root).join("osc.ko.zst")).unwrap()).is_ok()
+        );
         assert!(checked(|root| symlink("lnet.ko", updates(root).join("link")).unwrap()).is_ok());
         let merged = checked(|root| {
             fs::create_dir(root.join("usr")).unwrap();
