@@ -127,6 +127,7 @@ impl NodeSetup<'_> {
             Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }
                 .perform(&plan)?;
         }
+        warnings.extend(self.parameters.not_in_effect(self.host));
         let nids = self.lnet_ready(&facts, &chosen, !plan.actions.is_empty(), &mut warnings)?;
         let client = Modules::read(self.host).client().cloned();
         if lock.is_ok() && !plan.actions.is_empty() {
