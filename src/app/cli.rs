@@ -29,10 +29,12 @@ mod serve;
 
 #[cfg(feature = "simulator")]
 pub use args::DemoOptions;
-pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 #[cfg(feature = "kernel")]
-pub use args::{DoctorOptions, NodeSetupOptions};
+pub use args::DoctorOptions;
+pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 pub use error::{CliError, Exit};
+#[cfg(feature = "kernel")]
+pub use node_setup::NodeSetupOptions;
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -69,6 +71,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, C
 fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     let Some(Cli { command, flags }) = cli else { return Ok(()) };
     match command {
+        #[cfg(feature = "kernel")]
+        None if settings::is_loader(&given(&flags)) => node_setup::run(&NodeSetupOptions::default()),
         None => serve_or_version(&flags),
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),

@@ -29,7 +29,7 @@ pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
 pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
-pub use environment::PREFIX;
+pub use environment::{PREFIX, is_loader};
 pub use given::Given;
 pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 pub use layers::Origin;

@@ -410,6 +410,11 @@ impl Packages for Node {
         }
     }
 
+    fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool {
+        let record = self.host().at(PrivateDir::unpacked(kernel, version)).join("ok.json");
+        fs::read_to_string(record).is_ok_and(|text| text == "{}")
+    }
+
     fn planned(&self, _: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
         vec![PlannedStep::new(format!("fetch client {version}"), "apt-get", "it is not unpacked")]
     }

@@ -69,6 +69,14 @@ fn after_a_reboot_the_unpacked_modules_are_loaded_without_the_network() {
 }
 
 #[test]
+fn modules_that_were_altered_are_fetched_again() {
+    let node = Node::new();
+    node.write(&format!("var/lib/azurelustre-csi/{KERNEL}/{NEW}/ok.json"), "of other files");
+    node.run(|_| {}).unwrap();
+    assert_eq!(node.take_log()[0], "fetch 2.17.0-24-gf517bc4");
+}
+
+#[test]
 fn a_new_kernel_without_packages_ends_with_the_reason_and_changes_nothing() {
     let node = Node::new();
     node.run(|_| {}).unwrap();

@@ -22,6 +22,8 @@ pub struct NodeReport {
     pub healthy: bool,
     /// What is wrong, each with what to do about it; empty if healthy.
     pub reasons: Vec<String>,
+    /// How node-setup ended on this node; none if it left no result that can be read here.
+    pub node_setup: Option<SetupReport>,
     /// What is not wrong but worth knowing, such as values that could not be read.
     pub notes: Vec<String>,
     /// The client in the kernel.
@@ -38,6 +40,19 @@ pub struct NodeReport {
     pub operations: Option<Vec<OperationReport>>,
     /// Threads of a driver that are blocked in the kernel, a line each.
     pub blocked_threads: Vec<String>,
+}
+
+/// How the last node-setup ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetupReport {
+    /// Whether the node was ready.
+    pub ready: bool,
+    /// `ready: …`, or what failed, why, and what to do.
+    pub message: String,
+    /// What was not as it was asked for.
+    pub warnings: Vec<String>,
+    /// Seconds since then.
+    pub age_seconds: u64,
 }
 
 /// The Lustre client in the kernel.

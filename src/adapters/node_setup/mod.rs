@@ -20,6 +20,7 @@ pub mod messages;
 pub mod modules;
 pub mod network;
 pub mod os;
+pub mod packages;
 pub mod plan;
 pub mod remove;
 pub mod report;

@@ -13,7 +13,7 @@ use super::setup::Ready;
 /// Where a container leaves its termination message unless the pod says otherwise (`terminationMessagePath`).
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Most bytes of a termination message; kubelet cuts what is longer.
-const TERMINATION_BYTES: usize = 4096;
+pub const TERMINATION_BYTES: usize = 4096;
 
 /// How a run of node-setup ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ const INTERFACE_TRIES: usize = 30;
 pub trait Packages: Debug {
     /// Unpacks this version for the node, fetched if it is not there yet.
     fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError>;
+    /// Whether this version is unpacked, complete and unaltered.
+    fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool;
     /// The steps of [`Self::ensure`], for people.
     fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep>;
     /// Removes what is unpacked and no longer used; `keep` is loaded.
@@ -170,12 +172,18 @@ impl NodeSetup<'_> {
     }
 
     fn outlook(&self, wait: bool) -> Result<Outlook, SetupError> {
-        let facts = Facts::read(self.host)?;
+        let mut facts = Facts::read(self.host)?;
         let wanted = Wanted {
             client: self.versions.of(facts.os.as_ref().ok().copied()),
             install: self.install,
             replace: self.replace,
         };
+        let settled = facts.modules.missing().is_empty() && facts.modules.client() == wanted.client.as_ref();
+        if !settled {
+            // Reads all files, which a ready node does not need.
+            let kernel = facts.kernel.clone();
+            facts.unpacked.retain(|version| self.packages.is_complete(&kernel, version));
+        }
         let nis = if facts.modules.has("lnet") { network::local_nis(self.lnet)? } else { Vec::new() };
         let mut warnings = facts.warnings.clone();
         let chosen = match self.choice(wait && nis.is_empty()) {

@@ -79,8 +79,8 @@ pub struct NodeSetupSettings {
     pub package_url: Option<Sourced>,
     /// A file of further keys (`package-key-file`).
     pub package_key_file: Option<PathBuf>,
-    /// SHA-256 of a package file on the node (`package-sha256`), 64 hexadecimal digits.
-    pub package_sha256: Option<String>,
+    /// SHA-256 of package files on the node (`package-sha256`).
+    pub package_sha256: Option<Sourced>,
     /// `ptlrpcd_per_cpt_max` of ptlrpc.
     pub ptlrpcd_per_cpt_max: Option<u32>,
     /// `credits` of ksocklnd.
@@ -106,7 +106,7 @@ pub fn load_node_setup(given: &Given) -> Result<NodeSetupSettings, Problems> {
         replace: reader.find(REPLACE),
         package_url: reader.find(PACKAGE_URL),
         package_key_file: reader.read(PACKAGE_KEY_FILE, values::existing_file),
-        package_sha256: reader.read(PACKAGE_SHA256, sha256),
+        package_sha256: reader.find(PACKAGE_SHA256),
         ptlrpcd_per_cpt_max: reader.read(PTLRPCD_PER_CPT_MAX, parameter),
         ksocklnd_credits: reader.read(KSOCKLND_CREDITS, parameter),
         simulated_lnet: reader.read(LNET, simulated).unwrap_or(false),
@@ -170,12 +170,6 @@ fn yes_or_no(text: &str) -> Result<bool, Problem> {
     }
 }
 
-fn sha256(text: &str) -> Result<String, Problem> {
-    let valid = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let problem = || Problem::new(format!("{text:?} is not a SHA-256 digest")).with_hint("give 64 hexadecimal digits");
-    if valid { Ok(text.to_lowercase()) } else { Err(problem()) }
-}
-
 /// A value of a module parameter.
 fn parameter(text: &str) -> Result<u32, Problem> {
     let number = text.parse().ok().filter(|number| (1..=65536).contains(number));
@@ -236,19 +230,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_with_its_source() {
-        let flags = [
-            (HOST_ROOT, "host"),
-            (INSTALL, "maybe"),
-            (PACKAGE_SHA256, "12"),
-            (LNET, "netlink"),
-            (KSOCKLND_CREDITS, "0"),
-        ];
+        let flags = [(HOST_ROOT, "host"), (INSTALL, "maybe"), (LNET, "netlink"), (KSOCKLND_CREDITS, "0")];
         let problems = load_node_setup(&given(&flags, &[("AZURELUSTRE_CSI_PTLRPCD_PER_CPT_MAX", "-1")])).unwrap_err();
         let messages: Vec<&str> = problems.as_slice().iter().map(|problem| problem.message.as_str()).collect();
         for (at, source) in
-            ["--host-root", "--install", "--package-sha256", "AZURELUSTRE_CSI_PTLRPCD", "--ksocklnd", "--lnet"]
-                .iter()
-                .enumerate()
+            ["--host-root", "--install", "AZURELUSTRE_CSI_PTLRPCD", "--ksocklnd", "--lnet"].iter().enumerate()
         {
             assert!(messages[at].starts_with(source), "{messages:?}");
         }

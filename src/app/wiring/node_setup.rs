@@ -1,25 +1,26 @@
 //! From settings to node-setup: the host's programs, kernel and LNet behind its ports.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::adapters::lnet::{self, Lnet};
 use crate::adapters::node_setup::error::{SetupError, SetupExit};
-use crate::adapters::node_setup::facts::Facts;
 use crate::adapters::node_setup::host_exec::{self, Programs};
 use crate::adapters::node_setup::interfaces::InterfaceRule;
-use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR};
+use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 use crate::adapters::node_setup::load::Parameters;
 #[cfg(feature = "simulator")]
 use crate::adapters::node_setup::network;
+use crate::adapters::node_setup::packages::source::{self, PackageSource};
+use crate::adapters::node_setup::packages::{ClientPackages, Pauses};
 use crate::adapters::node_setup::plan::Replace;
 use crate::adapters::node_setup::remove::{Kernel, RemoveModule, Rmmod};
 use crate::adapters::node_setup::report::{self, LastResult};
-use crate::adapters::node_setup::setup::{Console, NodeSetup, Packages, Ready};
-use crate::adapters::node_setup::step::PlannedStep;
-use crate::adapters::node_setup::version::{ClientVersion, ClientVersions};
+use crate::adapters::node_setup::setup::{Console, NodeSetup, Ready};
+use crate::adapters::node_setup::version::ClientVersions;
 use crate::app::problem::{Problem, Problems};
 use crate::app::settings::{NodeSetupSettings, Sourced};
 
@@ -47,6 +48,21 @@ impl From<SetupError> for SetupFailure {
         let problem = Problem::new(error.to_string()).with_hint(error.hint);
         Self::NotReady { problem, exit: error.exit }
     }
+}
+
+/// Leaves the problems of settings in the termination message, where Kubernetes shows them.
+pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
+    let mut text = problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
+    let path = settings.and_then(|settings| settings.termination_message_path.as_deref());
+    if let Err(error) = report::write_termination_message(path, &text) {
+        Stderr.warn(&format!("the termination message cannot be written: {error}"));
+    }
+}
+
+/// How the last run on this node ended, as the node's container sees the private directory.
+pub(super) fn last_result() -> Option<LastResult> {
+    LastResult::read(&PrivateDir::last_result())
 }
 
 /// The command that children of node-setup are.
@@ -85,6 +101,8 @@ struct Parts {
     programs: Programs,
     lnet: Box<dyn Lnet>,
     console: Stderr,
+    source: PackageSource,
+    pauses: RealPauses,
     versions: ClientVersions,
     interfaces: InterfaceRule,
     replace: Replace,
@@ -98,6 +116,7 @@ impl Parts {
         let versions = read(settings.client_version.as_ref(), ClientVersions::parse, &mut problems);
         let interfaces = read(settings.interfaces.as_ref(), InterfaceRule::parse, &mut problems);
         let replace = read(settings.replace.as_ref(), replace, &mut problems);
+        let source = package_source(settings, &mut problems);
         if !problems.as_slice().is_empty() {
             return Err(SetupFailure::Settings(problems));
         }
@@ -108,6 +127,8 @@ impl Parts {
             lnet: lnet_of(settings, &host),
             host,
             console: Stderr,
+            source,
+            pauses: RealPauses(Instant::now()),
             versions: versions.unwrap_or_default(),
             interfaces: interfaces.unwrap_or(InterfaceRule::Auto),
             replace: replace.unwrap_or_default(),
@@ -122,12 +143,19 @@ impl Parts {
     fn with_setup<T>(&self, act: impl FnOnce(NodeSetup<'_>) -> T) -> T {
         let rmmod = Rmmod(&self.programs);
         let remover: &dyn RemoveModule = if self.host.chroot { &Kernel } else { &rmmod };
+        let packages = ClientPackages {
+            tools: &self.programs,
+            host: &self.host,
+            source: &self.source,
+            console: &self.console,
+            pauses: &self.pauses,
+        };
         act(NodeSetup {
             host: &self.host,
             tools: &self.programs,
             lnet: self.lnet.as_ref(),
             remover,
-            packages: &NoPackages,
+            packages: &packages,
             console: &self.console,
             versions: &self.versions,
             install: self.install,
@@ -154,6 +182,16 @@ impl Parts {
 fn read<T>(given: Option<&Sourced>, parse: fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
     let Sourced { text, source } = given?;
     problems.note(parse(text).map_err(|message| Problem::new(message).at(source)))
+}
+
+fn package_source(settings: &NodeSetupSettings, problems: &mut Problems) -> PackageSource {
+    let keys = settings.package_key_file.as_deref().map(source::read_keys);
+    let keys = keys.map(|keys| keys.map_err(|why| Problem::new(format!("package-key-file: {why}"))));
+    PackageSource {
+        url: read(settings.package_url.as_ref(), source::parse_url, problems),
+        keys: keys.and_then(|keys| problems.note(keys)).unwrap_or_default(),
+        sha256: read(settings.package_sha256.as_ref(), source::parse_hashes, problems).unwrap_or_default(),
+    }
 }
 
 fn replace(text: &str) -> Result<Replace, String> {
@@ -197,15 +235,22 @@ impl Console for Stderr {
     }
 }
 
+/// Pauses of real time, of a random part of their longest.
 #[derive(Debug)]
-struct NoPackages;
+struct RealPauses(Instant);
 
-impl Packages for NoPackages {
-    fn ensure(&self, _: &Facts, version: &ClientVersion) -> Result<(), SetupError> {
-        Err(SetupError::try_again(format!("cannot fetch {version}"), "not built", ""))
+impl Pauses for RealPauses {
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
     }
-    fn planned(&self, _: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
-        vec![PlannedStep::new(format!("fetch {version}"), "apt-get", "it is not unpacked")]
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
     }
-    fn prune(&self, _: &str, _: Option<&ClientVersion>) {}
+
+    /// The standard library seeds its hash maps at random, which is enough to spread nodes over time.
+    fn fraction(&self) -> f64 {
+        let random = RandomState::new().build_hasher().finish() >> 32;
+        f64::from(u32::try_from(random).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
+    }
 }

@@ -11,7 +11,7 @@ use super::targets::{self, LeftEntries};
 use super::threads::{self, BlockedThread};
 use super::{
     AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport,
-    findings,
+    SetupReport, findings,
 };
 use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
 use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
@@ -38,6 +38,8 @@ pub struct Request {
     pub attempt: Attempt,
     /// What a running driver reports. Without one the node's faults are looked for from here.
     pub driver: Observed<DriverStatus>,
+    /// How node-setup ended.
+    pub node_setup: Option<SetupReport>,
     /// kubelet's directory as kubelet spells it.
     pub kubelet_dir: PathBuf,
     /// Directory for private mounts.
@@ -144,6 +146,7 @@ pub(super) fn report_of(observed: &Collected, request: &Request, now: SystemTime
     NodeReport {
         healthy: findings.reasons.is_empty(),
         reasons: findings.reasons,
+        node_setup: request.node_setup.clone(),
         notes: findings.notes,
         client: client(&observed.state),
         nids: observed.state.nids.known().map(|nids| nids.iter().map(nid).collect()),

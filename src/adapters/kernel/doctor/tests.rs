@@ -22,6 +22,7 @@ fn request(tree: &Tree) -> Request {
         servers: Vec::new(),
         attempt: Attempt::default(),
         driver: Observed::Known(DriverStatus::default()),
+        node_setup: None,
         kubelet_dir: "/var/lib/kubelet".into(),
         working_dir: "/tmp".into(),
         working_dir_setting: "--working-mount-dir",
@@ -62,6 +63,26 @@ fn a_healthy_node_is_reported_with_all_its_mounts() {
     ] {
         assert!(text.contains(said), "{said:?} in\n{text}");
     }
+}
+
+#[test]
+fn the_last_node_setup_is_a_line_and_its_failure_a_note() {
+    let setup = |ready, message: &str, warnings: &[&str]| SetupReport {
+        ready,
+        message: message.to_owned(),
+        warnings: warnings.iter().map(|&warning| warning.to_owned()).collect(),
+        age_seconds: 7200,
+    };
+    let reported = |setup| {
+        let tree = Tree::mounted();
+        report(&Request { node_setup: Some(setup), ..request(&tree) }, Reach::Reached)
+    };
+    let ready = reported(setup(true, "ready: Lustre client 2.17.57", &["client 2.15.8 stays"]));
+    assert!(ready.healthy && ready.text().contains("node-setup: ready: Lustre client 2.17.57, 2h0m ago\n"));
+    assert_eq!(ready.notes, ["node-setup: client 2.15.8 stays"]);
+    let failed = reported(setup(false, "cannot fetch: no route. Allow it.", &[]));
+    assert!(failed.text().contains("node-setup: failed, see notes, 2h0m ago\n"), "{}", failed.text());
+    assert_eq!(failed.notes, ["the last node-setup failed: cannot fetch: no route. Allow it."]);
 }
 
 #[test]

@@ -23,6 +23,10 @@ fn write(out: &mut String, report: &NodeReport) -> fmt::Result {
     let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
     let (version, health) = (known(&report.client.version), known(&report.client.health));
     writeln!(out, "Lustre client: module {loaded}, version {version}, health {health}")?;
+    if let Some(setup) = &report.node_setup {
+        let message = if setup.ready { &setup.message } else { "failed, see notes" };
+        writeln!(out, "node-setup: {message}, {} ago", age(setup.age_seconds))?;
+    }
     match &report.nids {
         None => writeln!(out, "LNet: unknown")?,
         Some(nids) if nids.is_empty() => writeln!(out, "LNet: no address")?,

@@ -109,11 +109,11 @@ fn a_node_without_packages_needs_a_human_unless_nothing_is_fetched() {
     let flatcar = || Os::parse("ID=flatcar\nVERSION_ID=4081\n");
     let unsupported = with(|facts| facts.os = flatcar());
     assert!(short(&unsupported, &wanted()).starts_with("3: its operating system is \"flatcar\""));
-    let arm = |os| with(|facts| (facts.os, facts.machine) = (Ok(os), Ok(Machine::Aarch64)));
+    let on_arm64 = |os| with(|facts| (facts.os, facts.machine) = (Ok(os), Ok(Machine::Aarch64)));
     for os in [Os::Jammy, Os::AzureLinux3] {
-        assert!(short(&arm(os), &wanted()).starts_with("3: no packages are published"));
+        assert!(short(&on_arm64(os), &wanted()).starts_with("3: no packages are published"));
     }
-    assert_eq!(short(&arm(Os::Noble), &wanted()), format!("fetch {NEW} or fail; load {NEW}"));
+    assert_eq!(short(&on_arm64(Os::Noble), &wanted()), format!("fetch {NEW} or fail; load {NEW}"));
     let other = with(|facts| facts.machine = Machine::parse("riscv64"));
     assert!(short(&other, &wanted()).starts_with("3: its architecture is \"riscv64\""));
     for facts in [
