@@ -43,7 +43,7 @@ pub struct NodeSetupOptions {
     /// Mirror of the package repository [default: Microsoft's]
     #[arg(long, value_name = "URL")]
     package_url: Option<String>,
-    /// Further OpenPGP keys that may sign packages
+    /// Further `OpenPGP` keys that may sign packages
     #[arg(long, value_name = "FILE")]
     package_key_file: Option<String>,
     /// SHA-256 of a `.deb` in `/var/lib/azurelustre-csi/packages`, which is then used

@@ -92,7 +92,8 @@ pub fn dry_run(settings: &NodeSetupSettings) -> Result<String, SetupFailure> {
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
     }
-    Ok(steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect())
+    let lines = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1));
+    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
 }
 
 /// Everything that a run stands on.
