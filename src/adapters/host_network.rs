@@ -99,7 +99,7 @@ fn interface(directory: &Path) -> Interface {
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     };
     let number = |file: &str| line(file)?.parse().ok();
-    let link = |file: &str| base_name(&fs::read_link(directory.join(file)).ok()?);
+    let target_of = |file: &str| base_name(&fs::read_link(directory.join(file)).ok()?);
     let hex = |text: String| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     Interface {
         name: base_name(directory).unwrap_or_default(),
@@ -108,9 +108,9 @@ fn interface(directory: &Path) -> Interface {
         operstate: line("operstate"),
         index: number("ifindex"),
         link: number("iflink"),
-        master: link("master"),
+        master: target_of("master"),
         has_device: fs::symlink_metadata(directory.join("device")).is_ok(),
-        driver: link("device/driver"),
+        driver: target_of("device/driver"),
         is_bridge: directory.join("bridge").is_dir(),
         addresses: None,
     }

@@ -207,8 +207,7 @@ fn lnet_of(settings: &NodeSetupSettings, host: &HostRoot) -> Box<dyn Lnet> {
     #[cfg(feature = "simulator")]
     if settings.simulated_lnet {
         let (file, host) = (host.at(PRIVATE_DIR).join("simulated-lnet"), host.clone());
-        let address = move |name: &str| network::collect(&host).interface(name)?.addresses.clone()?.first().copied();
-        return Box::new(lnet::simulated::open(&file, address));
+        return Box::new(lnet::simulated::open(&file, move |name| network::simulated_address(&host, name)));
     }
     let _ = settings;
     Box::new(lnet::open(host.at(lnet::DEVICE)))

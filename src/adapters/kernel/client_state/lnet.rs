@@ -75,13 +75,15 @@ pub fn read(paths: &ClientStatePaths, lnet: &dyn Lnet) -> Observed<Vec<LocalNid>
         Err(LnetError::NotStarted) => Observed::Known(Vec::new()),
         Err(error) => match paths.observe(NIS).and_then(|text| parse(&text)) {
             Observed::Unknown(why) => Observed::Unknown(format!("{error}; {why}")),
-            known => known,
+            Observed::Known(nids) => Observed::Known(nids),
         },
     };
     nids.map(|mut nids| {
         if nids.iter().any(|nid| nid.status != "up") {
             let facts = host_network::collect(&paths.root);
-            nids.iter_mut().for_each(|nid| nid.has_interface = has_interface(nid, &facts));
+            for nid in &mut nids {
+                nid.has_interface = has_interface(nid, &facts);
+            }
         }
         nids
     })
@@ -217,18 +219,18 @@ pub(super) mod tests {
         Answer(Ok(nis.iter().map(ni).collect()), None)
     }
 
-    fn known(nids: Observed<Vec<LocalNid>>) -> Vec<LocalNid> {
+    fn known(nids: &Observed<Vec<LocalNid>>) -> Vec<LocalNid> {
         nids.known().cloned().unwrap_or_else(|| panic!("{nids:?}"))
     }
 
     #[test]
     fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
         let tree = Tree::client();
-        let nids = known(read(&tree.paths(), &answer(&[([10, 0, 0, 7], Some(true))])));
+        let nids = known(&read(&tree.paths(), &answer(&[([10, 0, 0, 7], Some(true))])));
         assert_eq!(nids, [LocalNid::new("10.0.0.7@tcp", "up")], "debugfs has another one");
-        assert_eq!(known(read(&tree.paths(), &Answer(Err(LnetError::NotStarted), None))), []);
+        assert_eq!(known(&read(&tree.paths(), &Answer(Err(LnetError::NotStarted), None))), []);
         let failing = || Answer(Err(LnetError::Denied), None);
-        assert_eq!(known(read(&tree.paths(), &failing())), [LocalNid::new("10.99.0.2@tcp", "up")]);
+        assert_eq!(known(&read(&tree.paths(), &failing())), [LocalNid::new("10.99.0.2@tcp", "up")]);
         std::fs::remove_file(tree.paths().at(NIS)).unwrap();
         let unknown = read(&tree.paths(), &failing());
         let why = unknown.unknown().unwrap();
@@ -245,7 +247,7 @@ pub(super) mod tests {
     #[test]
     fn a_nid_is_never_down_by_its_status_alone() {
         let tree = Tree::client();
-        let of = |address, up| known(read(&tree.paths(), &answer(&[(address, up)]))).remove(0);
+        let of = |address, up| known(&read(&tree.paths(), &answer(&[(address, up)]))).remove(0);
         let down = of([10, 0, 0, 7], Some(false));
         assert_eq!((down.has_interface, down.is_up()), (None, false), "nothing contradicts the status");
         network(&tree, "up\n");

@@ -112,11 +112,12 @@ impl NodeState {
             }
         };
         if nids.is_empty() {
-            assessment.missing.push(format!(
+            assessment.missing.push(
                 "LNet has no address but the loopback: restart this pod, so that its init container node-setup adds the \
                  node's interface; without node-setup run `lnetctl lnet configure` and `lnetctl net add --net tcp --if \
                  eth0` with that interface"
-            ));
+                    .to_owned(),
+            );
         }
         let down: Vec<String> =
             nids.iter().filter(|nid| !nid.is_up()).map(|nid| format!("{} is {}", nid.nid, nid.status)).collect();

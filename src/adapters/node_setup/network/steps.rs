@@ -96,7 +96,7 @@ pub fn steps(chosen: &[Chosen], nis: &[LocalNi], mounted: bool) -> (Vec<LnetStep
     }
     let is_known = |ni: &LocalNi| chosen.iter().any(|wanted| wanted.has(ni, chosen) || wanted.is_stale(ni));
     let beyond: Vec<String> = nis.iter().filter(|ni| !is_known(ni)).map(|ni| ni.nid.to_string()).collect();
-    if !beyond.is_empty() {
+    if !chosen.is_empty() && !beyond.is_empty() {
         notes.push(format!("LNet has further NIDs, which stay: {}", beyond.join(", ")));
     }
     (steps, notes)
