@@ -1,6 +1,6 @@
 //! How a volume may be used: access modes and the one access type that Lustre has.
 //!
-//! Why it exists: CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
+//! CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
 //! refused here, before anything is created.
 
 use super::error::Violations;

@@ -1,6 +1,6 @@
 //! An AMLFS file system: as it is asked for, and as it is found.
 //!
-//! Why it exists: everything that is known about a file system is read from the cloud each time, since nothing is stored
+//! Everything that is known about a file system is read from the cloud each time, since nothing is stored
 //! elsewhere. What the cloud left out, nulled or spelled in a new way arrives as `None` or `Unknown`, never as an error.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::mount_source::{FsName, MgsAddress};
 use super::names::{FilesystemId, Location, SubnetId, Zone};
 use super::parameters::{IdentityId, MaintenanceWindow};
 
-/// A file system to be created; the same wish always gives the same value, so a repeated PUT has the same body.
+/// A file system to be created; the same plan always gives the same value, so a repeated PUT has the same body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesystemSpec {
     /// Where it will be.
@@ -97,7 +97,7 @@ pub struct Filesystem {
     pub state: ProvisioningState,
     /// Address of the MGS; whether one was ever reported says whether the file system was ever ready.
     pub mgs_address: ReportedMgsAddress,
-    /// Lustre file system name, where the cloud tells it.
+    /// Lustre file system name, where the cloud reports it.
     pub fs_name: Option<FsName>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_told_by_its_code() {
+    fn a_quota_is_known_by_its_code() {
         for quota in [
             "QuotaExceeded: too many",
             "AmlfsQuotaExceeded",

@@ -1,6 +1,6 @@
 //! What AMLFS sells in a region: SKUs with their size steps, throughput and zones.
 //!
-//! Why it exists: the list comes from Azure at run time as loosely typed capabilities (names with text values), and one
+//! The list comes from Azure at run time as loosely typed capabilities (names with text values), and one
 //! entry that makes no sense must not hide the others. The rules for zones live here too: a SKU that has zones needs
 //! one, a SKU without refuses any.
 

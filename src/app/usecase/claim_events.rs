@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::future::or;
-
 use super::locked;
+use super::shared::first;
 use crate::ports::clock::Clock;
 use crate::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
@@ -59,7 +58,7 @@ impl ClaimEvents {
     pub async fn run(&self) {
         loop {
             match self.write_due().await {
-                Some(pause) => or(self.clock.sleep(pause), self.emitted()).await,
+                Some(pause) => first(self.clock.sleep(pause), self.emitted()).await,
                 None => self.emitted().await,
             }
         }

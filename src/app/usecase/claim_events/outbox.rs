@@ -22,7 +22,7 @@ pub struct Outbox {
     failures: u32,
 }
 
-/// A claim and the kind of its events. The volume's name tells a claim from a later one of the same name.
+/// A claim and the kind of its events. The volume's name distinguishes a claim from a later one of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     volume_name: String,
