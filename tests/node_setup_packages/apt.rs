@@ -73,7 +73,7 @@ fn a_repository_signed_by_another_key_is_refused_at_once() {
     assert!(error.why.contains("NO_PUBKEY"), "{error}");
     node.assert_nothing_unpacked();
     // The same key is accepted once a setting trusts it.
-    node.ensure_from(&trusting(&repository.server.url(), &OTHER)).unwrap();
+    node.ensure_from(&trusting(&repository.server.url(), &OTHER.public())).unwrap();
     node.assert_ready();
 }
 
@@ -119,6 +119,7 @@ fn a_server_that_fails_is_asked_six_times_and_used_when_it_is_back() {
         repository.server.fail(Some(failure));
         let error = node.ensure(&repository.server.url()).unwrap_err();
         assert_eq!((error.exit.code(), error.transient, node.tries()), (1, true, 6), "{failure:?}: {error}");
+        assert_eq!(node.pauses(), 6, "the jitter, and one between two tries");
         assert!(!error.hint.is_empty());
         node.assert_nothing_unpacked();
     }
@@ -212,7 +213,7 @@ fn hooks_of_the_host_do_not_run() {
     let unsafe_lines = "APT::Get::AllowUnauthenticated \"true\";\nAcquire::AllowInsecureRepositories \"true\";\n";
     fs::write(&config, format!("{}{unsafe_lines}", lines.concat())).unwrap();
     repository.sign(&OTHER);
-    let source = trusting(&repository.server.url(), &TRUSTED);
+    let source = trusting(&repository.server.url(), &TRUSTED.public());
     // What the host's files would set is put in front of the private configuration.
     node.stub(move |run| {
         let private = run.args.first()?.to_str()?.strip_prefix("-c=")?.to_owned();

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::node_setup::error::SetupError;
@@ -20,11 +20,11 @@ use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output
 use azurelustre_csi::adapters::node_setup::version::ClientVersion;
 
 use crate::modules::{self, KERNEL};
-use crate::repository::{CLIENT, Key, TRUSTED};
+use crate::repository::{CLIENT, TRUSTED};
 use crate::tools;
 
 /// What stands in the place of a program's run; `None` runs it.
-pub(crate) type Stub = Box<dyn Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send>;
+pub(crate) type Stub = Arc<dyn Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + Sync>;
 
 pub(crate) struct Node {
     dir: tempfile::TempDir,
@@ -78,7 +78,7 @@ impl Node {
             dir,
             programs: Programs::new(host.clone(), binary, environment),
             host,
-            stub: Mutex::new(Box::new(|_| None)),
+            stub: Mutex::new(Arc::new(|_| None)),
             runs: Mutex::default(),
             pauses: Mutex::default(),
             on_pause: Mutex::new(Box::new(|_| {})),
@@ -86,8 +86,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn stub(&self, stub: impl Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + 'static) {
-        *self.stub.lock().unwrap() = Box::new(stub);
+    pub(crate) fn stub(&self, stub: impl Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + Sync + 'static) {
+        *self.stub.lock().unwrap() = Arc::new(stub);
     }
 
     pub(crate) fn on_pause(&self, act: impl Fn(usize) + Send + 'static) {
@@ -118,7 +118,7 @@ impl Node {
 
     /// Fetches the client from a repository that is signed by the trusted key.
     pub(crate) fn ensure(&self, url: &str) -> Result<(), SetupError> {
-        self.ensure_from(&trusting(url, &TRUSTED))
+        self.ensure_from(&trusting(url, &TRUSTED.public()))
     }
 
     pub(crate) fn ensure_from(&self, source: &PackageSource) -> Result<(), SetupError> {
@@ -173,10 +173,10 @@ pub(crate) fn client() -> ClientVersion {
 }
 
 /// A repository, and the key that it is signed with.
-pub(crate) fn trusting(url: &str, key: &Key) -> PackageSource {
+pub(crate) fn trusting(url: &str, key: &str) -> PackageSource {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key.asc");
-    fs::write(&file, key.public()).unwrap();
+    fs::write(&file, key).unwrap();
     let url = Some(source::parse_url(url).unwrap());
     PackageSource { url, keys: source::read_keys(&file).unwrap(), sha256: Vec::new() }
 }
@@ -184,8 +184,9 @@ pub(crate) fn trusting(url: &str, key: &Key) -> PackageSource {
 impl HostTools for Node {
     fn run(&self, run: &Invocation) -> Result<Output, ToolError> {
         self.runs.lock().unwrap().push(run.clone());
-        let instead = (self.stub.lock().unwrap())(run);
-        instead.unwrap_or_else(|| self.programs.run(run))
+        // A stub may panic, which must not poison the lock.
+        let stub = Arc::clone(&*self.stub.lock().unwrap());
+        stub(run).unwrap_or_else(|| self.programs.run(run))
     }
 }
 

@@ -7,14 +7,16 @@ use std::process::Command;
 use azurelustre_csi::adapters::node_setup::layout::HostRoot;
 
 use crate::modules;
-use crate::node::{Node, host_files};
-use crate::repository::Repository;
+use crate::node::{Node, host_files, trusting};
+use crate::repository::{Repository, TRUSTED};
 use crate::{Test, tests, tools};
 
 pub(crate) const TESTS: &[Test] = tests![nothing_but_the_private_directory_is_written];
 
 /// Names the root in which the child works.
 const ROOT: &str = "AZURELUSTRE_CSI_TEST_ROOT";
+/// Names the file with the key that is trusted.
+const KEY: &str = "AZURELUSTRE_CSI_TEST_KEY";
 /// Names the repository.
 const URL: &str = "AZURELUSTRE_CSI_TEST_URL";
 
@@ -53,7 +55,9 @@ fn nothing_but_the_private_directory_is_written() {
     let flags = if nix::unistd::geteuid().is_root() { "-m" } else { "-rm" };
     let command = &mut Command::new("unshare");
     command.args([flags, "sh", "-c", SCRIPT, "sh"]).args([&root, &kernel]);
-    command.env(URL, repository.server.url());
+    let key = dir.path().join("key.asc");
+    fs::write(&key, TRUSTED.public()).unwrap();
+    command.env(URL, repository.server.url()).env(KEY, key);
     tools::run(command, [std::env::current_exe().unwrap()]);
 }
 
@@ -68,7 +72,8 @@ pub(crate) fn be_child(root: &Path) {
     let dir = tempfile::Builder::new().tempdir_in("/dev/shm").unwrap();
     host_files(dir.path());
     let node = Node::at(dir, HostRoot::mounted_at(root));
-    node.ensure(&std::env::var(URL).unwrap()).unwrap();
+    let key = fs::read_to_string(std::env::var(KEY).unwrap()).unwrap();
+    node.ensure_from(&trusting(&std::env::var(URL).unwrap(), &key)).unwrap();
     node.assert_ready();
     let programs: Vec<_> = node.runs().iter().map(|run| run.program).collect();
     for program in ["apt-get", "dpkg-deb", "modinfo", "depmod"] {

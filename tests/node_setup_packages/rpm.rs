@@ -57,7 +57,13 @@ fn package(key: Option<&Key>, to: &Path) {
     fs::copy(UNSIGNED.path().join("package.rpm"), to).unwrap();
     let Some(key) = key else { return };
     let command = &mut Command::new("rpmsign");
-    command.env("GNUPGHOME", key.home()).args(["--define", "_gpg_name Signer of tests", "--define"]);
+    command.env("GNUPGHOME", key.home()).args([
+        "--define",
+        "_gpg_name Signer of tests",
+        "--define",
+        "__gpg /usr/bin/gpg",
+        "--define",
+    ]);
     command.arg(format!("_gpg_path {}", key.home().display()));
     tools::run(command, ["--addsign".as_ref(), to.as_os_str()]);
 }
@@ -91,7 +97,7 @@ fn tdnf(run: &Invocation, package: &Path) -> Output {
 }
 
 fn ensure(node: &Node) -> Result<(), SetupError> {
-    let source = trusting("https://mirror.example.com/x", &TRUSTED);
+    let source = trusting("https://mirror.example.com/x", &TRUSTED.public());
     node.ensure_for(&source, |facts| facts.os = Ok(Os::AzureLinux3))
 }
 
