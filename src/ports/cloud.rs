@@ -116,8 +116,8 @@ impl CloudErrorKind {
     }
 }
 
-/// A failed cloud call.
-#[derive(Debug, thiserror::Error)]
+/// A failed cloud call. Clones share the cause, so that one failed request fails everybody who waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} {resource}: {message}")]
 pub struct CloudError {
     /// What it means.
@@ -158,5 +158,11 @@ impl CloudError {
             lasting: false,
             source: None,
         }
+    }
+
+    /// Adds the cause below.
+    #[must_use]
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(std::sync::Arc::new(cause)), ..self }
     }
 }

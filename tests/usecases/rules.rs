@@ -449,7 +449,7 @@ fn failed_creations_are_deleted_reported_and_made_anew_after_a_pause() {
     let azure = Azure::with(failing(3));
     let driver = azure.healthy();
     let mut failures = Vec::new();
-    assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.copy())).is_some());
+    assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.clone())).is_some());
     assert_eq!(azure.made(NAME), 4);
     let events = azure.simulator.orchestrator().events();
     let warnings = events.into_iter().filter(|event| event.kind == EventKind::Warning);

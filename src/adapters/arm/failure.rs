@@ -34,7 +34,7 @@ pub enum ArmFailure {
         answer: Box<ArmAnswer>,
     },
     /// No answer at all.
-    #[error("{0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
     /// A success whose body makes no sense.
     #[error("{message}")]
@@ -103,6 +103,7 @@ impl ArmFailure {
             lasting: matches!(&self, Self::Answer(answer) if answer.is_lasting()),
             ..CloudError::new(self.kind(), call.operation, call.resource.clone(), self.to_string())
         }
+        .caused_by(self)
     }
 
     fn hint(&self, call: &Call) -> Option<String> {

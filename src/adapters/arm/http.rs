@@ -3,7 +3,6 @@
 //! Why its limits: the crate's own client waits for ever and opens a connection for every request. Here connections are
 //! kept, every exchange ends in its time, and no body is longer than was asked for.
 
-use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +38,7 @@ impl HttpWire {
                 .pool_idle_timeout(IDLE_LIMIT)
                 .redirect(reqwest::redirect::Policy::none())
         };
-        let told = |error: reqwest::Error| WireError::Broken(format!("no HTTP client: {}", in_words(&error)));
+        let told = |error: reqwest::Error| WireError::broken(error);
         let (usual, direct) = (builder().build().map_err(told)?, builder().no_proxy().build().map_err(told)?);
         Ok(Self { usual, direct })
     }
@@ -79,7 +78,7 @@ impl Wire for HttpWire {
 /// A header's value; of the token one that no library shows in its logs.
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, WireError> {
     // The library's own complaint would be about the value.
-    let odd = |_| WireError::Broken(format!("the header {name} cannot be sent"));
+    let odd = |_| WireError::broken(format!("the header {name} cannot be sent"));
     let mut sent = HeaderValue::from_str(value).map_err(odd)?;
     sent.set_sensitive(name == "authorization");
     Ok(sent)
@@ -100,13 +99,5 @@ fn told(error: reqwest::Error, limit: Duration) -> WireError {
     if error.is_timeout() && !error.is_connect() {
         return WireError::TimedOut(limit);
     }
-    WireError::Broken(in_words(&error.without_url()))
-}
-
-/// The whole chain, innermost last: "client error (Connect): dns error: …".
-fn in_words(error: &dyn Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| (*error).source());
-    let mut words: Vec<String> = chain.map(ToString::to_string).collect();
-    words.dedup();
-    words.join(": ")
+    WireError::broken(error.without_url())
 }

@@ -69,15 +69,14 @@ impl<K: Eq + Hash + Clone, V> Shared<K, V> {
         match &*last {
             Some(Ok(answer)) if answer.asked_at >= oldest => return Ok(Arc::clone(answer)),
             // A failure serves only those who were waiting when it came.
-            Some(Err(error)) if slot.count.load(Ordering::Acquire) > seen => return Err(copy(error)),
+            Some(Err(error)) if slot.count.load(Ordering::Acquire) > seen => return Err(error.clone()),
             _ => {}
         }
         let asked_at = clock.now();
         let outcome = fetch.await.map(|value| Arc::new(Answer { value, asked_at }));
         slot.count.fetch_add(1, Ordering::Release);
-        let result = outcome.as_ref().map(Arc::clone).map_err(copy);
-        *last = Some(outcome);
-        result
+        *last = Some(outcome.clone());
+        outcome
     }
 
     fn slot(&self, question: &K) -> Arc<Slot<V>> {
@@ -90,20 +89,6 @@ impl<K: Eq + Hash + Clone, V> Shared<K, V> {
 
     fn locked(&self) -> MutexGuard<'_, HashMap<K, Arc<Slot<V>>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The same failure for one more caller; the cause stays with the first, its words are in the message.
-fn copy(error: &CloudError) -> CloudError {
-    CloudError {
-        kind: error.kind,
-        operation: error.operation,
-        resource: error.resource.clone(),
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        retry_after: error.retry_after,
-        lasting: error.lasting,
-        source: None,
     }
 }
 

@@ -5,12 +5,15 @@
 //! they turn; in production it is [`HttpWire`](super::http::HttpWire).
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
+
+use crate::ports::Cause;
 
 /// The methods that the adapter uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,14 +87,29 @@ pub struct WireAnswer {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WireError {
     /// No connection, or it broke.
-    #[error("no answer: {0}")]
-    Broken(String),
+    #[error("no answer: {}", in_words(&**.0))]
+    Broken(#[source] Cause),
     /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The body is longer than the limit.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+}
+
+impl WireError {
+    /// No connection, or it broke, for this reason.
+    pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Broken(Cause::from(cause.into()))
+    }
+}
+
+/// The whole chain, innermost last: "client error (Connect): dns error: …".
+fn in_words(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    let mut words: Vec<String> = chain.map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
 }
 
 /// A way to send a request.

@@ -31,7 +31,7 @@ pub(super) enum Done {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type Outcome = Result<Done, Arc<Failure>>;
+pub(super) type Outcome = Result<Done, Failure>;
 
 type Work = BoxFuture<'static, Outcome>;
 
@@ -123,7 +123,7 @@ impl Joined {
     pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Done, Failure> {
         let Self { work, participants } = self;
         match deadline.limit(work).await {
-            Some(outcome) => outcome.map_err(|failure| failure.copy()),
+            Some(outcome) => outcome,
             None => Err(participants.progress.answer()),
         }
     }
@@ -161,7 +161,7 @@ impl VolumeOperations {
         let operation = begin(Arc::clone(&participants));
         let work = async move {
             let _release = release;
-            operation.await.map_err(Arc::new)
+            operation.await
         };
         let work = work.boxed().shared();
         if let Some(weak) = work.downgrade() {

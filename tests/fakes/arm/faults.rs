@@ -92,7 +92,7 @@ impl Wire for StubWire {
             }
             Trouble::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
             Trouble::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
-            Trouble::Reset => Err(WireError::Broken("connection reset by peer".to_owned())),
+            Trouble::Reset => Err(WireError::broken("connection reset by peer")),
             Trouble::TimeOut => {
                 self.clock.sleep(request.time_limit).await;
                 Err(WireError::TimedOut(request.time_limit))
