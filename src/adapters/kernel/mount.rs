@@ -255,12 +255,12 @@ impl Node {
 
     /// The options that mean something here: those that the client which is loaded knows, and labels only where the kernel
     /// runs `SELinux`, as mount(8) does.
-    fn effective(&self, options: &MountOptions, place: &Path) -> Result<MountOptions, Fault> {
+    fn effective(&self, options: &MountOptions, place: &Path) -> Result<MountOptions, MountError> {
         let mut options = if options.depend_on_client() {
             let version = self.calls.client_version().and_then(|text| LustreVersion::parse(&text));
             options.for_client(version).map_err(|error| {
-                Fault::at(MountErrorKind::Invalid, OPERATION, place, error.to_string())
-                    .hint("remove it from mountOptions, or install a newer client on the node")
+                MountError::at(MountErrorKind::Invalid, OPERATION, place, error.to_string())
+                    .with_hint("remove it from mountOptions, or install a newer client on the node")
             })?
         } else {
             options.clone()
