@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::problem::Problems;
 use super::telemetry::LogSettings;
+use crate::domain::client_tuning::ClientTuning;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 mod azure;
@@ -134,6 +135,8 @@ pub struct KernelChoice {
     pub unmount_timeout: Duration,
     /// How long statfs is waited for (`stat-timeout`).
     pub stat_timeout: Duration,
+    /// Tunables of the client that are set for each mount (`osc-max-…`, `mdc-max-…`); none by default.
+    pub tuning: ClientTuning,
 }
 
 /// How the simulator behaves.

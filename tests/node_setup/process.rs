@@ -52,10 +52,17 @@ impl Host {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.without_lnet(arguments);
+        command.args(["--lnet", "simulated"]);
+        command
+    }
+
+    /// A run on a root that has no LNet.
+    fn without_lnet(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
         command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", self.node.path("bin").display()));
         command.env("SECRET_OF_THE_DRIVER", "x").env("https_proxy", "http://proxy:3128").arg("node-setup");
-        command.args(["--lnet", "simulated", "--termination-message-path"]).arg(self.node.path("termination"));
+        command.arg("--termination-message-path").arg(self.node.path("termination"));
         command.arg("--host-root").arg(self.node.path("")).args(arguments);
         command
     }
@@ -100,6 +107,19 @@ fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
     assert!(host.read("var/lib/azurelustre-csi/node-setup.json").contains("\"exit\":0"));
     let (code, again, _) = host.run(&[]);
     assert_eq!((code, again, host.log()), (0, stdout, Vec::new()));
+}
+
+#[test]
+fn a_root_without_lnet_is_a_warning() {
+    let host = Host::new();
+    host.node.unpack(KERNEL, NEW);
+    for _ in 0..2 {
+        let output = host.without_lnet(&[]).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success() && stdout.contains("LNet no NID"), "{stdout}{stderr}");
+        assert!(stderr.contains("warning: the NIDs of LNet are not known"), "{stderr}");
+    }
+    assert_eq!(host.log().len(), 8);
 }
 
 #[test]

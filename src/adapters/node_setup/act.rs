@@ -5,7 +5,6 @@ use super::facts::{Facts, host_modules};
 use super::interfaces::Chosen;
 use super::load::Loader;
 use super::modules::{Modules, NEEDED, REMOVAL_ORDER};
-use super::network;
 use super::plan::{Action, Otherwise, Plan, Source, Wanted, plan};
 use super::remove::RemoveError;
 use super::setup::NodeSetup;
@@ -112,7 +111,7 @@ impl Act<'_> {
         if removal == Some(Removal::LnetStays) {
             // Its parameter `networks` is not read again, so LNet gets its interfaces before `lustre` starts it.
             self.loader.load(source, &["lnet", "ksocklnd"])?;
-            self.warnings.extend(network::apply(self.setup.lnet, self.chosen, false)?);
+            self.setup.configure(self.chosen, false, self.warnings)?;
         }
         self.loader.load(source, modules)?;
         let Source::Private(version) = source else { return Ok(()) };

@@ -17,7 +17,7 @@ use super::remove::RemoveModule;
 use super::step::PlannedStep;
 use super::tools::HostTools;
 use super::version::{ClientVersion, ClientVersions};
-use crate::adapters::lnet::{Lnet, LocalNi, Nid, TCP};
+use crate::adapters::lnet::{Lnet, LocalNi, Nid};
 
 /// How often an interface that is not up yet is observed again, once a second.
 const INTERFACE_TRIES: usize = 30;
@@ -104,7 +104,7 @@ struct Outlook {
     facts: Facts,
     wanted: Wanted,
     chosen: Vec<Chosen>,
-    nis: Vec<LocalNi>,
+    nis: Option<Vec<LocalNi>>,
     plan: Plan,
     warnings: Vec<String>,
 }
@@ -142,9 +142,9 @@ impl NodeSetup<'_> {
         let networks = networks(&chosen);
         let loader = self.loader(&facts, &networks);
         let mut steps: Vec<_> = plan.actions.iter().flat_map(|action| self.planned(&facts, &loader, action)).collect();
-        if !plan.without_client {
-            let starts = plan.actions.iter().any(|action| matches!(action, Action::Load { .. })) && nis.is_empty();
-            let nis = if starts { after_load(&chosen) } else { nis };
+        if let Some(nis) = nis.filter(|_| !plan.without_client) {
+            let loads = plan.actions.iter().any(|action| matches!(action, Action::Load { .. }));
+            let nis = if loads && nis.is_empty() { after_load(&chosen) } else { nis };
             let (lnet, notes) = network::steps(&chosen, &nis, facts.mounted().is_some());
             steps.extend(
                 lnet.iter().map(|step| PlannedStep::new(step.to_string(), "ioctl on /dev/lnet", step.reason())),
@@ -184,14 +184,15 @@ impl NodeSetup<'_> {
             let kernel = facts.kernel.clone();
             facts.unpacked.retain(|version| self.packages.is_complete(&kernel, version));
         }
-        let nis = if facts.modules.has("lnet") { network::local_nis(self.lnet)? } else { Vec::new() };
         let mut warnings = facts.warnings.clone();
-        let chosen = match self.choice(wait && nis.is_empty()) {
+        let nis = if facts.modules.has("lnet") { self.nis(&mut warnings)? } else { Some(Vec::new()) };
+        let serves = facts.modules.has("lustre") && nis.as_ref().is_none_or(|nis| !nis.is_empty());
+        let chosen = match self.choice(wait && !serves) {
             Ok(Choice { chosen, notes }) => {
                 warnings.extend(notes);
                 chosen
             }
-            Err(error) if facts.modules.has("lustre") && !nis.is_empty() => {
+            Err(error) if serves => {
                 warnings.push(format!("{error}: LNet stays as it is. {}", error.hint));
                 Vec::new()
             }
@@ -219,7 +220,35 @@ impl NodeSetup<'_> {
         }
     }
 
-    /// Gives LNet its interfaces. A node where nothing was done and all are there is not asked again.
+    /// The NIs of LNet; `None` where they are not known, which only a directory in the place of a host may be.
+    fn nis(&self, warnings: &mut Vec<String>) -> Result<Option<Vec<LocalNi>>, SetupError> {
+        match network::local_nis(self.lnet) {
+            Ok(nis) => Ok(Some(nis)),
+            Err(error) if !self.host.chroot => {
+                let warning = format!("the NIDs of LNet are not known, and it is not configured: {}", error.why);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives LNet the chosen interfaces, as far as its NIs are known.
+    pub(super) fn configure(
+        &self,
+        chosen: &[Chosen],
+        mounted: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), SetupError> {
+        if self.nis(warnings)?.is_some() {
+            warnings.extend(network::apply(self.lnet, chosen, mounted)?);
+        }
+        Ok(())
+    }
+
+    /// Gives LNet its interfaces; returns the NIDs. A node where nothing was done and all are there is not asked again.
     fn lnet_ready(
         &self,
         facts: &Facts,
@@ -227,15 +256,16 @@ impl NodeSetup<'_> {
         changed: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, SetupError> {
-        let nis = network::local_nis(self.lnet)?;
+        let Some(nis) = self.nis(warnings)? else { return Ok(Vec::new()) };
         let (steps, notes) = network::steps(chosen, &nis, facts.mounted().is_some());
         let all_there = chosen.iter().all(|one| nis.iter().any(|ni| one.has(ni, chosen)));
-        if changed || !steps.is_empty() || !all_there {
-            warnings.extend(network::apply(self.lnet, chosen, facts.mounted().is_some())?);
+        let nis = if changed || !steps.is_empty() || !all_there {
+            self.configure(chosen, facts.mounted().is_some(), warnings)?;
+            self.nis(warnings)?.unwrap_or_default()
         } else {
             warnings.extend(notes);
-        }
-        let nis = network::local_nis(self.lnet)?;
+            nis
+        };
         Ok(nis.iter().map(|ni| ni.nid.to_string()).collect())
     }
 }
@@ -254,6 +284,5 @@ fn after_load(chosen: &[Chosen]) -> Vec<LocalNi> {
         interface: Some(first.interface.clone()),
         up: Some(true),
     };
-    debug_assert_eq!(TCP, 2 << 16);
     first.map(ni).into_iter().collect()
 }

@@ -79,6 +79,7 @@ fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSetting
         kubelet_dir: choice.kubelet_dir.clone(),
         sub_dir_mode: choice.sub_dir_mode,
         mounts_per_mgs: choice.mounts_per_mgs,
+        tuning: choice.tuning.clone(),
         limits: Limits {
             mount: choice.mount_timeout,
             unmount: choice.unmount_timeout,
