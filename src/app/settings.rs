@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::problem::Problems;
 use super::telemetry::LogSettings;
+use crate::domain::client_tuning::ClientTuning;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 mod azure;
@@ -20,6 +21,7 @@ mod file;
 mod given;
 mod keys;
 mod layers;
+mod node_setup;
 mod read;
 mod values;
 
@@ -27,10 +29,11 @@ pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
 pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
-pub use environment::PREFIX;
+pub use environment::{PREFIX, is_loader};
 pub use given::Given;
 pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 pub use layers::Origin;
+pub use node_setup::{NODE_SETUP_KEYS, NodeSetupSettings, Sourced, load_node_setup};
 pub use values::go_bool;
 
 /// All settings, valid and complete.
@@ -132,6 +135,8 @@ pub struct KernelChoice {
     pub unmount_timeout: Duration,
     /// How long statfs is waited for (`stat-timeout`).
     pub stat_timeout: Duration,
+    /// Tunables of the client that are set for each mount (`osc-max-…`, `mdc-max-…`); none by default.
+    pub tuning: ClientTuning,
 }
 
 /// How the simulator behaves.

@@ -3,8 +3,13 @@
 //! Values of `serve`'s flags stay text here: the settings judge them together with file and variables, so that all mistakes
 //! are told at once. No flag has a default here either, since an absent flag must not hide a variable.
 
+mod tuning;
+
 use clap::{Args, Parser, Subcommand};
 
+use self::tuning::TuningFlags;
+#[cfg(feature = "kernel")]
+use super::node_setup::{AFTER_HELP as AFTER_NODE_SETUP, NodeSetupOptions};
 use crate::app::settings::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 
 const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
@@ -54,6 +59,10 @@ pub enum Command {
     /// Look at what the driver stands on
     #[cfg(feature = "kernel")]
     Doctor(DoctorOptions),
+    /// Make the Lustre client of this node ready: the init container of the node's pod
+    #[cfg(feature = "kernel")]
+    #[command(args_override_self = true, after_help = AFTER_NODE_SETUP)]
+    NodeSetup(Box<NodeSetupOptions>),
     /// Print what this build is, as YAML
     Version,
     /// See a volume's life: the real server on the simulator, with progress on screen
@@ -107,6 +116,9 @@ pub struct Flags {
     /// How long a statfs is waited for [default: 20s]
     #[arg(long, value_name = "TIME")]
     stat_timeout: Option<String>,
+    /// Client tuning.
+    #[command(flatten)]
+    tuning: TuningFlags,
     /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]
     #[arg(long, value_name = "TYPE")]
     mount_fs_type: Option<String>,
@@ -151,6 +163,7 @@ pub struct Flags {
 impl Flags {
     /// The flags that were given, by name.
     pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let [osc_rpcs, osc_dirty, mdc_rpcs, mdc_mod_rpcs] = self.tuning.values();
         let settings = [
             &self.mode,
             &self.nodeid,
@@ -166,6 +179,10 @@ impl Flags {
             &self.mount_timeout,
             &self.unmount_timeout,
             &self.stat_timeout,
+            osc_rpcs,
+            osc_dirty,
+            mdc_rpcs,
+            mdc_mod_rpcs,
             &self.mount_fs_type,
             &self.unknown_volume_attributes,
             &self.remove_not_ready_taint,

@@ -32,6 +32,14 @@ pub(super) const MOUNT_TIMEOUT: &str = "mount-timeout";
 pub(super) const UNMOUNT_TIMEOUT: &str = "unmount-timeout";
 /// How long statfs is waited for.
 pub(super) const STAT_TIMEOUT: &str = "stat-timeout";
+/// RPCs in progress to each OST.
+pub(super) const OSC_MAX_RPCS_IN_FLIGHT: &str = "osc-max-rpcs-in-flight";
+/// MiB of unwritten data for each OST.
+pub(super) const OSC_MAX_DIRTY_MB: &str = "osc-max-dirty-mb";
+/// RPCs in progress to each MDT.
+pub(super) const MDC_MAX_RPCS_IN_FLIGHT: &str = "mdc-max-rpcs-in-flight";
+/// Modifying RPCs in progress to each MDT.
+pub(super) const MDC_MAX_MOD_RPCS_IN_FLIGHT: &str = "mdc-max-mod-rpcs-in-flight";
 /// What is done about keys of volumeAttributes that are nearly ours.
 pub(super) const UNKNOWN_ATTRIBUTES: &str = "unknown-volume-attributes";
 /// Whether the startup taint is removed.
@@ -46,7 +54,7 @@ pub(super) const LOG_FORMAT: &str = "log-format";
 pub(super) const LOG_LEVEL: &str = "log-level";
 
 /// All settings, in the order of the help text.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 26] = [
     MODE,
     NODE_ID,
     ENDPOINT,
@@ -61,6 +69,10 @@ pub const KEYS: [&str; 22] = [
     MOUNT_TIMEOUT,
     UNMOUNT_TIMEOUT,
     STAT_TIMEOUT,
+    OSC_MAX_RPCS_IN_FLIGHT,
+    OSC_MAX_DIRTY_MB,
+    MDC_MAX_RPCS_IN_FLIGHT,
+    MDC_MAX_MOD_RPCS_IN_FLIGHT,
     FS_TYPE,
     UNKNOWN_ATTRIBUTES,
     REMOVE_TAINT,

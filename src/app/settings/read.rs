@@ -4,15 +4,25 @@ use std::path::PathBuf;
 
 use super::cloud::CloudFile;
 use super::keys::{
-    AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, FS_TYPE, KUBELET_DIR, LOG_FORMAT, LOG_LEVEL, MODE, MOUNT_TIMEOUT,
-    MOUNTER, MOUNTS_PER_MGS, NODE_ID, REMOVE_TAINT, SIMULATOR_SPEED, SIMULATOR_WORLD, STAT_TIMEOUT, SUB_DIR_MODE,
-    UNKNOWN_ATTRIBUTES, UNMOUNT_TIMEOUT, WORKING_MOUNT_DIR,
+    AUTH, CLOUD, CLOUD_CONFIG, DRIVER_NAME, ENDPOINT, FS_TYPE, KUBELET_DIR, LOG_FORMAT, LOG_LEVEL,
+    MDC_MAX_MOD_RPCS_IN_FLIGHT, MDC_MAX_RPCS_IN_FLIGHT, MODE, MOUNT_TIMEOUT, MOUNTER, MOUNTS_PER_MGS, NODE_ID,
+    OSC_MAX_DIRTY_MB, OSC_MAX_RPCS_IN_FLIGHT, REMOVE_TAINT, SIMULATOR_SPEED, SIMULATOR_WORLD, STAT_TIMEOUT,
+    SUB_DIR_MODE, UNKNOWN_ATTRIBUTES, UNMOUNT_TIMEOUT, WORKING_MOUNT_DIR,
 };
 use super::layers::{Layers, scalar};
 use super::values::{self, Services};
 use super::{CloudKind, CloudSettings, Endpoint, Given, KernelChoice, Mode, Settings, SimulatorSettings, cloud};
 use crate::app::problem::{Problem, Problems};
 use crate::app::telemetry::{LogFilter, LogSettings};
+use crate::domain::client_tuning::{ClientTuning, Tunable};
+
+/// The settings of client tuning.
+const TUNABLES: [(&str, Tunable); 4] = [
+    (OSC_MAX_RPCS_IN_FLIGHT, Tunable::OscMaxRpcsInFlight),
+    (OSC_MAX_DIRTY_MB, Tunable::OscMaxDirtyMb),
+    (MDC_MAX_RPCS_IN_FLIGHT, Tunable::MdcMaxRpcsInFlight),
+    (MDC_MAX_MOD_RPCS_IN_FLIGHT, Tunable::MdcMaxModRpcsInFlight),
+];
 
 /// All settings, or `None` with at least one problem noted.
 pub(super) fn settings(layers: &Layers, given: &Given, problems: &mut Problems) -> Option<Settings> {
@@ -59,7 +69,8 @@ impl Reader<'_> {
         let layer = self.layers.find(key)?;
         // Numbers and booleans lose their spelling in a file (`007`), so elsewhere they must be text.
         let loose = [SIMULATOR_SPEED, REMOVE_TAINT, MOUNTS_PER_MGS, MOUNT_TIMEOUT, UNMOUNT_TIMEOUT, STAT_TIMEOUT]
-            .contains(&key);
+            .contains(&key)
+            || TUNABLES.iter().any(|(tunable, _)| *tunable == key);
         let text = layer.value.as_str().map(str::to_owned).or_else(|| scalar(&layer.value).filter(|_| loose));
         let text = text.ok_or_else(|| Problem::new("not text").with_hint("put the value in quotes"));
         self.problems.note(text.and_then(|text| parse(&text)).map_err(|problem| problem.at(&layer.source)))
@@ -71,6 +82,7 @@ impl Reader<'_> {
         let mounts_per_mgs = self.read(MOUNTS_PER_MGS, values::small_number);
         let [mount, unmount, stat] =
             [MOUNT_TIMEOUT, UNMOUNT_TIMEOUT, STAT_TIMEOUT].map(|key| self.read(key, values::duration));
+        let tuning = self.tuning();
         Some(KernelChoice {
             fs_type: fs_type?,
             kubelet_dir: kubelet_dir?,
@@ -79,7 +91,27 @@ impl Reader<'_> {
             mount_timeout: mount?,
             unmount_timeout: unmount?,
             stat_timeout: stat?,
+            tuning: tuning?,
         })
+    }
+
+    /// Each value is checked alone, then whether they fit together.
+    fn tuning(&mut self) -> Option<ClientTuning> {
+        let invalid =
+            |message: String| Problem::new(message).with_hint("correct it, or leave the client its own value");
+        let mut values = Vec::new();
+        let mut valid = true;
+        for (key, tunable) in TUNABLES {
+            let given = self.layers.is_given(key);
+            let value = self.read(key, |text| tunable.parse(text).map_err(invalid));
+            valid &= value.is_some() || !given;
+            values.extend(value.map(|value| (tunable, value)));
+        }
+        if !valid {
+            return None;
+        }
+        let source = self.layers.find(MDC_MAX_MOD_RPCS_IN_FLIGHT).map(|layer| layer.source).unwrap_or_default();
+        self.problems.note(ClientTuning::new(values).map_err(|message| invalid(message).at(&source)))
     }
 
     fn mode(&mut self, services: Option<Services>) -> Option<Mode> {

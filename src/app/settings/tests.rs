@@ -276,3 +276,39 @@ mod simulator {
         assert!(lost[0].starts_with("error: --cloud-config: `/nowhere"), "{lost:?}");
     }
 }
+
+#[test]
+fn tunables_of_the_client_are_off_unless_they_are_set_anywhere() {
+    use crate::domain::client_tuning::Tunable::{
+        MdcMaxModRpcsInFlight, MdcMaxRpcsInFlight, OscMaxDirtyMb, OscMaxRpcsInFlight,
+    };
+    let node = ("nodeid", "n1");
+    assert!(settings(&[node], &[]).kernel.tuning.is_empty());
+    let file = file(".yaml", "osc-max-rpcs-in-flight: 16\nmdc-max-rpcs-in-flight: '64'\n");
+    let flags = [node, ("config", path(&file)), ("osc-max-rpcs-in-flight", "32"), ("osc-max-dirty-mb", "512")];
+    let environment = [("AZURELUSTRE_CSI_MDC_MAX_MOD_RPCS_IN_FLIGHT", "50")];
+    let tuning = settings(&flags, &environment).kernel.tuning;
+    let expected =
+        [(OscMaxRpcsInFlight, 32), (OscMaxDirtyMb, 512), (MdcMaxRpcsInFlight, 64), (MdcMaxModRpcsInFlight, 50)];
+    assert_eq!(tuning.values().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn tunables_that_no_client_takes_are_refused_at_once() {
+    let flags = [("nodeid", "n1"), ("osc-max-rpcs-in-flight", "257"), ("osc-max-dirty-mb", "many")];
+    let problems = told(&flags, &[("AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT", "1")]);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for said in [
+        "--osc-max-rpcs-in-flight: `257` is not a value of osc.max_rpcs_in_flight: give a whole number from 1 to 256",
+        "--osc-max-dirty-mb: `many` is not a value of osc.max_dirty_mb",
+        "AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT: `1` is not a value of mdc.max_rpcs_in_flight",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(said)), "{said}: {problems:?}");
+    }
+    let problems = told(&[("nodeid", "n1"), ("mdc-max-mod-rpcs-in-flight", "8")], &[]);
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(
+        problem.contains("--mdc-max-mod-rpcs-in-flight: mdc.max_mod_rpcs_in_flight of 8 must be less"),
+        "{problem}"
+    );
+}
