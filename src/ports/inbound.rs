@@ -1,6 +1,6 @@
 //! What the use-cases offer to a front end: volumes to a cluster ([`Provisioning`]), mounts to a node ([`Publishing`]).
 //!
-//! Why it exists: the CSI front end knows these traits and no use-case, so it is tested alone, and another front end can
+//! The CSI front end knows these traits and no use-case, so it is tested alone, and another front end can
 //! take its place. Failures are outcomes with a meaning ([`FailureKind`]); which gRPC code each becomes is one table in
 //! the front end.
 
@@ -122,7 +122,7 @@ pub enum FailureKind {
     Internal,
     /// In progress; ask again.
     InProgress,
-    /// Cannot be told or done now; ask again.
+    /// Cannot be known or done now; ask again.
     Unavailable,
     /// Not finished in time and still running; ask again.
     TimedOut,
