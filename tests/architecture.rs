@@ -348,6 +348,18 @@ fn every_test_that_the_architecture_names_is_there() {
     report(&missing.map(|name| format!("ARCHITECTURE.md: no test is named {name}")).collect::<Vec<_>>());
 }
 
+/// A newcomer goes where the document points.
+#[test]
+fn every_path_that_the_architecture_names_is_there() {
+    const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", "deploy/", "proto/", "scripts/", "examples/"];
+    let text = read("ARCHITECTURE.md");
+    let quoted = text.split('`').skip(1).step_by(2);
+    let paths: Vec<&str> = quoted.filter(|path| FOLDERS.iter().any(|folder| path.starts_with(folder))).collect();
+    assert!(paths.len() > 40, "ARCHITECTURE.md was not understood: {paths:?}");
+    let missing = paths.iter().filter(|path| !root().join(path).exists());
+    report(&missing.map(|path| format!("ARCHITECTURE.md: {path} is missing")).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_core_takes_no_further_dependency() {
     let dependencies = dependencies(&read("Cargo.toml"));

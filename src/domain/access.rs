@@ -2,6 +2,8 @@
 //!
 //! CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
 //! refused here, before anything is created.
+//!
+//! Source: CSI specification 1.12, `VolumeCapability`.
 
 use super::error::Violations;
 use super::mount_options::MountOptions;

@@ -2,6 +2,8 @@
 //!
 //! Rounding decides what is paid for. The size made is never below the request, always a multiple of the
 //! SKU's increment, and never above the SKU's maximum or the claim's limit. Integers only: no float can lose a byte.
+//!
+//! Source: CSI specification, `CapacityRange`; the sizes that a SKU has are in [`sku`](super::sku).
 
 use std::fmt;
 

@@ -2,6 +2,8 @@
 //!
 //! Everything that is known about a file system is read from the cloud each time, since nothing is stored
 //! elsewhere. What the cloud left out, nulled or spelled in a new way arrives as `None` or `Unknown`, never as an error.
+//!
+//! Source: `Microsoft.StorageCache/amlFilesystems` of API version 2024-03-01 (`amlfilesystem.json` in azure-rest-api-specs).
 
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub struct FilesystemSpec {
     pub tags: BTreeMap<String, String>,
 }
 
-/// ARM's `provisioningState`.
+/// ARM's `properties.provisioningState` (`AmlFilesystemProvisioningStateType`, an extensible enum).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProvisioningState {
     /// Usable, once it also has an address.
@@ -150,7 +152,8 @@ impl ReportedMgsAddress {
 }
 
 /// Whether the reason of a failed operation is a quota: its code is `QuotaExceeded` or ends with it, or it is
-/// `OperationNotAllowed` with "quota limits" in its text.
+/// `OperationNotAllowed` with "quota limits" in its text
+/// (<https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota>).
 pub fn is_quota(reason: &str) -> bool {
     let mut words = reason.split(|c: char| !c.is_ascii_alphanumeric());
     words.any(|word| word.ends_with("QuotaExceeded"))

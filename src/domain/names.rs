@@ -1,7 +1,10 @@
-//! Names of Azure things, parsed once into types that cannot be wrong.
+//! Names of Azure resources, parsed once into types that cannot be wrong.
 //!
 //! These names end up as path segments of ARM requests. A name such as `a/../../x` would address another
 //! resource, so nothing but these types may carry a name inwards, and each has one fallible constructor.
+//!
+//! Sources: `amlfilesystem.json` of Microsoft.StorageCache 2024-03-01 (`amlFilesystemName`), and the naming rules of resource
+//! groups and networks at <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>.
 
 use std::fmt;
 

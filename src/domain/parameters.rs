@@ -239,7 +239,6 @@ impl<'a> ParameterReader<'a> {
         let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
         let (tags, sub_dir) = (self.tags(), self.sub_dir());
-        let [pvc_name, pvc_namespace, pv_name] = [PVC_NAME, PVC_NAMESPACE, PV_NAME].map(|key| self.metadata(key));
         Some(DynamicParameters {
             sku_name: sku_name?,
             zone,
@@ -248,9 +247,9 @@ impl<'a> ParameterReader<'a> {
             identities,
             tags,
             sub_dir,
-            pvc_name,
-            pvc_namespace,
-            pv_name,
+            pvc_name: self.metadata(PVC_NAME),
+            pvc_namespace: self.metadata(PVC_NAMESPACE),
+            pv_name: self.metadata(PV_NAME),
         })
     }
 

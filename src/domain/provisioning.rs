@@ -20,12 +20,12 @@ use super::sub_dir::SubDirTemplate;
 use super::tags;
 use super::volume_id::{Origin, VolumeId, VolumeIdError, VolumeIdFields};
 
-/// Longest volume name that CSI allows, in bytes.
+/// Longest volume name that CSI allows, in bytes (specification, section Size Limits: strings of at most 128 bytes).
 const VOLUME_NAME_MAX: usize = 128;
 /// Largest size that CSI's signed 64-bit bytes can hold, in the step of static volumes.
 const STATIC_MAXIMUM: Tib = Tib(8_388_604);
 
-/// A CreateVolume request in the domain's words.
+/// A CreateVolume request in the domain's words (CSI `CreateVolumeRequest`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeRequest {
     /// CSI volume name, the idempotency key.
@@ -82,7 +82,7 @@ impl From<VolumeIdError> for RequestError {
     }
 }
 
-/// A volume as CSI describes it to Kubernetes.
+/// A volume as CSI describes it to Kubernetes (CSI `Volume`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// The id, in the form of [`VolumeId`].
@@ -231,10 +231,12 @@ impl Placement {
             violations
                 .push(key, format!("missing; give it in the StorageClass or as `{setting}` in the cloud settings"));
         };
-        let group = given(resource_group, &defaults.resource_group, || missing(RESOURCE_GROUP_NAME, "resourceGroup"));
-        let location = given(location, &defaults.location, || missing("location", "location"));
-        let vnet = given(vnet, &defaults.vnet, || missing("vnet-name", "vnetName"));
-        let subnet = given(subnet, &defaults.subnet, || missing("subnet-name", "subnetName"));
+        let group = given(resource_group.as_ref(), defaults.resource_group.as_ref(), || {
+            missing(RESOURCE_GROUP_NAME, "resourceGroup");
+        });
+        let location = given(location.as_ref(), defaults.location.as_ref(), || missing("location", "location"));
+        let vnet = given(vnet.as_ref(), defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
+        let subnet = given(subnet.as_ref(), defaults.subnet.as_ref(), || missing("subnet-name", "subnetName"));
         let complete = (|| {
             Some(Self {
                 id: FilesystemId { resource_group: group?, name },
@@ -350,8 +352,8 @@ impl DynamicProvision {
 }
 
 /// What the request gives, else the default; calls `missing` where there is neither.
-fn given<T: Clone>(requested: &Option<T>, default: &Option<T>, missing: impl FnOnce()) -> Option<T> {
-    let given = requested.as_ref().or(default.as_ref()).cloned();
+fn given<T: Clone>(requested: Option<&T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
+    let given = requested.or(default).cloned();
     if given.is_none() {
         missing();
     }

@@ -39,7 +39,7 @@ pub fn plan(volume_id: &str) -> Result<Reclaim, Violation> {
     }))
 }
 
-/// What to do next to be rid of a file system.
+/// What to do next to delete a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReclaimStep {
     /// It is gone.

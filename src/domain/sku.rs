@@ -3,6 +3,8 @@
 //! The list comes from Azure at run time as loosely typed capabilities (names with text values), and one
 //! entry that makes no sense must not hide the others. The rules for zones live here too: a SKU that has zones needs
 //! one, a SKU without refuses any.
+//!
+//! Source: ARM's `GET /subscriptions/{id}/providers/Microsoft.StorageCache/skus`, entries of type `amlFilesystems`.
 
 use std::fmt;
 

@@ -89,7 +89,7 @@ pub enum CloudErrorKind {
     Throttled,
     /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
     Unavailable,
-    /// An answer that makes no sense: the call may have had its effect.
+    /// A response that cannot be read: the call may have had its effect.
     Unreadable,
 }
 

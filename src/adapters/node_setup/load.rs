@@ -38,7 +38,7 @@ pub struct Loader<'a> {
 }
 
 /// How long modprobe may take. `lustre` starts LNet, which takes a second or two.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 impl Parameters {
     /// Parameters that loaded modules have otherwise, since they are read at load only; one line each.

@@ -16,7 +16,7 @@ use crate::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, Or
 pub mod milestone;
 pub mod outbox;
 
-use outbox::{Next, Outbox, Outcome};
+use outbox::{NextWrite, Outbox, WriteOutcome};
 
 /// The events of this process that are still to be written.
 #[derive(Debug)]
@@ -69,9 +69,9 @@ impl ClaimEvents {
         loop {
             let next = locked(&self.queue).outbox.next(self.clock.now());
             match next {
-                Next::Idle => return None,
-                Next::Wait(pause) => return Some(pause),
-                Next::Write(event) => {
+                NextWrite::Idle => return None,
+                NextWrite::Wait(pause) => return Some(pause),
+                NextWrite::Write(event) => {
                     let written = self.orchestrator.report(&event).await;
                     self.settle(event, written);
                 }
@@ -83,9 +83,9 @@ impl ClaimEvents {
         let now = self.clock.now();
         let mut queue = locked(&self.queue);
         let outcome = match &written {
-            Ok(()) => Outcome::Written,
-            Err(error) if error.kind == OrchestratorErrorKind::Unavailable => Outcome::TryAgain,
-            Err(_) => Outcome::Dropped,
+            Ok(()) => WriteOutcome::Written,
+            Err(error) if error.kind == OrchestratorErrorKind::Unavailable => WriteOutcome::TryAgain,
+            Err(_) => WriteOutcome::Dropped,
         };
         queue.outbox.settle(event, outcome, now);
         let before = std::mem::replace(&mut queue.failing, written.as_ref().err().map(|error| error.kind));

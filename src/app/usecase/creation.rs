@@ -140,13 +140,13 @@ impl Creation {
         let (id, location) = (self.plan.id().clone(), self.plan.location().clone());
         let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
         let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
-        let observed = observation.transpose().map_err(|error| self.on.unobserved(error))?;
+        let observation = observation.ok_or_else(|| self.poller.stopped())?;
+        let observed = observation.map_err(|error| self.on.unobserved(error))?;
         let (gone, absent_for) = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
             let now = self.on.cloud_clock.now();
             match &observed {
-                Some(Observed::Present(found)) => drop(attempt.history.present(&found.state, now)),
-                Some(Observed::Absent) => attempt.history.absent(now),
-                None => {}
+                Observed::Present(found) => drop(attempt.history.present(&found.state, now)),
+                Observed::Absent => attempt.history.absent(now),
             }
             let gone = attempt.history.is_gone() && !attempt.history.is_unfinished();
             (gone, attempt.history.proved_absent_for())

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_due_before_the_caller_leaves() {
-        assert_eq!(working_time(Some(Duration::from_secs(900))), Duration::from_secs(895));
+        assert_eq!(working_time(Some(Duration::from_mins(15))), Duration::from_secs(895));
         assert_eq!(working_time(Some(Duration::from_secs(10))), Duration::from_secs(9));
         assert_eq!(working_time(Some(Duration::ZERO)), Duration::ZERO);
         assert_eq!(working_time(None), Duration::from_secs(595));

@@ -29,7 +29,7 @@ pub(super) enum Done {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type Outcome = Result<Done, Failure>;
+pub(super) type OperationResult = Result<Done, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ struct Entry {
     since: Duration,
     participants: Arc<Participants>,
     /// Gone once nobody waits for the work any more.
-    work: WeakShared<Outcome>,
+    work: WeakShared<OperationResult>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -110,7 +110,7 @@ impl Entry {
 /// One call's share in an operation. Dropping the last one drops the work.
 #[derive(Debug)]
 pub(super) struct Joined {
-    work: Shared<Outcome>,
+    work: Shared<OperationResult>,
     participants: Arc<Participants>,
 }
 

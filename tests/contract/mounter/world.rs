@@ -20,7 +20,7 @@ use crate::fakes::mounts::source;
 
 /// What not every adapter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Capability {
+pub(crate) enum WorldCapability {
     /// Two mounts of one file system show the same data.
     SharesData,
     /// A read-only mount refuses writes.
