@@ -50,5 +50,7 @@ fn main() -> ExitCode {
         })
     };
     let trials = all.into_iter().flatten().map(trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    tools::remove_kept();
+    conclusion.exit_code()
 }
