@@ -10,12 +10,16 @@ pub mod csi;
 pub mod kernel;
 #[cfg(feature = "kube")]
 pub mod kube;
+#[cfg(feature = "kernel")]
+pub mod lnet;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]
 mod mountinfo;
 #[cfg(feature = "server")]
 pub mod no_cloud;
+#[cfg(feature = "kernel")]
+pub mod node_setup;
 #[cfg(feature = "server")]
 pub mod node_status;
 #[cfg(feature = "simulator")]
