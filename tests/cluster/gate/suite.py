@@ -80,7 +80,7 @@ def run(focus):
     """Runs the specs that match; the output is the suite's own."""
     folder = state() / "suite"
     folder.mkdir()
-    scenarios.install("--set", "driver.mounter=simulator,driver.mountFsType=")
+    scenarios.install("--set", "driver.mounter=simulator,driver.mountFsType=,image.tag=ci-simulator")
     command = [
         programs() / "storage-suite",
         f"-storage.testdriver={definition(folder)}",

@@ -4,10 +4,9 @@ import os
 import subprocess
 
 from gate import scenarios, standins, world
-from gate.world import CONTROLLER, NODE_PLUGIN, api, apply, items, pods, ready, require, stub, wait
+from gate.watch import Watch, judge_stays
+from gate.world import CONTROLLER, NODE_PLUGIN, apply, items, pods, ready, require, stub, wait
 from node.settings import REPOSITORY, programs, state
-
-CSI_DRIVER = f"/apis/storage.k8s.io/v1/csidrivers/{world.DRIVER}"
 
 
 def install_driver(*flags):
@@ -31,6 +30,17 @@ def prepare(version):
     wait(f"the stand-ins of {version} run", lambda: len(old_pods()) == 3 and all(map(ready, old_pods())))
 
 
+def refused():
+    """The chart beside the old driver changes nothing and names the command to run."""
+    try:
+        world.helm("upgrade", "--install", world.RELEASE, world.CHART, "-n", world.NAMESPACE, "-f", world.GATE / "values.yaml")
+    except world.Wrong as error:
+        require("install-driver.sh | bash -s -- --helm --namespace kube-system" in str(error), str(error))
+    else:
+        raise world.Wrong("the chart was installed beside the Go driver")
+    require(len(old_pods()) == 3, "the refused installation has changed something")
+
+
 def leftovers():
     """What must not be there after a take-over."""
     base = "/apis/rbac.authorization.k8s.io/v1"
@@ -47,12 +57,13 @@ def one(version):
     world.helm("uninstall", world.RELEASE, "-n", world.NAMESPACE, "--wait", "--timeout", "180s")
     wait("no pod of ours is left", lambda: not pods(CONTROLLER) and not pods(NODE_PLUGIN))
     prepare(version)
-    identity = api.get(CSI_DRIVER)["metadata"]["uid"]
+    csi_driver = Watch("csidrivers", world.DRIVER)
+    refused()
     install_driver("--", "-f", world.GATE / "values.yaml")
     scenarios.settled()
     wait("the old pods are gone", lambda: not old_pods())
     require(not leftovers(), f"left of {version}: {leftovers()}")
-    require(api.get(CSI_DRIVER)["metadata"]["uid"] == identity, "CSIDriver is another object")
+    judge_stays(csi_driver.end_without_gap())
     scenarios.writes_on(name)
     scenarios.mounts_anew(name)
     scenarios.finish(name)
