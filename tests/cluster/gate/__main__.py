@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-from gate import admission, audit, scenarios, setup, suite, takeover, world
+from gate import admission, audit, node_setup, scenarios, setup, suite, takeover, world
 from gate.world import NAMESPACE, Wrong
 from node.processes import Failed
 from node.settings import programs, state
@@ -27,6 +27,7 @@ ORDER = {
     "kubelet": scenarios.kubelet,
     "crowd": scenarios.crowd,
     "upgrade": scenarios.upgrade,
+    "node-setup": node_setup.judge,
     # Before anything is uninstalled: pods that are ending outlive their roles.
     "audit": audit.judge,
     # After the audit: its requests are denied on purpose.

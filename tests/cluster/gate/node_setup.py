@@ -1,0 +1,82 @@
+"""node-setup as the init container of the chart, on a node without Lustre: a stub host root, LNet of the simulator."""
+
+from gate import host_root, scenarios, world
+from gate.world import NAMESPACE, NODE_PLUGIN, kubectl, pods, require, wait
+
+
+def install(root):
+    """The chart with node-setup; nodes still mount tmpfs, and the node's pod is not waited for."""
+    settings = f"image.tag=ci-simulator,node.setup.lnet=simulated,node.setup.hostRoot={root.path}"
+    values = world.GATE / "values.yaml"
+    world.helm("upgrade", "--install", world.RELEASE, world.CHART, "-n", NAMESPACE, "-f", values, "--set", settings)
+
+
+def newest():
+    """The node's pod with node-setup, if it is there already."""
+    found = [pod for pod in pods(NODE_PLUGIN) if pod["spec"].get("initContainers") and "deletionTimestamp" not in pod["metadata"]]
+    return found[0] if len(found) == 1 else None
+
+
+def setup_status():
+    found = (newest() or {}).get("status", {}).get("initContainerStatuses", [])
+    return found[0] if found else {}
+
+
+def failure():
+    """How node-setup ended last, if it failed."""
+    status = setup_status()
+    ended = status.get("lastState", {}).get("terminated") or status.get("state", {}).get("terminated") or {}
+    return ended if ended.get("exitCode") else None
+
+
+def log():
+    return kubectl("logs", "-n", NAMESPACE, newest()["metadata"]["name"], "-c", "node-setup")
+
+
+def judge_failure():
+    """A package that is not published: the pod waits, and `kubectl describe` says why and what to do."""
+    ended = wait("node-setup fails", failure, 90)
+    require(ended["exitCode"] == 1, f"a package that is not there yet ended with {ended['exitCode']}")
+    wait("node-setup is started again", lambda: setup_status().get("restartCount"), 90)
+    described = kubectl("describe", "pod", "-n", NAMESPACE, newest()["metadata"]["name"])
+    last = described[described.index("Last State:") :]
+    for part in (host_root.KERNEL, host_root.CLIENT, "2.16.0-1-g0000000"):
+        require(part in last, f"{part} is not under Last State:\n{described}")
+    require(not scenarios.node_plugin_ready(), "the node's pod is ready without Lustre")
+
+
+def judge_success(root, before):
+    """The modules were fetched, loaded in order and given an NID, and nothing else was written."""
+    calls = root.calls()
+    loaded = [call.split(" /dev/null ")[1].split()[0] for call in calls if call.startswith("modprobe ")]
+    require(loaded == ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"], f"loaded: {loaded}")
+    require(any(f"download {host_root.PACKAGE}=1" in call for call in calls), f"not fetched: {calls}")
+    require(any("networks=tcp(eth0)" in call for call in calls), f"LNet without its interface: {calls}")
+    others = [name for name in root.written() - before if not name.startswith("var/lib/azurelustre-csi/")]
+    require(not others, f"written outside of the private directory: {others}")
+    require(f"{host_root.ADDRESS}@tcp" in log(), f"no NID in the log:\n{log()}")
+
+
+def judge_again(root):
+    """A node that is ready is left alone: no program of the host is run."""
+    before = len(root.calls())
+    kubectl("delete", "pod", "-n", NAMESPACE, newest()["metadata"]["name"], "--timeout=90s")
+    wait("another pod is ready", scenarios.node_plugin_ready)
+    require(root.calls()[before:] == [], f"run on a node that is ready: {root.calls()[before:]}")
+    ended = setup_status()["state"]["terminated"]
+    require(ended["startedAt"] == ended["finishedAt"] or "ready" in log(), f"{ended}\n{log()}")
+
+
+def judge():
+    """A node without Lustre becomes ready, after a first try whose package is missing; a ready one stays so."""
+    scenarios.settled()
+    root = host_root.HostRoot()
+    before = root.written()
+    root.packages_are_published(False)
+    install(root)
+    judge_failure()
+    root.packages_are_published(True)
+    wait("the node's pod is ready", scenarios.node_plugin_ready, 180)
+    judge_success(root, before)
+    judge_again(root)
+    scenarios.install()
