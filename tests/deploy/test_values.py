@@ -1,5 +1,6 @@
 """Values: typos are refused by name, mixtures with the cure, and those of the Go driver's chart are read."""
 
+import re
 import unittest
 
 import yaml
@@ -99,6 +100,27 @@ class Refused(unittest.TestCase):
         ):
             with self.subTest(settings):
                 self.assertIn(expected, refusal(*settings))
+
+
+def defaults_without_reason():
+    """Paths of values that are not empty and have no comment, nor a map around them below the top level that has one."""
+    around, comment, found = [], False, []
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        key = re.match(r"( *)([\w./]+):(.*)", line)
+        if key:
+            depth, name, value = len(key[1]), key[2], key[3].split(" #")[0].strip()
+            around = [each for each in around if each[0] < depth]
+            reason = comment or " #" in line or any(each[2] for each in around if each[0])
+            if value not in ("", '""', "[]", "{}", "0", "false") and not reason:
+                found.append(".".join([each[1] for each in around] + [name]))
+            around.append((depth, name, comment or " #" in line))
+        comment = line.strip().startswith("#")
+    return found
+
+
+class Reasons(unittest.TestCase):
+    def test_every_default_has_its_reason(self):
+        self.assertEqual(defaults_without_reason(), [])
 
 
 class Read(unittest.TestCase):
