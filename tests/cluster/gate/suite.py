@@ -16,6 +16,7 @@ from node.settings import NODE, programs, state
 SKIPPED = world.GATE / "suite-skipped.txt"
 # The specs that CI runs: what mounts and what provisions. The others need minutes.
 CI_FOCUS = r"External.Storage.*(mountOption|mount options|fsgroup|subPath|multiVolume|provisioning)"
+EVERYTHING = "External.Storage"
 NOT = r"\[Disruptive\]|\[Slow\]|\[Serial\]|\[Feature:.*\]"
 
 CAPABILITIES = {
@@ -114,6 +115,8 @@ def judge(found, focus):
     require(not new, "specs are skipped that tests/cluster/gate/suite-skipped.txt does not list:\n" + "\n".join(new))
     wrong = sorted(known & set(found["passed"]))
     require(not wrong, "specs pass that are listed as skipped:\n" + "\n".join(wrong))
+    gone = sorted(known - set(found["skipped"])) if focus == EVERYTHING else []
+    require(not gone, "specs are listed as skipped that there are not:\n" + "\n".join(gone))
 
 
 def ci():
@@ -121,4 +124,4 @@ def ci():
 
 
 def everything():
-    run("External.Storage")
+    run(EVERYTHING)
