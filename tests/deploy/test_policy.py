@@ -306,8 +306,6 @@ class NodeSetup(unittest.TestCase):
             f"--package-sha256={'c' * 64}",
             "--ptlrpcd-per-cpt-max=32",
             "--ksocklnd-credits=2560",
-            "--log-level=debug",
-            "--log-format=json",
             "--dry-run",
         ):
             self.assertIn(argument, setup["args"])

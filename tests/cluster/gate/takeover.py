@@ -9,6 +9,10 @@ from gate.world import CONTROLLER, NODE_PLUGIN, apply, items, pods, ready, requi
 from node.settings import REPOSITORY, programs, state
 
 
+# The Go driver as a Helm release; the others are its manifests.
+CHART = "chart-0.6"
+
+
 def install_driver(*flags):
     """deploy/install-driver.sh of this checkout, with the gate's values."""
     environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
@@ -26,7 +30,11 @@ def old_pods():
 
 def prepare(version):
     """The old driver in the place of ours; our workload's mounts stay."""
-    apply(*standins.objects(version))
+    if version == CHART:
+        # CSIDriver is there from before.
+        world.helm("install", standins.RELEASE, standins.chart(state() / "chart-0.6"), "-n", world.NAMESPACE, "--take-ownership")
+    else:
+        apply(*standins.objects(version))
     wait(f"the stand-ins of {version} run", lambda: len(old_pods()) == 3 and all(map(ready, old_pods())))
 
 
@@ -46,8 +54,11 @@ def leftovers():
     base = "/apis/rbac.authorization.k8s.io/v1"
     roles = [one["metadata"]["name"] for one in items(f"{base}/clusterroles") + items(f"{base}/clusterrolebindings")]
     sets = items(f"/apis/apps/v1/namespaces/{world.NAMESPACE}/daemonsets")
-    names = [one["metadata"]["name"] for one in sets if one["metadata"]["name"].startswith(f"{NODE_PLUGIN}-")]
-    return names + [role for role in roles if "-secret-" in role]
+    budgets = items(f"/apis/policy/v1/namespaces/{world.NAMESPACE}/poddisruptionbudgets")
+    secrets = items(f"/api/v1/namespaces/{world.NAMESPACE}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{standins.RELEASE}")
+    names = roles + [one["metadata"]["name"] for one in sets + budgets + secrets]
+    old = (f"{NODE_PLUGIN}-", standins.PREFIX, f"sh.helm.release.v1.{standins.RELEASE}.")
+    return [name for name in names if "-secret-" in name or name.startswith(old)]
 
 
 def one(version):
@@ -71,6 +82,6 @@ def one(version):
 
 
 def all_versions():
-    for version in standins.VERSIONS:
+    for version in (*standins.VERSIONS, CHART):
         print(f"      from {version}")
         one(version)
