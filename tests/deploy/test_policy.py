@@ -301,7 +301,7 @@ class NodeSetup(unittest.TestCase):
             "--install-lustre-client=no",
             "--replace-client=never",
             "--lnet-interfaces=eth0,eth1",
-            "--package-url=https://mirror.example.com/amlfs",
+            "--package-url=https://mirror.example.com/amlfs-{os}",
             "--package-key-file=/etc/azurelustre-csi/node-setup/key.asc",
             f"--package-sha256={'c' * 64}",
             "--ptlrpcd-per-cpt-max=32",
