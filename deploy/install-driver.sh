@@ -336,7 +336,7 @@ reason() { # node, os, os-sku-effective, pod, phase, waiting
         [ "$2" = linux ] || { say "no pod: operating system ${2:-unknown}"; return; }
         say "no pod: os-sku-effective=${3:-none}, taints: $(kubectl get node "$1" -o jsonpath='{.spec.taints[*].key}')"
     elif [ "$5" != Running ] || [ -n "$6" ]; then
-        say "pod $4 is $5 $6: $(setup_failure "$4")kubectl describe pod $4 --namespace $namespace"
+        say "pod $4 is $5 ($(tr ' ' '\n' <<<"$6" | sort -u | paste -sd ' ')): $(setup_failure "$4")kubectl describe pod $4 --namespace $namespace"
     else
         say "pod $4 runs but is not ready: kubectl exec --namespace $namespace $4 -c azurelustre -- /azurelustre-csi doctor node"
     fi

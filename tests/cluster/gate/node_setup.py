@@ -1,14 +1,13 @@
 """node-setup as the init container of the chart, on a node without Lustre: a stub host root, LNet of the simulator."""
 
-from gate import host_root, scenarios, world
+from gate import host_root, scenarios, takeover, world
 from gate.world import NAMESPACE, NODE_PLUGIN, kubectl, pods, require, wait
 
 
 def install(root):
-    """The chart with node-setup; nodes still mount tmpfs, and the node's pod is not waited for."""
+    """deploy/install-driver.sh with node-setup, and what it prints; nodes still mount tmpfs, and no pod is waited for."""
     settings = f"image.tag=ci-simulator,node.setup.lnet=simulated,node.setup.hostRoot={root.path}"
-    values = world.GATE / "values.yaml"
-    world.helm("upgrade", "--install", world.RELEASE, world.CHART, "-n", NAMESPACE, "-f", values, "--set", settings)
+    return takeover.install_driver("--timeout", "1s", "--", "-f", world.GATE / "values.yaml", "--set", settings)
 
 
 def newest():
@@ -33,7 +32,7 @@ def log():
     return kubectl("logs", "-n", NAMESPACE, newest()["metadata"]["name"], "-c", "node-setup")
 
 
-def judge_failure():
+def judge_failure(root):
     """A package that is not published: the pod waits, and `kubectl describe` says why and what to do."""
     ended = wait("node-setup fails", failure, 90)
     require(ended["exitCode"] == 1, f"a package that is not there yet ended with {ended['exitCode']}")
@@ -43,6 +42,8 @@ def judge_failure():
     for part in (host_root.KERNEL, host_root.CLIENT, "2.16.0-1-g0000000"):
         require(part in last, f"{part} is not under Last State:\n{described}")
     require(not scenarios.node_plugin_ready(), "the node's pod is ready without Lustre")
+    report = install(root)
+    require("driver ready on 0 nodes, not on 1" in report and host_root.CLIENT in report, "install-driver.sh names no reason")
 
 
 def judge_success(root, before):
@@ -74,7 +75,7 @@ def judge():
     before = root.written()
     root.packages_are_published(False)
     install(root)
-    judge_failure()
+    judge_failure(root)
     root.packages_are_published(True)
     wait("the node's pod is ready", scenarios.node_plugin_ready, 180)
     judge_success(root, before)

@@ -14,7 +14,7 @@ CHART = "chart-0.6"
 
 
 def install_driver(*flags):
-    """deploy/install-driver.sh of this checkout, with the gate's values."""
+    """deploy/install-driver.sh of this checkout, and what it prints."""
     environment = {**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"}
     script = REPOSITORY / "deploy" / "install-driver.sh"
     # The stand-ins unload no modules.
@@ -22,6 +22,7 @@ def install_driver(*flags):
     done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, cwd=state())
     print("\n".join(f"      | {line}" for line in (done.stdout + done.stderr).splitlines()))
     require(done.returncode == 0, f"install-driver.sh ended with {done.returncode}")
+    return done.stdout
 
 
 def old_pods():
