@@ -1,7 +1,10 @@
 """node-setup as the init container of the chart, on a node without Lustre: a stub host root, LNet of the simulator."""
 
+import os
+
 from gate import host_root, scenarios, takeover, world
 from gate.world import NAMESPACE, NODE_PLUGIN, kubectl, pods, require, wait
+from node.settings import programs
 
 
 def install(root):
@@ -28,8 +31,13 @@ def failure():
     return ended if ended.get("exitCode") else None
 
 
-def log():
-    return kubectl("logs", "-n", NAMESPACE, newest()["metadata"]["name"], "-c", "node-setup")
+def ready_message():
+    """How node-setup ended, when the pod's containers have started."""
+    ended = setup_status()["state"]["terminated"]
+    return ended["message"] if ended["exitCode"] == 0 else ""
+
+
+READY = f"ready: Lustre client {host_root.CLIENT}, kernel {host_root.KERNEL}, LNet {host_root.ADDRESS}@tcp"
 
 
 def judge_failure(root):
@@ -55,7 +63,11 @@ def judge_success(root, before):
     require(any("networks=tcp(eth0)" in call for call in calls), f"LNet without its interface: {calls}")
     others = [name for name in root.written() - before if not name.startswith("var/lib/azurelustre-csi/")]
     require(not others, f"written outside of the private directory: {others}")
-    require(f"{host_root.ADDRESS}@tcp" in log(), f"no NID in the log:\n{log()}")
+    require(ready_message().startswith(READY), f"node-setup ended with {setup_status()}")
+    pod = newest()["metadata"]["name"]
+    doctor = f"kubectl exec -n {NAMESPACE} {pod} -c azurelustre -- /azurelustre-csi doctor node || true"
+    report = world.command("sh", "-c", doctor, env={**os.environ, "PATH": f"{programs()}:{os.environ['PATH']}"})
+    require(READY in report, f"doctor node does not report node-setup:\n{report}")
 
 
 def judge_again(root):
@@ -64,8 +76,7 @@ def judge_again(root):
     kubectl("delete", "pod", "-n", NAMESPACE, newest()["metadata"]["name"], "--timeout=90s")
     wait("another pod is ready", scenarios.node_plugin_ready)
     require(root.calls()[before:] == [], f"run on a node that is ready: {root.calls()[before:]}")
-    ended = setup_status()["state"]["terminated"]
-    require(ended["startedAt"] == ended["finishedAt"] or "ready" in log(), f"{ended}\n{log()}")
+    require(ready_message().startswith(READY), f"node-setup ended with {setup_status()}")
 
 
 def judge():
