@@ -223,6 +223,15 @@ class Node(unittest.TestCase):
                         if handler in each.get(probe, {}):
                             self.assertEqual(each[probe][handler].get("host"), "localhost", f"{name} {each['name']} {probe}")
 
+    def test_tunables_reach_the_driver_and_are_off_by_default(self):
+        def tunables(*arguments):
+            found = container(render(*arguments), "DaemonSet", "azurelustre")["args"]
+            return [each for each in found if re.match("--(osc|mdc)-", each)]
+
+        self.assertEqual(tunables(), [])
+        expected = ["--osc-max-rpcs-in-flight=32", "--osc-max-dirty-mb=512", "--mdc-max-rpcs-in-flight=64", "--mdc-max-mod-rpcs-in-flight=50"]
+        self.assertEqual(tunables("--values", str(values_files()["everything"])), expected)
+
     def test_startup_is_waited_for_an_hour(self):
         probe = container(render(), "DaemonSet", "azurelustre")["startupProbe"]
         self.assertEqual(probe["failureThreshold"] * probe["periodSeconds"], 3600)

@@ -68,6 +68,8 @@ class Refused(unittest.TestCase):
             (["node.setup.packageURL=mirror"], "/node/setup/packageURL"),
             (["node.setup.clientVersion.noble=latest"], "/node/setup/clientVersion/noble"),
             (["node.setup.hostRoot=host"], "/node/setup/hostRoot"),
+            (["node.tuning.oscMaxRpcsInFlight=257"], "/node/tuning/oscMaxRpcsInFlight"),
+            (["node.tuning.mdcMaxRpcsInFlight=1"], "/node/tuning/mdcMaxRpcsInFlight"),
             (["node.jammy.lustreClient.version=2.15.8"], "needs both version and shaSuffix"),
             (["image.repository=mcr.microsoft.com/oss/v2/kubernetes-csi/azurelustre-csi"], "Go driver's image"),
             (["image.repository=mirror.example.com/oss/v2/kubernetes-csi/azurelustre-csi"], "Go driver's image"),

@@ -15,9 +15,9 @@ from node.settings import NODE, programs, state
 
 SKIPPED = world.GATE / "suite-skipped.txt"
 # A spec mostly waits, so two processes share them: the first one takes these, the second one all others.
-FIRST_HALF = "(fsgroup|subPath|ephemeral)"
+FIRST_HALF = "(subPath|ephemeral)"
 # The specs that CI runs, for both: what mounts and what provisions. The others need minutes.
-CI = (r"External.Storage.*(fsgroup|subPath)", r"External.Storage.*(mountOption|mount options|multiVolume|provisioning)")
+CI = (r"External.Storage.*subPath", r"External.Storage.*(mountOption|mount options|fsgroup|multiVolume|provisioning)")
 EVERYTHING = (f"External.Storage.*{FIRST_HALF}", "External.Storage")
 NOT = r"\[Disruptive\]|\[Slow\]|\[Serial\]|\[Feature:.*\]"
 
