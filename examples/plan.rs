@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::filesystem::{
     Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
 };
 use azurelustre_csi::domain::lifecycle::{self, Step};
-use azurelustre_csi::domain::provisioning::{Defaults, DynamicWish, VolumeRequest, Wish};
+use azurelustre_csi::domain::provisioning::{Defaults, DynamicProvision, ProvisionPlan, VolumeRequest};
 use azurelustre_csi::domain::reclaim::{self, ReclaimStep};
 use azurelustre_csi::domain::sku::{CAPABILITY_BANDWIDTH, CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM, Sku, SkuCatalog};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let cases: &[&str] = if arguments.is_empty() { &WORKED_CASES } else { &[&arguments] };
     for flags in cases {
-        if let Err((error, hint)) = parse(flags).and_then(|case| plan(&case)) {
+        if let Err((error, hint)) = parse(flags).and_then(|case| describe(&case)) {
             eprintln!("error: {error}\nhint: {hint}");
             return ExitCode::from(2);
         }
@@ -64,23 +65,23 @@ fn parse(flags: &str) -> Result<Case<'_>, Mistake> {
     Ok(case)
 }
 
-/// The heart of the matter: request, wish, SKU, spec; then observation and decision.
-fn plan(case: &Case<'_>) -> Result<(), Mistake> {
-    let wish = wish(case)?;
+/// The heart of the matter: request, plan, SKU, spec; then observation and decision.
+fn describe(case: &Case<'_>) -> Result<(), Mistake> {
+    let plan = plan(case)?;
     let skus = SKUS.map(|(name, values)| Sku::from_capabilities(name, vec![], CAPABILITIES.into_iter().zip(values)));
-    let catalog = SkuCatalog::new(wish.location().clone(), skus);
-    let sku = catalog.get(wish.sku_name()).map_err(|error| (error.to_string(), "give an offered one with --sku"))?;
-    let spec = wish.spec(sku).map_err(|error| (error.to_string(), "give a smaller --size or another --sku"))?;
+    let catalog = SkuCatalog::new(plan.location().clone(), skus);
+    let sku = catalog.get(plan.sku_name()).map_err(|error| (error.to_string(), "give an offered one with --sku"))?;
+    let spec = plan.spec(sku).map_err(|error| (error.to_string(), "give a smaller --size or another --sku"))?;
     let observed = observed(case, &spec);
     println!("{} of {sku}", case["--size"]);
     println!("  made        {} with {} MB/s", spec.capacity, sku.throughput(spec.capacity));
     println!("  found       {}", case["--state"]);
-    println!("  next step   {}", next_step(lifecycle::next(&observed, &wish.desired())));
+    println!("  next step   {}", next_step(lifecycle::next(&observed, &plan.desired())));
     println!("  on delete   {}", deletion(&reclaim::next(&observed, &spec.id.name)));
     Ok(())
 }
 
-fn wish(case: &Case<'_>) -> Result<DynamicWish, Mistake> {
+fn plan(case: &Case<'_>) -> Result<DynamicProvision, Mistake> {
     let parameters = [
         ("sku-name", case["--sku"]),
         ("maintenance-day-of-week", "Sunday"),
@@ -93,13 +94,15 @@ fn wish(case: &Case<'_>) -> Result<DynamicWish, Mistake> {
     let access = Some(AccessType::Mount { flags: vec![] });
     let request = VolumeRequest {
         name: "pvc-1".to_owned(),
-        capacity: (bytes(case["--size"])?, 0),
+        capacity: RequestedCapacity::at_least(bytes(case["--size"])?),
         capabilities: vec![Capability { access, mode: Some(AccessMode::MultiNodeMultiWriter) }],
         parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     };
-    match Wish::parse(&request, &Defaults::default()) {
-        Ok(Wish::Dynamic(wish)) => Ok(*wish),
-        Ok(Wish::Existing(volume)) => Err((format!("{} is there already", volume.id), "leave mgs-ip-address out")),
+    match ProvisionPlan::parse(&request, &Defaults::default()) {
+        Ok(ProvisionPlan::Dynamic(plan)) => Ok(*plan),
+        Ok(ProvisionPlan::Existing(volume)) => {
+            Err((format!("{} is there already", volume.id), "leave mgs-ip-address out"))
+        }
         Err(error) => Err((error.to_string(), USAGE)),
     }
 }
@@ -129,8 +132,8 @@ fn next_step(step: Step) -> String {
         Step::Wait(state) => format!("wait: it is {}", state.as_str()),
         Step::Ready(ready) => format!("done: mount {}:/{}", ready.mgs_address, ready.fs_name),
         Step::DeleteFailed { .. } => "delete what failed, then create it anew".to_owned(),
-        Step::Broken { .. } => "refuse: it failed after it was ready, so a person has to look".to_owned(),
-        Step::Foreign(reason) => format!("refuse: {reason}"),
+        Step::FailedAfterReady { .. } => "refuse: it failed after it was ready, so a person has to look".to_owned(),
+        Step::NotOwned(reason) => format!("refuse: {reason}"),
         Step::Conflict(all) => all.iter().fold("refuse".to_owned(), |told, one| format!("{told}: {one}")),
     }
 }

@@ -19,12 +19,13 @@
 //! `azurelustre-csi = { version = "…", default-features = false }`. The decisions are plain functions:
 //!
 //! ```
-//! use azurelustre_csi::domain::capacity::{CapacityRange, Tib};
+//! use azurelustre_csi::domain::capacity::{CapacityRange, RequestedCapacity, Tib};
 //! use azurelustre_csi::domain::filesystem::Observed;
 //! use azurelustre_csi::domain::reclaim::{self, Reclaim, ReclaimStep};
 //!
 //! // A claim of 17 TiB on AMLFS-Durable-Premium-125, which is sold in steps of 16 TiB up to 128 TiB.
-//! let size = CapacityRange::parse(17 << 40, 0)?.round(Tib(16), Tib(128), "AMLFS-Durable-Premium-125")?;
+//! let range = CapacityRange::parse(RequestedCapacity::at_least(17 << 40))?;
+//! let size = range.round(Tib(16), Tib(128), "AMLFS-Durable-Premium-125")?;
 //! assert_eq!(size, Tib(32));
 //!
 //! // Deleting a volume: what its id names, and what to do about what is there.

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::capacity::{Bytes, CapacityError, CapacityRange, DEFAULT_SIZE, Tib};
+use azurelustre_csi::domain::capacity::{Bytes, CapacityError, CapacityRange, DEFAULT_SIZE, RequestedCapacity, Tib};
 use azurelustre_csi::domain::error::{Violations, quote};
 use azurelustre_csi::domain::filesystem::{
     Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
@@ -24,7 +24,9 @@ use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::{FsName, MgsAddress, MountSource};
 use azurelustre_csi::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 use azurelustre_csi::domain::parameters::{self, Parameters};
-use azurelustre_csi::domain::provisioning::{Defaults, DynamicWish, RequestError, Volume, VolumeRequest, Wish};
+use azurelustre_csi::domain::provisioning::{
+    Defaults, DynamicProvision, ProvisionPlan, RequestError, Volume, VolumeRequest,
+};
 use azurelustre_csi::domain::reclaim::{self, Reclaim, ReclaimStep};
 use azurelustre_csi::domain::sku::{CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM, Sku};
 use azurelustre_csi::domain::sub_dir::{SubDir, SubDirTemplate};
@@ -118,7 +120,7 @@ proptest! {
     fn sizes_are_the_smallest_that_will_do(
         required in bytes(), limit in bytes(), increment in tebibytes(), maximum in tebibytes(),
     ) {
-        let range = CapacityRange::parse(required, limit);
+        let range = CapacityRange::parse(RequestedCapacity { required_bytes: required, limit_bytes: limit });
         let size = range.clone().and_then(|range| range.round(Tib(increment), Tib(maximum), "SKU"));
         prop_assert_eq!(size.clone().ok().map(|size| i128::from(size.0)), rounded(required, limit, increment, maximum));
         match size {
@@ -510,7 +512,7 @@ proptest! {
     #[test]
     fn no_state_of_the_world_leads_to_a_wrong_step((found, ours) in filesystem(), desired in desired()) {
         let step = lifecycle::next(&Observed::Present(Box::new(found.clone())), &desired);
-        prop_assert_eq!(matches!(step, Step::Foreign(_)), !ours);
+        prop_assert_eq!(matches!(step, Step::NotOwned(_)), !ours);
         let was_ready = !found.mgs_address.as_str().trim().is_empty();
         let ended = matches!(found.state, ProvisioningState::Failed | ProvisioningState::Canceled);
         let usable = MgsAddress::parse(found.mgs_address.as_str()).is_ok() && found.capacity.is_some();
@@ -528,9 +530,9 @@ proptest! {
                 prop_assert!(ended && !was_ready && agrees(&found, &desired));
                 prop_assert_eq!(reason, found.failure);
             }
-            Step::Broken { .. } => prop_assert!(ended && was_ready),
+            Step::FailedAfterReady { .. } => prop_assert!(ended && was_ready),
             Step::Conflict(differences) => prop_assert!(!differences.is_empty() && !agrees(&found, &desired)),
-            Step::Foreign(_) => {}
+            Step::NotOwned(_) => {}
         }
     }
 
@@ -576,17 +578,17 @@ proptest! {
     fn a_new_file_system_is_recognised_reported_mounted_and_deleted(
         (request, address) in (dynamic_request(), mgs_text()), increment in select(&[1_u32, 3, 4, 8, 16, 48][..]),
     ) {
-        let wish = dynamic(&request)?;
-        let zones = wish.desired().zone.into_iter().collect();
+        let plan = dynamic(&request)?;
+        let zones = plan.desired().zone.into_iter().collect();
         let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), largest: Tib(768), bandwidth_per_tib: 1, zones };
-        let spec = wish.spec(&sku).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), &wish.desired());
+        let spec = plan.spec(&sku).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), &plan.desired());
         prop_assert_eq!(next(ProvisioningState::Creating, ""), Step::Wait(ProvisioningState::Creating));
         prop_assert_eq!(next(ProvisioningState::Failed, ""), Step::DeleteFailed { reason: None });
         let Step::Ready(ready) = next(ProvisioningState::Succeeded, &address) else {
             return Err(TestCaseError::fail("not ready"));
         };
-        let volume = wish.volume(&ready).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let volume = plan.volume(&ready).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Ok(volume.id.clone()));
         prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Reclaim::Filesystem(spec.id.clone())));
         let there = Observed::Present(Box::new(as_made(&spec, ProvisioningState::Succeeded, &address)));
@@ -598,9 +600,9 @@ proptest! {
     fn a_volume_on_an_existing_file_system_is_mounted_and_never_deleted(
         (keys, address) in (written_keys(0), mgs_text()), name in volume_name_text(), size in 0_i64..1 << 50,
     ) {
-        let mut request = request(name, &keys, (size, 0));
+        let mut request = request(name, &keys, RequestedCapacity::at_least(size));
         request.parameters.insert("Mgs-IP-Address".to_owned(), format!(" {address} "));
-        let Ok(Wish::Existing(volume)) = Wish::parse(&request, &Defaults::default()) else {
+        let Ok(ProvisionPlan::Existing(volume)) = ProvisionPlan::parse(&request, &Defaults::default()) else {
             return Err(TestCaseError::fail("refused"));
         };
         prop_assert!(volume.capacity.0 >= size.unsigned_abs());
@@ -611,20 +613,21 @@ proptest! {
 
     #[test]
     fn any_request_is_taken_or_refused_with_a_reason(
-        name in hostile(), capacity in (bytes(), bytes()), access in capability(), parameters in any_parameters(),
+        name in hostile(), (required_bytes, limit_bytes) in (bytes(), bytes()), access in capability(), parameters in any_parameters(),
     ) {
+        let capacity = RequestedCapacity { required_bytes, limit_bytes };
         let request = VolumeRequest { name, capacity, capabilities: vec![access], parameters };
-        let answer = Wish::parse(&request, &defaults());
-        prop_assert_eq!(&answer, &Wish::parse(&request, &defaults()), "the same request, another answer");
+        let answer = ProvisionPlan::parse(&request, &defaults());
+        prop_assert_eq!(&answer, &ProvisionPlan::parse(&request, &defaults()), "the same request, another answer");
         if let Err(RequestError::Invalid(violations)) = answer {
             prop_assert!(!violations.is_empty());
         }
     }
 }
 
-fn dynamic(request: &VolumeRequest) -> Result<DynamicWish, TestCaseError> {
-    match Wish::parse(request, &defaults()) {
-        Ok(Wish::Dynamic(wish)) => Ok(*wish),
+fn dynamic(request: &VolumeRequest) -> Result<DynamicProvision, TestCaseError> {
+    match ProvisionPlan::parse(request, &defaults()) {
+        Ok(ProvisionPlan::Dynamic(plan)) => Ok(*plan),
         other => Err(TestCaseError::fail(format!("{other:?}"))),
     }
 }
@@ -885,7 +888,11 @@ fn desired() -> impl Strategy<Value = Desired> {
         sku_name: "AMLFS-A".to_owned(),
         zone,
         subnet: subnet("Rg"),
-        range: CapacityRange::parse(required << 40, limit.unwrap_or(0) << 40).unwrap(),
+        range: CapacityRange::parse(RequestedCapacity {
+            required_bytes: required << 40,
+            limit_bytes: limit.unwrap_or(0) << 40,
+        })
+        .unwrap(),
     })
 }
 
@@ -918,7 +925,7 @@ fn volume_name_text() -> impl Strategy<Value = String> {
     prop_oneof![word(), hostile().prop_filter("CSI allows 1 to 128 bytes", name)]
 }
 
-fn request(name: String, keys: &[(&str, &str, bool)], capacity: (i64, i64)) -> VolumeRequest {
+fn request(name: String, keys: &[(&str, &str, bool)], capacity: RequestedCapacity) -> VolumeRequest {
     let capability =
         Capability { access: Some(AccessType::Mount { flags: vec![] }), mode: Some(AccessMode::SingleNodeWriter) };
     let parameters = keys.iter().map(|(key, value, _)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -930,15 +937,17 @@ fn dynamic_request() -> impl Strategy<Value = VolumeRequest> {
     let size = (0_i64..100 << 40, prop_oneof![Just(0_i64), 200_i64 << 40..300 << 40]);
     let emptied =
         option::of(select(&["resource-group", "zones", "location", "vnet-name", "csi.storage.k8s.io/pv/name"][..]));
-    (volume_name_text(), written_keys(0), size, emptied).prop_map(|(name, keys, size, emptied)| {
-        let mut request = request(name, &keys, size);
-        if let Some(key) = emptied {
-            let same = |known: &String| parameters::canonical(known) == parameters::canonical(key);
-            request.parameters.retain(|known, _| !same(known));
-            request.parameters.insert(key.to_owned(), String::new());
-        } else if request.name.trim() == request.name {
-            request.parameters.insert(parameters::PV_NAME.to_owned(), request.name.clone());
-        }
-        request
-    })
+    (volume_name_text(), written_keys(0), size, emptied).prop_map(
+        |(name, keys, (required_bytes, limit_bytes), emptied)| {
+            let mut request = request(name, &keys, RequestedCapacity { required_bytes, limit_bytes });
+            if let Some(key) = emptied {
+                let same = |known: &String| parameters::canonical(known) == parameters::canonical(key);
+                request.parameters.retain(|known, _| !same(known));
+                request.parameters.insert(key.to_owned(), String::new());
+            } else if request.name.trim() == request.name {
+                request.parameters.insert(parameters::PV_NAME.to_owned(), request.name.clone());
+            }
+            request
+        },
+    )
 }

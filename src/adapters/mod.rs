@@ -7,6 +7,8 @@ pub mod clock;
 #[cfg(feature = "server")]
 pub mod csi;
 #[cfg(feature = "kernel")]
+pub mod host_network;
+#[cfg(feature = "kernel")]
 pub mod kernel;
 #[cfg(feature = "kube")]
 pub mod kube;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::domain::filesystem::{FilesystemSpec, Observed};
 use crate::domain::names::{FilesystemId, Location};
 use crate::domain::sku::SkuCatalog;
-use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 
 /// What an operator can do about it.
 const HINT: &str = "mount the cluster's azure.json into the controller's container (or name it by AZURE_CONFIG_FILE), or \
@@ -51,7 +51,7 @@ impl Cloud for NoCloud {
         Err(self.error("list SKUs of", location))
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
         Err(self.error("look at subnet", &request.subnet))
     }
 }

@@ -22,6 +22,8 @@ mod check_objects;
 mod doctor;
 mod error;
 mod go_flags;
+#[cfg(feature = "kernel")]
+mod node_setup;
 mod probe;
 mod serve;
 
@@ -31,9 +33,17 @@ pub use args::DemoOptions;
 pub use args::DoctorOptions;
 pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 pub use error::{CliError, Exit};
+#[cfg(feature = "kernel")]
+pub use node_setup::NodeSetupOptions;
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The words after it are a command of the host's, and none of them is to be read here.
+    #[cfg(feature = "kernel")]
+    if arguments.get(1).is_some_and(|word| word == super::wiring::node_setup::HOST_EXEC) {
+        return super::wiring::node_setup::host_exec(arguments.into_iter().skip(2)).into();
+    }
     match parse(arguments).and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,6 +71,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, C
 fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     let Some(Cli { command, flags }) = cli else { return Ok(()) };
     match command {
+        #[cfg(feature = "kernel")]
+        None if settings::is_loader(&given(&flags)) => node_setup::run(&NodeSetupOptions::default()),
         None => serve_or_version(&flags),
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),
@@ -69,6 +81,8 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
         Some(Command::Probe(options)) => print(&probe::ask(&options)?),
         #[cfg(feature = "kernel")]
         Some(Command::Doctor(options)) => doctor::node(&options),
+        #[cfg(feature = "kernel")]
+        Some(Command::NodeSetup(options)) => node_setup::run(&options),
         Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),
         #[cfg(feature = "simulator")]
         Some(Command::Demo(options)) => serve::runtime()?.block_on(super::demo::run(options)),

@@ -20,6 +20,7 @@ mod file;
 mod given;
 mod keys;
 mod layers;
+mod node_setup;
 mod read;
 mod values;
 
@@ -27,10 +28,11 @@ pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
 pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
-pub use environment::PREFIX;
+pub use environment::{PREFIX, is_loader};
 pub use given::Given;
 pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 pub use layers::Origin;
+pub use node_setup::{NODE_SETUP_KEYS, NodeSetupSettings, Sourced, load_node_setup};
 pub use values::go_bool;
 
 /// All settings, valid and complete.

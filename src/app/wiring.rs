@@ -37,6 +37,8 @@ mod azure;
 mod cluster;
 #[cfg(feature = "kernel")]
 pub mod node;
+#[cfg(feature = "kernel")]
+pub mod node_setup;
 #[cfg(feature = "simulator")]
 pub mod simulation;
 

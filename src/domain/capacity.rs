@@ -89,7 +89,23 @@ pub enum CapacityError {
     },
 }
 
-/// The sizes that a claim accepts, in bytes (CSI `CapacityRange`; 0 means unset there).
+/// The sizes that a request asks for, unchecked (CSI `CapacityRange`): bytes, 0 for not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestedCapacity {
+    /// The volume must be at least this big.
+    pub required_bytes: i64,
+    /// The volume must not be bigger than this.
+    pub limit_bytes: i64,
+}
+
+impl RequestedCapacity {
+    /// A request without a limit.
+    pub fn at_least(required_bytes: i64) -> Self {
+        Self { required_bytes, limit_bytes: 0 }
+    }
+}
+
+/// The sizes that a claim accepts, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CapacityRange {
     required: Option<Bytes>,
@@ -97,10 +113,10 @@ pub struct CapacityRange {
 }
 
 impl CapacityRange {
-    /// Takes CSI's two numbers; 0 is "not given".
-    pub fn parse(required_bytes: i64, limit_bytes: i64) -> Result<Self, CapacityError> {
-        let required = non_negative("required_bytes", required_bytes)?;
-        let limit = non_negative("limit_bytes", limit_bytes)?;
+    /// Checks what a request asks for.
+    pub fn parse(requested: RequestedCapacity) -> Result<Self, CapacityError> {
+        let required = non_negative("required_bytes", requested.required_bytes)?;
+        let limit = non_negative("limit_bytes", requested.limit_bytes)?;
         match (required, limit) {
             (Some(required), Some(limit)) if limit < required => Err(CapacityError::Inverted { required, limit }),
             _ => Ok(Self { required, limit }),
@@ -158,8 +174,12 @@ mod tests {
     const TIB: i64 = 1 << 40;
     const MAXIMUM: Tib = Tib(128);
 
+    fn parse(required_bytes: i64, limit_bytes: i64) -> Result<CapacityRange, CapacityError> {
+        CapacityRange::parse(RequestedCapacity { required_bytes, limit_bytes })
+    }
+
     fn round(required: i64, limit: i64, increment: u32) -> Result<Tib, CapacityError> {
-        CapacityRange::parse(required, limit)?.round(Tib(increment), MAXIMUM, "SKU")
+        parse(required, limit)?.round(Tib(increment), MAXIMUM, "SKU")
     }
 
     #[test]
@@ -200,14 +220,14 @@ mod tests {
 
     #[test]
     fn no_number_overflows() {
-        let (largest, odd) = (Tib(u32::MAX), CapacityRange::parse(1, i64::MAX).unwrap());
+        let (largest, odd) = (Tib(u32::MAX), parse(1, i64::MAX).unwrap());
         assert_eq!(largest.bytes(), Bytes(u64::MAX));
         assert!(matches!(odd.round(largest, largest, "SKU"), Err(CapacityError::AboveLimit { .. })));
     }
 
     #[test]
     fn an_existing_size_is_held_against_the_range() {
-        let range = CapacityRange::parse(8 * TIB, 16 * TIB).unwrap();
+        let range = parse(8 * TIB, 16 * TIB).unwrap();
         for (size, admitted) in [(4, false), (8, true), (12, true), (16, true), (20, false)] {
             assert_eq!(range.admits(Tib(size).bytes()), admitted, "{size}");
         }

@@ -11,9 +11,9 @@ use super::polling::{self, ABSENCE_CONFIRMED_AFTER, ABSENCE_PROVED_AFTER};
 
 /// What makes a creation impossible, which decides for how long nothing must have been found before it is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum FailureCause {
     /// What is asked for: any creation of it would be refused.
-    Content,
+    Request,
     /// What the cloud is like at the moment (a full subnet, quota, permissions), or a creation that was refused.
     Circumstance,
 }
@@ -90,7 +90,7 @@ impl CallRequests {
 
 /// What to do where an observation found nothing to create upon, or something to delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Send {
+pub enum RequestDecision {
     /// Send the request now.
     Now,
     /// Observe again after this time, then decide.
@@ -215,10 +215,10 @@ impl History {
 
     /// Whether a failure of this cause may be reported as final: nothing was found for long enough, and nothing that this
     /// process sent or saw can be there.
-    pub fn is_final(&self, cause: Cause) -> bool {
+    pub fn is_final(&self, cause: FailureCause) -> bool {
         let needed = match cause {
-            Cause::Content => ABSENCE_CONFIRMED_AFTER,
-            Cause::Circumstance => ABSENCE_PROVED_AFTER,
+            FailureCause::Request => ABSENCE_CONFIRMED_AFTER,
+            FailureCause::Circumstance => ABSENCE_PROVED_AFTER,
         };
         let unseen = matches!(self.sighting, Sighting::Never | Sighting::Gone);
         unseen && !self.create_outcome_unknown && self.absent_for().is_some_and(|time| time >= needed)
@@ -274,37 +274,37 @@ impl History {
     }
 
     /// Whether a PUT may be sent after an observation found nothing.
-    pub fn next_create(&self, call: CallRequests, now: Duration) -> Send {
+    pub fn next_create(&self, call: CallRequests, now: Duration) -> RequestDecision {
         if let Some(not_before) = self.failed.as_ref().and_then(|failed| failed.not_before)
             && not_before > now
         {
-            return Send::FailedNotBefore(not_before);
+            return RequestDecision::FailedNotBefore(not_before);
         }
         let not_before = self.creates.not_before();
         if call.sent == 0 && not_before > now {
-            return Send::NotBefore(not_before);
+            return RequestDecision::NotBefore(not_before);
         }
         let removing = self.removing_failed && self.sighting == Sighting::Present;
         if self.create_outcome_unknown || removing {
             let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(self.absent_for().unwrap_or_default());
             if !rest.is_zero() {
-                return Send::ObserveAfter(rest);
+                return RequestDecision::ObserveAfter(rest);
             }
         }
-        if call.left == 0 { Send::NotBefore(not_before) } else { Send::Now }
+        if call.left == 0 { RequestDecision::NotBefore(not_before) } else { RequestDecision::Now }
     }
 
     /// Whether a DELETE may be sent after an observation found something to delete that is not being deleted.
-    pub fn next_delete(&self, call: CallRequests, now: Duration) -> Send {
+    pub fn next_delete(&self, call: CallRequests, now: Duration) -> RequestDecision {
         let not_before = self.deletes.not_before();
         if call.sent == 0 && not_before > now {
-            return Send::NotBefore(not_before);
+            return RequestDecision::NotBefore(not_before);
         }
         let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(now.saturating_sub(self.deletes.last));
         if call.sent > 0 && !rest.is_zero() {
-            return Send::ObserveAfter(rest);
+            return RequestDecision::ObserveAfter(rest);
         }
-        if call.left == 0 { Send::NotBefore(not_before) } else { Send::Now }
+        if call.left == 0 { RequestDecision::NotBefore(not_before) } else { RequestDecision::Now }
     }
 
     /// When the next PUT may be sent after one without a clear success.
@@ -315,6 +315,12 @@ impl History {
     /// When the next DELETE may be sent after one without a clear success.
     pub fn delete_not_before(&self) -> Duration {
         self.deletes.not_before()
+    }
+
+    /// For how long nothing was found, where that is long enough to say that nothing exists. What was seen before may yet
+    /// come back, so a failure is not final by this alone ([`is_final`](Self::is_final)).
+    pub fn proved_absent_for(&self) -> Option<Duration> {
+        self.absent_for().filter(|time| *time >= ABSENCE_PROVED_AFTER)
     }
 
     /// For how long nothing was found, from the first observation to the last.

@@ -9,7 +9,7 @@ use std::fmt;
 use super::capacity::CapacityRange;
 use super::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem, ReportedMgsAddress};
 use super::names::{FilesystemName, Location, SubnetId, Zone};
-use super::ownership::{self, NotOurs};
+use super::ownership::{self, NotOwned};
 
 /// What cannot change once a file system exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,12 @@ pub enum Step {
         reason: Option<String>,
     },
     /// Was usable once and failed, or was cancelled, since: a person has to decide; nothing is deleted.
-    Broken {
+    FailedAfterReady {
         /// Why it failed, where known.
         reason: Option<String>,
     },
     /// Somebody else's.
-    Foreign(NotOurs),
+    NotOwned(NotOwned),
     /// Ours, but not what is asked for now.
     Conflict(Vec<Difference>),
 }
@@ -77,7 +77,7 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
         Observed::Present(found) => found,
     };
     if let Err(reason) = ownership::check(&desired.name, &found.tags) {
-        return Step::Foreign(reason);
+        return Step::NotOwned(reason);
     }
     let differences = differences(found, desired);
     if !differences.is_empty() {
@@ -89,7 +89,7 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
         }
         // ARM's terminal states: nothing changes by itself any more.
         ProvisioningState::Failed | ProvisioningState::Canceled if found.was_ready() => {
-            Step::Broken { reason: found.failure.clone() }
+            Step::FailedAfterReady { reason: found.failure.clone() }
         }
         ProvisioningState::Failed | ProvisioningState::Canceled => Step::DeleteFailed { reason: found.failure.clone() },
         waiting @ (ProvisioningState::Creating

@@ -10,11 +10,13 @@
 
 pub mod access;
 pub mod capacity;
+pub mod client_tuning;
 pub mod confirmation;
 pub mod error;
 pub mod filesystem;
 pub mod history;
 pub mod lifecycle;
+pub mod lustre_version;
 pub mod mount;
 pub mod mount_options;
 pub mod mount_source;

@@ -11,7 +11,7 @@ use super::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 
 /// Why a file system counts as somebody else's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotOurs {
+pub enum NotOwned {
     /// The creator's tag is missing.
     #[error("it has no tag {CREATED_BY}; ours say {CREATED_BY_US}")]
     Untagged,
@@ -24,15 +24,15 @@ pub enum NotOurs {
 }
 
 /// Whether the tags of the file system `name` say that it was made by this driver for the volume of that name.
-pub fn check(name: &FilesystemName, tags: &BTreeMap<String, String>) -> Result<(), NotOurs> {
+pub fn check(name: &FilesystemName, tags: &BTreeMap<String, String>) -> Result<(), NotOwned> {
     let tag = |wanted: &str| tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
     match tag(CREATED_BY) {
-        None => return Err(NotOurs::Untagged),
-        Some(creator) if creator != CREATED_BY_US => return Err(NotOurs::OtherCreator(quote(creator))),
+        None => return Err(NotOwned::Untagged),
+        Some(creator) if creator != CREATED_BY_US => return Err(NotOwned::OtherCreator(quote(creator))),
         Some(_) => {}
     }
     match tag(PV_NAME) {
-        Some(volume) if FilesystemName::for_volume(volume) != *name => Err(NotOurs::OtherVolume(quote(volume))),
+        Some(volume) if FilesystemName::for_volume(volume) != *name => Err(NotOwned::OtherVolume(quote(volume))),
         _ => Ok(()),
     }
 }
@@ -41,7 +41,7 @@ pub fn check(name: &FilesystemName, tags: &BTreeMap<String, String>) -> Result<(
 mod tests {
     use super::*;
 
-    fn verdict(tags: &[(&str, &str)]) -> Result<(), NotOurs> {
+    fn verdict(tags: &[(&str, &str)]) -> Result<(), NotOwned> {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         check(&FilesystemName::for_volume("pvc-1"), &tags)
     }
@@ -51,10 +51,10 @@ mod tests {
         assert_eq!(verdict(&[(CREATED_BY, CREATED_BY_US)]), Ok(()));
         assert_eq!(verdict(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-1")]), Ok(()));
         assert_eq!(verdict(&[("K8S-AZURE-CREATED-BY", CREATED_BY_US)]), Ok(()));
-        assert_eq!(verdict(&[]), Err(NotOurs::Untagged));
-        assert_eq!(verdict(&[(CREATED_BY, "terraform")]), Err(NotOurs::OtherCreator("`terraform`".into())));
+        assert_eq!(verdict(&[]), Err(NotOwned::Untagged));
+        assert_eq!(verdict(&[(CREATED_BY, "terraform")]), Err(NotOwned::OtherCreator("`terraform`".into())));
         let other = verdict(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")]);
-        assert_eq!(other, Err(NotOurs::OtherVolume("`pvc-2`".into())));
+        assert_eq!(other, Err(NotOwned::OtherVolume("`pvc-2`".into())));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const SUB_DIR: &str = "sub-dir";
 pub const RESOURCE_GROUP_NAME: &str = "resource-group-name";
 /// Volume context key that repeats the origin flag of the volume id.
 pub const CREATED_BY_DYNAMIC_PROVISIONING: &str = "created-by-dynamic-provisioning";
+/// Volume context key (`volumeAttributes` of a `PersistentVolume`) that says `true` where nothing behind the volume is real.
+/// No parameter: a class cannot ask for it.
+pub const SIMULATED: &str = "simulated";
 /// Provisioner's metadata: the claim.
 pub const PVC_NAME: &str = "csi.storage.k8s.io/pvc/name";
 /// Provisioner's metadata: the claim's namespace.
@@ -143,15 +146,9 @@ pub struct ExistingParameters {
     pub sub_dir: Option<SubDirTemplate>,
 }
 
-/// Parameters of a volume that gets a file system of its own. `None` is filled from the cloud settings.
+/// Where a new file system is asked for. `None` is filled from the cloud settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DynamicParameters {
-    /// SKU; whether the region offers it is checked against the SKU list later.
-    pub sku_name: String,
-    /// Availability zone.
-    pub zone: Option<Zone>,
-    /// Maintenance window.
-    pub maintenance: MaintenanceWindow,
+pub struct RequestedPlacement {
     /// Region.
     pub location: Option<Location>,
     /// Resource group of the new file system.
@@ -162,6 +159,19 @@ pub struct DynamicParameters {
     pub vnet: Option<NetworkName>,
     /// Subnet.
     pub subnet: Option<NetworkName>,
+}
+
+/// Parameters of a volume that gets a file system of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamicParameters {
+    /// SKU; whether the region offers it is checked against the SKU list later.
+    pub sku_name: String,
+    /// Availability zone.
+    pub zone: Option<Zone>,
+    /// Maintenance window.
+    pub maintenance: MaintenanceWindow,
+    /// Region, resource group and subnet.
+    pub placement: RequestedPlacement,
     /// User-assigned identities.
     pub identities: Vec<IdentityId>,
     /// The user's tags.
@@ -179,7 +189,7 @@ pub struct DynamicParameters {
 impl Parameters {
     /// Reads all parameters. On failure every bad key and value is told.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Violations> {
-        let mut reader = Reader::new(parameters);
+        let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {
             Some(_) => {
                 // Values that a static volume does not use are still held to their rules: a typo is a typo.
@@ -193,13 +203,13 @@ impl Parameters {
 }
 
 /// One request's parameters by canonical key, and what is wrong with them so far.
-struct Reader<'a> {
+struct ParameterReader<'a> {
     /// Canonical key to (key as written, value).
     values: BTreeMap<&'static str, (&'a str, &'a str)>,
     violations: Violations,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ParameterReader<'a> {
     fn new(parameters: &'a BTreeMap<String, String>) -> Self {
         let mut reader = Self { values: BTreeMap::new(), violations: Violations::default() };
         for (key, value) in parameters {
@@ -232,7 +242,7 @@ impl<'a> Reader<'a> {
         self.violations.note(written, parse(value))
     }
 
-    /// Like [`Reader::parsed`] for keys whose empty value means "use the default", as the Go driver reads them.
+    /// Like [`ParameterReader::parsed`] for keys whose empty value means "use the default", as the Go driver reads them.
     fn optional<T, E: fmt::Display>(&mut self, key: &str, parse: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
         let empty = self.text(key).is_none_or(|value| value.trim().is_empty());
         if empty { None } else { self.parsed(key, |value| parse(value.trim())) }
@@ -272,27 +282,33 @@ impl<'a> Reader<'a> {
         let sku_name = self.optional("sku-name", sku_name);
         let day_of_week = self.optional("maintenance-day-of-week", day_of_week);
         let time_of_day_utc = self.optional("maintenance-time-of-day-utc", time_of_day);
-        let maintenance = day_of_week.zip(time_of_day_utc);
+        let zone = self.optional("zone", Zone::parse);
+        let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
-        let tags = self.tags();
-        let parsed = DynamicParameters {
-            sku_name: sku_name.unwrap_or_default(),
-            zone: self.optional("zone", Zone::parse),
-            maintenance: MaintenanceWindow { day_of_week: "", time_of_day_utc: String::new() },
+        let (tags, sub_dir) = (self.tags(), self.sub_dir());
+        let [pvc_name, pvc_namespace, pv_name] = [PVC_NAME, PVC_NAMESPACE, PV_NAME].map(|key| self.metadata(key));
+        Some(DynamicParameters {
+            sku_name: sku_name?,
+            zone,
+            maintenance: MaintenanceWindow { day_of_week: day_of_week?, time_of_day_utc: time_of_day_utc? },
+            placement,
+            identities,
+            tags,
+            sub_dir,
+            pvc_name,
+            pvc_namespace,
+            pv_name,
+        })
+    }
+
+    fn placement(&mut self) -> RequestedPlacement {
+        RequestedPlacement {
             location: self.optional("location", Location::parse),
             resource_group: self.optional(RESOURCE_GROUP_NAME, ResourceGroup::parse),
             vnet_resource_group: self.optional("vnet-resource-group", ResourceGroup::parse),
             vnet: self.optional("vnet-name", NetworkName::parse),
             subnet: self.optional("subnet-name", NetworkName::parse),
-            identities,
-            tags,
-            sub_dir: self.sub_dir(),
-            pvc_name: self.metadata(PVC_NAME),
-            pvc_namespace: self.metadata(PVC_NAMESPACE),
-            pv_name: self.metadata(PV_NAME),
-        };
-        let (day_of_week, time_of_day_utc) = maintenance?;
-        Some(DynamicParameters { maintenance: MaintenanceWindow { day_of_week, time_of_day_utc }, ..parsed })
+        }
     }
 
     fn tags(&mut self) -> BTreeMap<String, String> {

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::access::{self, Capability};
-use super::capacity::{Bytes, CapacityError, CapacityRange, STATIC_INCREMENT, Tib};
+use super::capacity::{Bytes, CapacityError, CapacityRange, RequestedCapacity, STATIC_INCREMENT, Tib};
 use super::error::{Violation, Violations, quote};
 use super::filesystem::{FilesystemSpec, ReadyFilesystem};
 use super::lifecycle::Desired;
 use super::names::{FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId};
 use super::parameters::{
     CREATED_BY_DYNAMIC_PROVISIONING, DynamicParameters, ExistingParameters, FS_NAME, MGS_IP_ADDRESS, PV_NAME,
-    Parameters, RESOURCE_GROUP_NAME, canonical,
+    Parameters, RESOURCE_GROUP_NAME, RequestedPlacement, SIMULATED, canonical,
 };
 use super::sku::Sku;
 use super::sub_dir::SubDirTemplate;
@@ -30,8 +30,8 @@ const STATIC_MAXIMUM: Tib = Tib(8_388_604);
 pub struct VolumeRequest {
     /// CSI volume name, the idempotency key.
     pub name: String,
-    /// `capacity_range` as sent: required and limit in bytes, 0 for not given.
-    pub capacity: (i64, i64),
+    /// `capacity_range` as sent.
+    pub capacity: RequestedCapacity,
     /// How the volume will be used.
     pub capabilities: Vec<Capability>,
     /// `StorageClass` parameters and the provisioner's metadata.
@@ -93,13 +93,23 @@ pub struct Volume {
     pub context: BTreeMap<String, String>,
 }
 
+impl Volume {
+    /// The same volume, marked in its context as one of a simulated cloud: whoever reads the `PersistentVolume` sees that
+    /// nothing behind it is real.
+    #[must_use]
+    pub fn simulated(mut self) -> Self {
+        self.context.insert(SIMULATED.to_owned(), "true".to_owned());
+        self
+    }
+}
+
 /// A request that passed all local checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum ProvisionPlan {
     /// On an existing file system: this is the whole answer, no cloud needed.
     Existing(Box<Volume>),
     /// Needs a file system of its own.
-    Dynamic(Box<DynamicWish>),
+    Dynamic(Box<DynamicProvision>),
 }
 
 /// Where the file system of a request is or would be, as far as the request still tells after it was refused. `None` for
@@ -129,9 +139,9 @@ fn values<'a>(request: &'a VolumeRequest, known: &'a str) -> impl Iterator<Item 
     given.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// A wish for a new file system, complete.
+/// A plan for a new file system, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DynamicWish {
+pub struct DynamicProvision {
     id: FilesystemId,
     location: Location,
     subnet: SubnetId,
@@ -141,7 +151,7 @@ pub struct DynamicWish {
     context: BTreeMap<String, String>,
 }
 
-impl Wish {
+impl ProvisionPlan {
     /// Checks a request. `defaults` fill what it leaves open.
     pub fn parse(request: &VolumeRequest, defaults: &Defaults) -> Result<Self, RequestError> {
         let mut violations = Violations::default();
@@ -157,25 +167,28 @@ impl Wish {
             violations.push("parameters", "missing; see the StorageClass examples");
             return Err(violations.into());
         }
-        let parameters = Parameters::parse(&request.parameters).map_err(|more| violations.extend(more)).ok();
-        let wish = match parameters {
-            Some(Parameters::Dynamic(dynamic)) => DynamicWish::new(request, *dynamic, defaults)
-                .map(|complete| Self::Dynamic(Box::new(complete)))
-                .map_err(|more| violations.extend(more))
-                .ok(),
-            Some(Parameters::Existing(existing)) if violations.is_empty() => Some(existing_volume(request, &existing)?),
-            _ => None,
-        };
-        let mut wish = violations.into_result(wish)?;
-        if let Self::Dynamic(dynamic) = &mut wish {
-            dynamic.range = CapacityRange::parse(request.capacity.0, request.capacity.1)?;
+        match Parameters::parse(&request.parameters) {
+            Ok(Parameters::Dynamic(parameters)) => {
+                let placement = Placement::resolve(request, &parameters, defaults);
+                let placement = placement.map_err(|more| violations.extend(more)).ok();
+                let placement = violations.into_result(placement)?;
+                let range = CapacityRange::parse(request.capacity)?;
+                Ok(Self::Dynamic(Box::new(DynamicProvision::new(request, *parameters, placement, range))))
+            }
+            Ok(Parameters::Existing(parameters)) => {
+                violations.into_result(Some(()))?;
+                Ok(Self::Existing(Box::new(existing_volume(request, &parameters)?)))
+            }
+            Err(more) => {
+                violations.extend(more);
+                Err(violations.into())
+            }
         }
-        Ok(wish)
     }
 }
 
-fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Result<Wish, RequestError> {
-    let range = CapacityRange::parse(request.capacity.0, request.capacity.1)?;
+fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Result<Volume, RequestError> {
+    let range = CapacityRange::parse(request.capacity)?;
     let capacity = range.round(STATIC_INCREMENT, STATIC_MAXIMUM, "CSI")?.bytes();
     let id = VolumeId::new(VolumeIdFields {
         name: FilesystemName::for_volume(&request.name).as_str(),
@@ -190,13 +203,20 @@ fn existing_volume(request: &VolumeRequest, existing: &ExistingParameters) -> Re
         added.push((FS_NAME, existing.fs_name.as_str()));
     }
     let context = context(&request.parameters, &added);
-    Ok(Wish::Existing(Box::new(Volume { id, capacity, context })))
+    Ok(Volume { id, capacity, context })
 }
 
-impl DynamicWish {
-    fn new(
+/// Where a new file system goes: what the request says, and the cluster's settings where it is silent.
+struct Placement {
+    id: FilesystemId,
+    location: Location,
+    subnet: SubnetId,
+}
+
+impl Placement {
+    fn resolve(
         request: &VolumeRequest,
-        mut parameters: DynamicParameters,
+        parameters: &DynamicParameters,
         defaults: &Defaults,
     ) -> Result<Self, Violations> {
         let mut violations = Violations::default();
@@ -204,31 +224,37 @@ impl DynamicWish {
         if let Some(other) = parameters.pv_name.as_ref().filter(|pv| FilesystemName::for_volume(pv) != name) {
             violations.push(PV_NAME, format!("{} is not the volume {}", quote(other), quote(&request.name)));
         }
-        let mut missing = |key: &str, file_key: &str| {
+        let RequestedPlacement { location, resource_group, vnet_resource_group, vnet, subnet } = &parameters.placement;
+        let vnet_group = vnet_resource_group.as_ref().or(defaults.vnet_resource_group.as_ref());
+        let vnet_group = vnet_group.or(defaults.resource_group.as_ref()).or(resource_group.as_ref());
+        let mut missing = |key: &str, setting: &str| {
             violations
-                .push(key, format!("missing; give it in the StorageClass or as `{file_key}` in the cloud settings"));
+                .push(key, format!("missing; give it in the StorageClass or as `{setting}` in the cloud settings"));
         };
-        let p = &mut parameters;
-        let vnet_group = p.vnet_resource_group.take().or_else(|| defaults.vnet_resource_group.clone());
-        let vnet_group = vnet_group.or_else(|| defaults.resource_group.clone()).or_else(|| p.resource_group.clone());
-        let group = filled(&mut p.resource_group, defaults.resource_group.as_ref(), || {
-            missing(RESOURCE_GROUP_NAME, "resourceGroup");
-        });
-        let location = filled(&mut p.location, defaults.location.as_ref(), || missing("location", "location"));
-        let vnet = filled(&mut p.vnet, defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
-        let subnet = filled(&mut p.subnet, defaults.subnet.as_ref(), || missing("subnet-name", "subnetName"));
+        let group = given(resource_group, &defaults.resource_group, || missing(RESOURCE_GROUP_NAME, "resourceGroup"));
+        let location = given(location, &defaults.location, || missing("location", "location"));
+        let vnet = given(vnet, &defaults.vnet, || missing("vnet-name", "vnetName"));
+        let subnet = given(subnet, &defaults.subnet, || missing("subnet-name", "subnetName"));
         let complete = (|| {
             Some(Self {
                 id: FilesystemId { resource_group: group?, name },
                 location: location?,
-                subnet: SubnetId { resource_group: vnet_group?, vnet: vnet?, subnet: subnet? },
-                range: CapacityRange::default(),
-                tags: all_tags(&request.name, &parameters),
-                context: request.parameters.clone(),
-                parameters,
+                subnet: SubnetId { resource_group: vnet_group?.clone(), vnet: vnet?, subnet: subnet? },
             })
         })();
         violations.into_result(complete)
+    }
+}
+
+impl DynamicProvision {
+    fn new(
+        request: &VolumeRequest,
+        parameters: DynamicParameters,
+        Placement { id, location, subnet }: Placement,
+        range: CapacityRange,
+    ) -> Self {
+        let (tags, context) = (all_tags(&request.name, &parameters), request.parameters.clone());
+        Self { id, location, subnet, range, parameters, tags, context }
     }
 
     /// Whether both ask for the same file system in the same way, however the requests spell it.
@@ -236,8 +262,10 @@ impl DynamicWish {
         let id = self.id.name == other.id.name && self.id.resource_group.is(&other.id.resource_group);
         let place = self.location == other.location && self.subnet.is(&other.subnet);
         let sku = self.parameters.sku_name.eq_ignore_ascii_case(&other.parameters.sku_name);
-        let parameters = DynamicParameters { sku_name: String::new(), ..self.parameters.clone() }
-            == DynamicParameters { sku_name: String::new(), ..other.parameters.clone() };
+        // The claim is in the tags, the placement in id, location and subnet.
+        let DynamicParameters { zone, maintenance, identities, sub_dir, .. } = &other.parameters;
+        let rest = (&self.parameters.zone, &self.parameters.maintenance, &self.parameters.identities);
+        let parameters = rest == (zone, maintenance, identities) && self.parameters.sub_dir == *sub_dir;
         id && place && sku && parameters && self.range == other.range && self.tags == other.tags
     }
 
@@ -321,12 +349,13 @@ impl DynamicWish {
     }
 }
 
-/// What was asked for, or the default, or a note that it is missing.
-fn filled<T: Clone>(asked: &mut Option<T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
-    asked.take().or_else(|| default.cloned()).or_else(|| {
+/// What the request gives, else the default; calls `missing` where there is neither.
+fn given<T: Clone>(requested: &Option<T>, default: &Option<T>, missing: impl FnOnce()) -> Option<T> {
+    let given = requested.as_ref().or(default.as_ref()).cloned();
+    if given.is_none() {
         missing();
-        None
-    })
+    }
+    given
 }
 
 /// The volume context: the request's parameters, with `added` in place of those keys in another case, and of a second

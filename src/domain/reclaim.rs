@@ -6,7 +6,7 @@
 use super::error::{Violation, quote};
 use super::filesystem::{Observed, ProvisioningState};
 use super::names::{FilesystemId, FilesystemName, ResourceGroup};
-use super::ownership::{self, NotOurs};
+use super::ownership::{self, NotOwned};
 use super::volume_id::{FIELDS_MAX, Origin, VolumeId, VolumeIdError};
 
 /// What a volume id asks to delete.
@@ -49,7 +49,7 @@ pub enum ReclaimStep {
     /// It is going; look again later.
     Wait,
     /// It is not ours to delete.
-    Refuse(NotOurs),
+    Refuse(NotOwned),
 }
 
 /// Decides the next step of a deletion.

@@ -11,8 +11,8 @@ use std::path::{Component, Path};
 use super::error::{Notice, Violations, nearest, quote};
 use super::mount_source::{FsName, MgsAddress, MountSource};
 use super::parameters::{
-    ALIASES, CREATED_BY_DYNAMIC_PROVISIONING, FS_NAME, KNOWN, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SUB_DIR, canonical,
-    context_value, is_reserved,
+    ALIASES, CREATED_BY_DYNAMIC_PROVISIONING, FS_NAME, KNOWN, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SIMULATED, SUB_DIR,
+    canonical, context_value, is_reserved,
 };
 use super::sub_dir::SubDirTemplate;
 
@@ -133,6 +133,7 @@ fn them(count: usize) -> &'static str {
 fn is_accepted(key: &str) -> bool {
     canonical(key).is_some()
         || is_reserved(key)
+        || key.eq_ignore_ascii_case(SIMULATED)
         || OF_EARLIER_RELEASES.iter().any(|known| known.eq_ignore_ascii_case(key))
 }
 

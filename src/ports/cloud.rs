@@ -21,6 +21,11 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// Whether nothing behind this cloud is real. Volumes of such a cloud say so in their context.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
     /// Looks at a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
@@ -41,12 +46,12 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
 
     /// How many addresses a file system of this SKU and size needs, and how many the subnet has left. A subnet or network
     /// that does not exist is an error of kind [`CloudErrorKind::NotFound`].
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError>;
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError>;
 }
 
 /// For which file system room is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeadroomRequest {
+pub struct SubnetCapacityRequest {
     /// Where its servers would get their addresses.
     pub subnet: SubnetId,
     /// Its SKU.
@@ -57,7 +62,7 @@ pub struct HeadroomRequest {
 
 /// Addresses in a subnet. Advisory: others take addresses at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Headroom {
+pub struct SubnetCapacity {
     /// Addresses that the file system needs.
     pub required: u64,
     /// Addresses that are free.

@@ -64,14 +64,14 @@ pub enum Readiness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes.
-    pub bytes: Amount,
+    pub bytes: Capacity,
     /// Inodes; none where the kernel counts none (0 of 0).
-    pub inodes: Option<Amount>,
+    pub inodes: Option<Capacity>,
 }
 
 /// How much of something there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount {
+pub struct Capacity {
     /// All.
     pub total: u64,
     /// In use.

@@ -9,7 +9,7 @@ use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequ
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::domain::names::Location;
-use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacityRequest};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -291,7 +291,7 @@ fn a_subnet_that_is_not_counted_is_left_to_arm() {
     let id = |name: &str| {
         format!("/subscriptions/S/RESOURCEGROUPS/rg/providers/Microsoft.Network/virtualNetworks/VNET/subnets/{name}")
     };
-    let request = |name: &str| HeadroomRequest {
+    let request = |name: &str| SubnetCapacityRequest {
         subnet: azurelustre_csi::domain::names::SubnetId {
             resource_group: azurelustre_csi::domain::names::ResourceGroup::parse("rg").unwrap(),
             vnet: azurelustre_csi::domain::names::NetworkName::parse("vnet").unwrap(),
@@ -304,7 +304,7 @@ fn a_subnet_that_is_not_counted_is_left_to_arm() {
     let size = json_answer(200, &json!({ "filesystemSubnetSize": 8 }));
     let room = |name: &str| {
         let (cloud, clock, _) = scripted(vec![size.clone(), json_answer(200, &uses)]);
-        clock.run(cloud.headroom(&request(name)))
+        clock.run(cloud.subnet_capacity(&request(name)))
     };
     assert_eq!(room("subnet").unwrap().available, 246);
     assert_eq!(room("gateway").unwrap().available, u64::MAX);
@@ -315,7 +315,7 @@ fn a_subnet_that_is_not_counted_is_left_to_arm() {
     for odd in [json!({}), json!({ "filesystemSubnetSize": 0 }), json!({ "filesystemSubnetSize": "8" }), json!([])] {
         let (cloud, clock, _) = scripted(vec![json_answer(200, &odd)]);
         assert_eq!(
-            clock.run(cloud.headroom(&request("subnet"))).unwrap_err().kind,
+            clock.run(cloud.subnet_capacity(&request("subnet"))).unwrap_err().kind,
             CloudErrorKind::Unreadable,
             "{odd}"
         );

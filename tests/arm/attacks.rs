@@ -13,10 +13,10 @@ use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed, Provisioning
 use azurelustre_csi::domain::lifecycle::{self, Step};
 use azurelustre_csi::domain::names::Location;
 use azurelustre_csi::domain::ownership;
-use azurelustre_csi::domain::provisioning::Wish;
+use azurelustre_csi::domain::provisioning::ProvisionPlan;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
 use azurelustre_csi::ports::inbound::{Caller, FailureKind, Provisioning};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -208,11 +208,13 @@ fn an_address_in_an_odd_form_is_no_proof_of_emptiness() {
         let resource = json!({ "name": NAME, "tags": tags, "zones": ["1"], "properties": properties });
         let (cloud, clock, _) = scripted(vec![json_answer(200, &resource)]);
         let found = clock.run(cloud.observe(&id(NAME))).unwrap();
-        let Ok(Wish::Dynamic(wish)) = Wish::parse(&request(NAME), &World::default().defaults.to_domain()) else {
+        let Ok(ProvisionPlan::Dynamic(plan)) =
+            ProvisionPlan::parse(&request(NAME), &World::default().defaults.to_domain())
+        else {
             panic!("static")
         };
-        let step = lifecycle::next(&found, &wish.desired());
-        assert!(matches!(step, Step::Broken { .. }), "{client}: {step:?}");
+        let step = lifecycle::next(&found, &plan.desired());
+        assert!(matches!(step, Step::FailedAfterReady { .. }), "{client}: {step:?}");
     }
 }
 
@@ -307,14 +309,14 @@ fn a_repeated_creation_takes_its_addresses_once() {
     let size = json_answer(200, &json!({ "filesystemSubnetSize": 8.0 }));
     let uses = json_answer(200, &json!({ "value": [{ "id": id, "limit": 251.0, "currentValue": 5.0 }] }));
     let (cloud, clock, _) = scripted(vec![size, uses, error(500, "Oops", "x")]);
-    let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
-    assert_eq!(clock.run(cloud.headroom(&request)).unwrap().available, 246);
+    let request = SubnetCapacityRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
+    assert_eq!(clock.run(cloud.subnet_capacity(&request)).unwrap().available, 246);
     for _ in 0..3 {
         clock.run(cloud.begin_create(&spec())).unwrap_err();
     }
-    let room = clock.run(cloud.headroom(&request)).unwrap();
+    let room = clock.run(cloud.subnet_capacity(&request)).unwrap();
     assert_eq!((room.required, room.available), (8, 238));
     let other = FilesystemSpec { id: crate::world::id("another"), ..spec() };
     clock.run(cloud.begin_create(&other)).unwrap_err();
-    assert_eq!(clock.run(cloud.headroom(&request)).unwrap().available, 230);
+    assert_eq!(clock.run(cloud.subnet_capacity(&request)).unwrap().available, 230);
 }

@@ -10,7 +10,7 @@ use azurelustre_csi::adapters::arm::transport::Tokens;
 use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
 use azurelustre_csi::domain::names::{NetworkName, SubnetId};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
 use azurelustre_csi::ports::inbound::{Caller, Provisioning};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -124,10 +124,10 @@ fn a_refused_creation_takes_no_addresses() {
     let size = json_answer(200, &json!({ "filesystemSubnetSize": 8 }));
     let uses = json_answer(200, &json!({ "value": [{ "id": id, "limit": 251.0, "currentValue": 5.0 }] }));
     let (cloud, clock, _) = scripted(vec![size, uses, error(403, "AuthorizationFailed", "x")]);
-    let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
-    clock.run(cloud.headroom(&request)).unwrap();
+    let request = SubnetCapacityRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
+    clock.run(cloud.subnet_capacity(&request)).unwrap();
     clock.run(cloud.begin_create(&spec())).unwrap_err();
-    assert_eq!(clock.run(cloud.headroom(&request)).unwrap().available, 246);
+    assert_eq!(clock.run(cloud.subnet_capacity(&request)).unwrap().available, 246);
 }
 
 /// What is taken in one subnet is free in its neighbours; and figures are not kept.
@@ -144,8 +144,8 @@ fn addresses_are_counted_by_subnet_and_looked_at_again() {
     let (cloud, clock, _) = scripted(vec![size, uses(5.0), answer(201, &[], ""), uses(100.0)]);
     let room = |subnet: &NetworkName| {
         let subnet = SubnetId { subnet: subnet.clone(), ..full.clone() };
-        let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
-        clock.run(cloud.headroom(&request)).unwrap().available
+        let request = SubnetCapacityRequest { subnet, sku_name: spec().sku_name, capacity: spec().capacity };
+        clock.run(cloud.subnet_capacity(&request)).unwrap().available
     };
     assert_eq!(room(&full.subnet), 246);
     clock.run(cloud.begin_create(&spec())).unwrap();

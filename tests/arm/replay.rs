@@ -7,7 +7,7 @@ use azurelustre_csi::domain::names::{
     FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone,
 };
 use azurelustre_csi::domain::parameters::MaintenanceWindow;
-use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
 use serde_json::Value;
 
 use crate::answers::{ARMS, answer, scripted};
@@ -137,8 +137,8 @@ fn room_in_the_recorded_network() {
         vnet: NetworkName::parse("vnetname").unwrap(),
         subnet: NetworkName::parse("newsubnet").unwrap(),
     };
-    let request = HeadroomRequest { subnet, sku_name: spec().sku_name, capacity: Tib(16) };
-    let room = clock.run(cloud.headroom(&request)).unwrap();
+    let request = SubnetCapacityRequest { subnet, sku_name: spec().sku_name, capacity: Tib(16) };
+    let room = clock.run(cloud.subnet_capacity(&request)).unwrap();
     assert_eq!((room.required, room.available), (8, 1));
     let asked: Value = serde_json::from_slice(&script.requests.lock().unwrap()[0].body).unwrap();
     assert_eq!(

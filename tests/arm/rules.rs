@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::adapters::simulator::world::FailingCreation;
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
@@ -19,7 +20,7 @@ fn local_mistakes_cost_one_observation() {
     let mut bad = request(NAME);
     bad.parameters.insert("maintenance-day-of-week".to_owned(), "Someday".to_owned());
     let mut negative = request(NAME);
-    negative.capacity = (-1, 0);
+    negative.capacity = RequestedCapacity::at_least(-1);
     for (request, kind) in [(bad, FailureKind::Invalid), (negative, FailureKind::OutOfRange)] {
         let stack = Stack::new();
         assert_eq!(stack.healthy().create_as(request, BUDGET).unwrap_err().kind, kind);

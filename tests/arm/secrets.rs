@@ -102,10 +102,12 @@ fn a_whole_life() {
 
 async fn spec_of(cloud: &dyn Cloud) -> azurelustre_csi::domain::filesystem::FilesystemSpec {
     use azurelustre_csi::adapters::simulator::World;
-    use azurelustre_csi::domain::provisioning::Wish;
-    let Wish::Dynamic(wish) = Wish::parse(&request(NAME), &World::default().defaults.to_domain()).unwrap() else {
+    use azurelustre_csi::domain::provisioning::ProvisionPlan;
+    let ProvisionPlan::Dynamic(plan) =
+        ProvisionPlan::parse(&request(NAME), &World::default().defaults.to_domain()).unwrap()
+    else {
         panic!("static")
     };
-    let skus = cloud.skus(wish.location()).await.unwrap();
-    wish.spec(skus.get(wish.sku_name()).unwrap()).unwrap()
+    let skus = cloud.skus(plan.location()).await.unwrap();
+    plan.spec(skus.get(plan.sku_name()).unwrap()).unwrap()
 }

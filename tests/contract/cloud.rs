@@ -20,9 +20,9 @@ use crate::harness;
 const PORT: &str = "cloud";
 
 /// What a law says in the end.
-pub(crate) type Verdict = Result<(), Failed>;
+pub(crate) type LawResult = Result<(), Failed>;
 
-type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = LawResult> + 'a>>;
 
 /// A law by its name.
 pub(crate) struct Law {

@@ -29,7 +29,7 @@ use crate::harness;
 const PORT: &str = "mounter";
 
 /// What a law says in the end.
-pub(crate) type Verdict = Result<(), Failed>;
+pub(crate) type LawResult = Result<(), Failed>;
 
 /// A law and what a world must be able to do for it to mean anything.
 pub(crate) struct Law {
@@ -38,7 +38,7 @@ pub(crate) struct Law {
     run: fn(&dyn MounterWorld) -> Running<'_>,
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = LawResult> + 'a>>;
 
 /// A list of laws from the functions that state them: `laws![one, another needs [SharesData]]`.
 macro_rules! laws {
@@ -117,7 +117,7 @@ fn trial(adapter: &Adapter, law: &'static Law) -> Trial {
 }
 
 /// Runs a law in a world of its own, which takes its mounts away however the law ends.
-fn hold(build: Build, law: &Law) -> Verdict {
+fn hold(build: Build, law: &Law) -> LawResult {
     let world = build()?;
     harness::run((law.run)(world.as_ref()))
 }

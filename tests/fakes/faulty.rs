@@ -15,7 +15,7 @@ use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::domain::names::{FilesystemId, Location};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 use azurelustre_csi::ports::mounter::{MountError, MountErrorKind, MountOutcome, Mounter, Readiness, Usage};
 
 /// What happens to a call.
@@ -160,6 +160,10 @@ impl Cloud for FaultyCloud {
         self.inner.configured()
     }
 
+    fn is_simulated(&self) -> bool {
+        self.inner.is_simulated()
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         let hidden = async {
             let observed = self.inner.observe(id).await;
@@ -183,8 +187,8 @@ impl Cloud for FaultyCloud {
         self.faults.call("skus", self.inner.skus(location), cloud_error).await
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
-        self.faults.call("headroom", self.inner.headroom(request), cloud_error).await
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.faults.call("subnet_capacity", self.inner.subnet_capacity(request), cloud_error).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::csi::proto::{NodePublishVolumeRequest, ProbeRequest};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::ports::inbound::Validation;
@@ -37,7 +38,7 @@ async fn requests_arrive_in_the_domains_words() {
     let (volume, target) = (VOLUME_ID.to_owned(), PathBuf::from("/pods/1/mount"));
     let created = VolumeRequest {
         name: "pvc-1".to_owned(),
-        capacity: (1, 2),
+        capacity: RequestedCapacity { required_bytes: 1, limit_bytes: 2 },
         capabilities: vec![used(Some(AccessMode::MultiNodeMultiWriter))],
         parameters: pair("mgs-ip-address", "10.0.0.4"),
     };

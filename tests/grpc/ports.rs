@@ -10,7 +10,7 @@ use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::volume_id::VolumeId;
 use azurelustre_csi::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Publishing, Ready, Validation};
-use azurelustre_csi::ports::mounter::{Amount, Usage};
+use azurelustre_csi::ports::mounter::{Capacity, Usage};
 use tokio::sync::{Notify, mpsc};
 
 /// The id of the volume that a scripted creation makes.
@@ -175,8 +175,8 @@ impl Publishing for Scripted {
 
     async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
         self.play("usage", Some(Seen::Usage(volume_id.to_owned(), path.to_owned(), budget))).await?;
-        let bytes = Amount { total: u64::MAX, used: 5, available: 7 };
-        Ok(Usage { bytes, inodes: Some(Amount { total: 30, used: 10, available: 19 }) })
+        let bytes = Capacity { total: u64::MAX, used: 5, available: 7 };
+        Ok(Usage { bytes, inodes: Some(Capacity { total: 30, used: 10, available: 19 }) })
     }
 }
 

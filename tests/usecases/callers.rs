@@ -155,7 +155,7 @@ fn each_caller_is_answered_at_its_own_deadline_and_the_work_lives_to_the_latest(
     assert_eq!((failure.kind, short_at), (FailureKind::InProgress, polling::working_time(Some(secs(60)))));
     assert!(failure.message.contains("is Creating"), "{failure}");
     long.unwrap();
-    assert_eq!((driver.count("begin_create"), driver.count("headroom")), (1, 1));
+    assert_eq!((driver.count("begin_create"), driver.count("subnet_capacity")), (1, 1));
 }
 
 /// A joined caller keeps the work going that the first one has left.
@@ -216,7 +216,7 @@ fn at_the_end_of_the_process_what_was_sent_is_waited_for_and_nothing_begins() {
     let (failure, at) = ended_at(&azure, &provision);
     assert_eq!((failure.kind, at), (FailureKind::InProgress, 20), "{failure}");
     assert_eq!((cloud.faults.made().len(), azure.billed().len()), (4, 1));
-    for operation in ["observe", "skus", "headroom"] {
+    for operation in ["observe", "skus", "subnet_capacity"] {
         let azure = Azure::new();
         let (provision, cloud) = ending_with(&azure, secs(10), Box::new(slow(operation)));
         let (failure, at) = ended_at(&azure, &provision);

@@ -89,7 +89,7 @@ fn a_first_claim_costs_few_requests() {
     azure.healthy().create(NAME).unwrap();
     let requests = azure.simulator.cloud().requests();
     // Two requests for each question about a subnet.
-    let total = requests.observe + requests.create + requests.sku_pages + 2 * requests.headroom;
+    let total = requests.observe + requests.create + requests.sku_pages + 2 * requests.subnet_capacity;
     assert_eq!(total, 7, "{requests:?}");
 }
 

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::simulator::world::{FailingCreation, Subnet};
 use azurelustre_csi::adapters::simulator::{Simulator, World};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::CloudErrorKind;
+use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
 use azurelustre_csi::ports::orchestrator::EventKind;
 
 use crate::fakes::faulty::{Fault, Faults};
-use crate::world::{Azure, BUDGET, Driver, NAME, OURS, request};
+use crate::world::{Azure, BUDGET, Driver, NAME, OURS, Real, request};
 
 /// A request that is refused for good once nothing was found for this many seconds, with the same text from the start.
 fn refused_after(azure: &Azure, driver: &Driver, request: &VolumeRequest, seconds: u64) -> Failure {
@@ -46,8 +47,14 @@ fn local_mistakes() -> Vec<(VolumeRequest, FailureKind)> {
         (with(&[("sub-dir", "${pvc.metadata.nam}")]), FailureKind::Invalid),
         (with(&[("tags", "k8s-azure-created-by=me")]), FailureKind::Invalid),
         (with(&[("resource-group", "../x")]), FailureKind::Invalid),
-        (VolumeRequest { capacity: (-1, 0), ..request(NAME) }, FailureKind::OutOfRange),
-        (VolumeRequest { capacity: (2 << 40, 1 << 40), ..request(NAME) }, FailureKind::OutOfRange),
+        (VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) }, FailureKind::OutOfRange),
+        (
+            VolumeRequest {
+                capacity: RequestedCapacity { required_bytes: 2 << 40, limit_bytes: 1 << 40 },
+                ..request(NAME)
+            },
+            FailureKind::OutOfRange,
+        ),
         (VolumeRequest { capabilities: vec![], ..request(NAME) }, FailureKind::Invalid),
     ]
 }
@@ -92,7 +99,7 @@ fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_read
             assert!(failure.hint.unwrap().contains("az amlfs delete"), "{}", failure.message);
         }
     }
-    let mistake = || VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+    let mistake = || VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) };
     // Ready before, or somebody else's: as the mistake says.
     let azure = Azure::new();
     azure.volume();
@@ -106,7 +113,7 @@ fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_read
 fn a_local_mistake_whose_observation_fails_is_not_final() {
     for kind in CloudErrorKind::ALL {
         let azure = Azure::new();
-        let mistake = VolumeRequest { capacity: (-1, 0), ..request(NAME) };
+        let mistake = VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) };
         let failure = azure.faulty(Fault::Before(kind), 1, 1).create_as(mistake, BUDGET).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable);
         assert!(failure.message.starts_with("capacity range: required_bytes is -1"), "{failure}");
@@ -128,7 +135,7 @@ fn what_the_region_does_not_offer_is_final_after_two_observations() {
         assert!(failure.message.contains(part), "{failure}");
     }
     let azure = Azure::new();
-    let large = VolumeRequest { capacity: (129 << 40, 0), ..request(NAME) };
+    let large = VolumeRequest { capacity: RequestedCapacity::at_least(129 << 40), ..request(NAME) };
     assert_eq!(refused_after(&azure, &azure.healthy(), &large, 5).kind, FailureKind::OutOfRange);
     let azure = Azure::with(World { any_subnet_exists: false, ..World::default() });
     let failure = refused_after(&azure, &azure.healthy(), &request(NAME), 5);
@@ -157,12 +164,12 @@ fn circumstances_are_final_after_ninety_seconds_of_absence() {
 
 #[test]
 fn refused_requests_are_final_in_their_time_whatever_refuses_them() {
-    for operation in ["skus", "headroom", "begin_create"] {
+    for operation in ["skus", "subnet_capacity", "begin_create"] {
         for kind in CloudErrorKind::ALL.into_iter().filter(|kind| kind.is_refusal()) {
             let azure = Azure::new();
             let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
             let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));
-            let content = operation == "headroom" && kind == CloudErrorKind::NotFound;
+            let content = operation == "subnet_capacity" && kind == CloudErrorKind::NotFound;
             let failure = refused_after(&azure, &driver, &request(NAME), if content { 5 } else { 90 });
             assert!(failure.kind.is_final() && failure.message.contains("injected"), "{operation} {kind:?}: {failure}");
         }
@@ -171,7 +178,7 @@ fn refused_requests_are_final_in_their_time_whatever_refuses_them() {
 
 #[test]
 fn what_may_help_to_repeat_is_never_final() {
-    for operation in ["skus", "headroom", "begin_create"] {
+    for operation in ["skus", "subnet_capacity", "begin_create"] {
         for kind in CloudErrorKind::ALL.into_iter().filter(|kind| !kind.is_refusal()) {
             let azure = Azure::new();
             let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(kind));
@@ -231,7 +238,7 @@ fn what_cannot_change_is_a_conflict_that_names_each_difference() {
     let azure = Azure::new();
     azure.volume();
     let changed = with(&[("sku-name", "AMLFS-Durable-Premium-250"), ("zone", "2"), ("subnet-name", "other")]);
-    let changed = VolumeRequest { capacity: (8 << 40, 0), ..changed };
+    let changed = VolumeRequest { capacity: RequestedCapacity::at_least(8 << 40), ..changed };
     let failure = azure.healthy().create_as(changed, BUDGET).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Conflict);
     for part in ["SKU is", "zone is 1, not 2", "subnet is", "size is 4 TiB, not at least 8 TiB"] {
@@ -335,6 +342,74 @@ fn seen_once_and_absent_is_in_doubt_and_never_final() {
     seen.store(false, Ordering::Relaxed);
     driver.create(NAME).unwrap();
     assert_eq!((azure.made(NAME), azure.billed().len()), (1, 1));
+}
+
+/// Somebody followed our hint and deleted the file system by hand, which this process did not see.
+#[test]
+fn what_was_deleted_by_hand_is_not_said_to_exist_and_is_made_anew() {
+    for (mistake, _) in local_mistakes() {
+        let azure = Azure::new();
+        let driver = azure.healthy();
+        driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+        let failure = driver.create_as(mistake.clone(), BUDGET).unwrap_err();
+        assert!(failure.message.contains("exists and is billed"), "{failure}");
+        azure.remove(NAME);
+        let begun = azure.clock.now();
+        let mut refusals = Vec::new();
+        while azure.clock.now() - begun <= Duration::from_mins(3) {
+            let failure = driver.create_as(mistake.clone(), BUDGET).unwrap_err();
+            assert!(!failure.kind.is_final(), "once seen and absent later is in doubt: {failure}");
+            refusals.push((azure.clock.now() - begun, failure));
+            azure.pass(Duration::from_secs(30));
+        }
+        for (time, failure) in &refusals {
+            let says_so = failure.message.contains("exists");
+            assert_eq!(says_so, *time < Duration::from_secs(90), "after {time:?}: {failure}");
+        }
+        let (_, last) = refusals.last().unwrap();
+        assert!(last.message.contains("is absent for 3m00s in resource group"), "{last}");
+        assert_eq!(last.kind, FailureKind::Unavailable);
+        // Corrected, also with other parameters than the first time.
+        let corrected = with(&[("sku-name", "AMLFS-Durable-Premium-250"), ("maintenance-day-of-week", "Friday")]);
+        driver.create_as(corrected, BUDGET).unwrap();
+        assert_eq!((azure.made(NAME), azure.billed().len()), (2, 1));
+    }
+}
+
+#[test]
+fn what_was_deleted_by_hand_elsewhere_is_not_said_to_exist() {
+    let azure = Azure::new();
+    let driver = azure.healthy();
+    driver.create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
+    azure.remove(NAME);
+    let begun = azure.clock.now();
+    while azure.clock.now() - begun <= Duration::from_mins(3) {
+        let failure = driver.create_as(with(&[("resource-group", "other")]), BUDGET).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InProgress, "{failure}");
+        let passed = azure.clock.now() - begun;
+        assert_eq!(failure.message.contains("exists"), passed < Duration::from_secs(90), "after {passed:?}: {failure}");
+        azure.pass(Duration::from_secs(30));
+    }
+    assert_eq!(azure.billed(), Vec::<String>::new(), "two could come to exist");
+    driver.create(NAME).unwrap();
+    assert_eq!(azure.billed().len(), 1);
+}
+
+#[test]
+fn volumes_of_a_simulated_cloud_say_so_and_those_of_others_never() {
+    let azure = Azure::new();
+    let parameters = [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())];
+    let on_existing = VolumeRequest { parameters: parameters.into(), ..request("pvc-2") };
+    let real: Arc<dyn Cloud> = Arc::new(Real(azure.simulator.cloud()));
+    let none = || Faults::none(azure.clock.clone());
+    for (driver, expected) in [(azure.healthy(), Some("true")), (azure.driver_over(real, none()), None)] {
+        for request in [request(NAME), on_existing.clone()] {
+            let volume = driver.create_as(request, BUDGET).unwrap();
+            assert_eq!(volume.context.get("simulated").map(String::as_str), expected);
+        }
+        let asked_for = driver.create_as(with(&[("simulated", "true")]), BUDGET).unwrap_err();
+        assert!(asked_for.message.contains("simulated"), "it is no parameter of a class: {asked_for}");
+    }
 }
 
 #[test]
@@ -476,7 +551,11 @@ fn later_claims_of_a_process_do_not_read_the_sku_list_again() {
     driver.create("pvc-1").unwrap();
     let before = driver.operations().len();
     driver.create("pvc-2").unwrap();
-    assert_eq!(driver.operations()[before..][..3], ["observe", "skus", "headroom"], "12 minutes later it is stale");
+    assert_eq!(
+        driver.operations()[before..][..3],
+        ["observe", "skus", "subnet_capacity"],
+        "12 minutes later it is stale"
+    );
     let before = driver.operations().len();
     driver.create_as(request("pvc-3"), Some(Duration::from_mins(1))).unwrap_err();
     driver.create_as(request("pvc-4"), Some(Duration::from_mins(1))).unwrap_err();

@@ -8,7 +8,7 @@ use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
 use azurelustre_csi::domain::names::{FilesystemId, Location};
 use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 use azurelustre_csi::ports::inbound::{Failure, FailureKind, Provisioning};
 use futures_util::future::join_all;
 
@@ -56,8 +56,8 @@ impl Cloud for Refusing {
         self.inner.skus(location).await
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
-        self.inner.headroom(request).await
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.inner.subnet_capacity(request).await
     }
 }
 
@@ -170,9 +170,11 @@ fn throttling_is_reported_at_once_with_the_time_of_the_next_try() {
 
 #[test]
 fn throttled_reads_say_so_too() {
-    for (operation, part) in
-        [("observe", "it is not known what exists"), ("skus", "not asked for yet"), ("headroom", "not asked for yet")]
-    {
+    for (operation, part) in [
+        ("observe", "it is not known what exists"),
+        ("skus", "not asked for yet"),
+        ("subnet_capacity", "not asked for yet"),
+    ] {
         let azure = Azure::new();
         let plan = move |_: u32, of: &str| (of == operation).then_some(Fault::Before(CloudErrorKind::Throttled));
         let driver = azure.driver(Faults::new(azure.clock.clone(), Box::new(plan)));

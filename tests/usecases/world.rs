@@ -4,15 +4,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState, ReportedMgsAddress};
-use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, ResourceGroup, Zone};
+use azurelustre_csi::domain::capacity::RequestedCapacity;
+use azurelustre_csi::domain::filesystem::{
+    Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
+};
+use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, Location, ResourceGroup, Zone};
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
+use azurelustre_csi::domain::sku::SkuCatalog;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 use azurelustre_csi::ports::inbound::{Caller, Failure, Provisioning};
 use futures_lite::future::or;
 use tempfile::TempDir;
@@ -125,6 +130,13 @@ impl Azure {
         self.simulator.cloud().accepted_creations().get(name).copied().unwrap_or(0)
     }
 
+    /// Deletes a file system behind the driver's back, as a person does with `az amlfs delete`; returns once it is gone.
+    pub(crate) fn remove(&self, name: &str) {
+        self.clock.run(self.simulator.cloud().begin_delete(&id(name))).unwrap();
+        self.pass(Duration::from_mins(30));
+        assert!(!self.billed().contains(&name.to_owned()));
+    }
+
     /// Puts a file system there that has these tags, in this state.
     pub(crate) fn place(&self, name: &str, tags: &[(&str, &str)], state: ProvisioningState, mgs_address: &str) {
         let filesystem = Filesystem {
@@ -145,6 +157,33 @@ impl Azure {
     /// A finished volume of the usual name.
     pub(crate) fn volume(&self) -> Volume {
         self.healthy().create(NAME).unwrap()
+    }
+}
+
+/// The same cloud, which does not say that it is simulated.
+#[derive(Debug)]
+pub(crate) struct Real(pub(crate) Arc<dyn Cloud>);
+
+#[async_trait]
+impl Cloud for Real {
+    async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
+        self.0.observe(id).await
+    }
+
+    async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
+        self.0.begin_create(spec).await
+    }
+
+    async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
+        self.0.begin_delete(id).await
+    }
+
+    async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
+        self.0.skus(location).await
+    }
+
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.0.subnet_capacity(request).await
     }
 }
 
@@ -169,7 +208,7 @@ pub(crate) fn request(name: &str) -> VolumeRequest {
     ];
     VolumeRequest {
         name: name.to_owned(),
-        capacity: (0, 0),
+        capacity: RequestedCapacity::default(),
         capabilities: vec![Capability {
             access: Some(AccessType::Mount { flags: vec![] }),
             mode: Some(AccessMode::MultiNodeMultiWriter),

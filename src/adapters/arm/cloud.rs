@@ -27,7 +27,7 @@ use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed};
 use crate::domain::names::{FilesystemId, Location, ResourceGroup};
 use crate::domain::sku::SkuCatalog;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 
 /// How old a shared list may be. With the longest pause between two looks it makes 15 seconds.
 const LIST_MAX_AGE: Duration = Duration::from_secs(2);
@@ -267,11 +267,11 @@ impl Cloud for ArmCloud {
         self.skus.of(location, client, &self.subscription, &*self.clock).await
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
         let client = self.client().await?;
         let (subscription, network_subscription) = (&self.subscription, &self.network_subscription);
         let on = Asking { client, subscription, network_subscription, clock: &*self.clock };
-        self.seen.rooms.headroom(request, on).await
+        self.seen.rooms.subnet_capacity(request, on).await
     }
 }
 

@@ -21,7 +21,7 @@ use crate::domain::capacity::Tib;
 use crate::domain::filesystem::FilesystemSpec;
 use crate::domain::names::{FilesystemId, SubnetId};
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use crate::ports::cloud::{CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 
 /// How long the need of a SKU and size is taken as known.
 const NEED_MAX_AGE: Duration = Duration::from_mins(10);
@@ -78,7 +78,11 @@ impl Default for Rooms {
 
 impl Rooms {
     /// What a file system needs and what is left.
-    pub(super) async fn headroom(&self, request: &HeadroomRequest, on: Asking<'_>) -> Result<Headroom, CloudError> {
+    pub(super) async fn subnet_capacity(
+        &self,
+        request: &SubnetCapacityRequest,
+        on: Asking<'_>,
+    ) -> Result<SubnetCapacity, CloudError> {
         let need = need(&request.sku_name, request.capacity);
         let required = self.needs.get(&need, on.clock, required(request, on)).await?.value;
         self.locked().needs.insert(need, required);
@@ -87,7 +91,7 @@ impl Rooms {
         let uses = self.uses.get(&network, on.clock, usages(subnet, on)).await?;
         let free = free(subnet, &uses).ok_or_else(|| no_subnet(subnet, &uses))?;
         let taken: u64 = self.locked().since(uses.asked_at, subnet).sum();
-        Ok(Headroom { required, available: free.saturating_sub(taken) })
+        Ok(SubnetCapacity { required, available: free.saturating_sub(taken) })
     }
 
     /// Counts a file system that was asked for, until the network's own figures show it; once, however often it is asked
@@ -115,7 +119,7 @@ fn need(sku_name: &str, capacity: Tib) -> Need {
     (sku_name.to_ascii_lowercase(), capacity)
 }
 
-async fn required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, CloudError> {
+async fn required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result<u64, CloudError> {
     let call = Call {
         missing: "check subscriptionId in the cloud settings",
         ..Call::read(
@@ -127,7 +131,7 @@ async fn required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, Clou
     ask_required(request, on).await.map_err(|failure| failure.into_cloud_error(&call))
 }
 
-async fn ask_required(request: &HeadroomRequest, on: Asking<'_>) -> Result<u64, ArmFailure> {
+async fn ask_required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result<u64, ArmFailure> {
     #[allow(clippy::cast_precision_loss, reason = "the model wants a float; sizes are far below 2^24 TiB")]
     let question = RequiredAmlFilesystemSubnetsSizeInfo {
         storage_capacity_ti_b: Some(request.capacity.0 as f32),

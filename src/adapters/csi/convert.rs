@@ -10,11 +10,12 @@ use super::proto::volume_capability::{self, MountVolume};
 use super::proto::volume_usage::Unit;
 use super::proto::{self, validate_volume_capabilities_response::Confirmed};
 use crate::domain::access::{AccessMode, AccessType, Capability};
+use crate::domain::capacity::RequestedCapacity;
 use crate::domain::error::Violations;
 use crate::domain::mount::PublishRequest;
 use crate::domain::provisioning::{Volume, VolumeRequest};
 use crate::ports::inbound::{Failure, FailureKind, Validation};
-use crate::ports::mounter::{Amount, Usage};
+use crate::ports::mounter::{Capacity, Usage};
 
 const NO_SECRETS: &str = "not supported; take the secret references out of the StorageClass";
 
@@ -33,7 +34,10 @@ pub(super) fn volume_request(request: proto::CreateVolumeRequest) -> Result<Volu
             "not supported; leave out the VolumeAttributesClass",
         ),
     ])?;
-    let capacity = request.capacity_range.map_or((0, 0), |range| (range.required_bytes, range.limit_bytes));
+    let capacity = request.capacity_range.map_or_else(RequestedCapacity::default, |range| RequestedCapacity {
+        required_bytes: range.required_bytes,
+        limit_bytes: range.limit_bytes,
+    });
     Ok(VolumeRequest {
         name: request.name,
         capacity,
@@ -123,8 +127,8 @@ pub(super) fn stats(usage: Usage) -> proto::NodeGetVolumeStatsResponse {
     proto::NodeGetVolumeStatsResponse { usage, volume_condition: None }
 }
 
-fn amount(amount: Amount, unit: Unit) -> proto::VolumeUsage {
-    let Amount { total, used, available } = amount;
+fn amount(amount: Capacity, unit: Unit) -> proto::VolumeUsage {
+    let Capacity { total, used, available } = amount;
     proto::VolumeUsage { available: signed(available), total: signed(total), used: signed(used), unit: unit.into() }
 }
 
@@ -193,7 +197,10 @@ mod tests {
         let nothing = Capability { access: None, mode: None };
         assert_eq!(capability(proto::VolumeCapability::default()), nothing);
         assert_eq!(publish_request(proto::NodePublishVolumeRequest::default()).capability, nothing);
-        assert_eq!(volume_request(proto::CreateVolumeRequest::default()).unwrap().capacity, (0, 0));
+        assert_eq!(
+            volume_request(proto::CreateVolumeRequest::default()).unwrap().capacity,
+            RequestedCapacity::default()
+        );
     }
 
     #[test]

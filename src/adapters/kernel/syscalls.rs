@@ -15,7 +15,7 @@ use nix::sys::statvfs::statvfs;
 use sys_mount::Mount;
 
 use super::call::MountCall;
-use crate::ports::mounter::{Amount, Usage};
+use crate::ports::mounter::{Capacity, Usage};
 
 /// The number of a failed system call. Lustre also returns numbers that the kernel keeps to itself (512 to 530) and for
 /// which libc has no name.
@@ -117,7 +117,7 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
     fn statfs(&self, path: &Path) -> Result<Usage, SysError> {
         let found = statvfs(path).map_err(SysError::of_last)?;
         let unit = found.fragment_size();
-        let amount = |total: u64, free: u64, available: u64, unit: u64| Amount {
+        let amount = |total: u64, free: u64, available: u64, unit: u64| Capacity {
             total: total.saturating_mul(unit),
             used: total.saturating_sub(free).saturating_mul(unit),
             available: available.saturating_mul(unit),
@@ -145,6 +145,11 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
     /// Whether something listens there: a TCP connection, opened and closed.
     fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
         TcpStream::connect_timeout(&address, limit).map(drop)
+    }
+
+    /// Version of the Lustre client that is loaded, as `/sys/module/lustre/version` has it; none while none is loaded.
+    fn client_version(&self) -> Option<String> {
+        std::fs::read_to_string("/sys/module/lustre/version").ok()
     }
 
     /// Whether the kernel runs `SELinux`, so that labels mean something to mount(2).

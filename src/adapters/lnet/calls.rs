@@ -17,17 +17,21 @@ const LONGEST_INTERFACE: usize = 15;
 pub(super) struct Calls<F>(pub(super) F);
 
 impl<F: Fn(&mut Request) -> Result<(), Errno>> Calls<F> {
-    /// GET_NI says whether LNet is started, GET_NET has interface and status of each NI.
+    /// `GET_NI` says whether LNet is started, `GET_NET` has interface and status of each NI.
     pub(super) fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
-        let nids = self.list(wire::get_ni, |answer| LocalNi { nid: wire::ni(answer), interface: None, up: None })?;
-        let nis = self.list(wire::get_net, |answer| {
+        let plain = self.list(wire::get_ni, |answer| LocalNi { nid: wire::ni(answer), interface: None, up: None })?;
+        let detailed = self.list(wire::get_net, |answer| {
             let (nid, interface, up) = wire::net(answer);
             LocalNi { nid, interface, up }
         });
         // A client that answers the first alone still has its NIDs.
-        let mut nis = nis.unwrap_or_default();
-        nis.extend(nids.into_iter().filter(|ni| !nis.iter().any(|other| other.nid == ni.nid)).collect::<Vec<_>>());
-        Ok(nis)
+        let mut found = detailed.unwrap_or_default();
+        for ni in plain {
+            if !found.iter().any(|other| other.nid == ni.nid) {
+                found.push(ni);
+            }
+        }
+        Ok(found)
     }
 
     /// The answers to a request by index until ENOENT, without the loopback and without what has no IPv4 NID.
@@ -120,21 +124,20 @@ mod tests {
         nids: &'static [u64],
         nets: Result<&'static [(u64, &'static str, u32)], Errno>,
     ) -> Calls<impl Fn(&mut Request) -> Result<(), Errno>> {
-        Calls(move |request: &mut Request| match request.name {
-            "GET_NI" => {
-                let index = u32::from_le_bytes(request.bytes_mut()[28..32].try_into().unwrap());
+        Calls(move |request: &mut Request| {
+            let bytes = request.bytes_mut();
+            if bytes.len() == 128 {
+                let index = u32::from_le_bytes(bytes[28..32].try_into().unwrap());
                 let nid = nids.get(index as usize).ok_or(Errno::ENOENT)?;
-                request.bytes_mut()[8..16].copy_from_slice(&nid.to_le_bytes());
-                Ok(())
-            }
-            _ => {
-                let index = u32::from_le_bytes(request.bytes_mut()[12..16].try_into().unwrap());
+                bytes[8..16].copy_from_slice(&nid.to_le_bytes());
+            } else {
+                let index = u32::from_le_bytes(bytes[12..16].try_into().unwrap());
                 let (nid, interface, status) = nets?.get(index as usize).ok_or(Errno::ENOENT)?;
-                request.bytes_mut()[16..24].copy_from_slice(&nid.to_le_bytes());
-                request.bytes_mut()[180..180 + interface.len()].copy_from_slice(interface.as_bytes());
-                request.bytes_mut()[308..312].copy_from_slice(&status.to_le_bytes());
-                Ok(())
+                bytes[16..24].copy_from_slice(&nid.to_le_bytes());
+                bytes[180..180 + interface.len()].copy_from_slice(interface.as_bytes());
+                bytes[308..312].copy_from_slice(&status.to_le_bytes());
             }
+            Ok(())
         })
     }
 

@@ -14,8 +14,11 @@ use super::{Lnet, LnetError, LocalNi, Nid, TCP};
 /// lasts from one process to the next.
 pub struct Simulated {
     file: PathBuf,
-    address: Box<dyn Fn(&str) -> Option<Ipv4Addr> + Send + Sync>,
+    address: Box<AddressOf>,
 }
+
+/// The first IPv4 address of an interface that is up.
+type AddressOf = dyn Fn(&str) -> Option<Ipv4Addr> + Send + Sync;
 
 /// Simulated LNet whose state is in this file, whose directory must exist. `address` is the first IPv4 address of an
 /// interface that is up.
@@ -49,8 +52,8 @@ impl Simulated {
     }
 
     fn write(&self, nis: &BTreeMap<Ipv4Addr, String>) -> Result<(), LnetError> {
-        let text: String = nis.iter().map(|(address, interface)| format!("{address} {interface}\n")).collect();
-        fs::write(&self.file, text).map_err(|error| failure("write", &error))
+        let lines: Vec<String> = nis.iter().map(|(address, interface)| format!("{address} {interface}")).collect();
+        fs::write(&self.file, lines.join("\n")).map_err(|error| failure("write", &error))
     }
 }
 

@@ -5,7 +5,6 @@ use super::facts::{Facts, host_modules};
 use super::interfaces::Chosen;
 use super::load::Loader;
 use super::modules::{Modules, NEEDED, REMOVAL_ORDER};
-use super::network;
 use super::plan::{Action, Otherwise, Plan, Source, Wanted, plan};
 use super::remove::RemoveError;
 use super::setup::NodeSetup;
@@ -38,10 +37,12 @@ impl Act<'_> {
         for action in &plan.actions {
             match action {
                 Action::Fetch { version, otherwise } => {
-                    (self.setup.progress)(&format!("fetching client {version} for kernel {}", self.facts.kernel));
+                    self.setup.console.progress(&format!("fetching client {version} for kernel {}", self.facts.kernel));
                     match self.setup.packages.ensure(self.facts, version) {
                         Ok(()) => {}
-                        Err(error) if error.exit == SetupExit::TryAgain => return self.without_package(&error, otherwise),
+                        Err(error) if error.exit == SetupExit::TryAgain => {
+                            return self.without_package(&error, otherwise);
+                        }
                         Err(error) => return Err(error),
                     }
                 }
@@ -51,7 +52,7 @@ impl Act<'_> {
                     }
                 }
                 Action::Unload { reason } => {
-                    (self.setup.progress)(&format!("removing the loaded modules: {reason}"));
+                    self.setup.console.progress(&format!("removing the loaded modules: {reason}"));
                     match self.unload()? {
                         Removal::ClientStays => return Ok(()),
                         other => removal = Some(other),
@@ -85,7 +86,7 @@ impl Act<'_> {
     }
 
     fn load(&mut self, source: &Source, modules: &[&'static str], removal: Option<Removal>) -> Result<(), SetupError> {
-        (self.setup.progress)(&format!("loading {}", modules.join(", ")));
+        self.setup.console.progress(&format!("loading {}", modules.join(", ")));
         let loaded = self.load_and_check(source, modules, removal);
         match loaded {
             Err(error) if removal == Some(Removal::Done) && self.facts.modules.has("lustre") => {
@@ -101,11 +102,16 @@ impl Act<'_> {
         }
     }
 
-    fn load_and_check(&mut self, source: &Source, modules: &[&'static str], removal: Option<Removal>) -> Result<(), SetupError> {
+    fn load_and_check(
+        &mut self,
+        source: &Source,
+        modules: &[&'static str],
+        removal: Option<Removal>,
+    ) -> Result<(), SetupError> {
         if removal == Some(Removal::LnetStays) {
             // Its parameter `networks` is not read again, so LNet gets its interfaces before `lustre` starts it.
             self.loader.load(source, &["lnet", "ksocklnd"])?;
-            self.warnings.extend(network::apply(self.setup.lnet, self.chosen, false)?);
+            self.setup.configure(self.chosen, false, self.warnings)?;
         }
         self.loader.load(source, modules)?;
         let Source::Private(version) = source else { return Ok(()) };

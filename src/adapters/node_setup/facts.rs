@@ -212,7 +212,10 @@ mod tests {
             let facts = facts(&[(path, "")]).unwrap();
             assert!(matches!(facts.warnings.as_slice(), [warning] if warning.contains(path)), "{:?}", facts.warnings);
         }
-        assert_eq!(facts(&[("proc/1/mountinfo", "")]).unwrap().mounted().as_deref(), Some("whether Lustre is mounted is unknown"));
+        assert_eq!(
+            facts(&[("proc/1/mountinfo", "")]).unwrap().mounted().as_deref(),
+            Some("whether Lustre is mounted is unknown")
+        );
     }
 
     #[test]
@@ -239,8 +242,14 @@ mod tests {
     fn mounts_modules_of_the_host_and_unpacked_clients_are_found() {
         let k = "6.8.0-1046-azure";
         let facts = facts(&[
-            ("proc/1/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /mnt/a rw - lustre 10.0.0.4@tcp:/lustrefs rw\n"),
-            (&format!("lib/modules/{k}/modules.dep"), "kernel/fs/x.ko:\nupdates/kernel/fs/lustre/lustre.ko.zst: updates/obdclass.ko\n"),
+            (
+                "proc/1/mountinfo",
+                "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /mnt/a rw - lustre 10.0.0.4@tcp:/lustrefs rw\n",
+            ),
+            (
+                &format!("lib/modules/{k}/modules.dep"),
+                "kernel/fs/x.ko:\nupdates/kernel/fs/lustre/lustre.ko.zst: updates/obdclass.ko\n",
+            ),
             (&format!("var/lib/azurelustre-csi/{k}/2.17.0-19-gbb5310f/ok.json"), "{}"),
             (&format!("var/lib/azurelustre-csi/{k}/2.15.8-39-g2d32b59/ok.json"), "{}"),
             (&format!("var/lib/azurelustre-csi/{k}/2.17.0-24-gf517bc4/root"), "not complete"),

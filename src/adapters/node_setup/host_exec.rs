@@ -32,9 +32,8 @@ const MARK: &str = "azurelustre-csi host-exec: ";
 /// `PATH` of programs that run in the root of the host.
 const HOST_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Variables of this process that programs of the host get: how package tools reach their server.
-const PROXIES: [&str; 8] = [
-    "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY",
-];
+const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
 /// Most bytes of standard output that are kept; an unpacked package is smaller.
 const MOST_OUTPUT: u64 = 64 << 20;
 /// Most bytes of standard error that are kept, from its end.
@@ -173,7 +172,9 @@ fn keep_end(pipe: &mut dyn Read) -> Vec<u8> {
 pub fn become_program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let (failure, code) = match exec(arguments) {
         Ok(never) => match never {},
-        Err((what, error)) if error.kind() == io::ErrorKind::NotFound && what.is_empty() => (error.to_string(), MISSING),
+        Err((what, error)) if error.kind() == io::ErrorKind::NotFound && what.is_empty() => {
+            (error.to_string(), MISSING)
+        }
         Err((what, error)) => (format!("{what}{error}"), NOT_RUN),
     };
     drop(writeln!(io::stderr(), "{MARK}{failure}"));
@@ -196,7 +197,8 @@ mod tests {
     use super::*;
 
     fn programs() -> Programs {
-        let environment = std::env::vars_os().chain([("SECRET".into(), "x".into()), ("https_proxy".into(), "p".into())]);
+        let environment =
+            std::env::vars_os().chain([("SECRET".into(), "x".into()), ("https_proxy".into(), "p".into())]);
         Programs::new(HostRoot::directory("/nowhere"), PathBuf::new(), environment)
     }
 
@@ -206,10 +208,16 @@ mod tests {
 
     #[test]
     fn a_program_gets_a_cleared_environment_its_input_and_its_directory() {
-        let output = programs().run(&shell("env | sort; pwd; cat; echo bad >&2; exit 7").with_input(b"in".to_vec())).unwrap();
+        let output =
+            programs().run(&shell("env | sort; pwd; cat; echo bad >&2; exit 7").with_input(b"in".to_vec())).unwrap();
         let text = output.text();
         assert_eq!((output.code, output.stderr.as_str()), (7, "bad\n"));
-        for line in ["LC_ALL=C", "https_proxy=p", "DEBIAN_FRONTEND=noninteractive", "TMPDIR=/nowhere/var/lib/azurelustre-csi/tmp"] {
+        for line in [
+            "LC_ALL=C",
+            "https_proxy=p",
+            "DEBIAN_FRONTEND=noninteractive",
+            "TMPDIR=/nowhere/var/lib/azurelustre-csi/tmp",
+        ] {
             assert!(text.lines().any(|other| other == line), "{line} in {text}");
         }
         assert!(!text.contains("SECRET") && text.ends_with("/\nin"), "{text}");
@@ -239,7 +247,8 @@ mod tests {
 
     #[test]
     fn much_output_does_not_stop_a_program() {
-        let output = programs().run(&shell("head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; echo end >&2")).unwrap();
+        let output =
+            programs().run(&shell("head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; echo end >&2")).unwrap();
         assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, MOST_ERRORS));
         assert!(output.stderr.ends_with("end\n"));
     }
@@ -247,7 +256,10 @@ mod tests {
     #[test]
     fn failures_of_the_child_binary_are_not_the_programs() {
         let output = |code, stderr: &str| Output { code, stderr: stderr.to_owned(), ..Output::default() };
-        assert_eq!(of_child("apt-get", output(127, &format!("{MARK}No such file\n"))), Err(ToolError::Missing { program: "apt-get" }));
+        assert_eq!(
+            of_child("apt-get", output(127, &format!("{MARK}No such file\n"))),
+            Err(ToolError::Missing { program: "apt-get" })
+        );
         let denied = of_child("apt-get", output(126, &format!("{MARK}cannot enter /x: denied\n")));
         assert_eq!(denied, Err(ToolError::Failed { program: "apt-get", why: "cannot enter /x: denied".to_owned() }));
         assert_eq!(of_child("apt-get", output(127, "its own")), Ok(output(127, "its own")));

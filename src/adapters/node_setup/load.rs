@@ -133,6 +133,7 @@ mod tests {
     use crate::adapters::node_setup::tools::Output;
     use crate::adapters::node_setup::version::ClientVersion;
 
+    #[derive(Debug)]
     struct NoTools;
     impl HostTools for NoTools {
         fn run(&self, _: &Invocation) -> Result<Output, ToolError> {
@@ -162,7 +163,9 @@ mod tests {
         let all = Parameters { ptlrpcd_per_cpt_max: Some(32), ksocklnd_credits: Some(2560) };
         let with_parameters = commands(&host, &private, all);
         assert!(with_parameters[1].ends_with("ksocklnd skip_mr_route_setup=1 credits=2560"));
-        assert!(with_parameters[2].ends_with("ptlrpc ptlrpcd_per_cpt_max=32") && with_parameters[3].ends_with(" lustre"));
+        assert!(
+            with_parameters[2].ends_with("ptlrpc ptlrpcd_per_cpt_max=32") && with_parameters[3].ends_with(" lustre")
+        );
         let of_host = commands(&HostRoot::directory("/d"), &Source::Host, Parameters::default());
         assert_eq!(of_host[2], "modprobe -S K -C /dev/null lustre");
         let below = commands(&HostRoot::directory("/d"), &private, Parameters::default());
@@ -172,7 +175,8 @@ mod tests {
     #[test]
     fn a_host_without_modprobe_needs_a_human() {
         let host = HostRoot::mounted_at("/host");
-        let loader = Loader { tools: &NoTools, host: &host, kernel: "K", networks: "", parameters: Parameters::default() };
+        let loader =
+            Loader { tools: &NoTools, host: &host, kernel: "K", networks: "", parameters: Parameters::default() };
         assert_eq!(loader.load(&Source::Host, &["lnet"]).unwrap_err().exit.code(), 3);
     }
 }

@@ -10,18 +10,21 @@ use super::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 
 /// Holds the lock until it is dropped or the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Makes the private directory and takes its lock. `waiting` is called before it waits for another process.
-    pub fn take(host: &HostRoot, waiting: impl FnOnce()) -> Result<Self, SetupError> {
+    pub(super) fn take(host: &HostRoot, waiting: impl FnOnce()) -> Result<Self, SetupError> {
         Self::try_take(host, waiting).map_err(|error| {
             SetupError::needs_human(
                 format!("cannot write {PRIVATE_DIR} on this node"),
                 error.to_string(),
-                format!("Mount {PRIVATE_DIR} of the host read-write below {}; it must be on a writable file system.", host.dir.display()),
+                format!(
+                    "Mount {PRIVATE_DIR} of the host read-write below {}; it must be on a writable file system.",
+                    host.dir.display()
+                ),
             )
         })
     }

@@ -99,7 +99,12 @@ mod tests {
             ("modprobe: ERROR: could not insert 'lnet': Required key not available", 3, "signature", "Trusted Launch"),
             ("modprobe: ERROR: could not insert 'lnet': Operation not permitted", 3, "lockdown", "Trusted Launch"),
             ("modprobe: ERROR: could not insert 'lnet': Exec format error", 1, "another kernel", "Remove /d"),
-            ("modprobe: ERROR: could not insert 'lnet': Unknown symbol in module, or unknown parameter (see dmesg)", 1, "missing", "Remove /d"),
+            (
+                "modprobe: ERROR: could not insert 'lnet': Unknown symbol in module, or unknown parameter (see dmesg)",
+                1,
+                "missing",
+                "Remove /d",
+            ),
             ("modprobe: FATAL: Module lnet not found in directory R/lib/modules/K", 1, "incomplete", "Remove /d"),
             ("modprobe: ERROR: could not insert 'lustre': Network is down", 1, "IPv4", "lnet-interfaces"),
             ("modprobe: ERROR: could not insert 'lustre': Invalid argument", 1, "networks is malformed", "reboot"),

@@ -8,9 +8,8 @@ use super::version::ClientVersion;
 
 /// All modules of the client in an order in which they can be removed. `lov` before `mdc` is refused and leaves half of
 /// them loaded.
-pub const REMOVAL_ORDER: [&str; 13] = [
-    "lustre", "mdc", "lmv", "lov", "osc", "mgc", "fid", "fld", "ptlrpc", "obdclass", "ksocklnd", "lnet", "libcfs",
-];
+pub const REMOVAL_ORDER: [&str; 13] =
+    ["lustre", "mdc", "lmv", "lov", "osc", "mgc", "fid", "fld", "ptlrpc", "obdclass", "ksocklnd", "lnet", "libcfs"];
 
 /// Those that a mount needs, in the order in which they are loaded. `ksocklnd` and `mgc` are asked for by the kernel, which
 /// cannot find them; without `ksocklnd` loading `lustre` gives EINVAL, without `mgc` every mount ENODEV.
@@ -44,7 +43,8 @@ impl Modules {
             let dir = host.at(format!("/sys/module/{name}"));
             dir.is_dir().then(|| {
                 let holders = fs::read_dir(dir.join("holders")).into_iter().flatten().flatten();
-                let mut holders: Vec<_> = holders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+                let mut holders: Vec<_> =
+                    holders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
                 holders.sort();
                 let refcnt = line(format!("/sys/module/{name}/refcnt")).and_then(|text| text.parse().ok());
                 let version = line(format!("/sys/module/{name}/version"));
@@ -91,7 +91,9 @@ impl Modules {
             let holders = u32::try_from(module.holders.len()).unwrap_or(u32::MAX);
             match module.refcnt {
                 None => Some(format!("the use of module {name} cannot be read (/sys/module/{name}/refcnt)")),
-                Some(count) if count > holders.saturating_add(spare) => Some(format!("module {name} is in use ({count} references)")),
+                Some(count) if count > holders.saturating_add(spare) => {
+                    Some(format!("module {name} is in use ({count} references)"))
+                }
                 Some(_) => None,
             }
         })

@@ -104,7 +104,8 @@ fn not_loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
         Some(source) => plan.actions.push(Action::Load { source, modules: NEEDED.to_vec() }),
         None => {
             plan.without_client = true;
-            plan.notes.push("no Lustre client is on this node, and install-lustre-client is no: nothing is done".to_owned());
+            plan.notes
+                .push("no Lustre client is on this node, and install-lustre-client is no: nothing is done".to_owned());
         }
     }
     Ok(plan)
@@ -190,7 +191,8 @@ fn mismatch(facts: &Facts, source: &Source, networks: &str) -> Option<String> {
 fn loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
     let mut plan = Plan::default();
     let Some(version) = facts.modules.client() else {
-        plan.notes.push("the version of the loaded client cannot be read (/sys/module/lustre/version): it stays".to_owned());
+        plan.notes
+            .push("the version of the loaded client cannot be read (/sys/module/lustre/version): it stays".to_owned());
         return Ok(plan);
     };
     let Some(other) = wanted.client.as_ref().filter(|wanted| *wanted != version) else {
@@ -198,7 +200,8 @@ fn loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
         return Ok(plan);
     };
     if let Some(why) = reason_to_keep(facts, wanted) {
-        plan.notes.push(format!("client {version} stays until the node is rebooted or drained, {other} is wanted: {why}"));
+        plan.notes
+            .push(format!("client {version} stays until the node is rebooted or drained, {other} is wanted: {why}"));
         complete(facts, wanted, version, &mut plan);
         if wanted.install && !facts.unpacked.contains(other) {
             plan.actions.push(Action::Prefetch { version: other.clone() });
@@ -239,7 +242,10 @@ fn complete(facts: &Facts, wanted: &Wanted, version: &ClientVersion, plan: &mut 
         plan.actions.push(Action::Fetch { version: version.clone(), otherwise: Otherwise::Fail });
         Source::Private(version.clone())
     } else {
-        plan.notes.push(format!("client {version} is loaded without {}, and nothing on this node has them", modules.join(", ")));
+        plan.notes.push(format!(
+            "client {version} is loaded without {}, and nothing on this node has them",
+            modules.join(", ")
+        ));
         return;
     };
     plan.actions.push(Action::Load { source, modules });

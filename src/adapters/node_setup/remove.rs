@@ -1,6 +1,7 @@
 //! Removing kernel modules: delete_module(2) without force, in the order in which they depend on each other.
 
 use std::ffi::CString;
+use std::fmt::Debug;
 
 use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, delete_module};
@@ -19,7 +20,7 @@ pub enum RemoveError {
 }
 
 /// Removes modules from the kernel, never by force.
-pub trait RemoveModule {
+pub trait RemoveModule: Debug {
     /// Removes one that nothing uses.
     fn remove(&self, module: &'static str) -> Result<(), RemoveError>;
 }
@@ -40,7 +41,7 @@ impl RemoveModule for Kernel {
 }
 
 /// The kernel that a directory describes, whose modules `rmmod` of the caller's `PATH` removes.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rmmod<'a>(pub &'a dyn HostTools);
 
 impl RemoveModule for Rmmod<'_> {

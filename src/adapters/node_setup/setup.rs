@@ -1,5 +1,6 @@
 //! One run of node-setup: facts, plan, actions, and the facts again.
 
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use super::act::Act;
@@ -16,23 +17,33 @@ use super::remove::RemoveModule;
 use super::step::PlannedStep;
 use super::tools::HostTools;
 use super::version::{ClientVersion, ClientVersions};
-use crate::adapters::lnet::{Lnet, LocalNi, Nid, TCP};
+use crate::adapters::lnet::{Lnet, LocalNi, Nid};
 
 /// How often an interface that is not up yet is observed again, once a second.
 const INTERFACE_TRIES: usize = 30;
 
 /// Packages of the client: fetched, checked and unpacked into the private directory.
-pub trait Packages {
+pub trait Packages: Debug {
     /// Unpacks this version for the node, fetched if it is not there yet.
     fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError>;
+    /// Whether this version is unpacked, complete and unaltered.
+    fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool;
     /// The steps of [`Self::ensure`], for people.
     fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep>;
     /// Removes what is unpacked and no longer used; `keep` is loaded.
     fn prune(&self, kernel: &str, keep: Option<&ClientVersion>);
 }
 
+/// Waits and reports progress.
+pub trait Console: Debug {
+    /// Waits.
+    fn pause(&self, time: Duration);
+    /// Reports what is being done, a line for people.
+    fn progress(&self, line: &str);
+}
+
 /// What a run needs.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct NodeSetup<'a> {
     /// Root of the host.
     pub host: &'a HostRoot,
@@ -44,10 +55,8 @@ pub struct NodeSetup<'a> {
     pub remover: &'a dyn RemoveModule,
     /// The client's packages.
     pub packages: &'a dyn Packages,
-    /// Waits.
-    pub pause: &'a dyn Fn(Duration),
-    /// Reports progress: a line for people.
-    pub progress: &'a dyn Fn(&str),
+    /// Waits and reports progress.
+    pub console: &'a dyn Console,
     /// Versions of the client.
     pub versions: &'a ClientVersions,
     /// Whether packages may be fetched.
@@ -75,12 +84,27 @@ pub struct Ready {
     pub without_client: bool,
 }
 
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.without_client {
+            return write!(
+                f,
+                "done: no Lustre client is on this node and none is to be installed (kernel {})",
+                self.kernel
+            );
+        }
+        let client = self.client.as_ref().map_or_else(|| "of unknown version".to_owned(), ToString::to_string);
+        let nids = if self.nids.is_empty() { "no NID".to_owned() } else { self.nids.join(", ") };
+        write!(f, "ready: Lustre client {client}, kernel {}, LNet {nids}", self.kernel)
+    }
+}
+
 /// What is known before anything is done.
 struct Outlook {
     facts: Facts,
     wanted: Wanted,
     chosen: Vec<Chosen>,
-    nis: Vec<LocalNi>,
+    nis: Option<Vec<LocalNi>>,
     plan: Plan,
     warnings: Vec<String>,
 }
@@ -89,7 +113,9 @@ impl NodeSetup<'_> {
     /// Makes the node ready.
     pub fn run(&self) -> Result<Ready, SetupError> {
         // Without the lock nothing may be changed, but a node that is ready stays so.
-        let lock = Lock::take(self.host, || (self.progress)("another node-setup works on this node: waiting for its end"));
+        let lock = Lock::take(self.host, || {
+            self.console.progress("another node-setup works on this node: waiting for its end")
+        });
         let Outlook { facts, wanted, chosen, plan, mut warnings, .. } = self.outlook(true)?;
         if plan.without_client {
             return Ok(Ready { kernel: facts.kernel, warnings, without_client: true, ..Ready::default() });
@@ -98,7 +124,8 @@ impl NodeSetup<'_> {
             lock.as_ref().map_err(Clone::clone)?;
             let networks = networks(&chosen);
             let loader = self.loader(&facts, &networks);
-            Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }.perform(&plan)?;
+            Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }
+                .perform(&plan)?;
         }
         let nids = self.lnet_ready(&facts, &chosen, !plan.actions.is_empty(), &mut warnings)?;
         let client = Modules::read(self.host).client().cloned();
@@ -115,11 +142,13 @@ impl NodeSetup<'_> {
         let networks = networks(&chosen);
         let loader = self.loader(&facts, &networks);
         let mut steps: Vec<_> = plan.actions.iter().flat_map(|action| self.planned(&facts, &loader, action)).collect();
-        if !plan.without_client {
-            let starts = plan.actions.iter().any(|action| matches!(action, Action::Load { .. })) && nis.is_empty();
-            let nis = if starts { after_load(&chosen) } else { nis };
+        if let Some(nis) = nis.filter(|_| !plan.without_client) {
+            let loads = plan.actions.iter().any(|action| matches!(action, Action::Load { .. }));
+            let nis = if loads && nis.is_empty() { after_load(&chosen) } else { nis };
             let (lnet, notes) = network::steps(&chosen, &nis, facts.mounted().is_some());
-            steps.extend(lnet.iter().map(|step| PlannedStep::new(step.to_string(), "ioctl on /dev/lnet", step.reason())));
+            steps.extend(
+                lnet.iter().map(|step| PlannedStep::new(step.to_string(), "ioctl on /dev/lnet", step.reason())),
+            );
             warnings.extend(notes);
         }
         Ok((steps, warnings))
@@ -143,20 +172,27 @@ impl NodeSetup<'_> {
     }
 
     fn outlook(&self, wait: bool) -> Result<Outlook, SetupError> {
-        let facts = Facts::read(self.host)?;
+        let mut facts = Facts::read(self.host)?;
         let wanted = Wanted {
             client: self.versions.of(facts.os.as_ref().ok().copied()),
             install: self.install,
             replace: self.replace,
         };
-        let nis = if facts.modules.has("lnet") { network::local_nis(self.lnet)? } else { Vec::new() };
+        let settled = facts.modules.missing().is_empty() && facts.modules.client() == wanted.client.as_ref();
+        if !settled {
+            // Reads all files, which a ready node does not need.
+            let kernel = facts.kernel.clone();
+            facts.unpacked.retain(|version| self.packages.is_complete(&kernel, version));
+        }
         let mut warnings = facts.warnings.clone();
-        let chosen = match self.choice(wait && nis.is_empty()) {
+        let nis = if facts.modules.has("lnet") { self.nis(&mut warnings)? } else { Some(Vec::new()) };
+        let serves = facts.modules.has("lustre") && nis.as_ref().is_none_or(|nis| !nis.is_empty());
+        let chosen = match self.choice(wait && !serves) {
             Ok(Choice { chosen, notes }) => {
                 warnings.extend(notes);
                 chosen
             }
-            Err(error) if facts.modules.has("lustre") && !nis.is_empty() => {
+            Err(error) if serves => {
                 warnings.push(format!("{error}: LNet stays as it is. {}", error.hint));
                 Vec::new()
             }
@@ -174,9 +210,9 @@ impl NodeSetup<'_> {
             match interfaces::choose(&network::collect(self.host), self.interfaces) {
                 Err(error) if error.transient && tries > 0 => {
                     if tries == INTERFACE_TRIES {
-                        (self.progress)(&format!("{error}: waiting for it"));
+                        self.console.progress(&format!("{error}: waiting for it"));
                     }
-                    (self.pause)(Duration::from_secs(1));
+                    self.console.pause(Duration::from_secs(1));
                     tries -= 1;
                 }
                 result => return result,
@@ -184,7 +220,35 @@ impl NodeSetup<'_> {
         }
     }
 
-    /// Gives LNet its interfaces. A node where nothing was done and all are there is not asked again.
+    /// The NIs of LNet; `None` where they are not known, which only a directory in the place of a host may be.
+    fn nis(&self, warnings: &mut Vec<String>) -> Result<Option<Vec<LocalNi>>, SetupError> {
+        match network::local_nis(self.lnet) {
+            Ok(nis) => Ok(Some(nis)),
+            Err(error) if !self.host.chroot => {
+                let warning = format!("the NIDs of LNet are not known, and it is not configured: {}", error.why);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives LNet the chosen interfaces, as far as its NIs are known.
+    pub(super) fn configure(
+        &self,
+        chosen: &[Chosen],
+        mounted: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), SetupError> {
+        if self.nis(warnings)?.is_some() {
+            warnings.extend(network::apply(self.lnet, chosen, mounted)?);
+        }
+        Ok(())
+    }
+
+    /// Gives LNet its interfaces; returns the NIDs. A node where nothing was done and all are there is not asked again.
     fn lnet_ready(
         &self,
         facts: &Facts,
@@ -192,15 +256,16 @@ impl NodeSetup<'_> {
         changed: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, SetupError> {
-        let nis = network::local_nis(self.lnet)?;
+        let Some(nis) = self.nis(warnings)? else { return Ok(Vec::new()) };
         let (steps, notes) = network::steps(chosen, &nis, facts.mounted().is_some());
         let all_there = chosen.iter().all(|one| nis.iter().any(|ni| one.has(ni, chosen)));
-        if changed || !steps.is_empty() || !all_there {
-            warnings.extend(network::apply(self.lnet, chosen, facts.mounted().is_some())?);
+        let nis = if changed || !steps.is_empty() || !all_there {
+            self.configure(chosen, facts.mounted().is_some(), warnings)?;
+            self.nis(warnings)?.unwrap_or_default()
         } else {
             warnings.extend(notes);
-        }
-        let nis = network::local_nis(self.lnet)?;
+            nis
+        };
         Ok(nis.iter().map(|ni| ni.nid.to_string()).collect())
     }
 }
@@ -219,6 +284,5 @@ fn after_load(chosen: &[Chosen]) -> Vec<LocalNi> {
         interface: Some(first.interface.clone()),
         up: Some(true),
     };
-    debug_assert_eq!(TCP, 2 << 16);
     first.map(ni).into_iter().collect()
 }

@@ -1,6 +1,7 @@
 //! Programs of the host: one run with a cleared environment, a time limit and a process group of its own.
 
 use std::ffi::OsString;
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ pub enum ToolError {
 }
 
 /// Runs programs of the host.
-pub trait HostTools {
+pub trait HostTools: Debug {
     /// Runs one to its end; an exit code that is not 0 is no error here.
     fn run(&self, invocation: &Invocation) -> Result<Output, ToolError>;
 }

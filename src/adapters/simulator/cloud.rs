@@ -20,7 +20,7 @@ use crate::domain::mount_source::FsName;
 use crate::domain::names::{FilesystemId, Location};
 use crate::domain::sku::SkuCatalog;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, Headroom, HeadroomRequest};
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 
 /// The cloud port in memory.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Requests {
     /// Pages of the SKU list.
     pub sku_pages: u64,
     /// Questions about a subnet; two requests each in the real cloud.
-    pub headroom: u64,
+    pub subnet_capacity: u64,
 }
 
 /// A page of the SKU list.
@@ -185,7 +185,7 @@ impl State {
 
     /// A creation for which the subnet has no room fails at once, but stays: the check before it is only advice.
     fn no_room(&self, spec: &FilesystemSpec, addresses: u64) -> Option<(u64, String)> {
-        let free = self.free(&HeadroomRequest {
+        let free = self.free(&SubnetCapacityRequest {
             subnet: spec.subnet.clone(),
             sku_name: spec.sku_name.clone(),
             capacity: spec.capacity,
@@ -193,7 +193,7 @@ impl State {
         (free? < addresses).then(|| (0, format!("DeploymentFailed: subnet {} has not enough addresses", spec.subnet)))
     }
 
-    fn free(&self, request: &HeadroomRequest) -> Option<u64> {
+    fn free(&self, request: &SubnetCapacityRequest) -> Option<u64> {
         let here = |record: &&Record| record.view.subnet.as_ref().is_some_and(|subnet| subnet.is(&request.subnet));
         let taken: u64 = self.records.values().filter(here).map(|record| record.addresses).sum();
         self.world.free_in(&request.subnet).map(|free| free.saturating_sub(taken))
@@ -209,8 +209,8 @@ impl State {
         }
     }
 
-    fn headroom(&mut self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
-        self.requests.headroom += 1;
+    fn subnet_capacity(&mut self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.requests.subnet_capacity += 1;
         let resource = request.subnet.to_string();
         let missing =
             |message: &str| refusal(CloudErrorKind::NotFound, "look at subnet", &resource, "NotFound", message);
@@ -219,7 +219,7 @@ impl State {
         let sku = entry.and_then(|entry| entry.to_domain(Vec::new()).ok()).ok_or_else(|| {
             refusal(CloudErrorKind::Invalid, "look at subnet", &resource, "InvalidParameter", "unknown SKU")
         })?;
-        Ok(Headroom { required: required_addresses(&sku, request.capacity), available })
+        Ok(SubnetCapacity { required: required_addresses(&sku, request.capacity), available })
     }
 }
 
@@ -248,6 +248,10 @@ fn repeat(record: &mut Record, spec: &FilesystemSpec) -> Result<(), CloudError> 
 
 #[async_trait]
 impl Cloud for SimulatedCloud {
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         let mut state = self.settled();
         state.requests.observe += 1;
@@ -283,7 +287,7 @@ impl Cloud for SimulatedCloud {
         Ok(SkuCatalog::new(location.clone(), skus.unwrap_or_default()))
     }
 
-    async fn headroom(&self, request: &HeadroomRequest) -> Result<Headroom, CloudError> {
-        self.settled().headroom(request)
+    async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
+        self.settled().subnet_capacity(request)
     }
 }

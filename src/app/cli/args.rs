@@ -5,6 +5,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "kernel")]
+use super::node_setup::{AFTER_HELP as AFTER_NODE_SETUP, NodeSetupOptions};
 use crate::app::settings::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
 
 const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
@@ -54,6 +56,10 @@ pub enum Command {
     /// Look at what the driver stands on
     #[cfg(feature = "kernel")]
     Doctor(DoctorOptions),
+    /// Make the Lustre client of this node ready: the init container of the node's pod
+    #[cfg(feature = "kernel")]
+    #[command(args_override_self = true, after_help = AFTER_NODE_SETUP)]
+    NodeSetup(Box<NodeSetupOptions>),
     /// Print what this build is, as YAML
     Version,
     /// See a volume's life: the real server on the simulator, with progress on screen

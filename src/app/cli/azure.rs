@@ -13,7 +13,7 @@ use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
 use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
-use crate::ports::cloud::{CloudError, HeadroomRequest};
+use crate::ports::cloud::{CloudError, SubnetCapacityRequest};
 
 /// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
 pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
@@ -85,8 +85,8 @@ impl Checks<'_> {
         let Some(subnet) = subnet(&self.side.defaults) else {
             return self.unset("subnet", "vnetName and subnetName");
         };
-        let request = HeadroomRequest { subnet: subnet.clone(), sku_name: sku_name.clone(), capacity };
-        match self.side.cloud.headroom(&request).await {
+        let request = SubnetCapacityRequest { subnet: subnet.clone(), sku_name: sku_name.clone(), capacity };
+        match self.side.cloud.subnet_capacity(&request).await {
             Err(error) => self.problems.push(of_cloud(&error)),
             Ok(room) if room.required > room.available => {
                 let message = format!(

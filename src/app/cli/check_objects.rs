@@ -13,10 +13,12 @@ use serde_json::Value;
 use super::{CheckObjectsOptions, CliError, Exit};
 use crate::app::problem::Problem;
 use crate::domain::access::{AccessMode, AccessType, Capability};
+use crate::domain::capacity::RequestedCapacity;
 use crate::domain::error::{Notice, Severity, quote};
 use crate::domain::mount::{MountPlan, PublishRequest};
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
-use crate::domain::provisioning::{Defaults, RequestError, VolumeRequest, Wish};
+use crate::domain::parameters;
+use crate::domain::provisioning::{Defaults, ProvisionPlan, RequestError, VolumeRequest};
 use crate::domain::volume_attributes::UnknownAttributes;
 use crate::domain::volume_id::{Origin, VolumeId};
 
@@ -137,9 +139,11 @@ impl Findings {
     fn class(&mut self, shown: &str, class: &Object) {
         let ours = class.parameters.iter().filter(|(key, _)| !key.starts_with(PROVISIONER));
         let parameters = ours.map(|(key, value)| (key.clone(), value.clone())).chain(owned(&OF_CLAIM)).collect();
+        self.notices(shown, &parameters::notices(&parameters));
         let capabilities = vec![capability(Some(AccessMode::MultiNodeMultiWriter), &class.mount_options, "")];
-        let request = VolumeRequest { name: VOLUME.to_owned(), capacity: (0, 0), capabilities, parameters };
-        let refusal = match Wish::parse(&request, &cloud_settings()) {
+        let request =
+            VolumeRequest { name: VOLUME.to_owned(), capacity: RequestedCapacity::default(), capabilities, parameters };
+        let refusal = match ProvisionPlan::parse(&request, &cloud_settings()) {
             Ok(_) => return,
             Err(RequestError::Invalid(violations)) => violations.to_string(),
             Err(other) => other.to_string(),
@@ -151,6 +155,7 @@ impl Findings {
 
     fn volume(&mut self, shown: &str, name: &str, volume: &Object) {
         let source = &volume.spec.csi;
+        // kubelet sends the first of a volume's access modes.
         let mode = volume.spec.access_modes.first().and_then(|mode| access_mode(mode));
         let target = format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/{}/mount", OF_POD[2].1, name);
         let request = PublishRequest {

@@ -9,6 +9,9 @@ use super::keys::CONFIG;
 /// The variable that names the cloud settings file.
 const AZURE_CONFIG_FILE: &str = "AZURE_CONFIG_FILE";
 
+/// Variables of the Go driver that `node-setup` reads.
+const OF_NODE_SETUP: [&str; 2] = ["LUSTRE_VERSION", "CLIENT_SHA_SUFFIX"];
+
 /// Flags and variables. `Debug` shows no value of a variable, since one may be a secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Given {
@@ -28,7 +31,12 @@ impl std::fmt::Debug for Given {
 impl Given {
     /// These flags and the process's variables.
     pub fn with_process_environment(flags: Vec<(&'static str, String)>) -> Self {
-        let ours = |name: &str| name.starts_with(PREFIX) || name == AZURE_CONFIG_FILE || VARIABLES.contains(&name);
+        let ours = |name: &str| {
+            name.starts_with(PREFIX)
+                || name == AZURE_CONFIG_FILE
+                || VARIABLES.contains(&name)
+                || OF_NODE_SETUP.contains(&name)
+        };
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Self { flags, environment: all.filter(|(name, _)| ours(name)).collect() }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::locked;
 use crate::domain::names::SubnetId;
-use crate::ports::cloud::Headroom;
+use crate::ports::cloud::SubnetCapacity;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -15,11 +15,11 @@ struct Table {
     next: u64,
     /// Questions whose answer is awaited.
     asking: BTreeSet<u64>,
-    taken: Vec<Taken>,
+    reserved: Vec<Reserved>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct Reserved {
     subnet: SubnetId,
     addresses: u64,
     number: u64,
@@ -35,7 +35,7 @@ impl Table {
 
     fn prune(&mut self) {
         let oldest = self.asking.first().copied().unwrap_or(u64::MAX);
-        self.taken.retain(|taken| taken.released.is_none_or(|released| released > oldest));
+        self.reserved.retain(|reserved| reserved.released.is_none_or(|released| released > oldest));
     }
 }
 
@@ -63,16 +63,17 @@ pub(super) struct Question {
 impl Question {
     /// Reserves what the cloud's answer says is required; the error is how many of the free addresses creations in progress
     /// take already.
-    pub(super) fn reserve(self, subnet: &SubnetId, room: Headroom) -> Result<Reservation, u64> {
+    pub(super) fn reserve(self, subnet: &SubnetId, room: SubnetCapacity) -> Result<Reservation, u64> {
         let mut table = locked(&self.table);
-        let counts =
-            |taken: &&Taken| taken.subnet.is(subnet) && taken.released.is_none_or(|released| released > self.number);
-        let others: u64 = table.taken.iter().filter(counts).map(|taken| taken.addresses).sum();
+        let counts = |reserved: &&Reserved| {
+            reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
+        };
+        let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
         if room.required > room.available.saturating_sub(others) {
             return Err(others);
         }
         let (subnet, addresses, number) = (subnet.clone(), room.required, self.number);
-        table.taken.push(Taken { subnet, addresses, number, released: None });
+        table.reserved.push(Reserved { subnet, addresses, number, released: None });
         drop(table);
         Ok(Reservation { table: Arc::clone(&self.table), number })
     }
@@ -97,8 +98,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut table = locked(&self.table);
         let released = table.number();
-        for taken in table.taken.iter_mut().filter(|taken| taken.number == self.number) {
-            taken.released = Some(released);
+        for reserved in table.reserved.iter_mut().filter(|reserved| reserved.number == self.number) {
+            reserved.released = Some(released);
         }
         table.prune();
     }
@@ -114,7 +115,7 @@ mod tests {
         SubnetId { resource_group: ResourceGroup::parse("rg").unwrap(), vnet: name.clone(), subnet: name }
     }
 
-    const ROOM: Headroom = Headroom { required: 7, available: 12 };
+    const ROOM: SubnetCapacity = SubnetCapacity { required: 7, available: 12 };
 
     #[test]
     fn free_addresses_are_given_once() {
@@ -127,6 +128,6 @@ mod tests {
         // It was answered after `late` asked, so the answer to `late` may be from before.
         assert_eq!(late.reserve(&subnet("a"), ROOM).unwrap_err(), 7);
         assert!(addresses.ask().reserve(&subnet("A"), ROOM).is_ok(), "the cloud's own count shows it now");
-        assert!(locked(&addresses.0).taken.is_empty() && locked(&addresses.0).asking.is_empty());
+        assert!(locked(&addresses.0).reserved.is_empty() && locked(&addresses.0).asking.is_empty());
     }
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::locked;
-use crate::domain::history::{Cause, History};
+use crate::domain::history::{FailureCause, History};
 use crate::domain::names::{FilesystemId, Location};
-use crate::domain::provisioning::DynamicWish;
+use crate::domain::provisioning::DynamicProvision;
 use crate::ports::inbound::{Failure, FailureKind};
 
 /// How long something that is finished or was never begun is remembered after the last call about it.
@@ -50,7 +50,7 @@ pub struct Attempt {
     /// What was found and sent.
     pub history: History,
     /// What was last asked for, while it is not finished.
-    pub plan: Option<Arc<DynamicWish>>,
+    pub plan: Option<Arc<DynamicProvision>>,
     /// Why the last PUT had no clear success.
     pub create_refusal: Option<Refusal>,
     /// Why the last DELETE had no clear success.
@@ -75,7 +75,7 @@ impl Attempt {
     }
 
     /// A call asks for this plan now. Another one than before ends the pauses.
-    pub fn asked_for(&mut self, plan: &Arc<DynamicWish>) {
+    pub fn asked_for(&mut self, plan: &Arc<DynamicProvision>) {
         if self.plan.as_ref().is_some_and(|before| !before.is_same_plan(plan)) {
             self.history.other_parameters();
             self.create_refusal = None;
@@ -89,7 +89,7 @@ impl Attempt {
     }
 
     /// Whether a failure of this cause may be final.
-    pub fn is_final(&self, cause: Cause) -> bool {
+    pub fn is_final(&self, cause: FailureCause) -> bool {
         self.history.is_final(cause)
     }
 

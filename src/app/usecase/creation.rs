@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use super::attempts::Attempt;
 use super::claim_events::milestone::Milestone;
+use super::finality;
 use super::poller::Poller;
 use super::progress::Phase;
 use super::provision::Provision;
-use super::verdict;
 use super::volume_operations::{Done, Participants};
 use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
-use crate::domain::history::{CallRequests, Cause, Send};
+use crate::domain::history::{CallRequests, FailureCause, RequestDecision};
 use crate::domain::lifecycle::{self, Desired, Step};
 use crate::domain::names::FilesystemId;
 use crate::domain::ownership;
 use crate::domain::polling;
-use crate::domain::provisioning::DynamicWish;
+use crate::domain::provisioning::DynamicProvision;
 use crate::ports::inbound::{Failure, FailureKind};
 
 mod failed;
@@ -32,7 +32,7 @@ mod request;
 #[derive(Debug)]
 pub(super) struct Creation {
     on: Provision,
-    wish: Arc<DynamicWish>,
+    plan: Arc<DynamicProvision>,
     desired: Desired,
     poller: Poller,
     creates: CallRequests,
@@ -42,20 +42,20 @@ pub(super) struct Creation {
 }
 
 impl Creation {
-    pub(super) fn new(on: Provision, wish: Arc<DynamicWish>, participants: Arc<Participants>) -> Self {
-        let (creates, deletes) = on.attempts.with(wish.id(), on.cloud_clock.now(), |attempt| {
+    pub(super) fn new(on: Provision, plan: Arc<DynamicProvision>, participants: Arc<Participants>) -> Self {
+        let (creates, deletes) = on.attempts.with(plan.id(), on.cloud_clock.now(), |attempt| {
             (attempt.history.creates_of_call(), attempt.history.deletes_of_call())
         });
-        let poller = Poller::new(on.clone(), wish.id().clone(), participants);
-        Self { on, desired: wish.desired(), wish, poller, creates, deletes, saw_deleting: false }
+        let poller = Poller::new(on.clone(), plan.id().clone(), participants);
+        Self { on, desired: plan.desired(), plan, poller, creates, deletes, saw_deleting: false }
     }
 
     /// Works until the file system is ready or the call has another answer.
     pub(super) async fn run(mut self) -> Result<Done, Failure> {
         self.refuse_if_begun_elsewhere().await?;
-        let wish = Arc::clone(&self.wish);
+        let plan = Arc::clone(&self.plan);
         self.creates = self.update(|attempt, _| {
-            attempt.asked_for(&wish);
+            attempt.asked_for(&plan);
             attempt.history.creates_of_call()
         });
         loop {
@@ -95,12 +95,12 @@ impl Creation {
             (attempt.history.present(&found.state, now), asked_for, attempt.history.begun())
         });
         if owned || asked_for {
-            self.poller.engaged = true;
+            self.poller.in_progress = true;
             self.saw_deleting |= found.state == ProvisioningState::Deleting;
             self.poller.participants.progress.begun(begun);
         }
         if first && !asked_for {
-            let (id, state) = (self.wish.id(), found.state.as_str());
+            let (id, state) = (self.plan.id(), found.state.as_str());
             tracing::info!(filesystem = %id, state, "found the file system of this volume, which this process did not ask for");
         }
     }
@@ -113,20 +113,22 @@ impl Creation {
             return Err(self.deleted(&attempt));
         }
         match attempt.history.next_create(self.creates, now) {
-            Send::Now => {
+            RequestDecision::Now => {
                 let (spec, reservation) = self.prepare().await?;
                 let sent = self.send(&spec).await;
                 drop(reservation);
                 sent
             }
-            Send::ObserveAfter(rest) => self.poller.sleep(rest, Phase::Creation(NOT_VISIBLE.to_owned())).await,
-            Send::FailedNotBefore(at) => Err(self.failed_before(&attempt, at)),
-            Send::NotBefore(at) => match &attempt.create_refusal {
-                Some(refusal) => Err(self.conclude(refusal.failure(&self.next_try(at)), Cause::Circumstance)),
+            RequestDecision::ObserveAfter(rest) => {
+                self.poller.sleep(rest, Phase::Creation(NOT_VISIBLE.to_owned())).await
+            }
+            RequestDecision::FailedNotBefore(at) => Err(self.failed_before(&attempt, at)),
+            RequestDecision::NotBefore(at) => match &attempt.create_refusal {
+                Some(refusal) => Err(self.conclude(refusal.failure(&self.next_try(at)), FailureCause::Circumstance)),
                 // Accepted, or cut off by the end of an earlier call: it may become visible at any moment.
                 None if at > now => self.pause(NOT_VISIBLE).await,
                 None => {
-                    let message = format!("AMLFS {} was asked for and is not visible", self.wish.id());
+                    let message = format!("AMLFS {} was asked for and is not visible", self.plan.id());
                     Err(Failure::new(FailureKind::Unavailable, message))
                 }
             },
@@ -135,18 +137,19 @@ impl Creation {
 
     /// A file system of this volume that was begun in another resource group or region: a second one would orphan it.
     async fn refuse_if_begun_elsewhere(&mut self) -> Result<(), Failure> {
-        let (id, location) = (self.wish.id().clone(), self.wish.location().clone());
+        let (id, location) = (self.plan.id().clone(), self.plan.location().clone());
         let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
         let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
         let observed = observation.transpose().map_err(|error| self.on.unobserved(error))?;
-        let gone = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
+        let (gone, absent_for) = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
             let now = self.on.cloud_clock.now();
             match &observed {
                 Some(Observed::Present(found)) => drop(attempt.history.present(&found.state, now)),
                 Some(Observed::Absent) => attempt.history.absent(now),
                 None => {}
             }
-            attempt.history.is_gone() && !attempt.history.is_unfinished()
+            let gone = attempt.history.is_gone() && !attempt.history.is_unfinished();
+            (gone, attempt.history.proved_absent_for())
         });
         if gone {
             self.on.attempts.forget(&begun.id);
@@ -157,28 +160,31 @@ impl Creation {
             "AMLFS {} was begun{region} for this volume; the request now asks for resource group {} in {location}",
             begun.id, id.resource_group
         );
-        Err(verdict::exists_and_is_billed(&message, &begun.id))
+        Err(match absent_for {
+            None => finality::exists_and_is_billed(&message, &begun.id),
+            Some(absent_for) => finality::begun_elsewhere_and_absent(&message, absent_for),
+        })
     }
 
     fn finish(&self, ready: ReadyFilesystem) -> ReadyFilesystem {
         let so_far = self.poller.participants.progress.so_far();
         let waited = self.update(|attempt, _| {
             let waited = attempt.history.create_attempted() || !so_far.is_zero();
-            attempt.location = Some(self.wish.location().clone());
+            attempt.location = Some(self.plan.location().clone());
             attempt.finish();
             waited
         });
         if waited {
             let after = polling::in_words(so_far);
-            tracing::info!(filesystem = %self.wish.id(), mgs = ready.mgs_text, after, "the file system is ready");
-            self.on.emit(&self.wish, &Milestone::Ready { name: self.id().name.as_str(), so_far });
+            tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_text, after, "the file system is ready");
+            self.on.emit(&self.plan, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }
         ready
     }
 
     /// What is there cannot become this volume.
     fn refused(&self, step: &Step, found: &Filesystem) -> Failure {
-        let id = self.wish.id();
+        let id = self.plan.id();
         let asked_for = self.update(|attempt, _| attempt.history.create_attempted());
         let usable = found.was_ready() && found.state != ProvisioningState::Deleting;
         match step {
@@ -187,7 +193,7 @@ impl Creation {
                 let message = format!("AMLFS {id} exists with other properties: {}", named.join("; "));
                 if usable { Failure::new(FailureKind::Conflict, message) } else { self.unusable(&message, found) }
             }
-            Step::Foreign(reason) => {
+            Step::NotOwned(reason) => {
                 let message = format!("AMLFS {id} exists but was not made for this volume: {reason}");
                 let changed = if asked_for { "; this process asked for it, so its tags were changed" } else { "" };
                 if asked_for && !usable {
@@ -196,7 +202,7 @@ impl Creation {
                 Failure::new(FailureKind::Conflict, format!("{message}{changed}"))
                     .with_hint("it is left alone; remove or rename it if it is not needed")
             }
-            Step::Broken { reason } => {
+            Step::FailedAfterReady { reason } => {
                 let (why, state) = (reason.as_deref().unwrap_or("the cloud gives no reason"), found.state.as_str());
                 let message = format!(
                     "AMLFS {id} was usable once and is in state {state} now ({why}); it may hold data and is left alone"
@@ -211,12 +217,12 @@ impl Creation {
     }
 
     fn unusable(&self, message: &str, found: &Filesystem) -> Failure {
-        verdict::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.wish.id())
+        finality::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.plan.id())
     }
 
     /// A failure whose kind is final only if nothing was found for long enough; until then the same text is reported as
     /// "may still exist", and Kubernetes calls again.
-    fn conclude(&self, failure: Failure, cause: Cause) -> Failure {
+    fn conclude(&self, failure: Failure, cause: FailureCause) -> Failure {
         if failure.kind.is_final() && !self.update(|attempt, _| attempt.is_final(cause)) {
             return Failure { kind: FailureKind::Unavailable, ..failure };
         }
@@ -228,7 +234,7 @@ impl Creation {
         let text = waiting_for(state);
         if *state != ProvisioningState::Deleting {
             let (name, so_far) = (self.id().name.as_str(), self.poller.participants.progress.so_far());
-            self.on.emit(&self.wish, &Milestone::Creating { name, state: &text, so_far });
+            self.on.emit(&self.plan, &Milestone::Creating { name, state: &text, so_far });
         }
         self.pause(&text).await
     }
@@ -243,12 +249,12 @@ impl Creation {
     }
 
     fn id(&self) -> &FilesystemId {
-        self.wish.id()
+        self.plan.id()
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut Attempt, Duration) -> T) -> T {
         let now = self.on.cloud_clock.now();
-        self.on.attempts.with(self.wish.id(), now, |attempt| change(attempt, now))
+        self.on.attempts.with(self.plan.id(), now, |attempt| change(attempt, now))
     }
 }
 

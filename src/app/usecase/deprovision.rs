@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::attempts::{Attempt, Refusal};
 use super::deadline::Deadline;
+use super::finality;
 use super::poller::Poller;
 use super::progress::{Phase, Progress};
 use super::provision::Provision;
-use super::verdict;
 use super::volume_operations::{Content, Done, Participants};
 use crate::domain::error::quote;
 use crate::domain::filesystem::Observed;
-use crate::domain::history::{CallRequests, Send};
+use crate::domain::history::{CallRequests, RequestDecision};
 use crate::domain::names::FilesystemId;
-use crate::domain::ownership::NotOurs;
+use crate::domain::ownership::NotOwned;
 use crate::domain::polling;
 use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
 use crate::ports::cloud::CloudErrorKind;
@@ -32,7 +32,7 @@ pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> R
             Ok(())
         }
         Reclaim::Filesystem(id) => {
-            on.cloud.configured().map_err(verdict::not_configured)?;
+            on.cloud.configured().map_err(finality::not_configured)?;
             let progress = Progress::new(id.clone(), Arc::clone(&on.cloud_clock));
             let (name, content) = (id.name.as_str().to_owned(), Content::Delete(id.clone()));
             let joined =
@@ -90,7 +90,7 @@ impl Deletion {
 
     fn note(&mut self, observed: &Observed) {
         let Observed::Present(found) = observed else { return };
-        self.poller.engaged = true;
+        self.poller.in_progress = true;
         self.update(|attempt, now| attempt.history.present(&found.state, now));
     }
 
@@ -98,9 +98,11 @@ impl Deletion {
     async fn delete(&mut self, observed: &Observed) -> Result<(), Failure> {
         let attempt = self.update(|attempt, _| attempt.clone());
         match attempt.history.next_delete(self.deletes, self.on.cloud_clock.now()) {
-            Send::Now => self.send().await,
-            Send::ObserveAfter(rest) => self.poller.sleep(rest, phase(ASKED)).await,
-            Send::NotBefore(at) | Send::FailedNotBefore(at) => Err(self.not_deleted(&attempt, observed, at)),
+            RequestDecision::Now => self.send().await,
+            RequestDecision::ObserveAfter(rest) => self.poller.sleep(rest, phase(ASKED)).await,
+            RequestDecision::NotBefore(at) | RequestDecision::FailedNotBefore(at) => {
+                Err(self.not_deleted(&attempt, observed, at))
+            }
         }
     }
 
@@ -131,7 +133,7 @@ impl Deletion {
                 tracing::warn!(%error, "the outcome of a deletion is unknown or it was refused");
                 self.poller.retry_after = error.retry_after;
                 self.poller.participants.progress.failed(&error);
-                let refusal = Refusal::of(&verdict::not_deleted(error));
+                let refusal = Refusal::of(&finality::not_deleted(error));
                 let at = self.update(|attempt, _| {
                     attempt.delete_refusal = Some(refusal.clone());
                     attempt.history.delete_not_before()
@@ -160,7 +162,7 @@ impl Deletion {
         Failure::new(FailureKind::Unavailable, format!("{message}{}", self.next_try(at)))
     }
 
-    fn refused(&self, reason: &NotOurs) -> Failure {
+    fn refused(&self, reason: &NotOwned) -> Failure {
         let message = format!("AMLFS {} is not deleted: {reason}", self.id);
         let hint = "delete it by hand if it is not needed, or set the PersistentVolume's reclaim policy to Retain";
         Failure::new(FailureKind::Precondition, message).with_hint(hint)

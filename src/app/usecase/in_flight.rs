@@ -15,14 +15,14 @@ pub struct InFlight(Arc<Mutex<BTreeMap<String, &'static str>>>);
 
 /// The right to work on a key; dropping it, also by a panic or a cancelled call, gives the right back.
 #[derive(Debug)]
-pub struct Reservation {
+pub struct InFlightGuard {
     table: Arc<Mutex<BTreeMap<String, &'static str>>>,
     key: String,
 }
 
 impl InFlight {
     /// Reserves `key` for `operation`, or tells what is going on there.
-    pub fn reserve(&self, key: impl Into<String>, operation: &'static str) -> Result<Reservation, Failure> {
+    pub fn reserve(&self, key: impl Into<String>, operation: &'static str) -> Result<InFlightGuard, Failure> {
         let key = key.into();
         let mut table = locked(&self.0);
         if let Some(other) = table.get(&key) {
@@ -30,11 +30,11 @@ impl InFlight {
             return Err(Failure::new(FailureKind::InProgress, message));
         }
         table.insert(key.clone(), operation);
-        Ok(Reservation { table: Arc::clone(&self.0), key })
+        Ok(InFlightGuard { table: Arc::clone(&self.0), key })
     }
 }
 
-impl Drop for Reservation {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         locked(&self.table).remove(&self.key);
     }

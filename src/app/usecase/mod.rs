@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod claim_events;
 pub mod deadline;
+pub mod finality;
 pub mod in_flight;
 pub mod mount_failure;
 pub mod no_node;
@@ -14,7 +15,6 @@ pub mod provision;
 pub mod publish;
 pub mod readiness;
 pub mod sku_cache;
-pub mod verdict;
 
 mod addresses;
 mod creation;

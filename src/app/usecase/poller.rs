@@ -19,7 +19,7 @@ pub(super) struct Poller {
     pub(super) id: FilesystemId,
     pub(super) participants: Arc<Participants>,
     /// Whether something was found or asked for, so that a failed observation is worth repeating.
-    pub(super) engaged: bool,
+    pub(super) in_progress: bool,
     /// How long the cloud asked to be left alone, for the next pause.
     pub(super) retry_after: Option<Duration>,
     /// Observations since the last request; pauses grow with them.
@@ -33,7 +33,7 @@ impl Poller {
     pub(super) fn new(on: Provision, id: FilesystemId, participants: Arc<Participants>) -> Self {
         let logged = on.cloud_clock.now();
         let (polls, consecutive_errors) = (0, 0);
-        Self { on, id, participants, engaged: false, retry_after: None, polls, consecutive_errors, logged }
+        Self { on, id, participants, in_progress: false, retry_after: None, polls, consecutive_errors, logged }
     }
 
     /// Observes the file system. While the operation waits for something, single failures end only the observation.
@@ -48,7 +48,7 @@ impl Poller {
                 Err(error) => error,
             };
             self.consecutive_errors += 1;
-            if !self.engaged || self.consecutive_errors >= polling::OBSERVATION_ERRORS {
+            if !self.in_progress || self.consecutive_errors >= polling::OBSERVATION_ERRORS {
                 return Err(self.on.unobserved(error));
             }
             tracing::warn!(%error, "an observation of the file system failed; observing again");
@@ -74,7 +74,7 @@ impl Poller {
 
     /// A request was sent: observations are frequent again.
     pub(super) fn restart(&mut self) {
-        self.engaged = true;
+        self.in_progress = true;
         self.polls = 0;
     }
 

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::finality;
 use super::locked;
-use super::verdict;
 use crate::domain::names::FilesystemId;
 use crate::domain::polling;
 use crate::ports::clock::Clock;
@@ -89,6 +89,6 @@ impl Progress {
                 format!("AMLFS {id} is {state}, usually gone in about 5 minutes; the call is repeated until then")
             }
         };
-        verdict::in_progress(message, report.last_error.as_ref())
+        finality::in_progress(message, report.last_error.as_ref())
     }
 }

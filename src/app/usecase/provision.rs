@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::sku_cache::SkuCache;
 use super::stop::Stop;
 use super::volume_operations::{Content, Done, VolumeOperations};
-use super::{deprovision, notices, verdict};
+use super::{deprovision, finality, notices};
 use crate::domain::access;
 use crate::domain::confirmation;
 use crate::domain::error::quote;
@@ -27,7 +27,7 @@ use crate::domain::names::FilesystemName;
 use crate::domain::ownership;
 use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
 use crate::domain::polling;
-use crate::domain::provisioning::{self, Defaults, DynamicWish, Volume, VolumeRequest, Wish};
+use crate::domain::provisioning::{self, Defaults, DynamicProvision, ProvisionPlan, Volume, VolumeRequest};
 use crate::domain::reclaim::{self, Reclaim};
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
@@ -80,11 +80,11 @@ impl Provision {
     }
 
     /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
-    pub(super) fn emit(&self, wish: &DynamicWish, milestone: &Milestone<'_>) {
-        let Some((namespace, claim)) = wish.claim() else { return };
+    pub(super) fn emit(&self, plan: &DynamicProvision, milestone: &Milestone<'_>) {
+        let Some((namespace, claim)) = plan.claim() else { return };
         self.claim_events.emit(ClaimEvent {
             kind: milestone.kind(),
-            volume_name: wish.volume_name().to_owned(),
+            volume_name: plan.volume_name().to_owned(),
             namespace: namespace.to_owned(),
             claim: claim.to_owned(),
             reason: milestone.reason(),
@@ -100,21 +100,21 @@ impl Provision {
         Self { stop: Stop::at(stop), ..self }
     }
 
-    async fn create_dynamic(&self, wish: DynamicWish, caller: Caller) -> Result<Volume, Failure> {
-        self.cloud.configured().map_err(verdict::in_doubt)?;
+    async fn create_dynamic(&self, plan: DynamicProvision, caller: Caller) -> Result<Volume, Failure> {
+        self.cloud.configured().map_err(finality::in_doubt)?;
         let deadline = Deadline::new(&*self.clock, caller.budget);
-        let wish = Arc::new(wish);
-        let progress = Progress::new(wish.id().clone(), Arc::clone(&self.cloud_clock));
-        let content = Content::Create(Arc::clone(&wish));
-        let (name, now) = (wish.id().name.as_str(), self.clock.now());
+        let plan = Arc::new(plan);
+        let progress = Progress::new(plan.id().clone(), Arc::clone(&self.cloud_clock));
+        let content = Content::Create(Arc::clone(&plan));
+        let (name, now) = (plan.id().name.as_str(), self.clock.now());
         let joined = self.operations.join_or_begin(name, content, caller, now, progress, |participants| {
-            Creation::new(self.clone(), Arc::clone(&wish), participants).run()
+            Creation::new(self.clone(), Arc::clone(&plan), participants).run()
         })?;
         let Done::Ready(ready) = joined.answer(deadline).await? else {
-            return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", wish.id())));
+            return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", plan.id())));
         };
-        wish.volume(&ready).map_err(|error| {
-            let message = format!("AMLFS {} is ready but cannot be described as a volume: {error}", wish.id());
+        plan.volume(&ready).map_err(|error| {
+            let message = format!("AMLFS {} is ready but cannot be described as a volume: {error}", plan.id());
             Failure::new(FailureKind::Unavailable, message)
         })
     }
@@ -126,13 +126,13 @@ impl Provision {
             return failure;
         }
         if let Err(error) = self.cloud.configured() {
-            return failed_observation(&failure, verdict::in_doubt(error));
+            return failed_observation(&failure, finality::in_doubt(error));
         }
         let name = FilesystemName::for_volume(&request.name);
         let unfinished = self.attempts.unfinished(name.as_str());
         let Some(id) = unfinished.or_else(|| provisioning::locate(request, &self.defaults)) else { return failure };
         if self.operations.is_creating(name.as_str()) {
-            return verdict::exists_and_is_billed(&failure.message, &id);
+            return finality::exists_and_is_billed(&failure.message, &id);
         }
         let found = match deadline.limit(self.cloud.observe(&id)).await {
             Some(Ok(Observed::Absent)) => None,
@@ -144,7 +144,7 @@ impl Provision {
             }
         };
         let now = self.cloud_clock.now();
-        let blocked = self.attempts.with(&id, now, |attempt| {
+        let (unfinished, absent_for) = self.attempts.with(&id, now, |attempt| {
             let asked_for = attempt.history.is_unfinished();
             match &found {
                 None => attempt.history.absent(now),
@@ -153,9 +153,13 @@ impl Provision {
                 }
                 Some(_) => attempt.history.present_not_owned(),
             }
-            attempt.history.is_unfinished()
+            (attempt.history.is_unfinished(), attempt.history.proved_absent_for())
         });
-        if blocked { verdict::exists_and_is_billed(&failure.message, &id) } else { failure }
+        match (unfinished, absent_for) {
+            (false, _) => failure,
+            (true, None) => finality::exists_and_is_billed(&failure.message, &id),
+            (true, Some(absent_for)) => finality::seen_and_absent(&failure, &id, absent_for),
+        }
     }
 
     /// What stands behind a volume id: `None` for nothing, a file system where one was made for the volume. A handle of
@@ -186,14 +190,14 @@ impl Provision {
         if error.kind == CloudErrorKind::Throttled {
             return self.throttled(error, "reads", "it is not known what exists");
         }
-        verdict::in_doubt(error)
+        finality::in_doubt(error)
     }
 
     /// ARM holds requests back until a time that the failure names.
     pub(super) fn throttled(&self, error: CloudError, requests: &str, subject: &str) -> Failure {
         let wait = error.retry_after.unwrap_or(polling::LONGEST_PAUSE);
         let next_try = self.time_of_day(self.cloud_clock.now().saturating_add(wait));
-        verdict::throttled(error, requests, &next_try, subject)
+        finality::throttled(error, requests, &next_try, subject)
     }
 
     /// A time of the cloud's clock for people.
@@ -218,14 +222,15 @@ fn failed_observation(refusal: &Failure, observation: Failure) -> Failure {
 impl Provisioning for Provision {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         notices::log(&parameters::notices(&request.parameters));
-        match Wish::parse(&request, &self.defaults) {
-            Ok(Wish::Existing(volume)) => Ok(*volume),
-            Ok(Wish::Dynamic(wish)) => self.create_dynamic(*wish, caller).await,
+        let volume = match ProvisionPlan::parse(&request, &self.defaults) {
+            Ok(ProvisionPlan::Existing(volume)) => *volume,
+            Ok(ProvisionPlan::Dynamic(plan)) => self.create_dynamic(*plan, caller).await?,
             Err(error) => {
                 let deadline = Deadline::new(&*self.clock, caller.budget);
-                Err(self.refuse(&request, verdict::refused_locally(&error), deadline).await)
+                return Err(self.refuse(&request, finality::refused_locally(&error), deadline).await);
             }
-        }
+        };
+        Ok(if self.cloud.is_simulated() { volume.simulated() } else { volume })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {

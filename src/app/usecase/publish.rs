@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::deadline::Deadline;
-use super::in_flight::{InFlight, Reservation};
+use super::in_flight::{InFlight, InFlightGuard};
 use super::mount_failure::{mount_failed, publish_failed};
-use super::{notices, verdict};
+use super::{finality, notices};
 use crate::domain::error::{Violations, quote};
 use crate::domain::mount::{MountPlan, PublishRequest, check_path};
 use crate::domain::volume_attributes::UnknownAttributes;
@@ -72,7 +72,7 @@ impl Publish {
     }
 
     /// Single-writer volumes are exclusive on the node: reserves the volume, and refuses a second target.
-    async fn claim_volume(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<Option<Reservation>, Failure> {
+    async fn claim_volume(&self, plan: &MountPlan, deadline: Deadline<'_>) -> Result<Option<InFlightGuard>, Failure> {
         if !plan.exclusive {
             return Ok(None);
         }
@@ -113,7 +113,7 @@ fn check(volume_id: &str, field: &str, path: &Path) -> Result<(), Failure> {
     if let Err(more) = check_path(field, path) {
         violations.extend(more);
     }
-    violations.into_result(Some(())).map_err(|violations| verdict::invalid(&violations))
+    violations.into_result(Some(())).map_err(|violations| finality::invalid(&violations))
 }
 
 #[async_trait]
@@ -121,7 +121,7 @@ impl Publishing for Publish {
     async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure> {
         let deadline = Deadline::new(&*self.clock, budget);
         let planned = MountPlan::parse(&request, self.unknown_attributes);
-        let (plan, told) = planned.map_err(|violations| verdict::invalid(&violations))?;
+        let (plan, told) = planned.map_err(|violations| finality::invalid(&violations))?;
         notices::log(&told);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use crate::domain::filesystem::ReadyFilesystem;
 use crate::domain::names::FilesystemId;
 use crate::domain::polling;
-use crate::domain::provisioning::DynamicWish;
+use crate::domain::provisioning::DynamicProvision;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation ended well.
@@ -39,7 +39,7 @@ type Work = BoxFuture<'static, Outcome>;
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     /// CreateVolume of this plan.
-    Create(Arc<DynamicWish>),
+    Create(Arc<DynamicProvision>),
     /// DeleteVolume of this file system.
     Delete(FilesystemId),
 }

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BoundedReads, ClientStatePaths, Observed};
 use crate::adapters::kernel::doctor::connectivity::Attempt;
-use crate::adapters::kernel::doctor::{self, DriverStatus};
+use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
 use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::adapters::node_setup::report::LastResult;
 use crate::app::settings::{KernelChoice, Settings};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
@@ -91,7 +93,7 @@ fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSetting
 fn with_client_state(paths: &ClientStatePaths) -> Parts {
     let (reads, root) = (BoundedReads::default(), paths.clone());
     let readiness = ReadinessSource::new(move || {
-        let assessment = NodeState::read_within(&reads, &root).assess();
+        let assessment = NodeState::read(&reads, &root).assess();
         for note in &assessment.notes {
             tracing::debug!("{note}");
         }
@@ -111,6 +113,18 @@ fn imports(reads: &BoundedReads, paths: &ClientStatePaths, source: &str) -> Impo
         ServerState::Answering | ServerState::Partial { .. } => Imports::Full,
         ServerState::Dead { .. } => Imports::NotFull,
         ServerState::Unknown(_) => Imports::Unknown,
+    }
+}
+
+/// The record of node-setup, for the report.
+fn setup_report(last: LastResult) -> SetupReport {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let hint = last.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
+    SetupReport {
+        ready: last.exit == 0,
+        message: last.message + &hint,
+        warnings: last.warnings,
+        age_seconds: now.as_secs().saturating_sub(last.at),
     }
 }
 
@@ -142,6 +156,7 @@ pub fn report(request: ReportRequest) -> (String, bool) {
         servers: mgs.into_iter().collect(),
         attempt: Attempt::default(),
         driver: driver.map_or_else(Observed::Unknown, Observed::Known),
+        node_setup: super::node_setup::last_result().map(setup_report),
         kubelet_dir,
         working_dir,
         working_dir_setting: working_dir::SETTING,

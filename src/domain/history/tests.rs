@@ -24,7 +24,7 @@ fn content_is_final_after_five_seconds_and_circumstances_after_ninety() {
     ] {
         let mut history = History::default();
         absent_at(&mut history, times);
-        let found = (history.is_final(Cause::Content), history.is_final(Cause::Circumstance));
+        let found = (history.is_final(FailureCause::Request), history.is_final(FailureCause::Circumstance));
         assert_eq!(found, (content, circumstance), "{times:?}");
     }
 }
@@ -35,9 +35,9 @@ fn one_observation_that_finds_anything_starts_the_time_anew() {
     absent_at(&mut history, &[0, 80]);
     history.present_not_owned();
     absent_at(&mut history, &[90, 170]);
-    assert!(!history.is_final(Cause::Circumstance));
+    assert!(!history.is_final(FailureCause::Circumstance));
     history.absent(secs(180));
-    assert!(history.is_final(Cause::Circumstance));
+    assert!(history.is_final(FailureCause::Circumstance));
 }
 
 #[test]
@@ -46,10 +46,10 @@ fn what_was_seen_and_not_seen_being_deleted_is_in_doubt_and_never_gone() {
     assert!(history.present(&ProvisioningState::Creating, secs(0)));
     absent_at(&mut history, &[10, 5000]);
     assert!(history.create_outcome_unknown() && history.is_unfinished());
-    assert!(!history.is_final(Cause::Content) && !history.is_final(Cause::Circumstance));
+    assert!(!history.is_final(FailureCause::Request) && !history.is_final(FailureCause::Circumstance));
     history.present(&ProvisioningState::Deleting, secs(5010));
     absent_at(&mut history, &[5020, 5110]);
-    assert!(!history.is_unfinished() && history.is_final(Cause::Circumstance));
+    assert!(!history.is_unfinished() && history.is_final(FailureCause::Circumstance));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_accepted_creation_counts_as_seen() {
     history.create_sent(secs(0), false);
     history.create_accepted();
     absent_at(&mut history, &[2, 200]);
-    assert!(!history.is_final(Cause::Circumstance) && history.create_outcome_unknown());
+    assert!(!history.is_final(FailureCause::Circumstance) && history.create_outcome_unknown());
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn a_put_without_an_answer_starts_the_time_anew_and_a_refused_one_does_not() {
     let mut refused = history.clone();
     refused.create_refused(&before);
     absent_at(&mut refused, &[90]);
-    assert!(refused.is_final(Cause::Circumstance) && !refused.is_unfinished());
+    assert!(refused.is_final(FailureCause::Circumstance) && !refused.is_unfinished());
     absent_at(&mut history, &[87, 170]);
-    assert!(!history.is_final(Cause::Content));
+    assert!(!history.is_final(FailureCause::Request));
     history.absent(secs(177));
-    assert!(history.is_final(Cause::Circumstance), "ninety seconds after the PUT it cannot arrive any more");
+    assert!(history.is_final(FailureCause::Circumstance), "ninety seconds after the PUT it cannot arrive any more");
 }
 
 /// Times at which PUTs are sent if calls follow each other without a pause for a quarter of an hour, and no PUT has a clear
@@ -88,7 +88,7 @@ fn puts_of_a_quarter(lasting: bool) -> Vec<u64> {
         loop {
             history.absent(now);
             match history.next_create(call, now) {
-                Send::Now => {
+                RequestDecision::Now => {
                     history.create_sent(now, call.sent > 0);
                     call.count();
                     sent.push(now.as_secs());
@@ -97,8 +97,8 @@ fn puts_of_a_quarter(lasting: bool) -> Vec<u64> {
                     }
                     now += secs(2);
                 }
-                Send::ObserveAfter(rest) => now += rest,
-                Send::NotBefore(_) | Send::FailedNotBefore(_) => break,
+                RequestDecision::ObserveAfter(rest) => now += rest,
+                RequestDecision::NotBefore(_) | RequestDecision::FailedNotBefore(_) => break,
             }
         }
         now += secs(1);
@@ -124,9 +124,9 @@ fn other_parameters_end_the_pause() {
     let before = history.clone();
     history.create_sent(secs(0), false);
     history.create_refused(&before);
-    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), Send::NotBefore(secs(60)));
+    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), RequestDecision::NotBefore(secs(60)));
     history.other_parameters();
-    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), Send::Now);
+    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), RequestDecision::Now);
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn deletions_have_the_same_limits() {
     let mut history = History::default();
     history.present(&ProvisioningState::Succeeded, secs(0));
     let mut call = history.deletes_of_call();
-    assert_eq!(history.next_delete(call, secs(0)), Send::Now);
-    for (now, expected) in [(0, Send::ObserveAfter(secs(5))), (5, Send::Now)] {
+    assert_eq!(history.next_delete(call, secs(0)), RequestDecision::Now);
+    for (now, expected) in [(0, RequestDecision::ObserveAfter(secs(5))), (5, RequestDecision::Now)] {
         if now == 0 {
             history.delete_sent(secs(0), false);
             call.count();
@@ -144,11 +144,11 @@ fn deletions_have_the_same_limits() {
     }
     history.delete_sent(secs(5), true);
     call.count();
-    assert_eq!(history.next_delete(call, secs(10)), Send::NotBefore(secs(65)));
+    assert_eq!(history.next_delete(call, secs(10)), RequestDecision::NotBefore(secs(65)));
     let later = history.deletes_of_call();
     assert_eq!(later.left, 1);
-    assert_eq!(history.next_delete(later, secs(64)), Send::NotBefore(secs(65)));
-    assert_eq!(history.next_delete(later, secs(65)), Send::Now);
+    assert_eq!(history.next_delete(later, secs(64)), RequestDecision::NotBefore(secs(65)));
+    assert_eq!(history.next_delete(later, secs(65)), RequestDecision::Now);
 }
 
 #[test]
@@ -182,13 +182,13 @@ fn a_failed_creation_asks_for_longer_patience_each_time() {
         history.delete_sent(now, false);
         history.present(&ProvisioningState::Deleting, now);
         history.absent(now);
-        let Send::FailedNotBefore(not_before) = history.next_create(history.creates_of_call(), now) else {
+        let RequestDecision::FailedNotBefore(not_before) = history.next_create(history.creates_of_call(), now) else {
             panic!("made anew at once")
         };
         assert_eq!(history.failed().and_then(|failed| failed.reason.as_deref()), Some("CreateTimeout: slow"));
         pauses.push(not_before.saturating_sub(now).as_secs() / 60);
         now = not_before;
-        assert_eq!(history.next_create(history.creates_of_call(), now), Send::Now);
+        assert_eq!(history.next_create(history.creates_of_call(), now), RequestDecision::Now);
     }
     assert_eq!(pauses, [3, 6, 10, 10]);
 }
@@ -200,7 +200,7 @@ fn a_failed_creation_whose_deletion_was_not_seen_is_gone_after_two_observations(
     history.creation_failed(None);
     history.delete_sent(secs(0), false);
     history.absent(secs(2));
-    assert_eq!(history.next_create(history.creates_of_call(), secs(2)), Send::ObserveAfter(secs(5)));
+    assert_eq!(history.next_create(history.creates_of_call(), secs(2)), RequestDecision::ObserveAfter(secs(5)));
     history.absent(secs(7));
     assert!(history.is_gone_after_deletion());
 }

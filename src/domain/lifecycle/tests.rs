@@ -1,7 +1,7 @@
 //! The decision table: every state, ready before or not, ours or not, same or different.
 
 use super::*;
-use crate::domain::capacity::Tib;
+use crate::domain::capacity::{RequestedCapacity, Tib};
 use crate::domain::names::{NetworkName, ResourceGroup};
 use crate::domain::tags::{CREATED_BY, CREATED_BY_US};
 
@@ -17,7 +17,7 @@ fn desired() -> Desired {
         sku_name: "AMLFS-Durable-Premium-500".into(),
         zone: Some(Zone::parse("1").unwrap()),
         subnet: subnet("default"),
-        range: CapacityRange::parse(4 << 40, 0).unwrap(),
+        range: CapacityRange::parse(RequestedCapacity::at_least(4 << 40)).unwrap(),
     }
 }
 
@@ -71,7 +71,7 @@ fn only_a_creation_that_never_was_ready_is_deleted() {
     for terminal in [ProvisioningState::Failed, ProvisioningState::Canceled] {
         assert_eq!(step(found(terminal.clone(), "")), Step::DeleteFailed { reason: reason.clone() });
         for once_ready in ["10.0.0.4", "not an address"] {
-            assert_eq!(step(found(terminal.clone(), once_ready)), Step::Broken { reason: reason.clone() });
+            assert_eq!(step(found(terminal.clone(), once_ready)), Step::FailedAfterReady { reason: reason.clone() });
         }
     }
 }
@@ -80,7 +80,7 @@ fn only_a_creation_that_never_was_ready_is_deleted() {
 fn somebody_elses_is_refused_first_whatever_its_state() {
     for state in [ProvisioningState::Failed, ProvisioningState::Succeeded, ProvisioningState::Creating] {
         let foreign = Filesystem { tags: [].into(), sku_name: Some("other".into()), ..found(state, "") };
-        assert_eq!(step(foreign), Step::Foreign(NotOurs::Untagged));
+        assert_eq!(step(foreign), Step::NotOwned(NotOwned::Untagged));
     }
 }
 

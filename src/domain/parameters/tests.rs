@@ -24,7 +24,7 @@ fn dynamic_with(more: &[(&str, &str)]) -> Result<DynamicParameters, Violations> 
 fn the_articles_spelling_and_any_case_are_read() {
     let dynamic =
         dynamic_with(&[("Resource-Group", "rg1"), ("ZONES", "1"), ("sub-dir", "/a/${pvc.metadata.name}/")]).unwrap();
-    assert_eq!(dynamic.resource_group.unwrap().as_str(), "rg1");
+    assert_eq!(dynamic.placement.resource_group.unwrap().as_str(), "rg1");
     assert_eq!(dynamic.zone.unwrap().as_str(), "1");
     assert_eq!(dynamic.maintenance.day_of_week, "Friday");
     assert_eq!(dynamic.sub_dir.unwrap().as_str(), "a/${pvc.metadata.name}");

@@ -1,4 +1,4 @@
-//! From request to wish, and from a ready file system to the volume that Kubernetes stores.
+//! From request to plan, and from a ready file system to the volume that Kubernetes stores.
 
 use super::*;
 use crate::domain::access::{AccessMode, AccessType};
@@ -7,7 +7,7 @@ use crate::domain::mount_source::{FsName, MgsAddress};
 fn request(parameters: &[(&str, &str)]) -> VolumeRequest {
     VolumeRequest {
         name: "pvc-1".into(),
-        capacity: (0, 0),
+        capacity: RequestedCapacity::default(),
         capabilities: vec![Capability {
             access: Some(AccessType::Mount { flags: vec![] }),
             mode: Some(AccessMode::MultiNodeMultiWriter),
@@ -42,23 +42,23 @@ fn ready() -> ReadyFilesystem {
     }
 }
 
-fn dynamic(request: &VolumeRequest) -> Result<DynamicWish, RequestError> {
-    match Wish::parse(request, &defaults())? {
-        Wish::Dynamic(dynamic) => Ok(*dynamic),
-        Wish::Existing(_) => panic!("not static"),
+fn dynamic(request: &VolumeRequest) -> Result<DynamicProvision, RequestError> {
+    match ProvisionPlan::parse(request, &defaults())? {
+        ProvisionPlan::Dynamic(dynamic) => Ok(*dynamic),
+        ProvisionPlan::Existing(_) => panic!("not static"),
     }
 }
 
 #[test]
 fn a_dynamic_volume_is_described_as_the_go_driver_does() {
-    let wish =
+    let plan =
         dynamic(&request(&[&DYNAMIC[..], &[("sub-dir", "/${pvc.metadata.name}/"), (PV_NAME, "pvc-1")]].concat()))
             .unwrap();
     assert_eq!(
-        (wish.id().to_string().as_str(), wish.subnet().to_string().as_str()),
+        (plan.id().to_string().as_str(), plan.subnet().to_string().as_str()),
         ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet")
     );
-    let volume = wish.volume(&ready()).unwrap();
+    let volume = plan.volume(&ready()).unwrap();
     assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#${pvc.metadata.name}#t#rg1");
     let value = |key: &str| volume.context.get(key).map(String::as_str);
     assert_eq!(value("created-by-dynamic-provisioning"), Some("t"));
@@ -77,8 +77,8 @@ fn a_context_is_a_valid_set_of_parameters() {
 #[test]
 fn a_static_volume_needs_no_cloud_settings() {
     let parameters = [("MGS-IP-Address", "10.0.0.4"), ("sub-dir", "a/b")];
-    let wish = Wish::parse(&request(&parameters), &Defaults::default()).unwrap();
-    let Wish::Existing(volume) = wish else { panic!("not dynamic") };
+    let plan = ProvisionPlan::parse(&request(&parameters), &Defaults::default()).unwrap();
+    let ProvisionPlan::Existing(volume) = plan else { panic!("not dynamic") };
     assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#a/b#f#");
     assert_eq!(volume.capacity, Tib(4).bytes());
     assert_eq!(volume.context.get("created-by-dynamic-provisioning").map(String::as_str), Some("f"));
@@ -87,8 +87,8 @@ fn a_static_volume_needs_no_cloud_settings() {
 
 #[test]
 fn an_fs_name_that_the_go_driver_never_used_is_lustrefs_in_id_and_context() {
-    let volume = |parameters: &[(&str, &str)]| match Wish::parse(&request(parameters), &Defaults::default()) {
-        Ok(Wish::Existing(volume)) => *volume,
+    let volume = |parameters: &[(&str, &str)]| match ProvisionPlan::parse(&request(parameters), &Defaults::default()) {
+        Ok(ProvisionPlan::Existing(volume)) => *volume,
         other => panic!("{other:?}"),
     };
     let named = volume(&[("mgs-ip-address", "10.1.0.6"), ("FS-Name", "lustreAKS")]);
@@ -106,10 +106,13 @@ fn an_fs_name_that_the_go_driver_never_used_is_lustrefs_in_id_and_context() {
 #[test]
 fn static_sizes_go_in_steps_of_four_tib() {
     let sized = |required, limit| {
-        let request = VolumeRequest { capacity: (required, limit), ..request(&[("mgs-ip-address", "10.0.0.4")]) };
-        Wish::parse(&request, &Defaults::default())
+        let request = VolumeRequest {
+            capacity: RequestedCapacity { required_bytes: required, limit_bytes: limit },
+            ..request(&[("mgs-ip-address", "10.0.0.4")])
+        };
+        ProvisionPlan::parse(&request, &Defaults::default())
     };
-    let Ok(Wish::Existing(volume)) = sized((5 << 40) + 1, 0) else { panic!("refused") };
+    let Ok(ProvisionPlan::Existing(volume)) = sized((5 << 40) + 1, 0) else { panic!("refused") };
     assert_eq!(volume.capacity, Tib(8).bytes());
     assert!(matches!(sized(i64::MAX, 0), Err(RequestError::Capacity(_))));
     assert!(matches!(sized(-1, 0), Err(RequestError::Capacity(_))));
@@ -118,11 +121,11 @@ fn static_sizes_go_in_steps_of_four_tib() {
 #[test]
 fn all_mistakes_are_told_together() {
     let bad = VolumeRequest { name: String::new(), capabilities: vec![], ..request(&[("sku", "x")]) };
-    let error = Wish::parse(&bad, &defaults()).unwrap_err().to_string();
+    let error = ProvisionPlan::parse(&bad, &defaults()).unwrap_err().to_string();
     for part in ["name: missing", "volume capabilities: missing", "`sku`: invalid parameter", "sku-name: missing"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
-    let error = Wish::parse(&request(&DYNAMIC), &Defaults::default()).unwrap_err().to_string();
+    let error = ProvisionPlan::parse(&request(&DYNAMIC), &Defaults::default()).unwrap_err().to_string();
     for part in ["location: missing", "vnet-name: missing", "subnet-name: missing"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
@@ -149,11 +152,13 @@ fn the_spec_is_rounded_and_zoned() {
         bandwidth_per_tib: 125,
         zones: vec![],
     };
-    let wish = dynamic(&VolumeRequest { capacity: (17 << 40, 0), ..request(&DYNAMIC) }).unwrap();
-    assert_eq!(wish.spec(&sku).unwrap().capacity, Tib(32));
+    let plan =
+        dynamic(&VolumeRequest { capacity: RequestedCapacity::at_least(17 << 40), ..request(&DYNAMIC) }).unwrap();
+    assert_eq!(plan.spec(&sku).unwrap().capacity, Tib(32));
     let zoned = dynamic(&request(&[&DYNAMIC[..], &[("zone", "1")]].concat())).unwrap();
     assert!(matches!(zoned.spec(&sku), Err(RequestError::Invalid(_))));
-    let large = dynamic(&VolumeRequest { capacity: (129 << 40, 0), ..request(&DYNAMIC) }).unwrap();
+    let large =
+        dynamic(&VolumeRequest { capacity: RequestedCapacity::at_least(129 << 40), ..request(&DYNAMIC) }).unwrap();
     assert!(matches!(large.spec(&sku), Err(RequestError::Capacity(_))));
     let supported = Sku { largest: Tib(1024), ..sku };
     let spec = large.spec(&supported).unwrap();

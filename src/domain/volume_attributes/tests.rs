@@ -65,6 +65,7 @@ fn what_kubernetes_and_the_go_driver_put_there_is_accepted_without_a_word() {
         ("csi.storage.k8s.io/something-new", "x"),
         ("storage.kubernetes.io/csiProvisionerIdentity", "1-2-azurelustre.csi.azure.com"),
         ("created-by-dynamic-provisioning", "t"),
+        ("simulated", "true"),
         ("sku-name", "AMLFS-Durable-Premium-125"),
         ("zones", "1"),
         ("Zone", "1"),

@@ -7,7 +7,7 @@ use azurelustre_csi::ports::cloud::CloudErrorKind;
 use libtest_mimic::Failed;
 
 use super::world::{CloudWorld, id, location, present, spec};
-use super::{Law, Verdict, cloud_laws};
+use super::{Law, LawResult, cloud_laws};
 
 pub(crate) const LAWS: &[Law] = cloud_laws![
     an_unknown_name_is_absent,
@@ -23,14 +23,14 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_creation_without_room_never_becomes_ready,
 ];
 
-async fn an_unknown_name_is_absent(world: &dyn CloudWorld) -> Verdict {
+async fn an_unknown_name_is_absent(world: &dyn CloudWorld) -> LawResult {
     assert_eq!(world.cloud().observe(&id("nobody")?).await?, Observed::Absent);
     world.given_only_group("other");
     assert_eq!(world.cloud().observe(&id("nobody")?).await?, Observed::Absent);
     Ok(())
 }
 
-async fn a_creation_is_visible_at_once_without_an_address(world: &dyn CloudWorld) -> Verdict {
+async fn a_creation_is_visible_at_once_without_an_address(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     let found = present(world, "fs1").await?;
     assert_eq!(found.state, ProvisioningState::Creating);
@@ -38,7 +38,7 @@ async fn a_creation_is_visible_at_once_without_an_address(world: &dyn CloudWorld
     Ok(())
 }
 
-async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &dyn CloudWorld) -> Verdict {
+async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.advance(std::time::Duration::from_mins(5));
     assert_eq!(present(world, "fs1").await?.state, ProvisioningState::Creating);
@@ -50,7 +50,7 @@ async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &dyn CloudWo
     Ok(())
 }
 
-async fn a_repeated_creation_makes_no_second_file_system(world: &dyn CloudWorld) -> Verdict {
+async fn a_repeated_creation_makes_no_second_file_system(world: &dyn CloudWorld) -> LawResult {
     let spec = spec("fs1")?;
     world.given_quota(1);
     for _ in 0..3 {
@@ -63,7 +63,7 @@ async fn a_repeated_creation_makes_no_second_file_system(world: &dyn CloudWorld)
     Ok(())
 }
 
-async fn names_and_groups_compare_without_case(world: &dyn CloudWorld) -> Verdict {
+async fn names_and_groups_compare_without_case(world: &dyn CloudWorld) -> LawResult {
     world.given_only_group("RG");
     world.given_quota(1);
     world.cloud().begin_create(&spec("Name1")?).await?;
@@ -72,7 +72,7 @@ async fn names_and_groups_compare_without_case(world: &dyn CloudWorld) -> Verdic
     Ok(())
 }
 
-async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> Verdict {
+async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> LawResult {
     let spec = spec("fs1")?;
     world.cloud().begin_create(&spec).await?;
     for _ in 0..2 {
@@ -88,7 +88,7 @@ async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> Verdict 
     Ok(())
 }
 
-async fn a_changed_wish_for_an_existing_name_is_refused(world: &dyn CloudWorld) -> Verdict {
+async fn a_changed_wish_for_an_existing_name_is_refused(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     let larger = FilesystemSpec { capacity: Tib(8), ..spec("fs1")? };
     let error = world.cloud().begin_create(&larger).await.err().ok_or("another size was accepted")?;
@@ -97,7 +97,7 @@ async fn a_changed_wish_for_an_existing_name_is_refused(world: &dyn CloudWorld) 
     Ok(())
 }
 
-async fn a_failed_creation_stays_and_tells_why(world: &dyn CloudWorld) -> Verdict {
+async fn a_failed_creation_stays_and_tells_why(world: &dyn CloudWorld) -> LawResult {
     world.given_failing_creation("CreateTimeout");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -111,7 +111,7 @@ async fn a_failed_creation_stays_and_tells_why(world: &dyn CloudWorld) -> Verdic
     Ok(())
 }
 
-async fn a_failed_creation_holds_its_quota(world: &dyn CloudWorld) -> Verdict {
+async fn a_failed_creation_holds_its_quota(world: &dyn CloudWorld) -> LawResult {
     world.given_quota(1);
     world.given_failing_creation("InternalExecutionError");
     world.cloud().begin_create(&spec("fs1")?).await?;
@@ -139,7 +139,7 @@ fn refused_wishes() -> Result<Vec<Refused>, Failed> {
     ])
 }
 
-async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> Verdict {
+async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> LawResult {
     for (wish, kind, arrange) in refused_wishes()? {
         arrange(world);
         let error = world.cloud().begin_create(&wish).await.err().ok_or_else(|| format!("accepted: {wish:?}"))?;
@@ -153,7 +153,7 @@ async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> Verdict {
     Ok(())
 }
 
-async fn a_creation_without_room_never_becomes_ready(world: &dyn CloudWorld) -> Verdict {
+async fn a_creation_without_room_never_becomes_ready(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(1);
     if world.cloud().begin_create(&spec("fs1")?).await.is_err() {
         assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);

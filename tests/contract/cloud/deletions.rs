@@ -6,7 +6,7 @@ use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 
 use super::world::{CloudWorld, id, present, spec};
-use super::{Law, Verdict, cloud_laws};
+use super::{Law, LawResult, cloud_laws};
 
 pub(crate) const LAWS: &[Law] = cloud_laws![
     deleting_nothing_is_a_success,
@@ -17,7 +17,7 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_failed_creation_can_be_deleted_and_made_anew,
 ];
 
-async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> Verdict {
+async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_delete(&id("nobody")?).await?;
     world.given_only_group("other");
     world.cloud().begin_delete(&id("nobody")?).await?;
@@ -25,7 +25,7 @@ async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> Verdict {
     Ok(())
 }
 
-async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> Verdict {
+async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -37,7 +37,7 @@ async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> Ve
     Ok(())
 }
 
-async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> Verdict {
+async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -49,7 +49,7 @@ async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> Verdict 
     Ok(())
 }
 
-async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -> Verdict {
+async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     let error = world.cloud().begin_create(&spec("fs1")?).await.err().ok_or("accepted while Deleting")?;
@@ -59,7 +59,7 @@ async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -
     Ok(())
 }
 
-async fn a_creation_under_way_can_be_deleted(world: &dyn CloudWorld) -> Verdict {
+async fn a_creation_under_way_can_be_deleted(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     world.finish_pending();
@@ -67,7 +67,7 @@ async fn a_creation_under_way_can_be_deleted(world: &dyn CloudWorld) -> Verdict 
     Ok(())
 }
 
-async fn a_failed_creation_can_be_deleted_and_made_anew(world: &dyn CloudWorld) -> Verdict {
+async fn a_failed_creation_can_be_deleted_and_made_anew(world: &dyn CloudWorld) -> LawResult {
     world.given_failing_creation("AscInternalError");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();

@@ -2,11 +2,11 @@
 
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::FilesystemSpec;
-use azurelustre_csi::ports::cloud::{CloudErrorKind, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{CloudErrorKind, SubnetCapacityRequest};
 use libtest_mimic::Failed;
 
 use super::world::{CloudWorld, id, location, spec, subnet};
-use super::{Law, Verdict, cloud_laws};
+use super::{Law, LawResult, cloud_laws};
 
 pub(crate) const LAWS: &[Law] = cloud_laws![
     every_page_of_the_list_is_read_and_other_products_are_not,
@@ -18,11 +18,11 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_subnet_that_is_not_there_is_told,
 ];
 
-fn request(tib: u32) -> Result<HeadroomRequest, Failed> {
-    Ok(HeadroomRequest { subnet: subnet()?, sku_name: spec("fs1")?.sku_name, capacity: Tib(tib) })
+fn request(tib: u32) -> Result<SubnetCapacityRequest, Failed> {
+    Ok(SubnetCapacityRequest { subnet: subnet()?, sku_name: spec("fs1")?.sku_name, capacity: Tib(tib) })
 }
 
-async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &dyn CloudWorld) -> Verdict {
+async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &dyn CloudWorld) -> LawResult {
     let skus = world.cloud().skus(&location("eastus")?).await?;
     let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
     let expected = [
@@ -37,7 +37,7 @@ async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &dyn C
     Ok(())
 }
 
-async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> Verdict {
+async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> LawResult {
     for (region, zones) in [("eastus", 3), ("westus2", 2), ("westus", 0), ("northcentralus", 0)] {
         let skus = world.cloud().skus(&location(region)?).await?;
         assert_eq!(skus.location(), &location(region)?);
@@ -47,7 +47,7 @@ async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> Ve
     Ok(())
 }
 
-async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> Verdict {
+async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
     world.given_odd_sku("AMLFS-Odd");
     let skus = world.cloud().skus(&location("eastus")?).await?;
     assert_eq!(skus.skus().len(), 4);
@@ -56,38 +56,38 @@ async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> Verdict {
     Ok(())
 }
 
-async fn a_region_that_offers_nothing_has_an_empty_list(world: &dyn CloudWorld) -> Verdict {
+async fn a_region_that_offers_nothing_has_an_empty_list(world: &dyn CloudWorld) -> LawResult {
     assert!(world.cloud().skus(&location("nowhere")?).await?.skus().is_empty());
     Ok(())
 }
 
-async fn room_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> Verdict {
+async fn room_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(100);
-    let before = world.cloud().headroom(&request(4)?).await?;
+    let before = world.cloud().subnet_capacity(&request(4)?).await?;
     assert_eq!(before.available, 100);
     assert!(before.required > 0);
-    let larger = world.cloud().headroom(&request(128)?).await?;
+    let larger = world.cloud().subnet_capacity(&request(128)?).await?;
     assert!(larger.required > before.required, "a larger file system needs no more addresses");
     world.cloud().begin_create(&spec("fs1")?).await?;
-    let after = world.cloud().headroom(&request(4)?).await?;
+    let after = world.cloud().subnet_capacity(&request(4)?).await?;
     assert_eq!(after.available, 100 - before.required);
     Ok(())
 }
 
-async fn a_deleted_file_system_gives_its_room_back(world: &dyn CloudWorld) -> Verdict {
+async fn a_deleted_file_system_gives_its_room_back(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(100);
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
-    assert!(world.cloud().headroom(&request(4)?).await?.available < 100, "addresses are held until it is gone");
+    assert!(world.cloud().subnet_capacity(&request(4)?).await?.available < 100, "addresses are held until it is gone");
     world.finish_pending();
-    assert_eq!(world.cloud().headroom(&request(4)?).await?.available, 100);
+    assert_eq!(world.cloud().subnet_capacity(&request(4)?).await?.available, 100);
     Ok(())
 }
 
-async fn a_subnet_that_is_not_there_is_told(world: &dyn CloudWorld) -> Verdict {
+async fn a_subnet_that_is_not_there_is_told(world: &dyn CloudWorld) -> LawResult {
     world.given_only_known_subnets();
-    let error = world.cloud().headroom(&request(4)?).await.err().ok_or("room in a subnet that is not there")?;
+    let error = world.cloud().subnet_capacity(&request(4)?).await.err().ok_or("room in a subnet that is not there")?;
     assert_eq!(error.kind, CloudErrorKind::NotFound);
     let spec = FilesystemSpec { ..spec("fs1")? };
     assert!(world.cloud().begin_create(&spec).await.is_err());

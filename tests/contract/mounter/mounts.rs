@@ -4,7 +4,7 @@ use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
 use super::world::{MounterWorld, is_mounted, plan, with_sub_dir};
-use super::{Law, Verdict, laws};
+use super::{Law, LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_mount_is_found_by_the_next_call,
@@ -21,7 +21,7 @@ pub(crate) const LAWS: &[Law] = laws![
     usage_adds_up,
 ];
 
-async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> Verdict {
+async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> LawResult {
     let (mounter, plan) = (world.mounter(), plan(&world.given_filesystem()?, &world.target("target")));
     assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
     for _ in 0..2 {
@@ -35,7 +35,7 @@ async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> Verdict 
     Ok(())
 }
 
-async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> Verdict {
+async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let targets = [world.target("writer"), world.target("reader"), world.target("other")];
     for (target, source) in targets.iter().zip([&source, &source, &world.given_filesystem()?]) {
@@ -47,7 +47,7 @@ async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> V
     Ok(())
 }
 
-async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -> Verdict {
+async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let (whole, part) = (world.target("whole"), world.target("part"));
     let team = with_sub_dir(&source, "team/a")?;
@@ -63,7 +63,7 @@ async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -
     Ok(())
 }
 
-async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> Verdict {
+async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("pod's \\ größe"));
     let source = with_sub_dir(&world.given_filesystem()?, "team a/größe \\ 100%/\\040 x/名")?;
     let plan = plan(&source, &target);
@@ -76,7 +76,7 @@ async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> 
     Ok(())
 }
 
-async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> Verdict {
+async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let (writable, read_only) = (world.target("writable"), world.target("read-only"));
     let mut restricted = plan(&source, &read_only);
@@ -92,7 +92,7 @@ async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> Verdict {
     Ok(())
 }
 
-async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> Verdict {
+async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     let first = plan(&world.given_filesystem()?, &target);
     mounter.mount(&first).await?;
@@ -105,7 +105,7 @@ async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> Verdi
     Ok(())
 }
 
-async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> Verdict {
+async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     let plans = [plan(&world.given_filesystem()?, &target), plan(&world.given_filesystem()?, &target)];
     for _ in 0..20 {
@@ -119,7 +119,7 @@ async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> 
     Ok(())
 }
 
-async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) -> Verdict {
+async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) -> LawResult {
     let mounter = world.mounter();
     let missing = with_sub_dir(&world.given_filesystem()?, "not/there")?;
     for (name, source, kind) in
@@ -140,7 +140,7 @@ async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) ->
 }
 
 /// The Go driver never reads `fs-name`, so objects in the field hold anything there.
-async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> Verdict {
+async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let named = MountSource { fs_name: FsName::parse("amlfs1")?, ..source.clone() };
     let (whole, part) =
@@ -159,7 +159,7 @@ async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn Moun
     Ok(())
 }
 
-async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn MounterWorld) -> Verdict {
+async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem()?);
     let mut targets = vec![world.target("one"), world.target("two")];
     let mut other = plan(&source, &world.target("other"));
@@ -181,7 +181,7 @@ async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn Mou
     Ok(())
 }
 
-async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> Verdict {
+async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     assert_eq!(mounter.usage(&target).await?, None);
     std::fs::create_dir(&target)?;
@@ -193,7 +193,7 @@ async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> Verdi
     Ok(())
 }
 
-async fn usage_adds_up(world: &dyn MounterWorld) -> Verdict {
+async fn usage_adds_up(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
     let empty = mounter.usage(&target).await?.ok_or("nothing is mounted")?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, Verdict, laws};
+use super::{Law, LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     an_absent_target_is_made_and_one_that_is_there_is_taken,
@@ -16,7 +16,7 @@ pub(crate) const LAWS: &[Law] = laws![
     two_spellings_of_a_target_are_one,
 ];
 
-async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn MounterWorld) -> Verdict {
+async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn MounterWorld) -> LawResult {
     let mounter = world.mounter();
     let (absent, there) = (world.target("absent"), world.target("there"));
     std::fs::create_dir(&there)?;
@@ -28,7 +28,7 @@ async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn Mou
     Ok(())
 }
 
-async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -> Verdict {
+async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("kubelet/pod/mount"));
     let error = mounter.mount(&plan(&world.given_filesystem()?, &target)).await.err().ok_or("made the parents")?;
     assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
@@ -40,7 +40,7 @@ async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -
     Ok(())
 }
 
-async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> Verdict {
+async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("file"));
     std::fs::write(&target, "text")?;
     assert!(mounter.mount(&plan(&world.given_filesystem()?, &target)).await.is_err());
@@ -49,7 +49,7 @@ async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> Verdic
     Ok(())
 }
 
-async fn a_foreign_link_is_refused_and_not_followed(world: &dyn MounterWorld) -> Verdict {
+async fn a_foreign_link_is_refused_and_not_followed(world: &dyn MounterWorld) -> LawResult {
     let (mounter, elsewhere, target) = (world.mounter(), world.target("elsewhere"), world.target("link"));
     std::fs::create_dir(&elsewhere)?;
     symlink(&elsewhere, &target)?;
@@ -61,7 +61,7 @@ async fn a_foreign_link_is_refused_and_not_followed(world: &dyn MounterWorld) ->
     Ok(())
 }
 
-async fn a_target_with_files_is_unmounted_and_not_removed(world: &dyn MounterWorld) -> Verdict {
+async fn a_target_with_files_is_unmounted_and_not_removed(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("full"));
     mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
     mounter.unmount(&target).await?;
@@ -72,7 +72,7 @@ async fn a_target_with_files_is_unmounted_and_not_removed(world: &dyn MounterWor
     Ok(())
 }
 
-async fn two_spellings_of_a_target_are_one(world: &dyn MounterWorld) -> Verdict {
+async fn two_spellings_of_a_target_are_one(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     let alias = world.target("alias");
     symlink(target.parent().ok_or("a target below a directory")?, &alias)?;

@@ -3,7 +3,7 @@
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, Verdict, laws};
+use super::{Law, LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     an_unmount_leaves_no_directory_and_its_parent,
@@ -14,7 +14,7 @@ pub(crate) const LAWS: &[Law] = laws![
     a_corrupt_mount_is_replaced_by_the_next_mount needs [StopsServers],
 ];
 
-async fn an_unmount_leaves_no_directory_and_its_parent(world: &dyn MounterWorld) -> Verdict {
+async fn an_unmount_leaves_no_directory_and_its_parent(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("pod/mount"));
     let parent = world.target("pod");
     std::fs::create_dir(&parent)?;
@@ -27,7 +27,7 @@ async fn an_unmount_leaves_no_directory_and_its_parent(world: &dyn MounterWorld)
     Ok(())
 }
 
-async fn unmounting_what_is_not_there_is_fine(world: &dyn MounterWorld) -> Verdict {
+async fn unmounting_what_is_not_there_is_fine(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("nothing"));
     mounter.unmount(&target).await?;
     mounter.unmount(&target.join("below")).await?;
@@ -35,7 +35,7 @@ async fn unmounting_what_is_not_there_is_fine(world: &dyn MounterWorld) -> Verdi
     Ok(())
 }
 
-async fn a_directory_that_nothing_is_mounted_on_is_removed(world: &dyn MounterWorld) -> Verdict {
+async fn a_directory_that_nothing_is_mounted_on_is_removed(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("bare"));
     std::fs::create_dir(&target)?;
     mounter.unmount(&target).await?;
@@ -43,7 +43,7 @@ async fn a_directory_that_nothing_is_mounted_on_is_removed(world: &dyn MounterWo
     Ok(())
 }
 
-async fn files_left_in_a_mount_hinder_nothing_and_are_kept(world: &dyn MounterWorld) -> Verdict {
+async fn files_left_in_a_mount_hinder_nothing_and_are_kept(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     let plan = plan(&world.given_filesystem()?, &target);
     mounter.mount(&plan).await?;
@@ -56,7 +56,7 @@ async fn files_left_in_a_mount_hinder_nothing_and_are_kept(world: &dyn MounterWo
     Ok(())
 }
 
-async fn a_corrupt_mount_is_listed_and_can_be_unmounted(world: &dyn MounterWorld) -> Verdict {
+async fn a_corrupt_mount_is_listed_and_can_be_unmounted(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
     let plan = plan(&source, &target);
     mounter.mount(&plan).await?;
@@ -70,7 +70,7 @@ async fn a_corrupt_mount_is_listed_and_can_be_unmounted(world: &dyn MounterWorld
     Ok(())
 }
 
-async fn a_corrupt_mount_is_replaced_by_the_next_mount(world: &dyn MounterWorld) -> Verdict {
+async fn a_corrupt_mount_is_replaced_by_the_next_mount(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
     mounter.mount(&plan(&source, &target)).await?;
     world.stop_servers(&source);

@@ -20,7 +20,7 @@ use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::domain::names::{FilesystemId, FilesystemName, NetworkName, ResourceGroup, SubnetId};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::{Cloud, CloudError, HeadroomRequest};
+use azurelustre_csi::ports::cloud::{Cloud, CloudError, SubnetCapacityRequest};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ impl ArmStub {
 
     fn size(&self, body: &Bytes) -> WireAnswer {
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-        let request = HeadroomRequest {
+        let request = SubnetCapacityRequest {
             subnet: subnet("rg", "vnet", SUBNETS[0]).unwrap(),
             sku_name: asked.pointer("/sku/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             capacity: Tib(asked.get("storageCapacityTiB").and_then(Value::as_f64).unwrap_or(0.0) as u32),
@@ -274,20 +274,20 @@ impl ArmStub {
         }
     }
 
-    fn needed(&self, request: &HeadroomRequest) -> Result<u64, CloudError> {
+    fn needed(&self, request: &SubnetCapacityRequest) -> Result<u64, CloudError> {
         let known = self.cloud.world(|world| world.any_subnet_exists);
         self.cloud.edit_world(|world| world.any_subnet_exists = true);
-        let headroom = block_on(self.cloud.headroom(request));
+        let subnet_capacity = block_on(self.cloud.subnet_capacity(request));
         self.cloud.edit_world(|world| world.any_subnet_exists = known);
-        headroom.map(|headroom| headroom.required)
+        subnet_capacity.map(|subnet_capacity| subnet_capacity.required)
     }
 
     fn usages(&self, group: &str, vnet: &str) -> WireAnswer {
         let entries = SUBNETS.iter().filter_map(|name| {
             let subnet = subnet(group, vnet, name)?;
             let request =
-                HeadroomRequest { subnet, sku_name: "AMLFS-Durable-Premium-500".to_owned(), capacity: Tib(4) };
-            let free = block_on(self.cloud.headroom(&request)).ok()?.available;
+                SubnetCapacityRequest { subnet, sku_name: "AMLFS-Durable-Premium-500".to_owned(), capacity: Tib(4) };
+            let free = block_on(self.cloud.subnet_capacity(&request)).ok()?.available;
             Some(usage(&group.to_uppercase(), vnet, &name.to_uppercase(), free as f64 + 5.0, 5.0))
         });
         let gateway = usage(group, vnet, "GatewaySubnet", -1.0, -1.0);

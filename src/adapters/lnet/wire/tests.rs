@@ -69,7 +69,7 @@ fn every_value_stands_at_its_offset_and_all_else_is_zero() {
 
 #[test]
 fn a_ping_asks_any_process_at_any_source_within_its_limit() {
-    let mut request = ping_peer(nid(), Duration::from_millis(10_000));
+    let mut request = ping_peer(nid(), Duration::from_secs(10));
     let bytes = request.bytes_mut();
     assert_eq!(bytes[8..12], 10_000_u32.to_le_bytes());
     assert_eq!(bytes[12..16], PEER_IDS.to_le_bytes());

@@ -79,11 +79,19 @@ fn nothing_loaded() {
     for (facts, wanted, expected) in [
         (node(), wanted(), format!("fetch {NEW} or fail; load {NEW}")),
         (with(|facts| facts.unpacked = vec![version(NEW)]), wanted(), format!("load {NEW}")),
-        (with(|facts| facts.unpacked = vec![version(OLD)]), wanted(), format!("fetch {NEW} or use what is there; load {NEW}")),
+        (
+            with(|facts| facts.unpacked = vec![version(OLD)]),
+            wanted(),
+            format!("fetch {NEW} or use what is there; load {NEW}"),
+        ),
         (with(|facts| facts.unpacked = vec![version("2.14.0")]), wanted(), format!("fetch {NEW} or fail; load {NEW}")),
         (with(|facts| facts.host_modules = true), wanted(), format!("fetch {NEW} or use what is there; load {NEW}")),
         (node(), Wanted { client: None, ..wanted() }, format!("fetch {NEW} or fail; load {NEW}")),
-        (with(|facts| facts.os = Ok(Os::Jammy)), Wanted { client: None, ..wanted() }, format!("fetch {OLD} or fail; load {OLD}")),
+        (
+            with(|facts| facts.os = Ok(Os::Jammy)),
+            Wanted { client: None, ..wanted() },
+            format!("fetch {OLD} or fail; load {OLD}"),
+        ),
         (with(|facts| facts.host_modules = true), no_install.clone(), "load host".to_owned()),
         (with(|facts| facts.unpacked = vec![version(OLD)]), no_install.clone(), format!("load {OLD}")),
         (
@@ -101,11 +109,11 @@ fn a_node_without_packages_needs_a_human_unless_nothing_is_fetched() {
     let flatcar = || Os::parse("ID=flatcar\nVERSION_ID=4081\n");
     let unsupported = with(|facts| facts.os = flatcar());
     assert!(short(&unsupported, &wanted()).starts_with("3: its operating system is \"flatcar\""));
-    let arm = |os| with(|facts| (facts.os, facts.machine) = (Ok(os), Ok(Machine::Aarch64)));
+    let on_arm64 = |os| with(|facts| (facts.os, facts.machine) = (Ok(os), Ok(Machine::Aarch64)));
     for os in [Os::Jammy, Os::AzureLinux3] {
-        assert!(short(&arm(os), &wanted()).starts_with("3: no packages are published"));
+        assert!(short(&on_arm64(os), &wanted()).starts_with("3: no packages are published"));
     }
-    assert_eq!(short(&arm(Os::Noble), &wanted()), format!("fetch {NEW} or fail; load {NEW}"));
+    assert_eq!(short(&on_arm64(Os::Noble), &wanted()), format!("fetch {NEW} or fail; load {NEW}"));
     let other = with(|facts| facts.machine = Machine::parse("riscv64"));
     assert!(short(&other, &wanted()).starts_with("3: its architecture is \"riscv64\""));
     for facts in [
@@ -150,11 +158,22 @@ fn another_version_is_replaced_only_while_idle() {
         (loaded(OLD, new), wanted(), replaced.clone()),
         (loaded(OLD, |_| {}), wanted(), format!("fetch {NEW} or keep; {replaced}")),
         (loaded("2.14.0", |_| {}), wanted(), format!("fetch {NEW} or fail; {replaced}")),
-        (loaded(OLD, |facts| facts.mounts = Some(vec!["/a".to_owned()])), wanted(), format!("prefetch {NEW}; client {OLD} stays")),
+        (
+            loaded(OLD, |facts| facts.mounts = Some(vec!["/a".to_owned()])),
+            wanted(),
+            format!("prefetch {NEW}; client {OLD} stays"),
+        ),
         (loaded(OLD, |facts| facts.mounts = None), wanted(), format!("prefetch {NEW}; client {OLD} stays")),
         (loaded(OLD, |facts| busy(facts, "lustre")), wanted(), format!("prefetch {NEW}; client {OLD} stays")),
         (loaded(OLD, |facts| busy(facts, "lnet")), wanted(), format!("prefetch {NEW}; client {OLD} stays")),
-        (loaded(OLD, |facts| { new(facts); busy(facts, "lustre"); }), wanted(), format!("client {OLD} stays")),
+        (
+            loaded(OLD, |facts| {
+                new(facts);
+                busy(facts, "lustre");
+            }),
+            wanted(),
+            format!("client {OLD} stays"),
+        ),
         (loaded(OLD, new), never, format!("client {OLD} stays")),
         (loaded(OLD, |_| {}), Wanted { install: false, ..wanted() }, format!("client {OLD} stays")),
         (loaded(OLD, new), Wanted { install: false, ..wanted() }, replaced.clone()),

@@ -19,7 +19,7 @@ use crate::adapters::target::DIRECTORY;
 use crate::domain::error::quote;
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
-use crate::ports::mounter::{Amount, MountError, MountErrorKind, Usage};
+use crate::ports::mounter::{Capacity, MountError, MountErrorKind, Usage};
 
 /// Files counted at most, so that usage stays quick; a fuller tree is reported with what was counted.
 const COUNTED_AT_MOST: u64 = 100_000;
@@ -208,7 +208,7 @@ fn count(root: &Path) -> (u64, u64) {
     (bytes, entries)
 }
 
-fn amount(total: u64, counted: u64) -> Amount {
+fn amount(total: u64, counted: u64) -> Capacity {
     let used = counted.min(total);
-    Amount { total, used, available: total - used }
+    Capacity { total, used, available: total - used }
 }

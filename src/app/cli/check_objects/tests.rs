@@ -85,6 +85,15 @@ fn what_only_deserves_a_warning_is_no_refusal() {
 }
 
 #[test]
+fn a_class_gets_the_warnings_that_create_volume_logs() {
+    let findings = accepted(&class("mgs-ip-address: 10.0.0.4, fs-name: lustreAKS"));
+    assert!(
+        findings.warnings[0].contains("StorageClass fast") && findings.warnings[0].contains("lustreAKS"),
+        "{findings:?}"
+    );
+}
+
+#[test]
 fn objects_of_others_are_passed_over_also_in_lists() {
     let other = volume("mgs-ip-address: 1", "").replace(DRIVER, "disk.csi.azure.com");
     assert_eq!(findings(&other).checked, 0);

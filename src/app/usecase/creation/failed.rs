@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::Creation;
 use crate::app::usecase::attempts::{Attempt, Refusal};
 use crate::app::usecase::claim_events::milestone::Milestone;
+use crate::app::usecase::finality;
 use crate::app::usecase::progress::Phase;
-use crate::app::usecase::verdict;
 use crate::domain::filesystem::{self, ProvisioningState};
-use crate::domain::history::{Cause, Send};
+use crate::domain::history::{FailureCause, RequestDecision};
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Failure, FailureKind};
 
@@ -27,9 +27,11 @@ impl Creation {
         }
         let now = self.on.cloud_clock.now();
         match attempt.history.next_delete(self.deletes, now) {
-            Send::Now => self.send_delete().await,
-            Send::ObserveAfter(rest) => self.poller.sleep(rest, Phase::Creation(REMOVING.to_owned())).await,
-            Send::NotBefore(at) | Send::FailedNotBefore(at) => Err(self.not_removed(&attempt, at)),
+            RequestDecision::Now => self.send_delete().await,
+            RequestDecision::ObserveAfter(rest) => self.poller.sleep(rest, Phase::Creation(REMOVING.to_owned())).await,
+            RequestDecision::NotBefore(at) | RequestDecision::FailedNotBefore(at) => {
+                Err(self.not_removed(&attempt, at))
+            }
         }
     }
 
@@ -55,7 +57,7 @@ impl Creation {
                 let ends = error.kind.is_refusal() || error.lasting;
                 self.poller.retry_after = error.retry_after;
                 self.poller.participants.progress.failed(&error);
-                let refusal = Refusal::of(&verdict::in_doubt(error));
+                let refusal = Refusal::of(&finality::in_doubt(error));
                 let attempt = self.update(|attempt, _| {
                     attempt.delete_refusal = Some(refusal);
                     attempt.clone()
@@ -90,7 +92,7 @@ impl Creation {
         let quota = filesystem::is_quota(reason);
         let kind = if quota { FailureKind::Exhausted } else { FailureKind::Precondition };
         let failure = Failure::new(kind, format!("{}{}", self.failure_text(attempt), self.next_try(at)));
-        self.conclude(failure, Cause::Circumstance)
+        self.conclude(failure, FailureCause::Circumstance)
     }
 
     /// It failed and could not be deleted.
@@ -121,7 +123,7 @@ impl Creation {
             reason: failed.and_then(|failed| failed.reason.as_deref()),
         };
         tracing::warn!(filesystem = %self.id(), "{}", milestone.message());
-        self.on.emit(&self.wish, &milestone);
+        self.on.emit(&self.plan, &milestone);
     }
 }
 

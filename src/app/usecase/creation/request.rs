@@ -4,12 +4,12 @@ use super::Creation;
 use crate::app::usecase::addresses::Reservation;
 use crate::app::usecase::attempts::Refusal;
 use crate::app::usecase::claim_events::milestone::Milestone;
+use crate::app::usecase::finality;
 use crate::app::usecase::progress::Phase;
-use crate::app::usecase::verdict;
 use crate::domain::filesystem::FilesystemSpec;
-use crate::domain::history::Cause;
+use crate::domain::history::FailureCause;
 use crate::domain::provisioning::RequestError;
-use crate::ports::cloud::{CloudError, CloudErrorKind, HeadroomRequest};
+use crate::ports::cloud::{CloudError, CloudErrorKind, SubnetCapacityRequest};
 use crate::ports::inbound::{Failure, FailureKind};
 
 impl Creation {
@@ -17,12 +17,12 @@ impl Creation {
     /// creation may be the very thing that fills it.
     pub(super) async fn prepare(&mut self) -> Result<(FilesystemSpec, Option<Reservation>), Failure> {
         self.asking("the SKU list");
-        let skus = self.on.skus.get(&*self.on.cloud, &*self.on.cloud_clock, self.wish.location());
+        let skus = self.on.skus.get(&*self.on.cloud, &*self.on.cloud_clock, self.plan.location());
         let skus = self.on.stop.unless_stopped(skus).await.ok_or_else(|| self.poller.stopped())?;
-        let skus = skus.map_err(|error| self.preflight_failed(error, Cause::Circumstance))?;
-        let refuse = |error: RequestError| self.conclude(verdict::refused_locally(&error), Cause::Content);
-        let sku = skus.get(self.wish.sku_name()).map_err(|violation| refuse(violation.into()))?;
-        let spec = self.wish.spec(sku).map_err(refuse)?;
+        let skus = skus.map_err(|error| self.preflight_failed(error, FailureCause::Circumstance))?;
+        let refuse = |error: RequestError| self.conclude(finality::refused_locally(&error), FailureCause::Request);
+        let sku = skus.get(self.plan.sku_name()).map_err(|violation| refuse(violation.into()))?;
+        let spec = self.plan.spec(sku).map_err(refuse)?;
         if let Some(warning) = sku.support_request(spec.capacity) {
             tracing::warn!(filesystem = %spec.id, "{warning}");
         }
@@ -35,14 +35,17 @@ impl Creation {
 
     async fn reserve_addresses(&mut self, spec: &FilesystemSpec) -> Result<Reservation, Failure> {
         self.asking("the subnet's addresses");
-        let request =
-            HeadroomRequest { subnet: spec.subnet.clone(), sku_name: spec.sku_name.clone(), capacity: spec.capacity };
+        let request = SubnetCapacityRequest {
+            subnet: spec.subnet.clone(),
+            sku_name: spec.sku_name.clone(),
+            capacity: spec.capacity,
+        };
         let question = self.on.addresses.ask();
-        let room = self.on.stop.unless_stopped(self.on.cloud.headroom(&request)).await;
+        let room = self.on.stop.unless_stopped(self.on.cloud.subnet_capacity(&request)).await;
         let room = room.ok_or_else(|| self.poller.stopped())?.map_err(|error| {
             // A network that does not exist would be refused in any PUT.
             let absent = error.kind == CloudErrorKind::NotFound;
-            self.preflight_failed(error, if absent { Cause::Content } else { Cause::Circumstance })
+            self.preflight_failed(error, if absent { FailureCause::Request } else { FailureCause::Circumstance })
         })?;
         question.reserve(&spec.subnet, room).map_err(|others| {
             let (subnet, size) = (&spec.subnet, spec.capacity);
@@ -57,16 +60,16 @@ impl Creation {
             let failure = Failure::new(FailureKind::Exhausted, message);
             self.conclude(
                 failure.with_hint("use a larger subnet (subnet-name), or a smaller size"),
-                Cause::Circumstance,
+                FailureCause::Circumstance,
             )
         })
     }
 
-    fn preflight_failed(&self, error: CloudError, cause: Cause) -> Failure {
+    fn preflight_failed(&self, error: CloudError, cause: FailureCause) -> Failure {
         if error.kind == CloudErrorKind::Throttled {
             return self.throttled(error, "reads");
         }
-        self.conclude(verdict::nothing_exists(error), cause)
+        self.conclude(finality::nothing_exists(error), cause)
     }
 
     /// Sends the PUT. From here on, until the file system is seen or the PUT is refused, its outcome is unknown.
@@ -92,7 +95,7 @@ impl Creation {
                     attempt.history.create_accepted();
                     attempt.create_refusal = None;
                 });
-                self.on.emit(&self.wish, &Milestone::Requested(spec));
+                self.on.emit(&self.plan, &Milestone::Requested(spec));
                 return self.pause("asked for").await;
             }
             Err(error) => error,
@@ -103,14 +106,14 @@ impl Creation {
         }
         self.creates.count();
         if error.kind.is_refusal() {
-            let failure = verdict::nothing_exists(error);
+            let failure = finality::nothing_exists(error);
             let at = self.update(|attempt, _| {
                 attempt.history.create_refused(&before);
                 attempt.create_refusal = Some(Refusal::of(&failure));
                 attempt.history.create_not_before()
             });
             let failure = Refusal::of(&failure).failure(&self.next_try(at));
-            return Err(self.conclude(failure, Cause::Circumstance));
+            return Err(self.conclude(failure, FailureCause::Circumstance));
         }
         self.ambiguous(error).await
     }
@@ -124,7 +127,7 @@ impl Creation {
         self.poller.restart();
         self.poller.retry_after = error.retry_after;
         self.poller.participants.progress.failed(&error);
-        let refusal = Refusal::of(&verdict::in_doubt(error));
+        let refusal = Refusal::of(&finality::in_doubt(error));
         self.update(|attempt, _| attempt.create_refusal = Some(refusal));
         self.pause("asked for, without a clear answer").await
     }
@@ -139,7 +142,7 @@ impl Creation {
 
     /// What the cloud is asked about before anything was found or asked for.
     fn asking(&self, about: &'static str) {
-        if !self.poller.engaged {
+        if !self.poller.in_progress {
             self.poller.participants.progress.enter(Phase::Answer(about));
         }
     }

@@ -5,7 +5,10 @@
 //! chooses a [`FailureKind`] for an error of the cloud.
 
 use crate::domain::error::Violations;
+use std::time::Duration;
+
 use crate::domain::names::FilesystemId;
+use crate::domain::polling;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
@@ -81,6 +84,30 @@ pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
     Failure::new(FailureKind::InProgress, message).with_hint(format!(
         "correct the StorageClass, or delete it with: az amlfs delete --resource-group {resource_group} --name {name}"
     ))
+}
+
+/// A refused request for a file system that was seen or asked for, whose deletion was not seen, and that every observation
+/// for so long has not found: most likely a person deleted it. It may come back, so the refusal is not final, but nothing
+/// says that it exists. The next correct request makes it anew.
+pub fn seen_and_absent(refusal: &Failure, id: &FilesystemId, absent_for: Duration) -> Failure {
+    let FilesystemId { resource_group, name } = id;
+    let absent_for = polling::in_words(absent_for);
+    let message = format!(
+        "{}; AMLFS {name}, which was made for this volume, is absent for {absent_for} in resource group {resource_group}",
+        refusal.message
+    );
+    Failure::new(FailureKind::Unavailable, message)
+        .with_hint("correct the request (StorageClass, claim); the file system is then made anew")
+}
+
+/// The same where the request asks for another resource group or region than that of the absent file system: two could come
+/// to exist, so a new one is only begun where it was begun before, or by a process that has not seen it.
+pub fn begun_elsewhere_and_absent(message: &str, absent_for: Duration) -> Failure {
+    let message = format!("{message}; the first is absent for {} and may reappear", polling::in_words(absent_for));
+    Failure::new(FailureKind::InProgress, message).with_hint(
+        "if it was deleted by hand, restart the controller (kubectl rollout restart deployment \
+         csi-azurelustre-controller) or make a new claim; else ask for the first resource group and region again",
+    )
 }
 
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
