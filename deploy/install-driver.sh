@@ -347,7 +347,8 @@ report() {
     [ "$dry_run" = no ] || return 0
     kubectl get nodes -o jsonpath='{range .items[*]}{.metadata.name}|{.metadata.labels.kubernetes\.io/os}|{.metadata.labels.kubernetes\.azure\.com/os-sku-effective}{"\n"}{end}' >"$work/nodes"
     while IFS='|' read -r node os sku; do
-        registered=$(kubectl get csinode "$node" --ignore-not-found -o jsonpath="{.spec.drivers[?(@.name==\"$DRIVER\")].name}")
+        # No filter: the list is null on a node without any CSI driver, which a filter of kubectl takes for an error.
+        registered=$(kubectl get csinode "$node" --ignore-not-found -o jsonpath='{.spec.drivers[*].name}' | tr ' ' '\n' | grep -Fx "$DRIVER" || true)
         kubectl get pods --namespace "$namespace" -l "app=$NODE" --field-selector "spec.nodeName=$node" \
             -o jsonpath='{range .items[*]}{.metadata.name}|{.status.phase}|{.status.containerStatuses[?(@.name=="azurelustre")].ready}|{.status.containerStatuses[*].state.waiting.reason}{"\n"}{end}' >"$work/pod"
         pod='' phase='' is_ready='' waiting=''
