@@ -38,7 +38,7 @@ const FLAGS: [(&str, &str); 5] = [
 ];
 const USAGE: &str = "flags are --size 17Ti, --sku NAME, --state Creating, --address 10.0.0.4, --created-by WHO";
 
-/// Nothing is there; it is on its way; its creation failed; somebody else has the name.
+/// Nothing is there; it is on its way; its creation failed; the name belongs to a file system that is not owned by this driver.
 const WORKED_CASES: [&str; 4] = ["", "--state Creating", "--state Failed", "--state Succeeded --created-by terraform"];
 
 /// What is wrong, and what to do about it.
@@ -132,9 +132,9 @@ fn next_step(step: Step) -> String {
         Step::Wait(state) => format!("wait: it is {}", state.as_str()),
         Step::Ready(ready) => format!("done: mount {}:/{}", ready.mgs_address, ready.fs_name),
         Step::DeleteFailed { .. } => "delete what failed, then create it anew".to_owned(),
-        Step::FailedAfterReady { .. } => "refuse: it failed after it was ready, so a person has to look".to_owned(),
+        Step::FailedAfterReady { .. } => "refuse: it failed after it was ready, so a person has to check it".to_owned(),
         Step::NotOwned(reason) => format!("refuse: {reason}"),
-        Step::Conflict(all) => all.iter().fold("refuse".to_owned(), |told, one| format!("{told}: {one}")),
+        Step::Conflict(all) => all.iter().fold("refuse".to_owned(), |text, one| format!("{text}: {one}")),
     }
 }
 

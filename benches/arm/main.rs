@@ -24,7 +24,7 @@ use std::time::Instant;
 fn main() {
     println!(
         "{:>6}  {:>8}  {:>9}  {:>9}  {:>11}  {:>11}  {:>8}  by kind",
-        "claims", "requests", "per claim", "throttled", "told after", "all ready", "real time"
+        "claims", "requests", "per claim", "throttled", "reported after", "all ready", "real time"
     );
     for claims in [1, 10, 100, 1000] {
         let begun = Instant::now();

@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::problem::{Problem, Problems};
 #[cfg(feature = "kernel")]
 use super::settings::MounterKind;
-use super::settings::{self, DEFAULT_DRIVER_NAME, Given, Settings, go_bool};
+use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
 use super::version::VersionInfo;
 
 mod args;
@@ -26,6 +26,7 @@ mod go_flags;
 mod node_setup;
 mod probe;
 mod serve;
+mod setting_flags;
 
 #[cfg(feature = "simulator")]
 pub use args::DemoOptions;
@@ -72,7 +73,7 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     let Some(Cli { command, flags }) = cli else { return Ok(()) };
     match command {
         #[cfg(feature = "kernel")]
-        None if settings::is_loader(&given(&flags)) => node_setup::run(&NodeSetupOptions::default()),
+        None if settings::is_loader(&raw(&flags)) => node_setup::run(&NodeSetupOptions::default()),
         None => serve_or_version(&flags),
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),
@@ -92,15 +93,15 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
 fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
     let asked = flags.version.as_deref().map_or(Ok(false), go_bool).map_err(|problem| problem.at("--version"));
     if asked.map_err(CliError::usage)? {
-        let driver_name = flags.drivername.as_deref().unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
+        let driver_name = flags.settings.get(DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
         return print(&VersionInfo { driver_name }.to_string());
     }
-    serve::serve(&settings::load(&given(flags))?.settings)
+    serve::serve(&settings::load(&raw(flags))?.settings)
 }
 
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CliError> {
-    let loaded = settings::load(&given(&options.flags))?;
+    let loaded = settings::load(&raw(&options.flags))?;
     CliError::all(
         [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
     )?;
@@ -143,7 +144,7 @@ fn warn(text: &str) {
 fn node_usable(settings: &Settings) -> Result<(), CliError> {
     #[cfg(feature = "kernel")]
     if settings.mode.node_id().is_some()
-        && settings.mounter == MounterKind::Kernel
+        && settings.values.mounter == MounterKind::Kernel
         && let Some(fault) = super::wiring::node::working_dir_fault(settings)
     {
         return Err(CliError::usage(Problem::new(fault.message).with_hint(fault.hint)));
@@ -153,12 +154,14 @@ fn node_usable(settings: &Settings) -> Result<(), CliError> {
 }
 
 fn print_skus(options: &SkusOptions) -> Result<(), CliError> {
-    let loaded = settings::load(&given(&options.flags()))?;
+    let controller = [("mode", "controller".to_owned())].into_iter();
+    let flags = controller.chain(options.settings.given.iter().cloned()).collect();
+    let loaded = settings::load(&RawSettings::with_process_environment(flags))?;
     print(&azure::skus(&loaded.settings, options.location.as_deref(), &options.output)?)
 }
 
-fn given(flags: &Flags) -> Given {
-    Given::with_process_environment(flags.given())
+fn raw(flags: &Flags) -> RawSettings {
+    RawSettings::with_process_environment(flags.settings.given.clone())
 }
 
 fn print(text: &str) -> Result<(), CliError> {

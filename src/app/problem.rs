@@ -20,10 +20,12 @@ impl Problem {
         Self { message: message.into(), hint: None }
     }
 
-    /// A problem whose message tells the whole chain of causes.
+    /// A problem whose message is the whole chain of causes, each said once.
     pub fn from_error(error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
-        Self::new(causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}")))
+        Self::new(causes.map(ToString::to_string).fold(error.to_string(), |message, cause| {
+            if message.contains(&cause) { message } else { format!("{message}: {cause}") }
+        }))
     }
 
     /// Adds what to do about it.

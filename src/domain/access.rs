@@ -1,7 +1,9 @@
 //! How a volume may be used: access modes and the one access type that Lustre has.
 //!
-//! Why it exists: CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
+//! CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
 //! refused here, before anything is created.
+//!
+//! Source: CSI specification 1.12, `VolumeCapability`.
 
 use super::error::Violations;
 use super::mount_options::MountOptions;

@@ -1,7 +1,9 @@
 //! Sizes: what a claim asks for in bytes, what AMLFS sells in steps of whole TiB.
 //!
-//! Why it exists: rounding decides what is paid for. The size made is never below the request, always a multiple of the
+//! Rounding decides what is paid for. The size made is never below the request, always a multiple of the
 //! SKU's increment, and never above the SKU's maximum or the claim's limit. Integers only: no float can lose a byte.
+//!
+//! Source: CSI specification, `CapacityRange`; the sizes that a SKU has are in [`sku`](super::sku).
 
 use std::fmt;
 
@@ -20,7 +22,7 @@ pub const STATIC_INCREMENT: Tib = Tib(4);
 pub struct Tib(pub u32);
 
 impl Tib {
-    /// The size in bytes; what 64 bits cannot tell counts as the most that they can.
+    /// The size in bytes; what 64 bits cannot hold counts as the most that they can.
     pub fn bytes(self) -> Bytes {
         Bytes(u64::from(self.0).saturating_mul(BYTES_PER_TIB))
     }

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn violations_are_all_told() {
+    fn violations_are_all_reported() {
         let mut violations = Violations::default();
         violations.push("sku-name", "missing");
         violations.push("zone", "`9` is not offered");

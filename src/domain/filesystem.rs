@@ -1,7 +1,9 @@
 //! An AMLFS file system: as it is asked for, and as it is found.
 //!
-//! Why it exists: everything that is known about a file system is read from the cloud each time, since nothing is stored
+//! Everything that is known about a file system is read from the cloud each time, since nothing is stored
 //! elsewhere. What the cloud left out, nulled or spelled in a new way arrives as `None` or `Unknown`, never as an error.
+//!
+//! Source: `Microsoft.StorageCache/amlFilesystems` of API version 2024-03-01 (`amlfilesystem.json` in azure-rest-api-specs).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,7 @@ use super::mount_source::{FsName, MgsAddress};
 use super::names::{FilesystemId, Location, SubnetId, Zone};
 use super::parameters::{IdentityId, MaintenanceWindow};
 
-/// A file system to be created; the same wish always gives the same value, so a repeated PUT has the same body.
+/// A file system to be created; the same plan always gives the same value, so a repeated PUT has the same body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesystemSpec {
     /// Where it will be.
@@ -33,7 +35,7 @@ pub struct FilesystemSpec {
     pub tags: BTreeMap<String, String>,
 }
 
-/// ARM's `provisioningState`.
+/// ARM's `properties.provisioningState` (`AmlFilesystemProvisioningStateType`, an extensible enum).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProvisioningState {
     /// Usable, once it also has an address.
@@ -97,7 +99,7 @@ pub struct Filesystem {
     pub state: ProvisioningState,
     /// Address of the MGS; whether one was ever reported says whether the file system was ever ready.
     pub mgs_address: ReportedMgsAddress,
-    /// Lustre file system name, where the cloud tells it.
+    /// Lustre file system name, where the cloud reports it.
     pub fs_name: Option<FsName>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
@@ -150,7 +152,8 @@ impl ReportedMgsAddress {
 }
 
 /// Whether the reason of a failed operation is a quota: its code is `QuotaExceeded` or ends with it, or it is
-/// `OperationNotAllowed` with "quota limits" in its text.
+/// `OperationNotAllowed` with "quota limits" in its text
+/// (<https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota>).
 pub fn is_quota(reason: &str) -> bool {
     let mut words = reason.split(|c: char| !c.is_ascii_alphanumeric());
     words.any(|word| word.ends_with("QuotaExceeded"))
@@ -184,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_told_by_its_code() {
+    fn a_quota_is_known_by_its_code() {
         for quota in [
             "QuotaExceeded: too many",
             "AmlfsQuotaExceeded",

@@ -152,7 +152,7 @@ impl History {
         first
     }
 
-    /// An observation found somebody else's file system.
+    /// An observation found a file system that is not owned by this driver.
     pub fn present_not_owned(&mut self) {
         self.absence = None;
     }

@@ -1,7 +1,7 @@
 //! The next step towards a volume: a pure function of what is there and what is wanted.
 //!
-//! Why it exists: the cloud resource is the only journal. Whatever happened before (a crash, a time-out, another
-//! controller), the next call looks at the resource and this function says what to do; it is total, so no state can
+//! The cloud resource is the only journal. Whatever happened before (a crash, a time-out, another
+//! controller), the next call observes the resource and this function says what to do; it is total, so no state can
 //! surprise the loop that acts on it.
 
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct Desired {
 pub enum Step {
     /// Nothing there: check that it can be made, then create it.
     Create,
-    /// Look again later; the state says why.
+    /// Observe again later; the state says why.
     Wait(ProvisioningState),
     /// Done.
     Ready(Box<ReadyFilesystem>),
@@ -53,7 +53,7 @@ pub enum Step {
     Conflict(Vec<Difference>),
 }
 
-/// One property in which the existing file system differs from the wish.
+/// One property in which the existing file system differs from the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Which property.
@@ -110,7 +110,7 @@ pub fn ready(found: &Filesystem) -> Option<ReadyFilesystem> {
     })
 }
 
-/// What differs and cannot be changed. A property that the cloud did not tell is no difference.
+/// What differs and cannot be changed. A property that the cloud did not report is no difference.
 fn differences(found: &Filesystem, desired: &Desired) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |property, same: bool, existing: String, wanted: String| {

@@ -1,6 +1,6 @@
 //! The language and the rules of the driver, free of any input or output.
 //!
-//! Why it exists: what may be created, kept, deleted or mounted is decided here, in synchronous functions over plain
+//! What may be created, kept, deleted or mounted is decided here, in synchronous functions over plain
 //! values, so that each decision can be read in one place, tested with a table and embedded in other automation.
 //! Nothing in this module knows a clock, a runtime, a wire format or a log.
 //!
@@ -30,5 +30,6 @@ pub mod sku;
 pub mod sub_dir;
 pub mod tags;
 pub mod template;
+pub mod text;
 pub mod volume_attributes;
 pub mod volume_id;

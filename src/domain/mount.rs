@@ -15,7 +15,7 @@ use super::volume_attributes::{self, UnknownAttributes};
 /// Type name that the kernel gives Lustre mounts.
 pub const FS_TYPE: &str = "lustre";
 
-/// A NodePublishVolume request in the domain's words.
+/// A NodePublishVolume request in the domain's words (CSI `NodePublishVolumeRequest`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRequest {
     /// Volume id; any text, since static PersistentVolumes choose their own.

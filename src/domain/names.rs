@@ -1,11 +1,12 @@
-//! Names of Azure things, parsed once into types that cannot be wrong.
+//! Names of Azure resources, parsed once into types that cannot be wrong.
 //!
-//! Why it exists: these names end up as path segments of ARM requests. A name such as `a/../../x` would address another
+//! These names end up as path segments of ARM requests. A name such as `a/../../x` would address another
 //! resource, so nothing but these types may carry a name inwards, and each has one fallible constructor.
+//!
+//! Sources: `amlfilesystem.json` of Microsoft.StorageCache 2024-03-01 (`amlFilesystemName`), and the naming rules of resource
+//! groups and networks at <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>.
 
 use std::fmt;
-
-use sha2::{Digest, Sha256};
 
 use super::error::quote;
 
@@ -47,7 +48,7 @@ impl FilesystemName {
         let prefix: String = volume_name.chars().filter(kept).take(FILESYSTEM_NAME_MAX - HASH_LENGTH - 1).collect();
         let prefix = prefix.trim_start_matches(['-', '_']);
         let prefix = if prefix.is_empty() { "volume" } else { prefix };
-        let digest = Sha256::digest(volume_name.as_bytes());
+        let digest = hmac_sha256::Hash::hash(volume_name.as_bytes());
         let hash = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
         Self(format!("{prefix}-{hash:016x}"))
     }

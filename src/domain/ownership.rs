@@ -1,6 +1,6 @@
 //! Whose file system is it? The one check before anything is adopted or deleted.
 //!
-//! Why it exists: a volume id is a text that anybody can write into a PersistentVolume, and a name can be taken by a file
+//! A volume id is a text that anybody can write into a PersistentVolume, and a name can be taken by a file
 //! system that a person made by hand. Only tags prove that this driver (or the Go driver) made it for this volume.
 
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use super::error::quote;
 use super::names::FilesystemName;
 use super::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
 
-/// Why a file system counts as somebody else's.
+/// Why a file system is not owned by this driver, or was not made for the volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotOwned {
     /// The creator's tag is missing.
     #[error("it has no tag {CREATED_BY}; ours say {CREATED_BY_US}")]
     Untagged,
-    /// The creator's tag names somebody else.
+    /// The creator's tag names another creator.
     #[error("its tag {CREATED_BY} is {0}, not {CREATED_BY_US}")]
     OtherCreator(String),
     /// Made by this driver, but for another volume.
@@ -41,19 +41,19 @@ pub fn check(name: &FilesystemName, tags: &BTreeMap<String, String>) -> Result<(
 mod tests {
     use super::*;
 
-    fn verdict(tags: &[(&str, &str)]) -> Result<(), NotOwned> {
+    fn checked(tags: &[(&str, &str)]) -> Result<(), NotOwned> {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         check(&FilesystemName::for_volume("pvc-1"), &tags)
     }
 
     #[test]
     fn only_our_tag_for_this_volume_passes() {
-        assert_eq!(verdict(&[(CREATED_BY, CREATED_BY_US)]), Ok(()));
-        assert_eq!(verdict(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-1")]), Ok(()));
-        assert_eq!(verdict(&[("K8S-AZURE-CREATED-BY", CREATED_BY_US)]), Ok(()));
-        assert_eq!(verdict(&[]), Err(NotOwned::Untagged));
-        assert_eq!(verdict(&[(CREATED_BY, "terraform")]), Err(NotOwned::OtherCreator("`terraform`".into())));
-        let other = verdict(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")]);
+        assert_eq!(checked(&[(CREATED_BY, CREATED_BY_US)]), Ok(()));
+        assert_eq!(checked(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-1")]), Ok(()));
+        assert_eq!(checked(&[("K8S-AZURE-CREATED-BY", CREATED_BY_US)]), Ok(()));
+        assert_eq!(checked(&[]), Err(NotOwned::Untagged));
+        assert_eq!(checked(&[(CREATED_BY, "terraform")]), Err(NotOwned::OtherCreator("`terraform`".into())));
+        let other = checked(&[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")]);
         assert_eq!(other, Err(NotOwned::OtherVolume("`pvc-2`".into())));
     }
 

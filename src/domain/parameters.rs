@@ -12,6 +12,9 @@ use super::names::{Location, NetworkName, ResourceGroup, Zone};
 use super::sub_dir::SubDirTemplate;
 use super::tags;
 
+pub use values::{IdentityId, MaintenanceWindow};
+use values::{day_of_week, identities, sku_name, time_of_day};
+
 /// Address of an existing file system's MGS; in a volume context the one that publish mounts from.
 pub const MGS_IP_ADDRESS: &str = "mgs-ip-address";
 /// Lustre file system name.
@@ -71,56 +74,6 @@ pub(super) const KNOWN: [&str; 19] = [
     CREATED_BY_DYNAMIC_PROVISIONING,
 ];
 
-/// Weekly maintenance window of a file system (ARM `maintenanceWindow`), 30 minutes long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MaintenanceWindow {
-    /// English day name with a capital, as ARM spells it.
-    pub day_of_week: &'static str,
-    /// `HH:MM` in UTC.
-    pub time_of_day_utc: String,
-}
-
-/// ARM id of a user-assigned managed identity.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IdentityId(String);
-
-impl IdentityId {
-    /// The ARM id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let segments: Vec<&str> = text.split('/').collect();
-        let plain = |part: &&str| {
-            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.()".contains(c)) && !part.ends_with('.')
-        };
-        let valid = match segments.as_slice() {
-            ["", s, subscription, g, group, p, provider, kind, name] => {
-                s.eq_ignore_ascii_case("subscriptions")
-                    && g.eq_ignore_ascii_case("resourceGroups")
-                    && p.eq_ignore_ascii_case("providers")
-                    && provider.eq_ignore_ascii_case("Microsoft.ManagedIdentity")
-                    && kind.eq_ignore_ascii_case("userAssignedIdentities")
-                    && [subscription, group, name].into_iter().all(plain)
-            }
-            _ => false,
-        };
-        let expected = "/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…";
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("{} is not an identity id ({expected})", quote(text)))
-        }
-    }
-}
-
-impl fmt::Display for IdentityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// What a request's parameters ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameters {
@@ -178,16 +131,16 @@ pub struct DynamicParameters {
     pub tags: BTreeMap<String, String>,
     /// Directory of the volume, if not the root.
     pub sub_dir: Option<SubDirTemplate>,
-    /// Name of the claim, where the provisioner tells it.
+    /// Name of the claim, where the provisioner gives it.
     pub pvc_name: Option<String>,
-    /// Namespace of the claim, where the provisioner tells it.
+    /// Namespace of the claim, where the provisioner gives it.
     pub pvc_namespace: Option<String>,
-    /// Name of the PersistentVolume, where the provisioner tells it.
+    /// Name of the PersistentVolume, where the provisioner gives it.
     pub pv_name: Option<String>,
 }
 
 impl Parameters {
-    /// Reads all parameters. On failure every bad key and value is told.
+    /// Reads all parameters. On failure every bad key and value is reported.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Violations> {
         let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {
@@ -286,7 +239,6 @@ impl<'a> ParameterReader<'a> {
         let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
         let (tags, sub_dir) = (self.tags(), self.sub_dir());
-        let [pvc_name, pvc_namespace, pv_name] = [PVC_NAME, PVC_NAMESPACE, PV_NAME].map(|key| self.metadata(key));
         Some(DynamicParameters {
             sku_name: sku_name?,
             zone,
@@ -295,9 +247,9 @@ impl<'a> ParameterReader<'a> {
             identities,
             tags,
             sub_dir,
-            pvc_name,
-            pvc_namespace,
-            pv_name,
+            pvc_name: self.metadata(PVC_NAME),
+            pvc_namespace: self.metadata(PVC_NAMESPACE),
+            pv_name: self.metadata(PV_NAME),
         })
     }
 
@@ -382,32 +334,7 @@ fn unknown_key(key: &str) -> String {
     }
 }
 
-fn sku_name(text: &str) -> Result<String, String> {
-    let valid = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if valid { Ok(text.to_owned()) } else { Err(format!("{} is not a SKU name", quote(text))) }
-}
-
-fn day_of_week(text: &str) -> Result<&'static str, String> {
-    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-    let day = DAYS.into_iter().find(|day| day.eq_ignore_ascii_case(text));
-    day.ok_or_else(|| {
-        let hint = nearest(text, DAYS).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        format!("{} is not a day of the week in English{hint}", quote(text))
-    })
-}
-
-fn time_of_day(text: &str) -> Result<String, String> {
-    let number = |digits: &str, longest: usize, below: u32| {
-        let plain = (1..=longest).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        plain && digits.parse::<u32>().is_ok_and(|number| number < below)
-    };
-    let valid = text.split_once(':').is_some_and(|(h, m)| number(h, 2, 24) && m.len() == 2 && number(m, 2, 60));
-    if valid { Ok(text.to_owned()) } else { Err(format!("{} is not a time of the form HH:MM", quote(text))) }
-}
-
-fn identities(text: &str) -> Result<Vec<IdentityId>, String> {
-    text.split(',').map(|id| IdentityId::parse(id.trim())).collect()
-}
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! From a CreateVolume request to a volume: all that can be decided without the cloud.
 //!
-//! Why it exists: every mistake that can be found locally is found here, before the first request to the cloud, because
+//! Every mistake that can be found locally is found here, before the first request to the cloud, because
 //! only then is a final answer harmless (nothing can have been created yet).
 
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ use super::sub_dir::SubDirTemplate;
 use super::tags;
 use super::volume_id::{Origin, VolumeId, VolumeIdError, VolumeIdFields};
 
-/// Longest volume name that CSI allows, in bytes.
+/// Longest volume name that CSI allows, in bytes (specification, section Size Limits: strings of at most 128 bytes).
 const VOLUME_NAME_MAX: usize = 128;
-/// Largest size that CSI's signed 64-bit bytes can tell, in the step of static volumes.
+/// Largest size that CSI's signed 64-bit bytes can hold, in the step of static volumes.
 const STATIC_MAXIMUM: Tib = Tib(8_388_604);
 
-/// A CreateVolume request in the domain's words.
+/// A CreateVolume request in the domain's words (CSI `CreateVolumeRequest`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeRequest {
     /// CSI volume name, the idempotency key.
@@ -82,7 +82,7 @@ impl From<VolumeIdError> for RequestError {
     }
 }
 
-/// A volume as CSI describes it to Kubernetes.
+/// A volume as CSI describes it to Kubernetes (CSI `Volume`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// The id, in the form of [`VolumeId`].
@@ -112,7 +112,7 @@ pub enum ProvisionPlan {
     Dynamic(Box<DynamicProvision>),
 }
 
-/// Where the file system of a request is or would be, as far as the request still tells after it was refused. `None` for
+/// Where the file system of a request is or would be, as far as a refused request still says. `None` for
 /// volumes on existing file systems, without a usable name, or with a resource group that is none or ambiguous.
 pub fn locate(request: &VolumeRequest, defaults: &Defaults) -> Option<FilesystemId> {
     if request.name.is_empty() || request.name.len() > VOLUME_NAME_MAX || is_on_existing(request) {
@@ -231,10 +231,12 @@ impl Placement {
             violations
                 .push(key, format!("missing; give it in the StorageClass or as `{setting}` in the cloud settings"));
         };
-        let group = given(resource_group, &defaults.resource_group, || missing(RESOURCE_GROUP_NAME, "resourceGroup"));
-        let location = given(location, &defaults.location, || missing("location", "location"));
-        let vnet = given(vnet, &defaults.vnet, || missing("vnet-name", "vnetName"));
-        let subnet = given(subnet, &defaults.subnet, || missing("subnet-name", "subnetName"));
+        let group = given(resource_group.as_ref(), defaults.resource_group.as_ref(), || {
+            missing(RESOURCE_GROUP_NAME, "resourceGroup");
+        });
+        let location = given(location.as_ref(), defaults.location.as_ref(), || missing("location", "location"));
+        let vnet = given(vnet.as_ref(), defaults.vnet.as_ref(), || missing("vnet-name", "vnetName"));
+        let subnet = given(subnet.as_ref(), defaults.subnet.as_ref(), || missing("subnet-name", "subnetName"));
         let complete = (|| {
             Some(Self {
                 id: FilesystemId { resource_group: group?, name },
@@ -289,13 +291,13 @@ impl DynamicProvision {
         &self.parameters.sku_name
     }
 
-    /// The CSI volume name, where the provisioner tells it (it is the name of the `PersistentVolume` too); else the file
+    /// The CSI volume name, where the provisioner gives it (it is the name of the `PersistentVolume` too); else the file
     /// system's name, which differs from it only where AMLFS cannot take it.
     pub fn volume_name(&self) -> &str {
         self.parameters.pv_name.as_deref().unwrap_or_else(|| self.id.name.as_str())
     }
 
-    /// The claim behind the request, where the provisioner told it: namespace and name.
+    /// The claim behind the request, where the provisioner gives it: namespace and name.
     pub fn claim(&self) -> Option<(&str, &str)> {
         self.parameters.pvc_namespace.as_deref().zip(self.parameters.pvc_name.as_deref())
     }
@@ -350,8 +352,8 @@ impl DynamicProvision {
 }
 
 /// What the request gives, else the default; calls `missing` where there is neither.
-fn given<T: Clone>(requested: &Option<T>, default: &Option<T>, missing: impl FnOnce()) -> Option<T> {
-    let given = requested.as_ref().or(default.as_ref()).cloned();
+fn given<T: Clone>(requested: Option<&T>, default: Option<&T>, missing: impl FnOnce()) -> Option<T> {
+    let given = requested.or(default).cloned();
     if given.is_none() {
         missing();
     }

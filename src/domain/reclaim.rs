@@ -1,7 +1,7 @@
 //! What deleting a volume may delete.
 //!
-//! Why it exists: the worst thing that this driver could do is delete somebody's work. A file system goes only if the
-//! volume id says that it was made for the volume, and its own tags say so too, at every look.
+//! The worst thing that this driver could do is delete somebody's work. A file system goes only if the
+//! volume id says that it was made for the volume, and its own tags say so too, at every observation.
 
 use super::error::{Violation, quote};
 use super::filesystem::{Observed, ProvisioningState};
@@ -39,14 +39,14 @@ pub fn plan(volume_id: &str) -> Result<Reclaim, Violation> {
     }))
 }
 
-/// What to do next to be rid of a file system.
+/// What to do next to delete a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReclaimStep {
     /// It is gone.
     Done,
     /// Ask for its deletion.
     Delete,
-    /// It is going; look again later.
+    /// It is being deleted; observe again later.
     Wait,
     /// It is not ours to delete.
     Refuse(NotOwned),

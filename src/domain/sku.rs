@@ -1,8 +1,10 @@
 //! What AMLFS sells in a region: SKUs with their size steps, throughput and zones.
 //!
-//! Why it exists: the list comes from Azure at run time as loosely typed capabilities (names with text values), and one
+//! The list comes from Azure at run time as loosely typed capabilities (names with text values), and one
 //! entry that makes no sense must not hide the others. The rules for zones live here too: a SKU that has zones needs
 //! one, a SKU without refuses any.
+//!
+//! Source: ARM's `GET /subscriptions/{id}/providers/Microsoft.StorageCache/skus`, entries of type `amlFilesystems`.
 
 use std::fmt;
 

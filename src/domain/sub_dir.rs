@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_in_once_and_never_looked_at_again() {
+    fn values_are_put_in_once_and_never_scanned_again() {
         let template = SubDirTemplate::parse("/x/${pvc.metadata.namespace}-${pvc.metadata.name}/").unwrap();
         assert_eq!(template.as_str(), "x/${pvc.metadata.namespace}-${pvc.metadata.name}");
         let pod = "csi.storage.k8s.io/pvc/";

@@ -1,7 +1,7 @@
 //! Tags on file systems: who made them, for which claim.
 //!
 //! The tags are the only proof that a file system is ours to delete, and what an operator searches by.
-//! The names are those of the Go driver, so volumes of either driver look alike.
+//! The names are those of the Go driver, so volumes of either driver have the same tags.
 
 use std::collections::BTreeMap;
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_pair_is_told() {
+    fn every_bad_pair_is_reported() {
         let error = read("a,=b,K8S-azure-created-by=me,x=1,X=2,s/h=1,").unwrap_err();
         assert_eq!(error.as_slice().len(), 6, "{error}");
         assert!(error.to_string().contains("set by the driver itself"));

@@ -3,6 +3,8 @@
 //! A template is expanded once, left to right; what a value holds is never expanded again. The variables are those of the
 //! Go driver; their values arrive under the keys that external-provisioner (`--extra-create-metadata`) and kubelet
 //! (`podInfoOnMount`) put into parameters and volume context.
+//!
+//! Sources: external-provisioner's `README.md` (Command line options), the Kubernetes field `CSIDriver.spec.podInfoOnMount`.
 
 use super::error::{nearest, quote};
 

@@ -1,7 +1,7 @@
 //! The volume id: `{name}#{fs-name}#{mgs-ip}#{sub-dir}#{t or f}#{resource-group}`.
 //!
-//! Why it exists: PersistentVolumes keep their id for years and across a change of driver, so this form, and the older
-//! ones with 3, 4 and 5 fields, are read as the Go driver wrote them. The id alone tells `DeleteVolume` whether a file
+//! PersistentVolumes keep their id for years and across a change of driver, so this form, and the older
+//! ones with 3, 4 and 5 fields, are read as the Go driver wrote them. `DeleteVolume` learns from the id alone whether a file
 //! system was made for the volume; a `#` inside a field would shift that flag, so no field with one is ever written.
 
 use std::fmt;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_handles_are_told_apart() {
+    fn handles_of_other_forms_are_recognised() {
         for text in ["", "vol", "a#b", "a#b#c#d#t#rg#more", "c2b7f4f7-9d94-4cd2-a9c2-8db9c8504ba9"] {
             assert!(VolumeId::parse(text).is_err(), "{text:?}");
         }

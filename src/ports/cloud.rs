@@ -1,7 +1,7 @@
 //! The cloud that AMLFS file systems live in: Azure Resource Manager, or the simulator.
 //!
-//! Why it is shaped so: the use-cases look at a resource, decide and act; so there is one way to look and two ways to act,
-//! and the acts only begin something. Waiting is looking again.
+//! The use-cases observe a resource, decide and act; so there is one way to observe and two ways to act, and the acts only
+//! begin something. Waiting is observing again.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Looks at a file system. [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
+    /// Observes a file system (ARM: GET). [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
     /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
@@ -49,7 +49,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError>;
 }
 
-/// For which file system room is looked for.
+/// The file system that a subnet must have free addresses for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubnetCapacityRequest {
     /// Where its servers would get their addresses.
@@ -82,14 +82,14 @@ pub enum CloudErrorKind {
     NotFound,
     /// Quota of the subscription is used up (409 with the quota text).
     QuotaExceeded,
-    /// Another operation is under way (409).
+    /// Another operation is in progress (409).
     Busy,
     /// Too many requests (429), or held back because of an earlier 429: nothing was accepted. Answered at once, with the
     /// time until the next request may be sent as [`CloudError::retry_after`].
     Throttled,
     /// The cloud or the way to it has a problem (408, 5xx, reset, time-out): the call may have had its effect.
     Unavailable,
-    /// An answer that makes no sense: the call may have had its effect.
+    /// A response that cannot be read: the call may have had its effect.
     Unreadable,
 }
 
@@ -116,8 +116,8 @@ impl CloudErrorKind {
     }
 }
 
-/// A failed cloud call.
-#[derive(Debug, thiserror::Error)]
+/// A failed cloud call. Clones share the cause, so that one failed request fails everybody who waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} {resource}: {message}")]
 pub struct CloudError {
     /// What it means.
@@ -158,5 +158,11 @@ impl CloudError {
             lasting: false,
             source: None,
         }
+    }
+
+    /// Adds the cause below.
+    #[must_use]
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(std::sync::Arc::new(cause)), ..self }
     }
 }

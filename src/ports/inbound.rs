@@ -1,6 +1,6 @@
 //! What the use-cases offer to a front end: volumes to a cluster ([`Provisioning`]), mounts to a node ([`Publishing`]).
 //!
-//! Why it exists: the CSI front end knows these traits and no use-case, so it is tested alone, and another front end can
+//! The CSI front end knows these traits and no use-case, so it is tested alone, and another front end can
 //! take its place. Failures are outcomes with a meaning ([`FailureKind`]); which gRPC code each becomes is one table in
 //! the front end.
 
@@ -122,7 +122,7 @@ pub enum FailureKind {
     Internal,
     /// In progress; ask again.
     InProgress,
-    /// Cannot be told or done now; ask again.
+    /// Cannot be known or done now; ask again.
     Unavailable,
     /// Not finished in time and still running; ask again.
     TimedOut,
@@ -152,7 +152,7 @@ impl FailureKind {
 }
 
 /// A failed use-case: what it means, what happened to which resource, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// What it means.
@@ -172,18 +172,12 @@ impl Failure {
         Self { kind, message: message.into(), hint: None, source: None }
     }
 
-    /// The same failure for one more caller; the words of its causes are in the message.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        let mut message = self.message.clone();
+    /// The message and its causes, each said once.
+    pub fn chain(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        for text in causes.map(ToString::to_string) {
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-        }
-        Self { kind: self.kind, message, hint: self.hint.clone(), source: None }
+        causes.map(ToString::to_string).fold(self.message.clone(), |chain, cause| {
+            if chain.contains(&cause) { chain } else { format!("{chain}: {cause}") }
+        })
     }
 
     /// Adds what to do about it.
@@ -195,15 +189,18 @@ impl Failure {
 
     /// Adds the cause.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
-        self.source = Some(cause.into());
+    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(std::sync::Arc::new(cause));
         self
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
+    use crate::ports::cloud::{CloudError, CloudErrorKind};
 
     #[test]
     fn a_caller_waits_until_its_guard_is_dropped() {
@@ -216,11 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_failure_says_its_causes() {
-        let cause = std::io::Error::other("connection reset");
+    fn a_clone_of_a_failure_keeps_its_typed_causes() {
+        let cause = CloudError::new(CloudErrorKind::Unavailable, "create file system", "x", "connection reset");
+        let cause = CloudError { source: Some(std::sync::Arc::new(std::io::Error::from_raw_os_error(104))), ..cause };
         let failure = Failure::new(FailureKind::Unavailable, "cannot create x").caused_by(cause).with_hint("wait");
-        let copy = failure.copy();
-        assert_eq!((copy.message.as_str(), copy.hint.as_deref()), ("cannot create x: connection reset", Some("wait")));
-        assert_eq!(copy.copy().message, copy.message);
+        let clone = failure.clone();
+        assert_eq!(clone.hint.as_deref(), Some("wait"));
+        let chain = "cannot create x: create file system x: connection reset: Connection reset by peer (os error 104)";
+        assert_eq!(clone.chain(), chain);
+        let cloud = clone.source().unwrap().downcast_ref::<CloudError>().unwrap();
+        let reset = cloud.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!((cloud.kind, reset.raw_os_error()), (CloudErrorKind::Unavailable, Some(104)));
     }
 }

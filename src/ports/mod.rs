@@ -19,5 +19,6 @@ pub mod node_faults;
 pub mod operations;
 pub mod orchestrator;
 
-/// Any error as the cause of another.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// Any error as the cause of another. Shared, so that one failure can be reported to every caller that waited for it, with
+/// its typed causes.
+pub type Cause = std::sync::Arc<dyn std::error::Error + Send + Sync>;

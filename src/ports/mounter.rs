@@ -124,7 +124,7 @@ impl MountErrorKind {
 }
 
 /// A failed mount operation.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} {subject}: {message}")]
 pub struct MountError {
     /// What it means.
@@ -151,5 +151,28 @@ impl MountError {
         message: impl Into<String>,
     ) -> Self {
         Self { kind, operation, subject: subject.into(), message: message.into(), hint: None, source: None }
+    }
+
+    /// An error about a path.
+    pub fn at(kind: MountErrorKind, operation: &'static str, path: &Path, message: impl Into<String>) -> Self {
+        Self::new(kind, operation, path.display().to_string(), message)
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds the cause below.
+    #[must_use]
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(std::sync::Arc::new(cause)), ..self }
+    }
+
+    /// The same failure where it leaves open what is at the target.
+    #[must_use]
+    pub fn unknown(self) -> Self {
+        Self { kind: MountErrorKind::Unknown, ..self }
     }
 }

@@ -87,7 +87,7 @@ pub enum OrchestratorErrorKind {
 }
 
 /// A failed call to the orchestrator.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation}: {message}")]
 pub struct OrchestratorError {
     /// What the caller may do about it.

@@ -1,16 +1,19 @@
 //! What each answer means: kind, message and what to do about it; and that odd answers hide nothing and break nothing.
 
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::cloud::ArmCloud;
-use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::failure::ArmFailure;
+use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::domain::names::Location;
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacityRequest};
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::fakes::arm::faults::adapter;
@@ -21,32 +24,34 @@ use crate::world::{NAME, id};
 /// A wire that answers every request with the next of these, the last one again and again.
 #[derive(Debug)]
 pub(crate) struct Script {
-    answers: Mutex<Vec<WireAnswer>>,
-    pub(crate) requests: Mutex<Vec<WireRequest>>,
+    answers: Mutex<Vec<Response>>,
+    pub(crate) requests: Mutex<Vec<Request>>,
 }
 
 impl Script {
-    pub(crate) fn new(answers: Vec<WireAnswer>) -> Arc<Self> {
+    pub(crate) fn new(answers: Vec<Response>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers), requests: Mutex::default() })
     }
 }
 
 #[async_trait]
 impl Wire for Script {
-    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
         self.requests.lock().unwrap().push(request);
         let mut answers = self.answers.lock().unwrap();
         Ok(if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() })
     }
 }
 
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> WireAnswer {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    WireAnswer { status, headers, body: body.into() }
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_str(name).unwrap(), HeaderValue::from_str(value).unwrap()));
+    Response { status: StatusCode::from_u16(status).unwrap(), headers: headers.collect(), body: body.into() }
 }
 
 /// An answer of ARM itself.
-pub(crate) fn json_answer(status: u16, body: &Value) -> WireAnswer {
+pub(crate) fn json_answer(status: u16, body: &Value) -> Response {
     answer(status, &[ARMS], serde_json::to_vec(body).unwrap())
 }
 
@@ -54,17 +59,17 @@ pub(crate) fn json_answer(status: u16, body: &Value) -> WireAnswer {
 pub(crate) const ARMS: (&str, &str) = ("x-ms-request-id", "fc25df65-617f-46db-bb53-993f38c788d9");
 
 /// The adapter and the clock that it runs on, over a script.
-pub(crate) fn scripted(answers: Vec<WireAnswer>) -> (ArmCloud, Arc<ManualClock>, Arc<Script>) {
+pub(crate) fn scripted(answers: Vec<Response>) -> (ArmCloud, Arc<ManualClock>, Arc<Script>) {
     let (script, clock) = (Script::new(answers), Arc::new(ManualClock::default()));
     (adapter(script.clone(), ENDPOINT, clock.clone()), clock, script)
 }
 
-fn observe(answers: Vec<WireAnswer>) -> Result<Observed, CloudError> {
+fn observe(answers: Vec<Response>) -> Result<Observed, CloudError> {
     let (cloud, clock, _) = scripted(answers);
     clock.run(cloud.observe(&id(NAME)))
 }
 
-pub(crate) fn error(status: u16, code: &str, message: &str) -> WireAnswer {
+pub(crate) fn error(status: u16, code: &str, message: &str) -> Response {
     json_answer(status, &json!({ "error": { "code": code, "message": message } }))
 }
 
@@ -83,8 +88,8 @@ fn only_arms_own_words_mean_absent() {
         error(403, "ResourceNotFound", "x"),
     ];
     for other in others {
-        let told = format!("{other:?}");
-        assert!(observe(vec![other]).is_err(), "{told}");
+        let shown = format!("{other:?}");
+        assert!(observe(vec![other]).is_err(), "{shown}");
     }
 }
 
@@ -121,9 +126,9 @@ fn every_status_has_its_kind() {
         (json_answer(200, &json!({ "name": "another", "properties": {} })), Kind::Unreadable),
         (answer(204, &[], ""), Kind::Unreadable),
     ] {
-        let told = format!("{answer:?}");
+        let shown = format!("{answer:?}");
         let failure = observe(vec![answer]).unwrap_err();
-        assert_eq!(failure.kind, kind, "{told}: {failure}");
+        assert_eq!(failure.kind, kind, "{shown}: {failure}");
     }
 }
 
@@ -147,6 +152,35 @@ fn an_error_says_what_is_missing_and_what_to_do() {
     assert!(page.message.contains("<html>\\r\\n<h1>Bad\\0 gateway"), "{page}");
     let long = observe(vec![error(400, "Bad", &"x\n".repeat(10_000))]).unwrap_err();
     assert!(long.message.len() < 3200 && !long.message.contains('\n'), "{}", long.message.len());
+}
+
+/// Whoever embeds the adapter can ask an error of the port what it was, also where it is a clone.
+#[test]
+fn an_error_keeps_its_typed_causes() {
+    use std::error::Error;
+    let failure = observe(vec![error(403, "AuthorizationFailed", "no")]).unwrap_err().clone();
+    let Some(ArmFailure::Answer(answer)) = failure.source().and_then(|cause| cause.downcast_ref()) else {
+        panic!("{failure:?}");
+    };
+    assert_eq!((answer.status, answer.code.as_deref()), (403, Some("AuthorizationFailed")));
+    let clock = Arc::new(ManualClock::default());
+    let cloud = adapter(Arc::new(Down), ENDPOINT, clock.clone());
+    let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err().clone();
+    assert_eq!(failure.message, "no answer: Connection reset by peer (os error 104)");
+    let causes = std::iter::successors(failure.source(), |cause| cause.source());
+    let reset = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).next().expect("typed");
+    assert_eq!(reset.raw_os_error(), Some(104));
+}
+
+/// A wire on which every connection breaks.
+#[derive(Debug)]
+struct Down;
+
+#[async_trait]
+impl Wire for Down {
+    async fn exchange(&self, _: Request) -> Result<Response, WireError> {
+        Err(WireError::broken(std::io::Error::from_raw_os_error(104)))
+    }
 }
 
 #[test]

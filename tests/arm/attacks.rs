@@ -1,4 +1,4 @@
-//! A cloud that fails in bad ways, and whoever stands before it: nothing leaks, nothing is deleted, nothing secret is told.
+//! A cloud that fails in bad ways, and whoever stands before it: nothing leaks, nothing is deleted, no secret is shown.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
 use azurelustre_csi::adapters::arm::limiter::{Class, Limiter};
 use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::{self, Step};
@@ -69,7 +69,7 @@ fn only_an_answer_with_arms_request_id_is_arms() {
 
 /// Some proxies answer with the request that they refused.
 #[test]
-fn a_token_that_comes_back_is_not_told() {
+fn a_token_that_comes_back_is_not_shown() {
     let echo = format!("GET / HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\n");
     let answers = [
         answer(502, &[], echo.clone()),
@@ -124,12 +124,12 @@ fn only_arm_can_speak_against_a_token() {
         (answer(401, &[("www-authenticate", "Basic realm=\"proxy\"")], "<html>"), 0),
         (error(403, "AuthorizationFailed", "x"), 0),
     ] {
-        let (tokens, clock, told) =
+        let (tokens, clock, case) =
             (Arc::new(Blamed::default()), Arc::new(ManualClock::default()), format!("{answer:?}"));
         let cloud = adapter_with(tokens.clone(), Script::new(vec![answer]), ENDPOINT, clock.clone());
         clock.run(cloud.observe(&id(NAME))).unwrap_err();
         let blamed = tokens.0.lock().unwrap().clone();
-        assert!(blamed.len() == expected && blamed.iter().all(|token| token == TOKEN), "{told}: {blamed:?}");
+        assert!(blamed.len() == expected && blamed.iter().all(|token| token == TOKEN), "{case}: {blamed:?}");
     }
 }
 
@@ -137,19 +137,19 @@ fn only_arm_can_speak_against_a_token() {
 #[derive(Debug)]
 struct StaleLists {
     stub: StubWire,
-    first: Mutex<Option<WireAnswer>>,
+    first: Mutex<Option<Response>>,
 }
 
 #[async_trait]
 impl Wire for StaleLists {
-    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
         let list = kind(&request) == Kind::List;
         let answer = self.stub.exchange(request).await?;
         Ok(if list { self.first.lock().unwrap().get_or_insert(answer).clone() } else { answer })
     }
 }
 
-/// A stack with eight creations under way, and a process that reads them from a list that stands still.
+/// A stack with eight creations in progress, and a process that reads them from a list that stands still.
 fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
     let stack = Stack::new();
     stack.azure.simulator.cloud().edit_world(|world| world.quota = 100);
@@ -178,7 +178,7 @@ fn a_list_that_stands_still_hides_nothing_for_long() {
     assert!(stack.azure.clock.now() < Duration::from_mins(19), "{:?}", stack.azure.clock.now());
 }
 
-/// A deletion is sent only after a direct look at what it is for.
+/// A deletion is sent only after a direct observation of what it is for.
 #[test]
 fn nothing_is_deleted_on_the_word_of_a_list() {
     let (stack, driver, names) = crowd();
@@ -268,7 +268,7 @@ fn the_last_error_is_reported_in_the_end() {
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("AnotherOperationInProgress"), "{failure}");
 
-    // Nothing is told of a trouble that is over.
+    // A transient error that is over is not reported.
     let stack = Stack::new();
     stack.azure.simulator.cloud().edit_world(|world| world.create_seconds = 3600);
     let lost = std::sync::atomic::AtomicBool::new(true);

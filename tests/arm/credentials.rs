@@ -1,4 +1,4 @@
-//! Credentials against stub token endpoints: what is sent, what is kept, what is told, and what is never shown.
+//! Credentials against stub token endpoints: what is sent, what is kept, what is reported, and what is never shown.
 
 mod authority;
 mod cache;

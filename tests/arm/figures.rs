@@ -1,4 +1,4 @@
-//! What a claim costs in requests, and how soon it is told: the figures that are promised.
+//! What a claim costs in requests, and how soon it is reported: the figures that are promised.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::world::NAME;
 #[test]
 fn the_first_claim_costs_at_most_ten_requests_and_later_ones_seven() {
     let stack = Stack::new();
-    // Ready at the second look.
+    // Ready at the second poll.
     stack.azure.simulator.cloud().edit_world(|world| world.create_seconds = 4);
     let process = stack.process(Box::new(|_, _| None));
     process.driver.create("pvc-1").unwrap();
@@ -40,7 +40,7 @@ fn a_thousand_claims_at_once_share_their_requests() {
     assert_eq!((alone.throttled, crowd.throttled), (0, 0), "ARM had to refuse: {crowd:?}");
     assert!(crowd.per_claim() <= alone.per_claim() / 2.0, "{} and {}: {crowd:?}", crowd.per_claim(), alone.per_claim());
     for storm in [&alone, &crowd, &storm(10), &storm(100)] {
-        assert!(storm.latest <= Duration::from_secs(15), "told late: {storm:?}");
+        assert!(storm.latest <= Duration::from_secs(15), "reported late: {storm:?}");
         assert_eq!(storm.kinds[&Kind::Put], storm.claims, "{storm:?}");
         assert!(storm.took < Duration::from_mins(20), "{storm:?}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError, TokenErrorKind};
 use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
 use azurelustre_csi::domain::names::{NetworkName, SubnetId};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
@@ -23,7 +23,7 @@ use crate::replay::spec;
 use crate::stack::{ENDPOINT, Process, Stack};
 use crate::world::{NAME, id, request};
 
-/// A short wish for patience is granted within the call, a long one is handed up at once.
+/// A short `Retry-After` is waited for within the call, a long one is handed up at once.
 #[test]
 fn a_read_waits_as_long_as_it_is_asked_to_or_not_at_all() {
     for (asked, requests, waited) in [("4", 3, 8), ("60", 1, 0)] {
@@ -79,7 +79,7 @@ fn without_a_token_nothing_is_sent() {
     }
 }
 
-/// Eight creations under way in a process whose lists meet this trouble.
+/// Eight creations in progress in a process whose lists meet this fault.
 fn crowd(trouble: Trouble) -> (Stack, Process) {
     let stack = Stack::new();
     stack.azure.simulator.cloud().edit_world(|world| world.quota = 100);
@@ -107,7 +107,7 @@ fn a_throttled_list_is_not_replaced_by_many_looks() {
     assert_eq!((failure.kind, &stack.kinds()[before..]), (CloudErrorKind::Throttled, &[Kind::List][..]));
 }
 
-/// A list that may not be read is asked for once in a while, not at every look.
+/// A list that may not be read is requested once in a while, not at every poll.
 #[test]
 fn a_forbidden_list_is_left_alone() {
     let (stack, process) = crowd(Trouble::Status(403));
@@ -164,7 +164,7 @@ fn reads_beyond_the_burst_queue() {
     assert!((4..=6).contains(&clock.now().as_secs()), "{:?}", clock.now());
 }
 
-/// How many requests were under way at the same time.
+/// How many requests were in progress at the same time.
 #[derive(Debug, Default)]
 struct Crowded {
     now: AtomicUsize,
@@ -173,7 +173,7 @@ struct Crowded {
 
 #[async_trait]
 impl Wire for Crowded {
-    async fn exchange(&self, _: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, _: Request) -> Result<Response, WireError> {
         self.most.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         for _ in 0..3 {
             futures_lite::future::yield_now().await;

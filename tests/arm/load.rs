@@ -1,4 +1,4 @@
-//! Many claims in one instant, on simulated time: what they cost in requests and how soon each is told.
+//! Many claims in one instant, on simulated time: what they cost in requests and how soon each is reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,11 +57,11 @@ pub(crate) fn storm(claims: usize) -> Storm {
             }
         }
     };
-    let told: BTreeMap<String, Duration> = clock.run(join_all((0..claims).map(claim))).into_iter().collect();
+    let reported: BTreeMap<String, Duration> = clock.run(join_all((0..claims).map(claim))).into_iter().collect();
     let puts = stack.stub.received().into_iter().filter(|received| received.kind == Kind::Put);
     let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
-    let late = puts.map(|put| told[&name(put.request.url.path())] - (put.at + create));
-    let counts = clock.run(process.adapter.connection()).unwrap().transport.counts().snapshot();
+    let late = puts.map(|put| reported[&name(put.request.url.path())] - (put.at + create));
+    let counts = clock.run(process.adapter.connection()).unwrap().client.counts().snapshot();
     Storm {
         claims,
         throttled: counts.values().map(|count| count.throttled).sum(),

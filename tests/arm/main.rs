@@ -1,6 +1,6 @@
 //! The ARM adapter, and the driver on top of it, against ARM's REST interface in front of the simulator.
 //!
-//! Why it exists: what ARM may answer, and what may happen to a request on its way, decides whether a file system leaks.
+//! What ARM may answer, and what may happen to a request on its way, decides whether a file system leaks.
 //! Most cases run without a network on a clock that never waits, so that every fault can be played at every request;
 //! what the real HTTP client makes of resets and silence is tested over sockets.
 

@@ -34,7 +34,7 @@ fn faults() -> Vec<HttpFault> {
     either.into_iter().flat_map(both).chain(refused).collect()
 }
 
-/// Azure in a hurry: fewer looks for each of many cases.
+/// Azure in a hurry: fewer polls for each of many cases.
 fn quick() -> Stack {
     Stack::with(World { create_seconds: 20, delete_seconds: 10, ..World::default() }, |stub| stub)
 }

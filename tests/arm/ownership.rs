@@ -1,4 +1,4 @@
-//! What is not ours is neither adopted nor deleted, however the id looks.
+//! What is not ours is neither adopted nor deleted, whatever the id.
 
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};

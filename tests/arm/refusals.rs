@@ -1,6 +1,6 @@
 //! What a refusal says: whether it lasts, everything that ARM gives as its reason, and a cure that fits what was asked.
 
-use azurelustre_csi::adapters::arm::wire::WireAnswer;
+use azurelustre_csi::adapters::arm::wire::Response;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::answers::{ARMS, answer, error, json_answer, scripted};
 use crate::replay::spec;
 
-fn created(answer: WireAnswer) -> CloudError {
+fn created(answer: Response) -> CloudError {
     let (cloud, clock, _) = scripted(vec![answer]);
     clock.run(cloud.begin_create(&spec())).unwrap_err()
 }
 
-fn deleted(answer: WireAnswer) -> CloudError {
+fn deleted(answer: Response) -> CloudError {
     let (cloud, clock, _) = scripted(vec![answer]);
     clock.run(cloud.begin_delete(&spec().id)).unwrap_err()
 }
@@ -65,7 +65,7 @@ fn json_without_an_envelope_keeps_code_and_message() {
 }
 
 #[test]
-fn quota_is_told_from_an_operation_in_progress() {
+fn quota_is_distinguished_from_an_operation_in_progress() {
     let detail =
         json!({ "error": { "code": "Conflict", "message": "", "details": [{ "code": "AmlfsQuotaExceeded" }] } });
     let failure = created(json_answer(409, &detail));

@@ -11,7 +11,7 @@ use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest
 use serde_json::Value;
 
 use crate::answers::{ARMS, answer, scripted};
-use azurelustre_csi::adapters::arm::wire::{Method, WireAnswer};
+use azurelustre_csi::adapters::arm::wire::{Method, Response};
 
 fn recorded(name: &str) -> Value {
     let all: Value = serde_json::from_str(include_str!("fixtures/recorded.json")).unwrap();
@@ -19,7 +19,7 @@ fn recorded(name: &str) -> Value {
 }
 
 /// A recorded answer, with the request id that the recordings have lost. Links point to the host of these tests.
-fn replay(name: &str) -> WireAnswer {
+fn replay(name: &str) -> Response {
     let recorded = recorded(name);
     let link = |value: &Value| value.as_str().unwrap().replace("https://management.azure.com", "https://arm.test");
     let headers: Vec<(String, String)> = (recorded["headers"].as_object().into_iter().flatten())
@@ -75,12 +75,19 @@ fn a_creation_from_the_put_to_ready() {
         let requests = script.requests.lock().unwrap();
         let put = &requests[0];
         let path = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg1/providers/Microsoft.StorageCache/amlFilesystems/azps-5jf3vk";
-        assert_eq!((put.method, put.url.path(), put.url.query()), (Method::Put, path, Some("api-version=2024-03-01")));
+        assert_eq!(
+            (&put.method, put.url.path(), put.url.query()),
+            (&Method::PUT, path, Some("api-version=2024-03-01"))
+        );
         let mut body: Value = serde_json::from_slice(&put.body).unwrap();
         assert_eq!(body.as_object_mut().unwrap().remove("tags"), Some(serde_json::json!({ "team": "hpc" })));
         assert_eq!(body, recorded("create")["request"]);
         assert_eq!(put.headers["content-type"], "application/json");
-        assert!(put.headers["user-agent"].starts_with("azurelustre-csi/"), "{:?}", put.headers["user-agent"]);
+        assert!(
+            put.headers["user-agent"].to_str().unwrap().starts_with("azurelustre-csi/"),
+            "{:?}",
+            put.headers["user-agent"]
+        );
         assert_eq!(put.headers["x-ms-client-request-id"].len(), 36);
     }
     let creating = present(clock.run(cloud.observe(&id("azps-5jf3vk"))).unwrap());
@@ -96,7 +103,7 @@ fn a_creation_from_the_put_to_ready() {
 }
 
 #[test]
-fn a_failed_operation_tells_why() {
+fn a_failed_operation_says_why() {
     let mut failed = replay("create");
     failed.body = String::from_utf8(failed.body.to_vec()).unwrap().replace("\"Creating\"", "\"Failed\"").into();
     let (cloud, clock, script) = scripted(vec![replay("create"), failed, replay("operation-failed")]);
@@ -122,7 +129,7 @@ fn deletions_and_absence() {
 }
 
 #[test]
-fn quota_is_told_apart() {
+fn quota_is_distinguished() {
     let (cloud, clock, _) = scripted(vec![replay("quota")]);
     let failure = clock.run(cloud.begin_create(&spec())).unwrap_err();
     assert_eq!(failure.kind, CloudErrorKind::QuotaExceeded);

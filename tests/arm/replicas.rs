@@ -82,7 +82,7 @@ fn worlds() -> [World; 3] {
     [quick.clone(), World { failing_creations: vec![failing], ..quick.clone() }, World { free_addresses: 8, ..quick }]
 }
 
-fn troubles() -> [Option<HttpFault>; 4] {
+fn faults() -> [Option<HttpFault>; 4] {
     let fault = |trouble, after| Some(HttpFault { trouble, after });
     [None, fault(Trouble::Reset, true), fault(Trouble::TimeOut, false), fault(Trouble::Absent, false)]
 }
@@ -97,7 +97,7 @@ fn requests_of_a_creation() -> usize {
 #[test]
 fn a_lease_that_changes_hands_at_any_request_of_a_creation_leaves_nothing_unknown() {
     for world in worlds() {
-        for trouble in troubles() {
+        for trouble in faults() {
             for at in 1..=requests_of_a_creation() + 2 {
                 for claim_deleted in [false, true] {
                     let case = format!("at request {at}, {trouble:?}, claim deleted: {claim_deleted}");
@@ -130,7 +130,7 @@ fn a_lease_that_changes_hands_at_any_request_of_a_creation_leaves_nothing_unknow
 
 #[test]
 fn a_lease_that_changes_hands_at_any_request_of_a_deletion_leaves_nothing() {
-    for trouble in troubles() {
+    for trouble in faults() {
         for at in 1..=4 {
             let [quick, ..] = worlds();
             let stack = Stack::with(quick, |stub| stub);

@@ -28,13 +28,13 @@ fn local_mistakes_cost_one_observation() {
     }
 }
 
-/// Rule 2: a look that fails is never final, whatever the answer.
+/// Rule 2: an observation that fails is never final, whatever the response.
 #[test]
 fn a_failed_look_is_never_final() {
     let statuses = [400, 401, 402, 403, 404, 405, 407, 409, 410, 412, 418, 451, 500, 501, 505, 599, 300, 302, 304];
-    let troubles = statuses.into_iter().flat_map(|status| [Trouble::Status(status), Trouble::Html(status)]);
+    let faults = statuses.into_iter().flat_map(|status| [Trouble::Status(status), Trouble::Html(status)]);
     let others = [Trouble::Reset, Trouble::TimeOut, Trouble::Truncated, Trouble::Html(200), Trouble::ExpiredToken];
-    for trouble in troubles.chain(others) {
+    for trouble in faults.chain(others) {
         let stack = Stack::new();
         let failure = stack.troubled(Kind::Get, trouble).create(NAME).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable, "{trouble:?}: {failure}");
@@ -145,7 +145,7 @@ fn an_answer_that_is_not_arms_is_no_refusal() {
     }
 }
 
-/// A PUT in doubt is sent again only after two looks, five seconds apart, found nothing; with the same body.
+/// A PUT in doubt is sent again only after two observations, five seconds apart, found nothing; with the same body.
 #[test]
 fn a_put_in_doubt_is_repeated_after_two_looks() {
     let stack = Stack::new();
@@ -158,15 +158,15 @@ fn a_put_in_doubt_is_repeated_after_two_looks() {
     let received = stack.stub.received();
     let puts: Vec<usize> = (0..received.len()).filter(|at| received[*at].kind == Kind::Put).collect();
     let [one, two] = puts[..] else { panic!("{puts:?}") };
-    let looks: Vec<Duration> = received[one..two].iter().filter(|r| r.kind == Kind::Get).map(|r| r.at).collect();
-    assert!(looks.len() == 2 && looks[1] - looks[0] >= Duration::from_secs(5), "{looks:?}");
+    let observations: Vec<Duration> = received[one..two].iter().filter(|r| r.kind == Kind::Get).map(|r| r.at).collect();
+    assert!(observations.len() == 2 && observations[1] - observations[0] >= Duration::from_secs(5), "{observations:?}");
     assert_eq!(received[one].request.body, received[two].request.body);
     assert_eq!(stack.azure.made(NAME), 1);
 }
 
 /// Rule 5: once present, only a conflict or a once-ready failure is final.
 #[test]
-fn once_ready_and_failed_is_told_and_never_deleted() {
+fn once_ready_and_failed_is_reported_and_never_deleted() {
     let stack = Stack::new();
     stack.azure.place(NAME, &OURS, ProvisioningState::Failed, "10.0.0.4");
     let failure = stack.healthy().create(NAME).unwrap_err();
@@ -174,9 +174,9 @@ fn once_ready_and_failed_is_told_and_never_deleted() {
     assert!(!stack.kinds().contains(&Kind::Delete));
 }
 
-/// Each code that an operation is known to fail with: told to the claim, deleted, made anew, ready.
+/// Each code that an operation is known to fail with: reported on the claim, deleted, made anew, ready.
 #[test]
-fn a_failed_creation_is_told_with_its_code_and_made_anew() {
+fn a_failed_creation_is_reported_with_its_code_and_made_anew() {
     for (code, message) in [
         ("AscInternalError", "Error encountered deploying the cache."),
         (
@@ -193,9 +193,9 @@ fn a_failed_creation_is_told_with_its_code_and_made_anew() {
         let volume = stack.azure.retried(|| driver.create(NAME), |_| ());
         assert!(volume.is_some(), "{code}");
         assert_eq!(stack.azure.made(NAME), 2, "{code}");
-        let told = stack.azure.simulator.orchestrator().events();
+        let events = stack.azure.simulator.orchestrator().events();
         let words: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(told.iter().any(|event| event.message.contains(&format!("{code}: {words}"))), "{code}: {told:?}");
+        assert!(events.iter().any(|event| event.message.contains(&format!("{code}: {words}"))), "{code}: {events:?}");
         assert_eq!(stack.stub.counts()[&Kind::Operation], 1, "{code}: the reason is asked for once");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azurelustre_csi::adapters::arm::wire::{Method, Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, Wire, WireError};
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
 use azurelustre_csi::domain::names::Location;
 use azurelustre_csi::ports::clock::Clock;
@@ -18,12 +18,12 @@ use crate::replay::spec;
 use crate::stack::ENDPOINT;
 use crate::world::{NAME, id};
 
-fn throttled(seconds: &str) -> WireAnswer {
+fn throttled(seconds: &str) -> Response {
     let body = br#"{"error":{"code":"TooManyRequests","message":"Slow down."}}"#;
     answer(429, &[("x-ms-request-id", "1"), ("retry-after", seconds)], body.as_slice())
 }
 
-fn absent() -> WireAnswer {
+fn absent() -> Response {
     error(404, "ResourceNotFound", "x")
 }
 
@@ -46,7 +46,7 @@ fn a_throttled_write_holds_back_writes_and_nothing_else() {
     let failure = clock.run(cloud.begin_create(&other())).unwrap_err();
     assert_eq!((failure.kind, failure.retry_after), (CloudErrorKind::Throttled, Some(Duration::from_secs(283))));
     assert!(failure.message.contains("ARM throttles writes") && failure.message.contains("283 s"), "{failure}");
-    assert_eq!(sent(&script, Method::Put), 1);
+    assert_eq!(sent(&script, Method::PUT), 1);
     assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap(), Observed::Absent);
     clock.run(cloud.begin_delete(&id(NAME))).unwrap();
     assert_eq!(clock.now(), Duration::from_secs(17), "nobody waited");
@@ -58,7 +58,7 @@ struct Distant(Arc<Script>);
 
 #[async_trait]
 impl Wire for Distant {
-    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
         for _ in 0..5 {
             futures_lite::future::yield_now().await;
         }
@@ -78,10 +78,10 @@ fn one_request_probes_before_a_pause_ends() {
         (0..10).map(|number| FilesystemSpec { id: id(&format!("fs-{number}")), ..spec() }).collect();
     let all = || clock.run(join_all(specs.iter().map(|spec| cloud.begin_create(spec))));
     assert!(all().iter().all(Result::is_err));
-    assert_eq!(sent(&script, Method::Put), 2, "one probe");
+    assert_eq!(sent(&script, Method::PUT), 2, "one probe");
     clock.advance(Duration::from_mins(1));
     assert_eq!(all().iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert_eq!(sent(&script, Method::Put), 3, "one probe again");
+    assert_eq!(sent(&script, Method::PUT), 3, "one probe again");
     assert!(all().iter().all(Result::is_ok), "and then everybody");
 }
 
@@ -97,7 +97,7 @@ fn a_short_pause_of_reads_is_waited_for() {
     assert_eq!((failure.kind, clock.now()), (CloudErrorKind::Throttled, Duration::ZERO));
     assert!(failure.message.contains("ARM throttles reads") && failure.hint.is_some(), "{failure:?}");
     let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err();
-    assert_eq!((failure.kind, clock.now(), sent(&script, Method::Get)), (CloudErrorKind::Throttled, Duration::ZERO, 1));
+    assert_eq!((failure.kind, clock.now(), sent(&script, Method::GET)), (CloudErrorKind::Throttled, Duration::ZERO, 1));
     clock.advance(Duration::from_secs(30));
     assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap(), Observed::Absent);
 }
@@ -112,6 +112,6 @@ fn who_waits_for_a_turn_is_held_back_too() {
         (0..200).map(|number| FilesystemSpec { id: id(&format!("fs-{number}")), ..spec() }).collect();
     let outcomes = clock.run(join_all(specs.iter().map(|spec| cloud.begin_create(spec))));
     assert!(outcomes.into_iter().all(|outcome| outcome.unwrap_err().kind == CloudErrorKind::Throttled));
-    assert!(sent(&script, Method::Put) <= 160, "{}", sent(&script, Method::Put));
+    assert!(sent(&script, Method::PUT) <= 160, "{}", sent(&script, Method::PUT));
     assert!(clock.now() < Duration::from_secs(10), "{:?}", clock.now());
 }

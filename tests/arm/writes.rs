@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::FilesystemSpec;
 use azurelustre_csi::ports::clock::Clock;
@@ -23,14 +23,14 @@ use crate::stack::ENDPOINT;
 struct Slow {
     clock: Arc<ManualClock>,
     takes: Duration,
-    answers: Vec<WireAnswer>,
+    answers: Vec<Response>,
     begun: AtomicUsize,
     ended: AtomicUsize,
 }
 
 #[async_trait]
 impl Wire for Slow {
-    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         self.clock.sleep(self.takes.min(request.time_limit)).await;
         self.ended.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl Wire for Slow {
     }
 }
 
-fn slow(seconds: u64, answers: Vec<WireAnswer>) -> (Arc<Slow>, Arc<ManualClock>) {
+fn slow(seconds: u64, answers: Vec<Response>) -> (Arc<Slow>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
     let takes = Duration::from_secs(seconds);
     let counts = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -1,6 +1,6 @@
 //! The contract of the port [`Cloud`]: which laws hold for which adapter.
 //!
-//! Why it exists: the use-cases trust each of these; an adapter that breaks one leaks or loses file systems.
+//! The use-cases trust each of these; an adapter that breaks one leaks or loses file systems.
 //!
 //! [`Cloud`]: azurelustre_csi::ports::cloud::Cloud
 

@@ -21,6 +21,6 @@ pub(crate) fn trial(
 
 /// A law that cannot run here, and why. Asked to run all the same (`--include-ignored`), it fails.
 pub(crate) fn ignored(port: &str, adapter: &str, law: &str, reason: &str) -> Trial {
-    let told = reason.to_owned();
-    Trial::test(format!("{port}::{adapter}::{law} ({reason})"), || Err(told.into())).with_ignored_flag(true)
+    let text = reason.to_owned();
+    Trial::test(format!("{port}::{adapter}::{law} ({reason})"), || Err(text.into())).with_ignored_flag(true)
 }

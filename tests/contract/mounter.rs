@@ -23,7 +23,7 @@ use std::sync::LazyLock;
 use azurelustre_csi::adapters::simulator::lustre::Mode;
 use libtest_mimic::{Failed, Trial};
 
-use self::world::{Capability, MounterWorld, SimulatorWorld};
+use self::world::{MounterWorld, SimulatorWorld, WorldCapability};
 use crate::harness;
 
 const PORT: &str = "mounter";
@@ -34,7 +34,7 @@ pub(crate) type LawResult = Result<(), Failed>;
 /// A law and what a world must be able to do for it to mean anything.
 pub(crate) struct Law {
     name: &'static str,
-    needs: &'static [Capability],
+    needs: &'static [WorldCapability],
     run: fn(&dyn MounterWorld) -> Running<'_>,
 }
 
@@ -45,7 +45,7 @@ macro_rules! laws {
     ($($law:ident $(needs [$($need:ident),+])?),+ $(,)?) => {
         &[$($crate::mounter::Law {
             name: stringify!($law),
-            needs: &[$($($crate::mounter::world::Capability::$need),+)?],
+            needs: &[$($($crate::mounter::world::WorldCapability::$need),+)?],
             run: |world| Box::pin($law(world)),
         }),+]
     };
@@ -58,7 +58,7 @@ struct Adapter {
     /// Why none of the laws can run.
     unavailable: Option<&'static str>,
     /// What it cannot do, and why.
-    lacks: &'static [(Capability, &'static str)],
+    lacks: &'static [(WorldCapability, &'static str)],
     world: Build,
 }
 
@@ -79,16 +79,16 @@ fn adapters() -> [Adapter; 4] {
         Adapter {
             name: "simulator-link",
             unavailable: None,
-            lacks: &[(Capability::EnforcesReadOnly, "a symbolic link cannot refuse writes")],
+            lacks: &[(WorldCapability::EnforcesReadOnly, "a symbolic link cannot refuse writes")],
             world: || SimulatorWorld::boxed(Mode::Link),
         },
         Adapter {
             name: "kernel-tmpfs",
             unavailable: kernel::UNAVAILABLE.or(mount_refused),
             lacks: &[
-                (Capability::SharesData, "each tmpfs is empty; kernel-tree has it"),
-                (Capability::StopsServers, "a tmpfs has no servers; kernel-tree has them"),
-                (Capability::HasServers, "a tmpfs has no servers; kernel-tree has them"),
+                (WorldCapability::SharesData, "each tmpfs is empty; kernel-tree has it"),
+                (WorldCapability::StopsServers, "a tmpfs has no servers; kernel-tree has them"),
+                (WorldCapability::HasServers, "a tmpfs has no servers; kernel-tree has them"),
             ],
             world: kernel::on_tmpfs,
         },

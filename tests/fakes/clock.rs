@@ -95,7 +95,7 @@ impl ManualClock {
     }
 }
 
-/// Remembers that somebody asked for another look.
+/// Remembers that another poll was asked for.
 struct Woken(AtomicBool);
 
 impl Wake for Woken {

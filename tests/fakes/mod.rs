@@ -16,3 +16,4 @@ pub(crate) mod faulty;
 pub(crate) mod kube;
 #[cfg(feature = "kernel")]
 pub(crate) mod lustre;
+pub(crate) mod mounts;

@@ -9,14 +9,14 @@ use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
-use azurelustre_csi::domain::mount::{MountPlan, PublishRequest};
-use azurelustre_csi::domain::mount_options::MountOptions;
+use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::Mounter;
 use azurelustre_csi::ports::operations::Operations;
 use tempfile::TempDir;
 
 use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+pub(crate) use crate::fakes::mounts::{plan, source};
 
 /// A server that works.
 pub(crate) const HEALTHY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -153,25 +153,9 @@ pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// The whole file system of a server.
-pub(crate) fn source(server: Ipv4Addr) -> MountSource {
-    MountSource::parse(&format!("{server}:/lustrefs")).unwrap()
-}
-
-/// A sub-directory of it.
+/// A sub-directory of a server's file system.
 pub(crate) fn below(server: Ipv4Addr, path: &str) -> MountSource {
     MountSource::parse(&format!("{server}:/lustrefs/{path}")).unwrap()
-}
-
-/// The plan to mount a source for the volume `volume`.
-pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
-    MountPlan {
-        volume_id: "volume".into(),
-        source: source.clone(),
-        target: target.to_owned(),
-        options: MountOptions::default(),
-        exclusive: false,
-    }
 }
 
 /// What kubelet asks for a pod with a volume of its own, after it has made the directory of the target.

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use azurelustre_csi::app::usecase::deadline;
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
-use azurelustre_csi::domain::polling;
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use azurelustre_csi::ports::inbound::{Caller, CallerGuard, Failure, FailureKind, Provisioning};
@@ -152,7 +152,7 @@ fn each_caller_is_answered_at_its_own_deadline_and_the_work_lives_to_the_latest(
     let ((short, short_at), (long, _)) =
         azure.clock.run(zip(answered(Some(secs(60))), answered(Some(Duration::from_mins(30)))));
     let failure = short.unwrap_err();
-    assert_eq!((failure.kind, short_at), (FailureKind::InProgress, polling::working_time(Some(secs(60)))));
+    assert_eq!((failure.kind, short_at), (FailureKind::InProgress, deadline::working_time(Some(secs(60)))));
     assert!(failure.message.contains("is Creating"), "{failure}");
     long.unwrap();
     assert_eq!((driver.count("begin_create"), driver.count("subnet_capacity")), (1, 1));

@@ -83,7 +83,7 @@ fn a_slow_cloud_ends_with_one_file_system_too() {
 }
 
 #[test]
-fn a_failed_look_is_never_final_whatever_the_cause() {
+fn a_failed_observation_is_never_final_whatever_the_cause() {
     for kind in CloudErrorKind::ALL {
         let azure = Azure::new();
         let failure = azure.faulty(Fault::Before(kind), 1, 1).create(NAME).unwrap_err();

@@ -23,13 +23,13 @@ fn steps() -> u32 {
 
 fn ends_deleted(azure: &Azure, driver: &Driver, volume_id: &str, case: &str) {
     assert!(azure.retried(|| driver.delete(volume_id), |_| ()).is_some(), "{case}: never deleted");
-    assert_eq!(azure.billed(), ["foreign"], "{case}");
+    assert_eq!(azure.billed(), ["not-owned"], "{case}");
 }
 
 /// A volume, and a neighbour that somebody made by hand.
 fn with_neighbour() -> (Azure, String) {
     let azure = Azure::new();
-    azure.place("foreign", &[], ProvisioningState::Succeeded, "10.9.9.9");
+    azure.place("not-owned", &[], ProvisioningState::Succeeded, "10.9.9.9");
     let volume = azure.volume().id.to_string();
     (azure, volume)
 }
@@ -49,7 +49,7 @@ fn a_fault_at_every_step_ends_deleted_and_touches_nothing_else() {
 }
 
 #[test]
-fn a_failed_look_deletes_nothing_and_is_never_a_success() {
+fn a_failed_observation_deletes_nothing_and_is_never_a_success() {
     for kind in CloudErrorKind::ALL {
         let (azure, volume) = with_neighbour();
         let driver = azure.faulty(Fault::Before(kind), 1, 1);
@@ -71,7 +71,7 @@ fn a_process_that_dies_at_any_step_is_continued() {
 }
 
 #[test]
-fn nothing_foreign_is_deleted_however_the_id_looks() {
+fn nothing_is_deleted_that_is_not_owned_whatever_the_id_says() {
     let other_volume = [(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")];
     let cases: [&[(&str, &str)]; 3] = [&[], &[(CREATED_BY, "terraform")], &other_volume];
     for tags in cases {

@@ -1,8 +1,8 @@
 //! The use-cases under fire: a fault at every step, before and after its effect; the process killed at every step; races.
 //!
-//! Why it exists: what this driver promises is about the bad days. Each case runs on the simulator with a clock that never
+//! What this driver promises is about the bad days. Each case runs on the simulator with a clock that never
 //! waits, retries as Kubernetes does, and then counts what exists: one file system, one accepted creation, nothing leaked,
-//! nothing foreign deleted, and no final failure while anything existed.
+//! nothing deleted that is not owned by this driver, and no final failure while anything existed.
 
 // Helpers of tests end their test; clippy's switches for that reach test functions only.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]

@@ -288,7 +288,7 @@ fn spellings_of_one_target_exclude_each_other() {
 }
 
 #[test]
-fn a_mount_that_somebody_else_won_is_left_alone() {
+fn a_mount_that_won_the_race_is_left_alone() {
     let machine = Machine::new();
     let target = machine.target("a");
     let busy = machine.faulty(Fault::After(MountErrorKind::Busy), 3, 1);

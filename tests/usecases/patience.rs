@@ -1,4 +1,4 @@
-//! Time: answers before the deadline, looks that back off, readiness that stays.
+//! Time: answers before the deadline, observations that back off, readiness that stays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
+use azurelustre_csi::app::usecase::deadline;
 use azurelustre_csi::app::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
 use azurelustre_csi::domain::polling;
 use azurelustre_csi::ports::clock::Clock;
@@ -24,14 +25,14 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 #[test]
-fn near_the_deadline_the_caller_is_told_how_far_it_is() {
+fn near_the_deadline_the_answer_says_how_far_it_is() {
     let azure = Azure::new();
     let driver = azure.healthy();
     let failure = driver.create_as(request(NAME), Some(secs(400))).unwrap_err();
     assert_eq!(failure.kind, FailureKind::InProgress);
     assert!(failure.message.contains("AMLFS pvc-1 is Creating, 6m3"), "{failure}");
     assert!(failure.message.contains("usually ready in 10 to 20 minutes"), "{failure}");
-    assert_eq!(azure.clock.now(), polling::working_time(Some(secs(400))));
+    assert_eq!(azure.clock.now(), deadline::working_time(Some(secs(400))));
     let failure = driver.create_as(request(NAME), Some(secs(60))).unwrap_err();
     assert!(failure.message.contains("Creating, 7m"), "the second call counts on: {failure}");
 }
@@ -43,7 +44,7 @@ fn a_hanging_cloud_is_answered_at_the_deadline_wherever_it_hangs() {
             let azure = Azure::new();
             let failure = azure.faulty(fault, call, 1).create(NAME).unwrap_err();
             assert!(!failure.kind.is_final(), "call {call}: {:?}", failure.kind);
-            assert_eq!(azure.clock.now(), polling::working_time(Some(Duration::from_mins(15))), "call {call}");
+            assert_eq!(azure.clock.now(), deadline::working_time(Some(Duration::from_mins(15))), "call {call}");
         }
     }
 }
@@ -66,18 +67,18 @@ fn a_call_without_a_deadline_ends_too() {
     let azure = Azure::new();
     let driver = azure.faulty(Fault::HangBefore, 5, 1);
     assert!(driver.create_as(request(NAME), None).is_err());
-    assert_eq!(azure.clock.now(), polling::working_time(None));
+    assert_eq!(azure.clock.now(), deadline::working_time(None));
 }
 
 #[test]
-fn looks_back_off_and_a_ready_file_system_is_reported_within_one_interval() {
+fn observations_back_off_and_a_ready_file_system_is_reported_within_one_interval() {
     let azure = Azure::new();
     let driver = azure.healthy();
     driver.create(NAME).unwrap();
     let calls = driver.calls();
     let created = calls.iter().position(|made| made.operation == "begin_create").unwrap();
-    let looks: Vec<u64> = calls[created..].iter().map(|made| made.at.as_secs()).take(6).collect();
-    assert_eq!(looks, [0, 2, 6, 14, 27, 40]);
+    let polls: Vec<u64> = calls[created..].iter().map(|made| made.at.as_secs()).take(6).collect();
+    assert_eq!(polls, [0, 2, 6, 14, 27, 40]);
     let late = azure.clock.now() - Duration::from_mins(12);
     assert!(late <= polling::LONGEST_PAUSE, "{late:?}");
 }

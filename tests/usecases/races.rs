@@ -67,7 +67,7 @@ fn the_same_plan_in_another_spelling_is_joined() {
 }
 
 #[test]
-fn another_content_is_told_what_runs_since_when() {
+fn another_content_is_aborted_with_what_runs_since_when() {
     let azure = Azure::new();
     let driver = azure.healthy();
     let mut other = request(NAME);

@@ -100,7 +100,7 @@ fn local_mistakes_are_not_final_while_a_file_system_of_the_volume_was_never_read
         }
     }
     let mistake = || VolumeRequest { capacity: RequestedCapacity::at_least(-1), ..request(NAME) };
-    // Ready before, or somebody else's: as the mistake says.
+    // Ready before, or not owned by this driver: as the mistake says.
     let azure = Azure::new();
     azure.volume();
     assert_eq!(azure.healthy().create_as(mistake(), BUDGET).unwrap_err().kind, FailureKind::OutOfRange);
@@ -217,7 +217,7 @@ fn one_observation_that_finds_anything_starts_the_time_anew() {
 }
 
 #[test]
-fn somebody_elses_file_system_is_neither_taken_nor_changed() {
+fn a_file_system_that_is_not_owned_is_neither_adopted_nor_changed() {
     let other_volume = [(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")];
     for tags in [&[][..], &[(CREATED_BY, "terraform")], &other_volume] {
         for state in [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Creating] {
@@ -449,13 +449,13 @@ fn failed_creations_are_deleted_reported_and_made_anew_after_a_pause() {
     let azure = Azure::with(failing(3));
     let driver = azure.healthy();
     let mut failures = Vec::new();
-    assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.copy())).is_some());
+    assert!(azure.retried(|| driver.create(NAME), |failure| failures.push(failure.clone())).is_some());
     assert_eq!(azure.made(NAME), 4);
     let events = azure.simulator.orchestrator().events();
     let warnings = events.into_iter().filter(|event| event.kind == EventKind::Warning);
-    let told: Vec<String> = warnings.map(|event| event.message).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    for (number, message) in (1..).zip(&told) {
+    let reports: Vec<String> = warnings.map(|event| event.message).collect();
+    assert_eq!(reports.len(), 3, "{reports:?}");
+    for (number, message) in (1..).zip(&reports) {
         assert!(message.contains(&format!("creation {number} of AMLFS {NAME} failed: CreateTimeout")), "{message}");
     }
     assert!(failures.iter().all(|failure| failure.message.contains("CreateTimeout: took too long")), "{failures:?}");
@@ -498,7 +498,7 @@ fn ambiguous() -> impl Iterator<Item = CloudErrorKind> {
 }
 
 #[test]
-fn a_creation_in_doubt_is_only_repeated_after_two_looks_five_seconds_apart() {
+fn a_creation_without_an_answer_is_only_repeated_after_two_observations_five_seconds_apart() {
     for kind in ambiguous() {
         let azure = Azure::new();
         let driver = azure.faulty(Fault::Before(kind), 4, 1);
@@ -507,10 +507,10 @@ fn a_creation_in_doubt_is_only_repeated_after_two_looks_five_seconds_apart() {
         let creations: Vec<usize> =
             (0..calls.len()).filter(|index| calls[*index].operation == "begin_create").collect();
         assert_eq!(creations.len(), 2, "{kind:?}");
-        let looks = &calls[creations[0] + 1..creations[1]];
-        let first = looks.first().unwrap();
-        let last = looks.iter().rfind(|made| made.operation == "observe").unwrap();
-        assert!(last.at.saturating_sub(first.at).as_secs() >= 5, "{kind:?}: {looks:?}");
+        let between = &calls[creations[0] + 1..creations[1]];
+        let first = between.first().unwrap();
+        let last = between.iter().rfind(|made| made.operation == "observe").unwrap();
+        assert!(last.at.saturating_sub(first.at).as_secs() >= 5, "{kind:?}: {between:?}");
     }
 }
 

@@ -150,7 +150,7 @@ fn other_parameters_end_the_pause() {
     assert_eq!(cloud.sent.lock().unwrap().len(), 3);
 }
 
-/// Nothing was accepted: nobody is told that it was asked for, and the answer comes at once.
+/// Nothing was accepted: no event says that it was asked for, and the answer comes at once.
 #[test]
 fn throttling_is_reported_at_once_with_the_time_of_the_next_try() {
     let azure = Azure::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::causes;
 use super::reason::{self, Reason};
 use super::retry_after::retry_after;
-use super::wire::WireAnswer;
+use super::wire::Response;
 use crate::domain::error::quote;
 use crate::ports::cloud::CloudErrorKind;
 
@@ -49,22 +49,22 @@ impl fmt::Display for ArmAnswer {
 
 impl ArmAnswer {
     /// Reads an answer. Never fails: a body that is no error of ARM's becomes a message without a code.
-    pub fn read(answer: &WireAnswer) -> Self {
-        let reason = Reason::read(&answer.body);
-        let message = reason.as_ref().map_or_else(|| beginning(&answer.body), Reason::to_string);
+    pub fn read(response: &Response) -> Self {
+        let reason = Reason::read(&response.body);
+        let message = reason.as_ref().map_or_else(|| beginning(&response.body), Reason::to_string);
         let codes = reason.as_ref().map(Reason::codes).unwrap_or_default();
         Self {
-            status: answer.status,
-            is_arms: is_arms(answer),
+            status: response.status.as_u16(),
+            is_arms: is_arms(response),
             code: codes.first().cloned(),
             is_quota: reason.as_ref().is_some_and(Reason::is_quota),
             codes,
             message,
-            retry_after: retry_after(answer),
+            retry_after: retry_after(response),
             request_id: ["x-ms-correlation-request-id", REQUEST_ID]
                 .iter()
-                .find_map(|name| answer.headers.get(*name))
-                .map(|id| reason::one_line(id, 64)),
+                .find_map(|name| response.header(name))
+                .map(|id| reason::one_line(&id, 64)),
         }
     }
 
@@ -87,7 +87,7 @@ impl ArmAnswer {
         self.is_arms && (at_fault || self.codes.iter().any(|code| causes::is_lasting(code)))
     }
 
-    /// What it means, by status; ARM's code only tells quota from an operation in progress.
+    /// What it means, by status; ARM's code only distinguishes quota from an operation in progress.
     pub fn kind(&self) -> CloudErrorKind {
         match (self.status, self.is_arms) {
             (429, _) => CloudErrorKind::Throttled,
@@ -104,8 +104,8 @@ impl ArmAnswer {
 }
 
 /// Whether ARM itself answered.
-pub(super) fn is_arms(answer: &WireAnswer) -> bool {
-    answer.headers.get(REQUEST_ID).is_some_and(|id| !id.trim().is_empty())
+pub(super) fn is_arms(response: &Response) -> bool {
+    response.header(REQUEST_ID).is_some_and(|id| !id.trim().is_empty())
 }
 
 /// The beginning of a body that nobody understands.
@@ -114,5 +114,5 @@ pub(super) fn beginning(body: &[u8]) -> String {
         return "an empty body".to_owned();
     }
     let start = body.get(..body.len().min(240)).unwrap_or_default();
-    format!("the body is no error of ARM's, it begins with {}", quote(&String::from_utf8_lossy(start)))
+    format!("the body is not an error of ARM's, it begins with {}", quote(&String::from_utf8_lossy(start)))
 }

@@ -1,6 +1,6 @@
-//! ARM's error codes whose cause lasts or whose cure is known: one table.
+//! ARM's error codes with a hint, and whether their cause lasts: one table.
 //!
-//! Only what an answer means for the user is here; whether it is a refusal is decided by its status. Codes and texts:
+//! Only what a response means for the user is here; whether it is a refusal is decided by its status. Codes and texts:
 //! <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors>.
 
 use super::answer::ArmAnswer;
@@ -12,11 +12,11 @@ struct Cause {
     codes: &'static [&'static str],
     /// Whether repeating the same request cannot help before somebody acts.
     lasting: bool,
-    cure: Cure,
+    hint: Hint,
 }
 
 /// What to do, by what was asked for.
-enum Cure {
+enum Hint {
     /// The same whatever was asked for.
     Any(&'static str),
     /// For a creation, for a deletion, for everything else.
@@ -35,7 +35,7 @@ const CAUSES: [Cause; 18] = [
     Cause {
         codes: &["ScopeLocked", "ResourceLocked"],
         lasting: true,
-        cure: Cure::By {
+        hint: Hint::By {
             create: "remove the read-only lock that the message names (`az lock list`), or name a resource group without one \
                      (resource-group-name)",
             delete: "remove the lock that the message names (`az lock list`), or keep the file system: set the reclaim policy \
@@ -51,7 +51,7 @@ const CAUSES: [Cause; 18] = [
             "SubscriptionNotActive",
         ],
         lasting: true,
-        cure: Cure::Any(
+        hint: Hint::Any(
             "the subscription is disabled, which no role changes: enable it again (spending limit, billing) in the Azure \
              portal, or name another one (subscriptionId in the cloud settings)",
         ),
@@ -59,17 +59,17 @@ const CAUSES: [Cause; 18] = [
     Cause {
         codes: &["MissingSubscriptionRegistration", "SubscriptionNotRegistered"],
         lasting: true,
-        cure: Cure::Register,
+        hint: Hint::Register,
     },
     Cause {
         codes: &["SubscriptionNotRegisteredForFeature", "FeatureNotRegistered", "UnregisteredFeature"],
         lasting: true,
-        cure: Cure::Any("register the feature that the message names (`az feature register`)"),
+        hint: Hint::Any("register the feature that the message names (`az feature register`)"),
     },
     Cause {
         codes: &["ResourceGroupBeingDeleted"],
         lasting: true,
-        cure: Cure::By {
+        hint: Hint::By {
             create: "the resource group is being deleted: wait for its end and create it again, or name another one \
                      (resource-group-name)",
             delete: "the resource group is being deleted, and its file systems with it: wait for its end",
@@ -79,7 +79,7 @@ const CAUSES: [Cause; 18] = [
     Cause {
         codes: &["SkuNotAvailable", "SKUNotAvailable", "InvalidSku", "SkuNotSupported", "SkuNotAvailableInZone"],
         lasting: true,
-        cure: Cure::Any(
+        hint: Hint::Any(
             "choose a SKU, zone or location that is offered to this subscription (`azurelustre-csi skus`), or ask Azure \
              support for it",
         ),
@@ -87,7 +87,7 @@ const CAUSES: [Cause; 18] = [
     Cause {
         codes: &["InvalidResourceLocation"],
         lasting: true,
-        cure: Cure::Any(
+        hint: Hint::Any(
             "a resource of this name exists in another location of the resource group: delete it, or correct `location` or \
              resource-group-name",
         ),
@@ -100,14 +100,14 @@ const CAUSES: [Cause; 18] = [
             "LocationNotSupported",
         ],
         lasting: true,
-        cure: Cure::Any(
+        hint: Hint::Any(
             "choose a location that has Azure Managed Lustre (`location` in the StorageClass or cloud settings)",
         ),
     },
     Cause {
         codes: &["RequestDisallowedByPolicy", "RequestDisallowedByAzure", "DisallowedByPolicy", "PolicyViolation"],
         lasting: true,
-        cure: Cure::By {
+        hint: Hint::By {
             create: "an Azure Policy forbids it, not a missing permission: choose what the policy allows (location, tags, SKU), \
                      or exempt the resource group from the policy",
             delete: "an Azure Policy forbids the deletion, not a missing permission: exempt the file system from the policy, or \
@@ -118,7 +118,7 @@ const CAUSES: [Cause; 18] = [
     Cause {
         codes: &["DenyAssignmentAuthorizationFailed"],
         lasting: true,
-        cure: Cure::By {
+        hint: Hint::By {
             create: "a deny assignment (deployment stack, managed application) forbids it, which no role changes: exclude the \
                      driver's identity from it, or name another resource group (resource-group-name)",
             delete: "a deny assignment (deployment stack, managed application) forbids it, which no role changes: exclude the \
@@ -127,33 +127,33 @@ const CAUSES: [Cause; 18] = [
             read: "a deny assignment forbids it, which no role changes: exclude the driver's identity from it",
         },
     },
-    Cause { codes: &["AuthorizationFailed", "LinkedAuthorizationFailed"], lasting: false, cure: Cure::Grant },
+    Cause { codes: &["AuthorizationFailed", "LinkedAuthorizationFailed"], lasting: false, hint: Hint::Grant },
     Cause {
         codes: &["SubscriptionNotFound", "InvalidSubscriptionId", "LinkedSubscriptionNotFound"],
         lasting: true,
-        cure: Cure::Any("check subscriptionId in the cloud settings, and that the driver's identity may see it"),
+        hint: Hint::Any("check subscriptionId in the cloud settings, and that the driver's identity may see it"),
     },
     Cause {
         codes: &["InvalidAuthenticationTokenTenant"],
         lasting: true,
-        cure: Cure::Any(
+        hint: Hint::Any(
             "the subscription belongs to another tenant: correct tenantId or subscriptionId in the cloud settings",
         ),
     },
     Cause {
         codes: &["InvalidAuthenticationTokenAudience"],
         lasting: true,
-        cure: Cure::Any("the token is for another cloud: correct `cloud` in the cloud settings"),
+        hint: Hint::Any("the token is for another cloud: correct `cloud` in the cloud settings"),
     },
     Cause {
         codes: &["ExpiredAuthenticationToken"],
         lasting: false,
-        cure: Cure::Any("check the clock of the node: ARM takes the token for an expired one"),
+        hint: Hint::Any("check the clock of the node: ARM takes the token for an expired one"),
     },
     Cause {
         codes: &["ResourceGroupNotFound"],
         lasting: false,
-        cure: Cure::By {
+        hint: Hint::By {
             create: "create the resource group, or name another one (resource-group-name)",
             delete: "",
             read: "create the resource group, or name another one (resource-group-name, vnet-resource-group)",
@@ -168,7 +168,7 @@ const CAUSES: [Cause; 18] = [
             "InvalidResourceReference",
         ],
         lasting: false,
-        cure: Cure::Missing,
+        hint: Hint::Missing,
     },
     Cause {
         codes: &[
@@ -178,11 +178,11 @@ const CAUSES: [Cause; 18] = [
             "InsufficientCapacity",
         ],
         lasting: false,
-        cure: Cure::Any("Azure has no capacity for it now: wait, or choose another zone, location or SKU"),
+        hint: Hint::Any("Azure has no capacity for it now: wait, or choose another zone, location or SKU"),
     },
 ];
 
-/// Whether a code names a cause that repeating the request does not cure. Codes compare without regard to case.
+/// Whether a code names a cause that repeating the request does not hint. Codes compare without regard to case.
 pub(super) fn is_lasting(code: &str) -> bool {
     cause(code).is_some_and(|cause| cause.lasting)
 }
@@ -194,14 +194,14 @@ fn cause(code: &str) -> Option<&'static Cause> {
 /// What to do about an answer of ARM itself: by its codes, innermost cause first, else by its kind.
 pub(super) fn hint(answer: &ArmAnswer, call: &Call) -> Option<String> {
     let named = answer.codes.iter().rev().find_map(|code| cause(code));
-    let hint = named.map(|cause| cure(&cause.cure, answer, call));
+    let hint = named.map(|cause| text(&cause.hint, answer, call));
     hint.or_else(|| by_kind(answer, call)).filter(|hint| !hint.is_empty())
 }
 
-fn cure(cure: &Cure, answer: &ArmAnswer, call: &Call) -> String {
-    match cure {
-        Cure::Any(hint) => (*hint).to_owned(),
-        Cure::By { create, delete, read } => {
+fn text(hint: &Hint, answer: &ArmAnswer, call: &Call) -> String {
+    match hint {
+        Hint::Any(hint) => (*hint).to_owned(),
+        Hint::By { create, delete, read } => {
             let hint = match call.intent {
                 Intent::Create => create,
                 Intent::Delete => delete,
@@ -209,12 +209,12 @@ fn cure(cure: &Cure, answer: &ArmAnswer, call: &Call) -> String {
             };
             (*hint).to_owned()
         }
-        Cure::Register => {
+        Hint::Register => {
             let namespace = namespace(&answer.message).unwrap_or(call.provider);
             format!("register the resource provider: `az provider register --namespace {namespace}`")
         }
-        Cure::Grant => grant(answer, call),
-        Cure::Missing => call.missing.to_owned(),
+        Hint::Grant => grant(answer, call),
+        Hint::Missing => call.missing.to_owned(),
     }
 }
 
@@ -264,12 +264,16 @@ fn by_kind(answer: &ArmAnswer, call: &Call) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::arm::wire::WireAnswer;
+    use crate::adapters::arm::wire::{Response, StatusCode};
 
     fn hinted(intent: Intent, status: u16, code: &str, message: &str) -> String {
         let body = serde_json::json!({ "error": { "code": code, "message": message } }).to_string();
-        let headers = [("x-ms-request-id".to_owned(), "1".to_owned())].into();
-        let answer = ArmAnswer::read(&WireAnswer { status, headers, body: body.into() });
+        let headers = [(http::HeaderName::from_static("x-ms-request-id"), http::HeaderValue::from_static("1"))];
+        let answer = ArmAnswer::read(&Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.into_iter().collect(),
+            body: body.into(),
+        });
         let call = Call {
             operation: "x",
             resource: String::new(),
@@ -281,7 +285,7 @@ mod tests {
         hint(&answer, &call).unwrap_or_default()
     }
 
-    /// What a creation is told is about creations, what a deletion is told is about deletions.
+    /// The hint of a creation is about creations, that of a deletion about deletions.
     #[test]
     fn a_hint_fits_code_and_operation() {
         let creation = |status, code| hinted(Intent::Create, status, code, "no");

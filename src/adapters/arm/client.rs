@@ -1,20 +1,24 @@
-//! [`Client`]: reads, lists and writes of ARM over one [`Transport`].
+//! [`Client`]: `get`, `list`, `ask`, `put` and `delete` of ARM over one [`Transport`].
 //!
-//! Reads are tried a few times as long as that may help soon; a write is sent once. Only a token that ARM did not accept is
-//! replaced, and the request sent once more, since ARM has not acted then.
+//! Reads are tried a few times as long as that may help soon; a write is sent once, as a task of its own. Only a token that
+//! ARM did not accept is replaced, and the request sent once more, since ARM has not acted then.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use url::Url;
 
 use super::answer;
 use super::failure::ArmFailure;
+use super::list_polling::Key;
+use super::metrics::RequestCounts;
 use super::path;
-use super::random;
-use super::transport::{Admitted, Transport};
-use super::wire::{Method, WireAnswer};
+use super::transport::Transport;
+use super::wire::{Method, Response};
+use super::writes::{Outcome, Spawn, Writes};
 use crate::ports::clock::Clock;
 
 /// API version of all requests.
@@ -30,16 +34,28 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const MOST_PAGES: usize = 100;
 
 /// Everything that sends requests to ARM.
-#[derive(Debug)]
 pub struct Client {
     transport: Arc<Transport>,
     clock: Arc<dyn Clock>,
+    writes: Writes,
+    spawn: Spawn,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("transport", &self.transport).finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    /// A client over this transport; `clock` times the pauses between attempts.
-    pub fn new(transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
-        Self { transport, clock }
+    /// A client over this transport; `clock` times the pauses between attempts, `spawn` runs requests that change something.
+    pub fn new(transport: Arc<Transport>, clock: Arc<dyn Clock>, spawn: Spawn) -> Self {
+        Self { transport, clock, writes: Writes::default(), spawn }
+    }
+
+    /// Requests so far, those for tokens included.
+    pub fn counts(&self) -> &RequestCounts {
+        self.transport.counts()
     }
 
     /// The URL with these path segments below ARM's address.
@@ -49,12 +65,12 @@ impl Client {
 
     /// Reads a resource.
     pub(super) async fn get(&self, url: &Url) -> Result<Body, ArmFailure> {
-        self.read(Method::Get, url, None).await
+        self.read(Method::GET, url, None).await
     }
 
     /// Asks a question that needs a body and changes nothing.
     pub(super) async fn ask(&self, url: &Url, body: &Value) -> Result<Body, ArmFailure> {
-        self.read(Method::Post, url, Some(body)).await
+        self.read(Method::POST, url, Some(body)).await
     }
 
     /// All pages of a list, entry by entry; entries that `read` does not understand are left out.
@@ -79,15 +95,38 @@ impl Client {
         Err(ArmFailure::Unreadable { message, is_arms: true })
     }
 
-    /// A request that changes something, ready to be sent.
-    pub(super) async fn admit(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Admitted, ArmFailure> {
-        self.transport.admit(method, url, body).await
+    /// Creates or updates the resource with this key, or meets the same request that has no response yet. `note` sees the
+    /// outcome of what this call sent, also if the caller is gone by then.
+    pub(super) async fn put(&self, key: Key, url: &Url, body: &Value, note: impl Note) -> Outcome {
+        self.write(key, Method::PUT, url, Some(body), note).await
+    }
+
+    /// Deletes the resource with this key, as [`Self::put`] creates one.
+    pub(super) async fn delete(&self, key: Key, url: &Url, note: impl Note) -> Outcome {
+        self.write(key, Method::DELETE, url, None, note).await
+    }
+
+    async fn write(&self, key: Key, method: Method, url: &Url, body: Option<&Value>, note: impl Note) -> Outcome {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mut renewed = false;
+        loop {
+            let outcome = if let Some(outcome) = self.writes.meet(&key, &method, &bytes).await {
+                outcome
+            } else {
+                let admitted = self.transport.admit(method.clone(), url, body).await?;
+                self.writes.send(key.clone(), method.clone(), admitted, &self.spawn, note.clone()).await
+            };
+            match outcome {
+                Err(failure) if failure.is_token_refused() && !renewed => renewed = true,
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn read(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Body, ArmFailure> {
         let (mut attempt, mut renewed) = (1, false);
         loop {
-            let failure = match self.read_once(method, url, body).await {
+            let failure = match self.read_once(method.clone(), url, body).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -107,6 +146,18 @@ impl Client {
     }
 }
 
+/// Notes how a write ended.
+pub(super) trait Note: Fn(&Outcome) + Clone + Send + 'static {}
+
+impl<F: Fn(&Outcome) + Clone + Send + 'static> Note for F {}
+
+/// Between half of `pause` and one and a half times it. The standard library's hasher is seeded by the system for every map,
+/// which is random enough here.
+fn jittered(pause: Duration) -> Duration {
+    let number = RandomState::new().build_hasher().finish() % 1000;
+    pause / 2 + pause.saturating_mul(u32::try_from(number).unwrap_or(0)) / 1000
+}
+
 /// The pause before a read is tried again; `None` if that is not for this call to do.
 fn pause(failure: &ArmFailure, attempt: u32) -> Option<Duration> {
     use crate::ports::cloud::CloudErrorKind::{Throttled, Unavailable, Unreadable};
@@ -123,14 +174,14 @@ fn pause(failure: &ArmFailure, attempt: u32) -> Option<Duration> {
     if asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
         return None;
     }
-    let doubled = random::jittered(FIRST_PAUSE.saturating_mul(1 << (attempt - 1)));
+    let doubled = jittered(FIRST_PAUSE.saturating_mul(1 << (attempt - 1)));
     Some(asked.map_or(doubled, |asked| asked.max(doubled)))
 }
 
 /// The next page of a list; links may be relative, and may leave out the API version.
 fn next_page(page: &Url, link: &str) -> Result<Url, ArmFailure> {
     let unreadable =
-        |_| ArmFailure::Unreadable { message: "the link to the next page is no URL".to_owned(), is_arms: true };
+        |_| ArmFailure::Unreadable { message: "the link to the next page is not a URL".to_owned(), is_arms: true };
     let mut next = page.join(link).map_err(unreadable)?;
     if !next.query_pairs().any(|(key, _)| key.eq_ignore_ascii_case("api-version")) {
         next.query_pairs_mut().append_pair("api-version", API_VERSION);
@@ -147,17 +198,29 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// The body of an answer; fails if it is not JSON.
-    pub(super) fn read(answer: &WireAnswer) -> Result<Self, ArmFailure> {
-        let is_arms = answer::is_arms(answer);
-        match serde_json::from_slice(&answer.body) {
+    /// The body of a response; fails if it is not JSON.
+    pub(super) fn read(response: &Response) -> Result<Self, ArmFailure> {
+        let is_arms = answer::is_arms(response);
+        match serde_json::from_slice(&response.body) {
             Ok(json) => Ok(Self { json, is_arms }),
-            Err(_) => Err(ArmFailure::Unreadable { message: answer::beginning(&answer.body), is_arms }),
+            Err(_) => Err(ArmFailure::Unreadable { message: answer::beginning(&response.body), is_arms }),
         }
     }
 
-    /// It is JSON, but not what was asked for.
+    /// It is JSON, but not what was requested.
     pub(super) fn unreadable(&self, message: impl Into<String>) -> ArmFailure {
         ArmFailure::Unreadable { message: message.into(), is_arms: self.is_arms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_near_the_pause() {
+        let pauses: Vec<Duration> = (0..200).map(|_| jittered(Duration::from_secs(2))).collect();
+        assert!(pauses.iter().all(|pause| (1000..3000).contains(&pause.as_millis())), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
     }
 }

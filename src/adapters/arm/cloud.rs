@@ -1,26 +1,25 @@
 //! [`ArmCloud`]: the cloud port over Azure Resource Manager.
 //!
-//! What may be final, what is ours and when to poll again is decided in the core. Here a question becomes requests, and an
-//! answer becomes the domain's words or an error that says what to do.
+//! What may be final, what is ours and when to poll again is decided in the core. Here an operation of the port becomes requests, and a
+//! response becomes a value of the domain or an error with a hint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use serde_json::Value;
+use url::Url;
 
+use super::async_operations::AsyncOperations;
 use super::client::{Body, Client};
 use super::connection::{Connection, Connector};
 use super::failure::{ArmFailure, Call, Intent};
-use super::operations::Operations;
-use super::room::{Asking, Rooms};
-use super::shared::Shared;
+use super::list_polling::{ListPolling, key};
+use super::single_flight::SingleFlight;
 use super::skus::Skus;
-use super::waiting::{Waiting, key};
-use super::wire::{Method, WireAnswer};
-use super::writes::Writes;
+use super::subnet_capacity::{Requester, SubnetCapacities};
+use super::wire::Method;
+use super::writes::Outcome;
 use super::{filesystem, path};
 use crate::domain::error::quote;
 use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed};
@@ -29,7 +28,7 @@ use crate::domain::sku::SkuCatalog;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 
-/// How old a shared list may be. With the longest pause between two looks it makes 15 seconds.
+/// How old a shared list may be. With the longest pause between two polls it makes 15 seconds.
 const LIST_MAX_AGE: Duration = Duration::from_secs(2);
 
 /// File systems of one resource group, by name in lower case.
@@ -42,18 +41,17 @@ pub struct ArmCloud {
     clock: Arc<dyn Clock>,
     subscription: String,
     network_subscription: String,
-    lists: Shared<String, Listed>,
+    lists: SingleFlight<String, Listed>,
     skus: Skus,
-    writes: Writes,
     seen: Arc<Seen>,
 }
 
 /// What the process has seen of file systems and asked for. Shared with requests that outlive their callers.
 #[derive(Debug, Default)]
 struct Seen {
-    waiting: Waiting,
-    operations: Operations,
-    rooms: Rooms,
+    polling: ListPolling,
+    operations: AsyncOperations,
+    subnets: SubnetCapacities,
 }
 
 impl ArmCloud {
@@ -69,9 +67,8 @@ impl ArmCloud {
             clock,
             network_subscription: network_subscription.unwrap_or_else(|| subscription.clone()),
             subscription,
-            lists: Shared::new(LIST_MAX_AGE),
+            lists: SingleFlight::new(LIST_MAX_AGE),
             skus: Skus::default(),
-            writes: Writes::default(),
             seen: Arc::default(),
         }
     }
@@ -85,7 +82,7 @@ impl ArmCloud {
         self.connector.connection().await.map_err(|failure| failure.into_cloud_error(&call))
     }
 
-    /// Gets a token, so that a check can tell wrong credentials from missing permissions.
+    /// Gets a token, so that a check can distinguish wrong credentials from missing permissions.
     pub async fn sign_in(&self) -> Result<(), CloudError> {
         let connection = self.connection().await?;
         let call = Call::read("get a token for", connection.endpoints.audience.clone(), "");
@@ -98,11 +95,11 @@ impl ArmCloud {
     }
 
     /// Observes one file system directly and notes what was seen; also says whether it is what was seen so far.
-    async fn look(&self, client: &Client, id: &FilesystemId) -> Result<(Observed, bool), CloudError> {
+    async fn observe_directly(&self, client: &Client, id: &FilesystemId) -> Result<(Observed, bool), CloudError> {
         let observed = self.get(client, id).await?;
         let found = if let Observed::Present(filesystem) = &observed { Some(&**filesystem) } else { None };
-        let unchanged = found.is_some_and(|found| self.seen.waiting.is_unchanged(id, found));
-        self.seen.waiting.seen(id, found, self.clock.now());
+        let unchanged = found.is_some_and(|found| self.seen.polling.is_unchanged(id, found));
+        self.seen.polling.seen(id, found, self.clock.now());
         Ok((observed, unchanged))
     }
 
@@ -123,8 +120,7 @@ impl ArmCloud {
     }
 
     async fn get_filesystem(&self, client: &Client, id: &FilesystemId) -> Result<Filesystem, ArmFailure> {
-        let url = client.url(path::filesystem(&self.subscription, id))?;
-        named(id, &client.get(&url).await?)
+        named(id, &client.get(&self.url(client, id)?).await?)
     }
 
     /// Observes one file system in the list of its group. `None` if the list does not settle it.
@@ -134,13 +130,13 @@ impl ArmCloud {
             Ok(list) => {
                 let found = list.value.get(&key(id).1);
                 let now = self.clock.now();
-                Ok(found.filter(|found| self.seen.waiting.believes(id, found, now)).cloned())
+                Ok(found.filter(|found| self.seen.polling.believes(id, found, now)).cloned())
             }
             // Asking for each one instead would make it worse.
             Err(error) if matches!(error.kind, CloudErrorKind::Throttled | CloudErrorKind::Unavailable) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "file systems are read one by one for a while");
-                self.seen.waiting.cannot_list(id, self.clock.now());
+                self.seen.polling.cannot_list(id, self.clock.now());
                 Ok(None)
             }
         }
@@ -157,56 +153,34 @@ impl ArmCloud {
         Ok(listed.into_iter().map(|(name, filesystem)| (name.to_ascii_lowercase(), filesystem)).collect())
     }
 
-    /// Sends a request that changes a file system, or meets the same one that has no answer yet. It is sent once; only a
-    /// token that ARM did not accept is replaced.
-    async fn write(
-        &self,
-        client: &Client,
-        id: &FilesystemId,
-        (method, body): (Method, Option<&Value>),
-        note: impl Fn(&Result<WireAnswer, ArmFailure>) + Clone + Send + 'static,
-    ) -> Result<WireAnswer, ArmFailure> {
-        let url = client.url(path::filesystem(&self.subscription, id))?;
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let mut renewed = false;
-        loop {
-            let outcome = if let Some(outcome) = self.writes.meet(&key(id), method, &bytes).await {
-                outcome
-            } else {
-                let admitted = client.admit(method, &url, body).await?;
-                self.writes.send(key(id), method, admitted, &self.connector.spawn, note.clone()).await
-            };
-            match outcome {
-                Err(failure) if failure.is_token_refused() && !renewed => renewed = true,
-                outcome => return outcome,
-            }
-        }
+    fn url(&self, client: &Client, id: &FilesystemId) -> Result<Url, ArmFailure> {
+        client.url(path::filesystem(&self.subscription, id))
     }
 }
 
 impl Seen {
     /// Notes how a creation was answered. What was not refused may take addresses; whatever the body of a success is, the
     /// creation was accepted.
-    fn created(&self, spec: &FilesystemSpec, outcome: &Result<WireAnswer, ArmFailure>, now: Duration) {
+    fn created(&self, spec: &FilesystemSpec, outcome: &Outcome, now: Duration) {
         match outcome {
             Err(failure) if failure.kind().is_refusal() => {}
             Err(ArmFailure::HeldBack { .. } | ArmFailure::Throttled { .. }) => {}
-            Err(_) => self.rooms.took(spec, now),
+            Err(_) => self.subnets.reserve(spec, now),
             Ok(answer) => {
-                self.rooms.took(spec, now);
-                self.operations.accepted(&spec.id, Method::Put, answer);
+                self.subnets.reserve(spec, now);
+                self.operations.accepted(&spec.id, Method::PUT, answer);
                 if let Ok(filesystem) = Body::read(answer).and_then(|body| named(&spec.id, &body)) {
-                    self.waiting.seen(&spec.id, Some(&filesystem), now);
+                    self.polling.seen(&spec.id, Some(&filesystem), now);
                 }
             }
         }
     }
 
     /// Notes that a deletion was accepted.
-    fn deleted(&self, id: &FilesystemId, outcome: &Result<WireAnswer, ArmFailure>, now: Duration) {
+    fn deleted(&self, id: &FilesystemId, outcome: &Outcome, now: Duration) {
         if let Ok(answer) = outcome {
-            self.operations.accepted(id, Method::Delete, answer);
-            self.waiting.seen(id, None, now);
+            self.operations.accepted(id, Method::DELETE, answer);
+            self.polling.seen(id, None, now);
         }
     }
 }
@@ -215,12 +189,12 @@ impl Seen {
 impl Cloud for ArmCloud {
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
         let client = self.client().await?;
-        if self.seen.waiting.shares(id, self.clock.now())
+        if self.seen.polling.shares(id, self.clock.now())
             && let Some(filesystem) = self.listed(client, id).await?
         {
             return Ok(Observed::Present(Box::new(filesystem)));
         }
-        Ok(self.look(client, id).await?.0)
+        Ok(self.observe_directly(client, id).await?.0)
     }
 
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
@@ -234,9 +208,9 @@ impl Cloud for ArmCloud {
         self.seen.operations.ended(&spec.id);
         let body = filesystem::body(spec, &self.network_subscription);
         let (seen, clock, noted) = (Arc::clone(&self.seen), Arc::clone(&self.clock), spec.clone());
-        let note = move |outcome: &_| seen.created(&noted, outcome, clock.now());
-        let outcome = self.write(client, &spec.id, (Method::Put, Some(&body)), note).await;
-        outcome.map(drop).map_err(|failure| failure.into_cloud_error(&call))
+        let note = move |outcome: &Outcome| seen.created(&noted, outcome, clock.now());
+        let outcome = async { client.put(key(&spec.id), &self.url(client, &spec.id)?, &body, note).await };
+        outcome.await.map(drop).map_err(|failure| failure.into_cloud_error(&call))
     }
 
     async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
@@ -246,16 +220,17 @@ impl Cloud for ArmCloud {
         };
         let client = self.client().await?;
         // What was observed before may have come from a list, and a list may be about a file system that is gone.
-        if self.seen.waiting.shares(id, self.clock.now()) && !self.look(client, id).await?.1 {
+        if self.seen.polling.shares(id, self.clock.now()) && !self.observe_directly(client, id).await?.1 {
             let message = "it changed since it was last observed; nothing was deleted";
             return Err(CloudError::new(CloudErrorKind::Busy, call.operation, call.resource, message));
         }
         let (seen, clock, noted) = (Arc::clone(&self.seen), Arc::clone(&self.clock), id.clone());
-        let note = move |outcome: &_| seen.deleted(&noted, outcome, clock.now());
-        match self.write(client, id, (Method::Delete, None), note).await {
+        let note = move |outcome: &Outcome| seen.deleted(&noted, outcome, clock.now());
+        let outcome = async { client.delete(key(id), &self.url(client, id)?, note).await };
+        match outcome.await {
             Ok(_) => Ok(()),
             Err(ArmFailure::Answer(answer)) if answer.is_absent() => {
-                self.seen.waiting.seen(id, None, self.clock.now());
+                self.seen.polling.seen(id, None, self.clock.now());
                 Ok(())
             }
             Err(failure) => Err(failure.into_cloud_error(&call)),
@@ -270,8 +245,8 @@ impl Cloud for ArmCloud {
     async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
         let client = self.client().await?;
         let (subscription, network_subscription) = (&self.subscription, &self.network_subscription);
-        let on = Asking { client, subscription, network_subscription, clock: &*self.clock };
-        self.seen.rooms.subnet_capacity(request, on).await
+        let on = Requester { client, subscription, network_subscription, clock: &*self.clock };
+        self.seen.subnets.subnet_capacity(request, on).await
     }
 }
 

@@ -1,7 +1,7 @@
-//! From settings to clients, when the first request needs them.
+//! [`Connector`] and [`Connection`]: from settings to a client of ARM, when the first request needs it.
 //!
-//! Why late: the hosts of an Azure Stack are asked for over the network, and a controller whose network is not up yet
-//! should start and say so in its answers instead of ending.
+//! The hosts of an Azure Stack are read over the network, and a controller whose network is not up yet starts and reports
+//! that in its responses instead of ending.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use tokio::sync::OnceCell;
 
 use super::client::Client;
 use super::credentials::TokenError;
-use super::environment::{self, Endpoints, Environment};
+use super::environment::{self, CloudEndpoints, Environment};
 use super::failure::ArmFailure;
+use super::http_stack::HttpStack;
 use super::transport::{TimeLimits, Tokens, Transport};
-use super::wire::Wire;
 use super::writes::{Spawn, on_tokio};
 use crate::ports::clock::Clock;
 
 /// Makes the source of tokens for a cloud.
-pub type TokenFactory = Box<dyn Fn(&Endpoints) -> Result<Arc<dyn Tokens>, TokenError> + Send + Sync>;
+pub type TokenFactory = Box<dyn Fn(&CloudEndpoints) -> Result<Arc<dyn Tokens>, TokenError> + Send + Sync>;
 
 /// What it takes to reach ARM.
 pub struct Connector {
     /// Which cloud.
     pub environment: Environment,
-    /// How requests travel.
-    pub wire: Arc<dyn Wire>,
+    /// How requests are sent.
+    pub http: Arc<HttpStack>,
     /// Where tokens come from.
     pub tokens: TokenFactory,
     /// The adapter's time.
@@ -39,12 +39,10 @@ pub struct Connector {
 /// The way to ARM.
 #[derive(Debug)]
 pub struct Connection {
-    /// The clients.
+    /// The client.
     pub client: Client,
-    /// What they all go through.
-    pub transport: Arc<Transport>,
     /// The cloud's hosts.
-    pub endpoints: Endpoints,
+    pub endpoints: CloudEndpoints,
     /// The tokens.
     pub tokens: Arc<dyn Tokens>,
 }
@@ -53,7 +51,7 @@ impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector")
             .field("environment", &self.environment)
-            .field("wire", &self.wire)
+            .field("http", &self.http)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -61,10 +59,10 @@ impl std::fmt::Debug for Connector {
 
 impl Connector {
     /// A connector that has not connected yet, with the usual time limits, and with tasks of the tokio runtime.
-    pub fn new(environment: Environment, wire: Arc<dyn Wire>, tokens: TokenFactory, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(environment: Environment, http: Arc<HttpStack>, tokens: TokenFactory, clock: Arc<dyn Clock>) -> Self {
         Self {
             environment,
-            wire,
+            http,
             tokens,
             clock,
             limits: TimeLimits::default(),
@@ -81,13 +79,12 @@ impl Connector {
     async fn connect(&self) -> Result<Connection, ArmFailure> {
         let endpoints = match &self.environment {
             Environment::Known(endpoints) => endpoints.clone(),
-            Environment::Discovered(resource_manager) => environment::discover(&self.wire, resource_manager).await?,
+            Environment::Discovered(resource_manager) => environment::discover(&self.http, resource_manager).await?,
         };
         let tokens = (self.tokens)(&endpoints).map_err(ArmFailure::Token)?;
-        let (wire, clock) = (Arc::clone(&self.wire), Arc::clone(&self.clock));
-        let transport =
-            Arc::new(Transport::new(wire, endpoints.arm.clone(), Arc::clone(&tokens), Arc::clone(&clock), self.limits));
-        let client = Client::new(Arc::clone(&transport), clock);
-        Ok(Connection { client, transport, endpoints, tokens })
+        let http = Arc::clone(&self.http);
+        let transport = Arc::new(Transport::new(http, endpoints.arm.clone(), Arc::clone(&tokens), self.limits));
+        let client = Client::new(transport, Arc::clone(&self.clock), Arc::clone(&self.spawn));
+        Ok(Connection { client, endpoints, tokens })
     }
 }

@@ -1,43 +1,41 @@
-//! The Azure clouds: where ARM is, who gives out tokens, and for whom.
+//! The Azure clouds and their endpoints: ARM, the authority that issues tokens, and the audience of the tokens.
 //!
-//! Why it exists: public, China and US Government Azure are separate worlds with hosts of their own; an Azure Stack has its
-//! own in every installation and tells them itself.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Public, China and US Government Azure are separate clouds with hosts of their own; an Azure Stack has its own in every
+//! installation and serves their list itself.
 
 use serde_json::Value;
 use url::{Host, Url};
 
 use super::answer::{self, ArmAnswer};
 use super::failure::ArmFailure;
-use super::wire::{Method, Wire, WireRequest};
+use super::http_stack::HttpStack;
+use super::wire::{Method, Request, StatusCode};
 use crate::domain::error::{nearest, quote};
 
-/// The hosts of one cloud.
+/// The endpoints of one cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct CloudEndpoints {
     /// Azure Resource Manager.
     pub arm: Url,
     /// Microsoft Entra, without a tenant.
     pub authority: Url,
-    /// For whom tokens are asked.
+    /// Audience of the tokens.
     pub audience: String,
 }
 
-impl Endpoints {
-    /// What tokens are asked for: the audience without trailing slash and `/.default`.
+impl CloudEndpoints {
+    /// Scope of the tokens: the audience without trailing slash and `/.default`.
     pub fn scope(&self) -> String {
         format!("{}/.default", self.audience.trim_end_matches('/'))
     }
 }
 
-/// How the hosts are known.
+/// How the endpoints are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Environment {
     /// A cloud of the table, or one whose hosts are all set.
-    Known(Endpoints),
-    /// An Azure Stack that tells its hosts at this address.
+    Known(CloudEndpoints),
+    /// An Azure Stack that serves the list of its hosts at this address.
     Discovered(Url),
 }
 
@@ -91,9 +89,11 @@ impl CloudChoice {
         let resource_manager = given(&self.resource_manager).map(|text| endpoint(&text)).transpose()?;
         let authority = given(&self.authority_host).map(|text| endpoint(&text)).transpose()?;
         let mut known = match CLOUDS.iter().find(|[first, other, ..]| is(&name, first) || is(&name, other)) {
-            Some([_, _, arm, authority, audience]) => {
-                Endpoints { arm: endpoint(arm)?, authority: endpoint(authority)?, audience: (*audience).to_owned() }
-            }
+            Some([_, _, arm, authority, audience]) => CloudEndpoints {
+                arm: endpoint(arm)?,
+                authority: endpoint(authority)?,
+                audience: (*audience).to_owned(),
+            },
             None if is(&name, AZURE_STACK) => match (given(&self.environment_file), &resource_manager) {
                 (Some(file), _) => from_file(&file)?,
                 (None, Some(endpoint)) => return Ok(Environment::Discovered(endpoint.clone())),
@@ -116,7 +116,7 @@ fn is(name: &str, known: &str) -> bool {
 fn unknown(name: &str) -> String {
     let all = CLOUDS.iter().flat_map(|cloud| cloud.iter().take(2).copied()).chain([AZURE_STACK]);
     let near = nearest(name, all.clone()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    format!("{} is no Azure cloud; known: {}{near}", quote(name), all.collect::<Vec<_>>().join(", "))
+    format!("{} is not an Azure cloud; known: {}{near}", quote(name), all.collect::<Vec<_>>().join(", "))
 }
 
 /// An address that tokens may be sent to: https, or plain http to this very machine.
@@ -124,14 +124,13 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&with_scheme).map_err(|error| {
         // What cannot be read may be a password.
-        let told = || format!("{} is no address ({error})", quote(text));
-        if text.contains('@') { PASSWORD.to_owned() } else { told() }
+        if text.contains('@') { PASSWORD.to_owned() } else { format!("{} is not a URL ({error})", quote(text)) }
     })?;
     match url.scheme() {
         _ if !url.has_host() => Err(format!("{} names no host", quote(text))),
         _ if !url.username().is_empty() || url.password().is_some() => Err(PASSWORD.to_owned()),
         "https" => Ok(url),
-        "http" if is_local(&url) => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         _ => Err(format!("{} is not https; tokens go there", quote(text))),
     }
 }
@@ -139,7 +138,7 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
 const PASSWORD: &str = "an address must not hold a user name or a password";
 
 /// Whether an address is on this very machine.
-pub(super) fn is_local(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -149,7 +148,7 @@ pub(super) fn is_local(url: &Url) -> bool {
 }
 
 /// The file of an Azure Stack: JSON with the keys of the Azure SDK for Go.
-fn from_file(text: &str) -> Result<Endpoints, String> {
+fn from_file(text: &str) -> Result<CloudEndpoints, String> {
     let file: Value =
         serde_json::from_str(text).map_err(|_| "the file of AZURE_ENVIRONMENT_FILEPATH is not JSON".to_owned())?;
     let value = |key: &str| {
@@ -158,36 +157,29 @@ fn from_file(text: &str) -> Result<Endpoints, String> {
     };
     let arm = endpoint(value("resourceManagerEndpoint")?)?;
     let audience = value("serviceManagementEndpoint").or_else(|_| value("tokenAudience"))?.to_owned();
-    Ok(Endpoints { arm, authority: endpoint(value("activeDirectoryEndpoint")?)?, audience })
+    Ok(CloudEndpoints { arm, authority: endpoint(value("activeDirectoryEndpoint")?)?, audience })
 }
 
-/// Asks an Azure Stack for its hosts.
-pub async fn discover(wire: &Arc<dyn Wire>, resource_manager: &Url) -> Result<Endpoints, ArmFailure> {
+/// Reads the list of an Azure Stack's hosts.
+pub async fn discover(http: &HttpStack, resource_manager: &Url) -> Result<CloudEndpoints, ArmFailure> {
     let mut url = resource_manager.clone();
     url.set_path("/metadata/endpoints");
     url.set_query(Some("api-version=2019-05-01"));
-    let request = WireRequest {
-        method: Method::Get,
-        url,
-        headers: [("accept".to_owned(), "application/json".to_owned())].into(),
-        body: bytes::Bytes::new(),
-        time_limit: Duration::from_secs(30),
-        size_limit: 1 << 20,
-    };
-    let answer = wire.exchange(request).await?;
-    if answer.status != 200 {
-        return Err(ArmFailure::Answer(Box::new(ArmAnswer::read(&answer))));
+    let request = Request { size_limit: 1 << 20, ..Request::new(Method::GET, url) };
+    let response = http.send(request).await?;
+    if response.status != StatusCode::OK {
+        return Err(ArmFailure::Answer(Box::new(ArmAnswer::read(&response))));
     }
-    let odd = |message| ArmFailure::Unreadable { message, is_arms: answer::is_arms(&answer) };
-    let unreadable = || odd(answer::beginning(&answer.body));
-    let metadata: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+    let odd = |message| ArmFailure::Unreadable { message, is_arms: answer::is_arms(&response) };
+    let unreadable = || odd(answer::beginning(&response.body));
+    let metadata: Value = serde_json::from_slice(&response.body).map_err(|_| unreadable())?;
     // Newer versions answer with a list of clouds.
     let cloud = metadata.as_array().and_then(|clouds| clouds.first()).unwrap_or(&metadata);
     let text = |pointer: &str| cloud.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let authority = text("/authentication/loginEndpoint").ok_or_else(unreadable)?;
     let audience = text("/authentication/audiences/0").ok_or_else(unreadable)?;
     let authority = endpoint(authority).map_err(odd)?;
-    Ok(Endpoints { arm: resource_manager.clone(), authority, audience: audience.to_owned() })
+    Ok(CloudEndpoints { arm: resource_manager.clone(), authority, audience: audience.to_owned() })
 }
 
 #[cfg(test)]
@@ -202,7 +194,7 @@ mod tests {
         }
     }
 
-    fn known(choice: &CloudChoice) -> Endpoints {
+    fn known(choice: &CloudChoice) -> CloudEndpoints {
         match choice.environment() {
             Ok(Environment::Known(endpoints)) => endpoints,
             other => panic!("{other:?}"),
@@ -260,8 +252,8 @@ mod tests {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
         for bad in ["https://a:geheim@x.test", "https://a:geheim@x.test:port", "http://a:geheim@ x", "a:geheim@x"] {
-            let told = endpoint(bad).unwrap_err();
-            assert!(!told.contains("geheim"), "{told}");
+            let error = endpoint(bad).unwrap_err();
+            assert!(!error.contains("geheim"), "{error}");
         }
     }
 }

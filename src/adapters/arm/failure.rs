@@ -1,12 +1,13 @@
-//! [`ArmFailure`]: a request that ARM, or something before it, did not answer with success; and what the port says of it.
+//! [`ArmFailure`] and [`TokenError`]: why a request has no useful response, and what the port reports of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::ArmAnswer;
 use super::causes;
-use super::credentials::{TokenError, TokenErrorKind};
 use super::limiter::Class;
-use super::wire::WireError;
+use super::wire::{Method, WireError};
+use crate::ports::Cause;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 
 /// Why a request has no useful answer. It can be cloned, since one failed request fails everybody who waited for it.
@@ -34,9 +35,9 @@ pub enum ArmFailure {
         answer: Box<ArmAnswer>,
     },
     /// No answer at all.
-    #[error("{0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
-    /// A success whose body makes no sense.
+    /// A success whose body cannot be read as what was requested.
     #[error("{message}")]
     Unreadable {
         /// What is odd.
@@ -55,7 +56,7 @@ pub enum ArmFailure {
     ForeignHost(String, String),
     /// Not sent: another request that changes the same file system has no answer yet.
     #[error("a {0} of it has been sent and has no answer yet")]
-    InFlight(&'static str),
+    InFlight(Method),
     /// The task that had sent the request is gone without an answer.
     #[error("the request was interrupted before its answer came")]
     Interrupted,
@@ -103,6 +104,7 @@ impl ArmFailure {
             lasting: matches!(&self, Self::Answer(answer) if answer.is_lasting()),
             ..CloudError::new(self.kind(), call.operation, call.resource.clone(), self.to_string())
         }
+        .caused_by(self)
     }
 
     fn hint(&self, call: &Call) -> Option<String> {
@@ -132,7 +134,7 @@ impl ArmFailure {
     }
 }
 
-const NOT_ARM: &str = "the answer is not ARM's; look for a proxy or firewall between this pod and ARM, and check the \
+const NOT_ARM: &str = "the answer is not ARM's; search for a proxy or firewall between this pod and ARM, and check the \
                        cloud and resourceManagerEndpoint in the cloud settings";
 
 /// What a request is for, as far as advice depends on it.
@@ -168,5 +170,70 @@ impl Call {
     pub(super) fn read(operation: &'static str, resource: impl Into<String>, action: &'static str) -> Self {
         let (provider, intent, missing) = ("Microsoft.StorageCache", Intent::Read, "");
         Self { operation, resource: resource.into(), intent, provider, action, missing }
+    }
+}
+
+/// What a failure to get a token means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenErrorKind {
+    /// The credential is bad, and stays so until somebody acts: it was refused (400, 401, 403), a file is missing or
+    /// empty, a key is of the wrong kind, a setting is a placeholder.
+    Refused,
+    /// The issuer or the way to it has a problem (network, time-out, 429, 5xx); trying again may help.
+    Unavailable,
+    /// An answer that cannot be read as one of its issuer.
+    Unreadable,
+}
+
+/// A failure to get a token. Its texts name tenant, client and host, never a secret, an assertion or a token.
+///
+/// It can be cloned, since one failed exchange fails everybody who waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct TokenError {
+    /// What it means.
+    pub kind: TokenErrorKind,
+    /// What happened, with the issuer's code where it gave one.
+    pub message: String,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+    /// The cause below, such as a transport error.
+    #[source]
+    pub source: Option<Cause>,
+}
+
+impl TokenError {
+    /// An error without hint or cause; set those fields where known.
+    pub fn new(kind: TokenErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// A credential that cannot be used.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::new(TokenErrorKind::Refused, message)
+    }
+
+    /// An issuer that cannot be asked now.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(TokenErrorKind::Unavailable, message)
+    }
+
+    /// An answer that cannot be read as one of its issuer.
+    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+        Self::new(TokenErrorKind::Unreadable, message)
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the cause below. It must be free of secrets.
+    #[must_use]
+    pub(super) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
     }
 }

@@ -1,6 +1,6 @@
-//! `amlFilesystems` on the wire: the body that asks for one, and what ARM shows of one.
+//! `amlFilesystems` on the wire: the body of the PUT (`AmlFilesystems_CreateOrUpdate`), and the resource that ARM shows.
 //!
-//! Why not the generated model: it fails on null and unknown members, knows no newer ones, and drops user-assigned
+//! The generated model is not used, because it fails on null and unknown members, knows no newer ones, and drops user-assigned
 //! identities in both directions. What is read here is read one value at a time, so nothing odd hides the rest.
 
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState, R
 use crate::domain::mount_source::FsName;
 use crate::domain::names::{Location, Zone};
 
-/// The body of the PUT; always the same for the same wish.
+/// The body of the PUT; always the same for the same spec.
 pub(super) fn body(spec: &FilesystemSpec, network_subscription: &str) -> Value {
     let mut body = json!({
         "location": spec.location.as_str(),
@@ -99,7 +99,7 @@ fn bytes(tib: f64) -> Option<Bytes> {
     tib.is_finite().then(|| Bytes((tib * BYTES_PER_TIB).round() as u64))
 }
 
-/// The Lustre name, which ARM tells only inside `mount -t lustre -o noatime 10.5.0.4@tcp0:/lustrefs /<local path>`.
+/// The Lustre name, which ARM shows only inside `mount -t lustre -o noatime 10.5.0.4@tcp0:/lustrefs /<local path>`.
 fn fs_name(mount_command: &str) -> Option<FsName> {
     let (_, rest) = mount_command.split_once(":/")?;
     FsName::parse(rest.split_whitespace().next()?).ok()

@@ -1,6 +1,6 @@
-//! Fewer requests than ARM allows, however many claims there are.
+//! [`Limiter`]: a token bucket for each class of requests, below what ARM allows.
 //!
-//! Why it exists: ARM counts requests by subscription, caller and region in token buckets (reads 250, refilled by 25 a
+//! By hand, since crates with token buckets have clocks of their own. ARM counts requests by subscription, caller and region in token buckets (reads 250, refilled by 25 a
 //! second; writes and deletes 200 each, refilled by 10 a second) and answers 429 beyond them, to every component that
 //! shares the identity. A thousand claims in one instant would empty them; here they queue instead, each in its turn.
 
@@ -24,11 +24,11 @@ pub enum Class {
 
 impl Class {
     /// The class of a request.
-    pub fn of(method: Method) -> Self {
-        match method {
-            Method::Get => Self::Reads,
-            Method::Put | Method::Patch | Method::Post => Self::Writes,
-            Method::Delete => Self::Deletes,
+    pub fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Reads,
+            Method::DELETE => Self::Deletes,
+            _ => Self::Writes,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! How many requests went to ARM, how they ended, how long they took: for tests, benchmarks and, later, metrics.
+//! [`RequestCounts`]: how many requests were sent, how they ended, how long they took, by method and type of resource.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::wire::Method;
+use super::wire::{Method, StatusCode};
 
 /// Requests of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub struct Count {
 }
 
 /// A method and the type of the resource that it addressed, such as `amlFilesystems`.
-pub type RequestKind = (Method, String);
+pub type RequestKind = (String, &'static str);
 
 /// Requests so far, by kind.
 #[derive(Debug, Default)]
 pub struct RequestCounts(Mutex<BTreeMap<RequestKind, Count>>);
 
-/// A request under way. Dropping it without an end counts it as failed: its caller gave up.
+/// A request in progress. Dropping it without an end counts it as failed: its caller gave up.
 #[derive(Debug)]
 pub struct Counted<'a> {
     counts: &'a RequestCounts,
@@ -43,8 +43,8 @@ impl RequestCounts {
     }
 
     /// Notes a request that is about to be sent.
-    pub fn begin(&self, method: Method, path: &str) -> Counted<'_> {
-        let kind = (method, resource_type(path).to_owned());
+    pub fn begin(&self, method: &Method, path: &str) -> Counted<'_> {
+        let kind = (method.to_string(), resource_type(path));
         self.locked().entry(kind.clone()).or_default().in_flight += 1;
         Counted { counts: self, kind, ended: false }
     }
@@ -53,15 +53,15 @@ impl RequestCounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, kind: &RequestKind, status: Option<u16>, took: Duration) {
+    fn end(&self, kind: &RequestKind, status: Option<StatusCode>, took: Duration) {
         if let Some(count) = self.locked().get_mut(kind) {
             count.in_flight = count.in_flight.saturating_sub(1);
             count.duration += took;
             match status {
-                Some(200..300) => count.succeeded += 1,
+                Some(status) if status.is_success() => count.succeeded += 1,
                 other => {
                     count.failed += 1;
-                    count.throttled += u64::from(other == Some(429));
+                    count.throttled += u64::from(other == Some(StatusCode::TOO_MANY_REQUESTS));
                 }
             }
         }
@@ -70,7 +70,7 @@ impl RequestCounts {
 
 impl Counted<'_> {
     /// Notes how it ended; `None` is no answer.
-    pub fn end(mut self, status: Option<u16>, took: Duration) {
+    pub fn end(mut self, status: Option<StatusCode>, took: Duration) {
         self.ended = true;
         self.counts.end(&self.kind, status, took);
     }
@@ -86,13 +86,14 @@ impl Drop for Counted<'_> {
 
 /// The type in an ARM path: the last segment that is no name. Only known words, so that names never become labels.
 fn resource_type(path: &str) -> &'static str {
-    const TYPES: [&str; 7] = [
+    const TYPES: [&str; 8] = [
         "expansionJobs",
         "amlFilesystems",
         "skus",
         "getRequiredAmlFSSubnetsSize",
         "ascOperations",
         "virtualNetworks",
+        "token",
         "metadata",
     ];
     TYPES.into_iter().find(|kind| path.split('/').any(|part| part.eq_ignore_ascii_case(kind))).unwrap_or("other")

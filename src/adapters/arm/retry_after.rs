@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use super::wire::WireAnswer;
+use super::wire::Response;
 
 /// How long the server asks to be left alone: milliseconds, seconds or an HTTP date.
-pub(super) fn retry_after(answer: &WireAnswer) -> Option<Duration> {
-    let header = |name: &str| answer.headers.get(name).map(|value| value.trim());
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let header = |name: &str| response.header(name).map(|value| value.trim().to_owned());
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"].iter().find_map(|name| header(name)?.parse().ok());
-    let retry = || header("retry-after");
-    millis
-        .map(Duration::from_millis)
-        .or_else(|| retry()?.parse().ok().map(Duration::from_secs))
-        .or_else(|| until(retry()?, header("date")?))
+    if let Some(millis) = millis {
+        return Some(Duration::from_millis(millis));
+    }
+    let retry = header("retry-after")?;
+    retry.parse().ok().map(Duration::from_secs).or_else(|| until(&retry, &header("date")?))
 }
 
 /// The time between two HTTP dates; both are the server's, so its clock need not be ours.
 fn until(date: &str, now: &str) -> Option<Duration> {
-    let read = |text: &str| time::PrimitiveDateTime::parse(text, HTTP_DATE).ok();
-    (read(date)? - read(now)?).try_into().ok()
+    let read = |text: &str| httpdate::parse_http_date(text).ok();
+    read(date)?.duration_since(read(now)?).ok()
 }
-
-const HTTP_DATE: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);

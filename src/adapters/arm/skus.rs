@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::failure::{ArmFailure, Call};
 use super::path;
-use super::shared::Shared;
+use super::single_flight::SingleFlight;
 use crate::domain::error::{Violation, quote};
 use crate::domain::names::{Location, Zone};
 use crate::domain::sku::{Sku, SkuCatalog};
@@ -27,11 +27,11 @@ type Entry = Result<ResourceSku, Violation>;
 
 /// The list, shared.
 #[derive(Debug)]
-pub(super) struct Skus(Shared<(), Vec<Entry>>);
+pub(super) struct Skus(SingleFlight<(), Vec<Entry>>);
 
 impl Default for Skus {
     fn default() -> Self {
-        Self(Shared::new(MAX_AGE))
+        Self(SingleFlight::new(MAX_AGE))
     }
 }
 
@@ -65,8 +65,8 @@ fn entry(entry: &Value) -> Option<Entry> {
     let name = text("name").filter(|_| ours)?;
     let read = ResourceSku::deserialize(entry);
     let read = read.map_err(|error| {
-        tracing::warn!(name, %error, "an entry of the SKU list makes no sense and is left out");
-        Violation::new(name, format!("Azure's list describes it in a way that makes no sense ({error})"))
+        tracing::warn!(name, %error, "an entry of the SKU list cannot be read and is left out");
+        Violation::new(name, format!("Azure's list describes it in a way that cannot be read ({error})"))
     });
     Some(read)
 }

@@ -16,7 +16,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const UNNAMED_PAUSE: Duration = Duration::from_secs(5);
 /// Shortest pause: `Retry-After: 0` is an invitation to a loop.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// What a caller is told to wait while the probe has no answer yet.
+/// The time of the next try that a caller gets while the probe has no response yet.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::failure::ArmFailure;
+use super::list_polling::Key;
 use super::transport::Admitted;
-use super::waiting::Key;
-use super::wire::{Method, WireAnswer};
+use super::wire::{Method, Response};
 
 /// Runs a task to its end, also if nobody waits for it.
 pub type Spawn = Arc<dyn Fn(Task) + Send + Sync>;
@@ -27,7 +27,8 @@ pub fn on_tokio() -> Spawn {
     Arc::new(|task| drop(tokio::spawn(task)))
 }
 
-type Outcome = Result<WireAnswer, ArmFailure>;
+/// How a write ended.
+pub(super) type Outcome = Result<Response, ArmFailure>;
 type Receiver = watch::Receiver<Option<Outcome>>;
 
 /// A request that was sent and has no answer yet.
@@ -45,7 +46,7 @@ pub(super) struct Writes(Arc<Mutex<HashMap<Key, Sent>>>);
 impl Writes {
     /// The outcome of the request for this file system that has no answer yet, if there is one: of the same one, or a
     /// failure that names the other.
-    pub(super) async fn meet(&self, key: &Key, method: Method, body: &Bytes) -> Option<Outcome> {
+    pub(super) async fn meet(&self, key: &Key, method: &Method, body: &Bytes) -> Option<Outcome> {
         let met = met(&self.locked(), key, method, body)?;
         Some(outcome_of(met).await)
     }
@@ -64,7 +65,7 @@ impl Writes {
         let (sender, outcome) = watch::channel(None);
         let met = {
             let mut sent = self.locked();
-            let met = met(&sent, &key, method, &body);
+            let met = met(&sent, &key, &method, &body);
             if met.is_none() {
                 sent.insert(key.clone(), Sent { method, body, outcome: outcome.clone() });
             }
@@ -89,10 +90,10 @@ impl Writes {
 }
 
 /// The same request of this file system, to be waited for, or that another one is in the way.
-fn met(sent: &HashMap<Key, Sent>, key: &Key, method: Method, body: &Bytes) -> Option<Result<Receiver, ArmFailure>> {
+fn met(sent: &HashMap<Key, Sent>, key: &Key, method: &Method, body: &Bytes) -> Option<Result<Receiver, ArmFailure>> {
     let sent = sent.get(key)?;
-    let same = sent.method == method && sent.body == *body;
-    Some(if same { Ok(sent.outcome.clone()) } else { Err(ArmFailure::InFlight(sent.method.as_str())) })
+    let same = sent.method == *method && sent.body == *body;
+    Some(if same { Ok(sent.outcome.clone()) } else { Err(ArmFailure::InFlight(sent.method.clone())) })
 }
 
 async fn outcome_of(met: Result<Receiver, ArmFailure>) -> Outcome {

@@ -4,8 +4,6 @@
 //! run" and every other code as "finished, nothing exists", after which a deleted claim is forgotten. A code on the wrong
 //! side of that line leaks a file system that is billed for ever.
 
-use std::error::Error;
-
 use tonic::{Code, Status};
 
 use crate::ports::inbound::{Failure, FailureKind};
@@ -37,7 +35,7 @@ fn code(kind: FailureKind) -> Code {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let mut text = printable(&story(&failure), STORY_ROOM);
+        let mut text = printable(&failure.chain(), STORY_ROOM);
         if let Some(hint) = &failure.hint {
             text.push_str("; hint: ");
             text.push_str(&printable(hint, HINT_ROOM));
@@ -61,21 +59,6 @@ pub(super) fn panicked(method: &str, changes: bool) -> Status {
 /// What an RPC answers that comes, or whose task was ended, while the process ends.
 pub(super) fn stopping(method: &str) -> Status {
     Status::unavailable(format!("{method}: this process of the driver is ending; call again"))
-}
-
-/// The failure and its causes, each told once.
-fn story(failure: &Failure) -> String {
-    let mut story = failure.message.clone();
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !story.contains(&text) {
-            story.push_str(": ");
-            story.push_str(&text);
-        }
-        cause = error.source();
-    }
-    story
 }
 
 /// The text on one line without control characters, cut in the middle to what `room` bytes of a header can hold.

@@ -132,15 +132,11 @@ fn default_routes_are_sorted_by_metric_and_rejected_ones_lead_nowhere() {
     let row = |name: &str, flags: &str, metric: u32| {
         format!("{name}\t00000000\t0100000A\t{flags}\t0\t0\t{metric}\t00000000\t0\t0\t0\n")
     };
-    let text = [
-        row("eth1", "0003", 200),
-        row("eth0", "0003", 100),
-        row("eth1", "0003", 50),
-        row("*", "0200", 0),
-        row("eth2", "0002", 1),
-    ]
-    .concat();
-    assert_eq!(default_routes(&parse_routes(&text)), ["eth1", "eth0"]);
+    let rows = [("eth2", "0003", 200), ("eth1", "0003", 300), ("eth0", "0003", 100), ("eth1", "0003", 50)];
+    let nowhere = [("*", "0200", 0), ("eth3", "0002", 1)];
+    let text: Vec<String> =
+        rows.iter().chain(&nowhere).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
+    assert_eq!(default_routes(&parse_routes(&text.concat())), ["eth1", "eth0", "eth2"]);
     for odd in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
         assert!(parse_routes(odd).is_empty(), "{odd:?}");
     }

@@ -11,7 +11,6 @@ use nix::errno::Errno;
 
 use super::syscalls::SysError;
 use super::threads::NoThread;
-use crate::adapters::target::TargetError;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -19,80 +18,29 @@ use crate::ports::mounter::{MountError, MountErrorKind};
 pub(super) const REACHABILITY: &str = "check that the file system exists, and on the way to it the VNet peering, the \
     network security groups and firewalls: TCP port 988 in both directions, from source ports 1019 to 1023";
 
-/// A failed operation that several callers can be told of: a [`MountError`] that can be copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) kind: MountErrorKind,
-    pub(super) operation: &'static str,
-    pub(super) subject: String,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) errno: Option<SysError>,
-}
-
-impl Fault {
-    pub(super) fn new(
-        kind: MountErrorKind,
-        operation: &'static str,
-        subject: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { kind, operation, subject: subject.into(), message: message.into(), hint: None, errno: None }
-    }
-
-    /// A fault about a path.
-    pub(super) fn at(kind: MountErrorKind, operation: &'static str, path: &Path, message: impl Into<String>) -> Self {
-        Self::new(kind, operation, path.display().to_string(), message)
-    }
-
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-
-    pub(super) fn because(self, errno: impl Into<SysError>) -> Self {
-        Self { errno: Some(errno.into()), ..self }
-    }
-
-    /// The same failure where it leaves open what is at the target.
-    pub(super) fn unknown(self) -> Self {
-        Self { kind: MountErrorKind::Unknown, ..self }
-    }
-}
-
-impl From<Fault> for MountError {
-    fn from(fault: Fault) -> Self {
-        let error = Self::new(fault.kind, fault.operation, fault.subject, fault.message);
-        let source = fault.errno.map(|errno| Box::new(errno) as _);
-        Self { hint: fault.hint, source, ..error }
-    }
-}
-
-impl From<TargetError> for Fault {
-    fn from(error: TargetError) -> Self {
-        let errno = error.cause.and_then(|cause| cause.raw_os_error()).map(SysError);
-        let fault = Self::at(error.kind, error.operation, &error.path, error.message);
-        Self { hint: error.hint.map(str::to_owned), errno, ..fault }
-    }
+/// The errno of the system call that failed, where there was one.
+pub(super) fn errno(error: &MountError) -> Option<SysError> {
+    error.source.as_deref()?.downcast_ref().copied()
 }
 
 /// An operation that goes on.
-pub(super) fn stuck(operation: &'static str, subject: String, waited: Duration) -> Fault {
+pub(super) fn stuck(operation: &'static str, subject: String, waited: Duration) -> MountError {
     let message =
         format!("not finished after {waited:.1?}; it goes on, and a repeated call waits for it or gets its result");
     tracing::warn!(operation, subject, ?waited, "an operation takes longer than its limit");
-    Fault::new(MountErrorKind::Stuck, operation, subject, message).hint(REACHABILITY)
+    MountError::new(MountErrorKind::Stuck, operation, subject, message).with_hint(REACHABILITY)
 }
 
 /// A sub-directory that the client cuts off.
-pub(super) fn cut_at_comma(operation: &'static str, source: &MountSource) -> Fault {
+pub(super) fn cut_at_comma(operation: &'static str, source: &MountSource) -> MountError {
     let message = "the Lustre client of this node (2.17 and newer) ends the source at a comma, so a sub-directory with a \
         comma in its name cannot be mounted";
-    Fault::new(MountErrorKind::Invalid, operation, source.to_string(), message)
-        .hint("rename the directory without a comma, and give the new name as sub-dir")
+    MountError::new(MountErrorKind::Invalid, operation, source.to_string(), message)
+        .with_hint("rename the directory without a comma, and give the new name as sub-dir")
 }
 
 /// No thread for an operation, within the time that it has.
-pub(super) fn no_thread(none: &NoThread, operation: &'static str, subject: String) -> Fault {
+pub(super) fn no_thread(none: &NoThread, operation: &'static str, subject: String) -> MountError {
     let why = match &none.refused {
         Some(why) => format!("the system refuses another ({why})"),
         None => "that is the driver's own bound".to_owned(),
@@ -100,11 +48,11 @@ pub(super) fn no_thread(none: &NoThread, operation: &'static str, subject: Strin
     let message = format!("no thread is free: {} are occupied by other operations, and {why}", none.occupied);
     let hint = "raise the limit of processes of the driver's container (pids.max of its cgroup, podPidsLimit of kubelet, \
         ulimit -u), or find out which operations do not end (`azurelustre-csi doctor node`)";
-    Fault::new(MountErrorKind::NotReady, operation, subject, message).hint(hint)
+    MountError::new(MountErrorKind::NotReady, operation, subject, message).with_hint(hint)
 }
 
 /// mount(2) of a file system. `may_mount` tells whether the process itself may.
-pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountSource, may_mount: bool) -> Fault {
+pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountSource, may_mount: bool) -> MountError {
     use MountErrorKind::{Denied, Failed, Invalid, NotFound, NotReady, Unknown, Unreachable};
     let dir = source.sub_dir.as_ref().map(|dir| format!("the directory `{dir}`"));
     let or_dir = dir.as_ref().map(|dir| format!(", or it has not {dir}")).unwrap_or_default();
@@ -137,7 +85,7 @@ pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountS
         ),
         Errno::EROFS => (Denied, "the servers allow reading only".into(), "publish the volume read-only"),
         Errno::EINVAL if dir.as_ref().is_some_and(|dir| dir.contains(',')) => {
-            return cut_at_comma(operation, source).because(errno);
+            return cut_at_comma(operation, source).caused_by(errno);
         }
         Errno::EINVAL => (
             Invalid,
@@ -163,11 +111,11 @@ pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountS
             (Failed, format!("the kernel refuses the mount with {errno}"), "the kernel's log (dmesg) has more about it")
         }
     };
-    Fault::new(kind, operation, source.to_string(), message).hint(hint).because(errno)
+    MountError::new(kind, operation, source.to_string(), message).with_hint(hint).caused_by(errno)
 }
 
 /// umount2(2); EBUSY is reported elsewhere, with who uses the mount.
-pub(super) fn of_unmount(errno: SysError, target: &Path) -> Fault {
+pub(super) fn of_unmount(errno: SysError, target: &Path) -> MountError {
     let (kind, message, hint) = match errno.errno() {
         Errno::EPERM => (
             MountErrorKind::NotReady,
@@ -184,28 +132,37 @@ pub(super) fn of_unmount(errno: SysError, target: &Path) -> Fault {
         }
         _ => (MountErrorKind::Failed, "the kernel refuses it", "the kernel's log (dmesg) has more about it"),
     };
-    Fault::at(kind, "unmount", target, message).hint(hint).because(errno)
+    MountError::at(kind, "unmount", target, message).with_hint(hint).caused_by(errno)
 }
 
 /// statvfs(3) of a mount.
-pub(super) fn of_statfs(errno: SysError, path: &Path) -> Fault {
+pub(super) fn of_statfs(errno: SysError, path: &Path) -> MountError {
     if is_silence(errno) || is_corrupt(errno) {
         let message = "the servers of the file system do not answer";
-        return Fault::at(MountErrorKind::Unreachable, "statfs", path, message).hint(REACHABILITY).because(errno);
+        return MountError::at(MountErrorKind::Unreachable, "statfs", path, message)
+            .with_hint(REACHABILITY)
+            .caused_by(errno);
     }
     let kind = if errno.is_interrupted() { MountErrorKind::Unknown } else { MountErrorKind::Failed };
-    Fault::at(kind, "statfs", path, format!("the kernel cannot say how full it is: {errno}")).because(errno)
+    MountError::at(kind, "statfs", path, format!("the kernel cannot say how full it is: {errno}")).caused_by(errno)
 }
 
 /// A call about a path of this machine.
-pub(super) fn of_path(cause: &io::Error, operation: &'static str, path: &Path, message: &str) -> Fault {
+pub(super) fn of_path(cause: &io::Error, operation: &'static str, path: &Path, message: &str) -> MountError {
     let (kind, hint) = match cause.kind() {
         io::ErrorKind::PermissionDenied => (MountErrorKind::NotReady, Some("run the driver as root")),
         io::ErrorKind::ResourceBusy => (MountErrorKind::Busy, Some("something is mounted there; unmount it first")),
         _ => (MountErrorKind::Failed, None),
     };
-    let errno = cause.raw_os_error().map(SysError);
-    Fault { hint: hint.map(str::to_owned), errno, ..Fault::at(kind, operation, path, message) }
+    MountError { hint: hint.map(str::to_owned), ..of_errno(cause, MountError::at(kind, operation, path, message)) }
+}
+
+/// The error with the errno of `cause` below it, where `cause` has one.
+pub(super) fn of_errno(cause: &io::Error, error: MountError) -> MountError {
+    match cause.raw_os_error() {
+        Some(errno) => error.caused_by(SysError(errno)),
+        None => error,
+    }
 }
 
 /// Whether an errno says that servers do not answer.
@@ -237,7 +194,7 @@ pub(super) fn is_corrupt(errno: SysError) -> bool {
 mod tests {
     use super::*;
 
-    fn fault(errno: Errno, source: &str) -> Fault {
+    fn fault(errno: Errno, source: &str) -> MountError {
         of_mount(errno.into(), "mount", &MountSource::parse(source).unwrap(), true)
     }
 
@@ -290,7 +247,8 @@ mod tests {
     #[test]
     fn the_cause_is_kept() {
         use std::error::Error;
-        let error = MountError::from(fault(Errno::ENODEV, "10.0.0.4:/lustrefs"));
+        let error = fault(Errno::ENODEV, "10.0.0.4:/lustrefs").clone();
         assert!(error.source().unwrap().to_string().contains("os error 19"), "{:?}", error.source);
+        assert_eq!(errno(&error), Some(Errno::ENODEV.into()));
     }
 }

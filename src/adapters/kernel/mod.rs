@@ -45,7 +45,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
-use self::failure::Fault;
 use self::mgs_limit::Permit;
 use self::node::Node;
 pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
@@ -112,7 +111,7 @@ impl KernelMounter {
         subject: &Path,
         limit: Duration,
         work: impl FnOnce(&Node, Start) + Send + 'static,
-    ) -> Result<Waiter, Fault> {
+    ) -> Result<Waiter, MountError> {
         let (start, waiter) = registry::start();
         let node = Arc::clone(&self.node);
         self.run(operation, || subject.display().to_string(), limit, move || work(&node, start)).await?;
@@ -125,7 +124,7 @@ impl KernelMounter {
         subject: impl FnOnce() -> String,
         limit: Duration,
         work: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), MountError> {
         if !self.cleaned.get().is_some_and(|cleaned| cleaned.borrow().is_some()) {
             self.clean_leftovers().await;
         }
@@ -142,8 +141,8 @@ impl KernelMounter {
         operation: &'static str,
         subject: String,
         limit: Duration,
-        work: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        work: impl FnOnce(&Node) -> Result<T, MountError> + Send + 'static,
+    ) -> Result<T, MountError> {
         let (tell, hear) = oneshot::channel();
         let node = Arc::clone(&self.node);
         let run = self.run(
@@ -159,7 +158,7 @@ impl KernelMounter {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => {
                 let message = "the thread that did it was lost; what is at the target is not known";
-                Err(Fault::new(MountErrorKind::Unknown, operation, subject, message))
+                Err(MountError::new(MountErrorKind::Unknown, operation, subject, message))
             }
             Err(_) => Err(failure::stuck(operation, subject, limit)),
         }
@@ -170,13 +169,13 @@ impl KernelMounter {
         &self,
         operation: &'static str,
         subject: &Path,
-        work: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        work: impl FnOnce(&Node) -> Result<T, MountError> + Send + 'static,
+    ) -> Result<T, MountError> {
         self.on_thread(operation, subject.display().to_string(), LOCAL, work).await
     }
 
     /// A permit of the MGS of a source. One that is doubtful has to take a connection first.
-    async fn permit(&self, operation: &'static str, source: &MountSource) -> Result<Permit, Fault> {
+    async fn permit(&self, operation: &'static str, source: &MountSource) -> Result<Permit, MountError> {
         let (node, limits) = (&self.node, &self.node.settings.limits);
         let mgs = mgs_limit::key(source);
         let standing = node.mgs_limit.standing(&mgs);
@@ -190,7 +189,8 @@ impl KernelMounter {
             let message =
                 format!("{most} mounts of the MGS {mgs} are in progress, {overdue} of them overdue; no more are begun");
             // Nothing was changed, and nothing goes on: not `Stuck`.
-            Fault::new(MountErrorKind::Unreachable, operation, source.to_string(), message).hint(failure::REACHABILITY)
+            MountError::new(MountErrorKind::Unreachable, operation, source.to_string(), message)
+                .with_hint(failure::REACHABILITY)
         })
     }
 }
@@ -201,7 +201,7 @@ impl Mounter for KernelMounter {
         let ask = self.parts.readiness.clone();
         let limit = self.node.settings.limits.look;
         let answer = self.on_thread("examine", "the node".to_owned(), limit, move |_| Ok(ask.ask())).await;
-        answer.unwrap_or_else(|fault| Readiness::NotReady(vec![MountError::from(fault).to_string()]))
+        answer.unwrap_or_else(|fault| Readiness::NotReady(vec![fault.to_string()]))
     }
 
     async fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
@@ -253,6 +253,6 @@ impl Operations for KernelMounter {
     }
 
     fn not_begun(&self, subject: &str) -> Option<MountError> {
-        self.starved.why(subject).map(MountError::from)
+        self.starved.why(subject)
     }
 }

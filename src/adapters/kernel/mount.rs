@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::failure::{self, Fault, is_corrupt};
+use super::failure::{self, is_corrupt};
 use super::mgs_limit::{self, Permit};
 use super::node::{Node, open_directory};
 use super::registry::{Answer, Attempt, Key, Met, Signal, Start, Ticket, What};
@@ -22,7 +22,7 @@ use crate::domain::lustre_version::LustreVersion;
 use crate::domain::mount::{FS_TYPE, MountPlan, Mounted, Occupancy};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MountSource};
-use crate::ports::mounter::{MountErrorKind, MountOutcome};
+use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome};
 
 const OPERATION: &str = "mount";
 /// Most corrupt mounts that one call replaces at one target.
@@ -32,7 +32,7 @@ const COUNTED: usize = 1000;
 
 impl KernelMounter {
     /// Mounts; a mount that is found corrupt is replaced in the same call.
-    pub(super) async fn mount_plan(&self, plan: &MountPlan) -> Result<MountOutcome, Fault> {
+    pub(super) async fn mount_plan(&self, plan: &MountPlan) -> Result<MountOutcome, MountError> {
         let plan = Arc::new(plan.clone());
         let mut replace = None;
         for _ in 0..REPLACED {
@@ -43,11 +43,12 @@ impl KernelMounter {
             replace = Some(number);
         }
         let message = "what is mounted there is corrupt, however often it is replaced";
-        Err(Fault::at(MountErrorKind::Unreachable, OPERATION, &plan.target, message).hint(failure::REACHABILITY))
+        Err(MountError::at(MountErrorKind::Unreachable, OPERATION, &plan.target, message)
+            .with_hint(failure::REACHABILITY))
     }
 
     /// One attempt, which waits for an unmount in progress and for a permit of the MGS.
-    async fn attempt(&self, plan: &Arc<MountPlan>, replace: Option<u64>) -> Result<Attempt, Fault> {
+    async fn attempt(&self, plan: &Arc<MountPlan>, replace: Option<u64>) -> Result<Attempt, MountError> {
         let limit = self.node.settings.limits.mount;
         let mut permit = None;
         loop {
@@ -69,7 +70,7 @@ impl KernelMounter {
 
     /// Waits for the operation that a mount met, if it is the same mount or an unmount; [`Signal::Met`] then says that the
     /// target is free.
-    async fn meet(&self, plan: &Arc<MountPlan>, met: Met) -> Result<Option<Signal>, Fault> {
+    async fn meet(&self, plan: &Arc<MountPlan>, met: Met) -> Result<Option<Signal>, MountError> {
         let limit = self.node.settings.limits.mount;
         let mut waiter = met.waiter.clone();
         let message = match &met.what {
@@ -82,7 +83,7 @@ impl KernelMounter {
             _ => "an unmount there has not ended yet".to_owned(),
         };
         let kind = if message.starts_with("another") { MountErrorKind::Busy } else { MountErrorKind::Stuck };
-        Err(Fault::at(kind, OPERATION, &plan.target, message).hint("nothing to do; the call is repeated"))
+        Err(MountError::at(kind, OPERATION, &plan.target, message).with_hint("nothing to do; the call is repeated"))
     }
 
     /// Why a mount is corrupt, if it is. One that does not answer in time is not: its servers may come back.
@@ -94,14 +95,19 @@ impl KernelMounter {
 
     async fn corrupt_errno(&self, place: &Path) -> Option<super::syscalls::SysError> {
         let answer = self.statfs(place, self.node.settings.limits.look).await.err()?;
-        answer.errno.filter(|errno| is_corrupt(*errno))
+        failure::errno(&answer).filter(|errno| is_corrupt(*errno))
     }
 }
 
-fn attempt_of(answer: Answer, plan: &MountPlan) -> Result<Attempt, Fault> {
+fn attempt_of(answer: Answer, plan: &MountPlan) -> Result<Attempt, MountError> {
     match answer {
         Answer::Mount(attempt) => Ok(attempt),
-        _ => Err(Fault::at(MountErrorKind::Unknown, OPERATION, &plan.target, "another operation ended there instead")),
+        _ => Err(MountError::at(
+            MountErrorKind::Unknown,
+            OPERATION,
+            &plan.target,
+            "another operation ended there instead",
+        )),
     }
 }
 
@@ -129,7 +135,7 @@ impl Node {
         place: &Path,
         permit: Option<Permit>,
         replace: Option<u64>,
-    ) -> Result<Option<Attempt>, Fault> {
+    ) -> Result<Option<Attempt>, MountError> {
         self.check_propagation(&plan.target, place)?;
         // Nothing is mounted on a directory that did not exist: it needs no look at mountinfo.
         let made = target::make(&plan.target)?;
@@ -148,7 +154,7 @@ impl Node {
     }
 
     /// What is mounted at a target that exists; none if nothing is.
-    fn examine(&self, plan: &MountPlan, place: &Path, replace: Option<u64>) -> Result<Option<Attempt>, Fault> {
+    fn examine(&self, plan: &MountPlan, place: &Path, replace: Option<u64>) -> Result<Option<Attempt>, MountError> {
         let mut lines = self.mounts(OPERATION, &plan.target)?.at(place);
         if replace.is_some() && lines.last().map(|top| top.id) == replace {
             self.unmount_or_detach(place).map_err(|errno| failure::of_unmount(errno, &plan.target).unknown())?;
@@ -171,7 +177,7 @@ impl Node {
 
     /// A mount in the domain's words: the type that stands for Lustre is called so, and a source that is the plan's is
     /// spelled as the plan spells it.
-    fn identified(&self, line: &Line, plan: &MountPlan) -> Result<Mounted, Fault> {
+    fn identified(&self, line: &Line, plan: &MountPlan) -> Result<Mounted, MountError> {
         let mut mounted =
             Mounted { source: line.source.clone(), fs_type: line.fs_type.clone(), options: line.options.clone() };
         if self.is_ours(line) {
@@ -185,7 +191,7 @@ impl Node {
 
     /// Whether a mount is of the plan's source, however it is written. What cannot be looked up now is no difference:
     /// kubelet's own record of the target decides then, or it stays unknown.
-    pub(super) fn is_of_plan(&self, line: &Line, plan: &MountPlan) -> Result<bool, Fault> {
+    pub(super) fn is_of_plan(&self, line: &Line, plan: &MountPlan) -> Result<bool, MountError> {
         if self.records.of(line).is_some_and(|record| record.source == plan.source) {
             return Ok(true);
         }
@@ -205,12 +211,12 @@ impl Node {
         let (shown, planned) = (&line.source, &plan.source);
         let message =
             format!("whether the mount of {shown} there is of {planned} is unknown: a host name cannot be resolved");
-        Err(Fault::at(MountErrorKind::Unknown, OPERATION, &plan.target, message)
-            .hint("check the node's DNS, or give the address as a number"))
+        Err(MountError::at(MountErrorKind::Unknown, OPERATION, &plan.target, message)
+            .with_hint("check the node's DNS, or give the address as a number"))
     }
 
     /// Mounts where nothing is mounted.
-    fn mount_on(&self, plan: &MountPlan, place: &Path, permit: Permit) -> Result<(), Fault> {
+    fn mount_on(&self, plan: &MountPlan, place: &Path, permit: Permit) -> Result<(), MountError> {
         let directory = open_directory(OPERATION, place)?;
         let source = resolve::numeric(&*self.calls, OPERATION, &plan.source)?;
         let call = |source: &MountSource, options: &MountOptions| {
@@ -233,8 +239,8 @@ impl Node {
     fn mount_existing(
         &self,
         source: &MountSource,
-        mount: impl Fn(&MountSource) -> Result<(), Fault>,
-    ) -> Result<MountSource, Fault> {
+        mount: impl Fn(&MountSource) -> Result<(), MountError>,
+    ) -> Result<MountSource, MountError> {
         let fault = match mount(source) {
             Ok(()) => return Ok(source.clone()),
             Err(fault) if fault.kind == MountErrorKind::NotFound => fault,
@@ -249,12 +255,12 @@ impl Node {
 
     /// The options that mean something here: those that the client which is loaded knows, and labels only where the kernel
     /// runs `SELinux`, as mount(8) does.
-    fn effective(&self, options: &MountOptions, place: &Path) -> Result<MountOptions, Fault> {
+    fn effective(&self, options: &MountOptions, place: &Path) -> Result<MountOptions, MountError> {
         let mut options = if options.depend_on_client() {
             let version = self.calls.client_version().and_then(|text| LustreVersion::parse(&text));
             options.for_client(version).map_err(|error| {
-                Fault::at(MountErrorKind::Invalid, OPERATION, place, error.to_string())
-                    .hint("remove it from mountOptions, or install a newer client on the node")
+                MountError::at(MountErrorKind::Invalid, OPERATION, place, error.to_string())
+                    .with_hint("remove it from mountOptions, or install a newer client on the node")
             })?
         } else {
             options.clone()
@@ -271,8 +277,8 @@ impl Node {
     fn without_refused(
         &self,
         options: &MountOptions,
-        mount: impl Fn(&MountOptions) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mount: impl Fn(&MountOptions) -> Result<(), MountError>,
+    ) -> Result<(), MountError> {
         use std::sync::atomic::Ordering::Relaxed;
         const OPTION: &str = "unique_fsid";
         if !options.lustre.contains(&OPTION) {
@@ -284,7 +290,7 @@ impl Node {
             return mount(&without);
         }
         match mount(options) {
-            Err(fault) if fault.errno.is_some_and(|errno| errno.errno() == Errno::EINVAL) => {
+            Err(fault) if failure::errno(&fault).is_some_and(|errno| errno.errno() == Errno::EINVAL) => {
                 mount(&without)?;
                 if !self.refuses_unique_fsid.swap(true, Relaxed) {
                     tracing::warn!(
@@ -298,7 +304,7 @@ impl Node {
     }
 
     /// Clients of 2.17 and newer end the device at a comma, and would mount another directory.
-    fn check_device(&self, plan: &MountPlan, mounted: &MountSource, place: &Path) -> Result<(), Fault> {
+    fn check_device(&self, plan: &MountPlan, mounted: &MountSource, place: &Path) -> Result<(), MountError> {
         let has_comma = mounted.sub_dir.as_ref().is_some_and(|dir| dir.as_str().contains(','));
         if !has_comma {
             return Ok(());
@@ -314,7 +320,7 @@ impl Node {
     }
 
     /// Ends a mount: as it is, or undone if it was abandoned meanwhile.
-    fn complete(&self, ticket: Ticket, place: &Path, result: Result<Attempt, Fault>) {
+    fn complete(&self, ticket: Ticket, place: &Path, result: Result<Attempt, MountError>) {
         let mounted = matches!(&result, Ok(Attempt { outcome: MountOutcome::Mounted, .. }));
         let fault = result.as_ref().err().cloned();
         match ticket.finish_unless_abandoned(result.map(Answer::Mount)) {
@@ -326,7 +332,7 @@ impl Node {
                     self.undo(place);
                 }
                 let message = "the target was unpublished while the mount was in progress";
-                ticket.finish(Err(Fault::at(MountErrorKind::Stuck, OPERATION, place, message)));
+                ticket.finish(Err(MountError::at(MountErrorKind::Stuck, OPERATION, place, message)));
             }
         }
     }

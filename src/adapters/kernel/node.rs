@@ -11,7 +11,7 @@ use nix::fcntl::open;
 use nix::sys::stat::Mode;
 
 use super::call::MountCall;
-use super::failure::{self, Fault};
+use super::failure;
 use super::mgs_limit::{self, MgsLimit};
 use super::parts::{ImportsSource, Parts};
 use super::propagation::Propagation;
@@ -25,7 +25,7 @@ use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::adapters::target::{self, TargetError};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::MountErrorKind;
+use crate::ports::mounter::{MountError, MountErrorKind};
 use crate::ports::node_faults::NodeFault;
 
 /// The state of one node: what is in progress, what was mounted, and the way to the kernel.
@@ -64,7 +64,7 @@ impl Node {
     }
 
     /// All mounts of the moment.
-    pub(super) fn mounts(&self, operation: &'static str, subject: &Path) -> Result<Mountinfo, Fault> {
+    pub(super) fn mounts(&self, operation: &'static str, subject: &Path) -> Result<Mountinfo, MountError> {
         let failed = |cause| {
             failure::of_path(
                 &cause,
@@ -81,11 +81,11 @@ impl Node {
     }
 
     /// Refuses a target at which kubelet would not see the mount.
-    pub(super) fn check_propagation(&self, target: &Path, place: &Path) -> Result<(), Fault> {
+    pub(super) fn check_propagation(&self, target: &Path, place: &Path) -> Result<(), MountError> {
         let fault = self.propagation.as_ref().and_then(|propagation| propagation.fault_for(place));
         fault.map_or(Ok(()), |fault| {
             let NodeFault { message, hint } = fault.into();
-            Err(Fault::at(MountErrorKind::NotReady, "mount", target, message).hint(hint))
+            Err(MountError::at(MountErrorKind::NotReady, "mount", target, message).with_hint(hint))
         })
     }
 
@@ -97,10 +97,11 @@ impl Node {
         options: &MountOptions,
         place: &Path,
         directory: &File,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), MountError> {
         let call = MountCall::new(source, options, place, &self.settings.fs_type).map_err(|_| {
             let message = "source and options together are longer than the kernel takes";
-            Fault::new(MountErrorKind::Invalid, operation, source.to_string(), message).hint("shorten sub-dir")
+            MountError::new(MountErrorKind::Invalid, operation, source.to_string(), message)
+                .with_hint("shorten sub-dir")
         })?;
         let result = self.calls.mount(&call, directory);
         let answered = !result.is_err_and(failure::is_silence);

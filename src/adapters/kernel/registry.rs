@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::failure::Fault;
 use super::servers::Servers;
 use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
-use crate::ports::mounter::{MountErrorKind, MountOutcome, Usage};
+use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Usage};
 use crate::ports::operations::OperationKind;
 
 /// How long the failure of a mount that nobody waited for says something about the present.
@@ -80,7 +79,7 @@ pub(super) struct Attempt {
     pub(super) found: Option<(PathBuf, u64)>,
 }
 
-pub(super) type Reply = Result<Answer, Fault>;
+pub(super) type Reply = Result<Answer, MountError>;
 
 /// What a call that wanted to begin an operation hears.
 #[derive(Debug, Clone)]
@@ -137,9 +136,9 @@ pub(super) fn start() -> (Start, Waiter) {
     (Start { signal: Arc::new(signal), since: Instant::now() }, Waiter(waiter))
 }
 
-fn lost() -> Fault {
+fn lost() -> MountError {
     let message = "the operation was lost before it ended; what is at the target is not known";
-    Fault::new(MountErrorKind::Unknown, "wait for", "an operation", message)
+    MountError::new(MountErrorKind::Unknown, "wait for", "an operation", message)
 }
 
 /// An operation that has not ended.
@@ -157,7 +156,7 @@ pub(super) struct Registry(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     running: BTreeMap<Key, Running>,
-    late: BTreeMap<PathBuf, (Instant, Arc<MountPlan>, Fault)>,
+    late: BTreeMap<PathBuf, (Instant, Arc<MountPlan>, MountError)>,
 }
 
 impl Registry {
@@ -206,13 +205,13 @@ impl Registry {
 
 impl State {
     /// The failure, once, of the same plan that nobody has heard yet.
-    fn late_failure(&mut self, key: &Key, what: &What) -> Option<Fault> {
+    fn late_failure(&mut self, key: &Key, what: &What) -> Option<MountError> {
         let (Key::Target(place), What::Mount { plan, .. }) = (key, what) else { return None };
         let (at, failed, fault) = self.late.remove(place)?;
         (at.elapsed() < KEPT_FOR && failed == *plan).then_some(fault)
     }
 
-    fn keep_failure(&mut self, place: &Path, what: &What, fault: &Fault) {
+    fn keep_failure(&mut self, place: &Path, what: &What, fault: &MountError) {
         let What::Mount { plan, abandoned: false } = what else { return };
         self.late.retain(|_, (at, ..)| at.elapsed() < KEPT_FOR);
         self.late.insert(place.to_owned(), (Instant::now(), Arc::clone(plan), fault.clone()));

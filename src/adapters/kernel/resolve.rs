@@ -6,11 +6,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::failure::{Fault, REACHABILITY};
+use super::failure::REACHABILITY;
 use super::mgs_limit::Standing;
 use super::syscalls::Syscalls;
 use crate::domain::mount_source::{Host, MgsAddress, MountSource, Nid};
-use crate::ports::mounter::MountErrorKind;
+use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// Where an MGS listens.
 pub(super) const MGS_PORT: u16 = 988;
@@ -20,14 +20,14 @@ pub(super) fn numeric(
     calls: &dyn Syscalls,
     operation: &'static str,
     source: &MountSource,
-) -> Result<MountSource, Fault> {
+) -> Result<MountSource, MountError> {
     let mut texts = vec![];
     for server in source.mgs.servers() {
         let nids = server.iter().map(|nid| numeric_nid(calls, operation, source, nid));
         texts.push(nids.collect::<Result<Vec<_>, _>>()?.join(","));
     }
     let invalid = |error: crate::domain::mount_source::SourceError| {
-        Fault::new(MountErrorKind::Invalid, operation, source.to_string(), error.to_string())
+        MountError::new(MountErrorKind::Invalid, operation, source.to_string(), error.to_string())
     };
     Ok(MountSource { mgs: MgsAddress::parse(&texts.join(":")).map_err(invalid)?, ..source.clone() })
 }
@@ -37,12 +37,12 @@ fn numeric_nid(
     operation: &'static str,
     source: &MountSource,
     nid: &Nid,
-) -> Result<String, Fault> {
+) -> Result<String, MountError> {
     let Host::Name(name) = &nid.host else { return Ok(nid.to_string()) };
     let failed = |cause: &str| {
         let message = format!("the host name {name} of the MGS cannot be resolved: {cause}");
-        Fault::new(MountErrorKind::Unreachable, operation, source.to_string(), message)
-            .hint("check the name and the node's DNS, or give the address as a number")
+        MountError::new(MountErrorKind::Unreachable, operation, source.to_string(), message)
+            .with_hint("check the name and the node's DNS, or give the address as a number")
     };
     let addresses = calls.resolve(name).map_err(|error| failed(&error.to_string()))?;
     let best = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
@@ -100,7 +100,7 @@ pub(super) fn check_reachable(
     source: &MountSource,
     standing: Standing,
     limit: Duration,
-) -> Result<(), Fault> {
+) -> Result<(), MountError> {
     let mut tried = vec![];
     for Nid { host, .. } in source.mgs.servers().iter().flatten() {
         let addresses = match host {
@@ -125,5 +125,5 @@ pub(super) fn check_reachable(
         source.mgs,
         if tried.is_empty() { "no address is known".to_owned() } else { tried.join(", ") }
     );
-    Err(Fault::new(MountErrorKind::Unreachable, operation, source.to_string(), message).hint(REACHABILITY))
+    Err(MountError::new(MountErrorKind::Unreachable, operation, source.to_string(), message).with_hint(REACHABILITY))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::failure::Fault;
+use crate::ports::mounter::MountError;
 
 /// Faults of the calls that wait, by a number of their own.
 #[derive(Debug, Default)]
@@ -11,13 +11,13 @@ pub(super) struct Starved(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: BTreeMap<u64, Fault>,
+    waiting: BTreeMap<u64, MountError>,
     numbers: u64,
 }
 
 impl Starved {
     /// Notes that a call waits, until the note is dropped.
-    pub(super) fn note(&self, fault: Fault) -> Note<'_> {
+    pub(super) fn note(&self, fault: MountError) -> Note<'_> {
         let mut state = self.state();
         state.numbers += 1;
         let number = state.numbers;
@@ -26,7 +26,7 @@ impl Starved {
     }
 
     /// Why a call about this subject waits; none if none does.
-    pub(super) fn why(&self, subject: &str) -> Option<Fault> {
+    pub(super) fn why(&self, subject: &str) -> Option<MountError> {
         self.state().waiting.values().find(|fault| fault.subject == subject).cloned()
     }
 

@@ -17,7 +17,7 @@ use nix::fcntl::{OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::geteuid;
 
-use super::failure::{self, Fault};
+use super::failure;
 use super::mgs_limit::{self, Permit};
 use super::node::{Node, open_directory};
 use super::registry::{Answer, Key, Signal, Start, What};
@@ -27,7 +27,7 @@ use crate::adapters::target;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
-use crate::ports::mounter::MountErrorKind;
+use crate::ports::mounter::{MountError, MountErrorKind};
 use crate::ports::node_faults::NodeFault;
 
 const OPERATION: &str = "make the sub-directory of";
@@ -37,7 +37,7 @@ const CLEAN: &str = "clean";
 
 impl KernelMounter {
     /// Makes the source's sub-directory; one that is in progress is waited for.
-    pub(super) async fn make_sub_dir_of(&self, source: &MountSource) -> Result<(), Fault> {
+    pub(super) async fn make_sub_dir_of(&self, source: &MountSource) -> Result<(), MountError> {
         if source.sub_dir.is_none() {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl Node {
 
     /// Makes the sub-directory, component by component; existing ones are left as they are. The permit ends before the
     /// private mount is unmounted, so that the next mount of the MGS does not wait for that.
-    fn make_below_root(&self, source: &MountSource, permit: Permit) -> Result<(), Fault> {
+    fn make_below_root(&self, source: &MountSource, permit: Permit) -> Result<(), MountError> {
         let Some(sub_dir) = &source.sub_dir else { return Ok(()) };
         let resolved = resolve::numeric(&*self.calls, OPERATION, source)?;
         let private = match Private::mount(self, OPERATION, &resolved) {
@@ -92,7 +92,11 @@ impl Node {
 
     /// What to mount where mount(2) of a source failed with ENOENT: `lustrefs`, if the MGS has no file system of the
     /// source's name; none if the file system is there, so that its sub-directory is missing.
-    pub(super) fn existing(&self, operation: &'static str, source: &MountSource) -> Result<Option<MountSource>, Fault> {
+    pub(super) fn existing(
+        &self,
+        operation: &'static str,
+        source: &MountSource,
+    ) -> Result<Option<MountSource>, MountError> {
         let Some(instead) = instead(source) else { return Ok(None) };
         if source.sub_dir.is_some() {
             match Private::mount(self, operation, source) {
@@ -110,7 +114,7 @@ impl Node {
         let mut cleaned = 0;
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_private(path)) {
             let place = target::canonical(CLEAN, &path).map(|place| place.unwrap_or(path));
-            let removed = place.map_err(Fault::from).and_then(|place| {
+            let removed = place.map_err(MountError::from).and_then(|place| {
                 self.clean(CLEAN, &place)?;
                 Ok(target::remove(&place)?)
             });
@@ -126,14 +130,16 @@ impl Node {
     }
 
     /// Detaches every mount of the driver's type at a private place: nothing is written through one.
-    fn clean(&self, operation: &'static str, place: &Path) -> Result<(), Fault> {
+    fn clean(&self, operation: &'static str, place: &Path) -> Result<(), MountError> {
         let mut last = None;
         loop {
             let mounts = self.mounts(operation, place)?;
             let Some(top) = mounts.at(place).pop() else { return Ok(()) };
             if !self.is_ours(&top) || last == Some(top.id) {
                 let message = format!("a {} mount of {} is in the way", top.fs_type, top.source);
-                return Err(Fault::at(MountErrorKind::Failed, operation, place, message).hint("unmount it by hand"));
+                return Err(
+                    MountError::at(MountErrorKind::Failed, operation, place, message).with_hint("unmount it by hand")
+                );
             }
             last = Some(top.id);
             self.calls.unmount(place, How::Detach).map_err(|errno| failure::of_unmount(errno, place))?;
@@ -161,7 +167,7 @@ struct Private<'a> {
 
 impl<'a> Private<'a> {
     /// Mounts the root of a source without host names.
-    fn mount(node: &'a Node, operation: &'static str, source: &MountSource) -> Result<Self, Fault> {
+    fn mount(node: &'a Node, operation: &'static str, source: &MountSource) -> Result<Self, MountError> {
         let place = node.private_place(operation)?;
         // What a crash left there; before the path is touched, since its servers may be dead.
         node.clean(operation, &place)?;
@@ -188,7 +194,7 @@ impl Drop for Private<'_> {
 
 impl Node {
     /// Where the next private mount is made.
-    fn private_place(&self, operation: &'static str) -> Result<PathBuf, Fault> {
+    fn private_place(&self, operation: &'static str) -> Result<PathBuf, MountError> {
         let working_dir = &self.settings.working_dir;
         let failed = |cause: io::Error| unusable(operation, working_dir, &cause);
         DirBuilder::new().recursive(true).mode(0o700).create(working_dir).map_err(failed)?;
@@ -198,7 +204,7 @@ impl Node {
 }
 
 /// Makes the directory, or takes one that is there if it is the driver's: all may be able to write round it.
-fn make_private(operation: &'static str, place: &Path) -> Result<(), Fault> {
+fn make_private(operation: &'static str, place: &Path) -> Result<(), MountError> {
     let failed = |cause: io::Error| unusable(operation, place.parent().unwrap_or(place), &cause);
     match DirBuilder::new().mode(0o700).create(place) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed(cause)),
@@ -210,14 +216,14 @@ fn make_private(operation: &'static str, place: &Path) -> Result<(), Fault> {
     }
     let message = "it is there already and is no directory of the driver's";
     let hint = "remove it, or choose another working-mount-dir";
-    Err(Fault::at(MountErrorKind::Failed, operation, place, message).hint(hint))
+    Err(MountError::at(MountErrorKind::Failed, operation, place, message).with_hint(hint))
 }
 
 /// A fault of the container's set-up, in the words of the check at the start.
-fn unusable(operation: &'static str, working_dir: &Path, cause: &io::Error) -> Fault {
+fn unusable(operation: &'static str, working_dir: &Path, cause: &io::Error) -> MountError {
     let NodeFault { message, hint } = working_dir::unusable(working_dir, working_dir::SETTING, cause);
-    let fault = Fault::at(MountErrorKind::NotReady, operation, working_dir, message).hint(hint);
-    Fault { errno: cause.raw_os_error().map(SysError), ..fault }
+    let error = MountError::at(MountErrorKind::NotReady, operation, working_dir, message).with_hint(hint);
+    failure::of_errno(cause, error)
 }
 
 fn make_below(root: &File, sub_dir: &SubDir, mode: Mode) -> Result<(), Errno> {
@@ -245,7 +251,7 @@ fn descend(above: &File, name: &str) -> Result<File, Errno> {
     }
 }
 
-fn no_directory(source: &MountSource, sub_dir: &SubDir, errno: Errno) -> Fault {
+fn no_directory(source: &MountSource, sub_dir: &SubDir, errno: Errno) -> MountError {
     use MountErrorKind::{Denied, Failed, Invalid, Unreachable};
     let (kind, message, hint) = match errno {
         Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV => (
@@ -264,5 +270,5 @@ fn no_directory(source: &MountSource, sub_dir: &SubDir, errno: Errno) -> Fault {
         }
         _ => (Failed, format!("`{sub_dir}` cannot be made"), "the kernel's log (dmesg) may have more about it"),
     };
-    Fault::new(kind, OPERATION, source.to_string(), message).hint(hint).because(errno)
+    MountError::new(kind, OPERATION, source.to_string(), message).with_hint(hint).caused_by(SysError::from(errno))
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::failure::{self, Fault};
+use super::failure;
 use super::node::Node;
 use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
 use super::servers::Servers;
@@ -18,7 +18,7 @@ use super::syscalls::{How, SysError};
 use super::{KernelMounter, holders};
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::adapters::target;
-use crate::ports::mounter::MountErrorKind;
+use crate::ports::mounter::{MountError, MountErrorKind};
 
 const OPERATION: &str = "unmount";
 /// Most mounts that one call unmounts at one path.
@@ -26,7 +26,7 @@ const STACKED: usize = 64;
 
 impl KernelMounter {
     /// Unmounts and removes the directory. A mount that is in progress there is abandoned first.
-    pub(super) async fn unmount_target(&self, target: &Path) -> Result<(), Fault> {
+    pub(super) async fn unmount_target(&self, target: &Path) -> Result<(), MountError> {
         let limits = &self.node.settings.limits;
         loop {
             let (given, since) = (target.to_owned(), Instant::now());
@@ -55,7 +55,7 @@ impl KernelMounter {
     }
 
     /// Waits for an unmount in progress. `false` if the path has to be unmounted once more.
-    async fn follow(&self, target: &Path, mut waiter: Waiter, since: Instant) -> Result<bool, Fault> {
+    async fn follow(&self, target: &Path, mut waiter: Waiter, since: Instant) -> Result<bool, MountError> {
         let limits = &self.node.settings.limits;
         let mut examined_in = limits.unmount.saturating_sub(since.elapsed());
         loop {
@@ -88,7 +88,7 @@ impl KernelMounter {
     }
 
     /// What an unmount answers while an abandoned mount still hangs.
-    async fn leave_hanging(&self, target: &Path) -> Result<(), Fault> {
+    async fn leave_hanging(&self, target: &Path) -> Result<(), MountError> {
         let (given, limit) = (target.to_owned(), self.node.settings.limits.give_up);
         self.local(OPERATION, target, move |node| {
             if node.is_mounted(&given)? {
@@ -115,13 +115,13 @@ impl Node {
         let mut result = self.unmount_all(target, &place, &ticket);
         // Once nobody waits any more, another call may use the path.
         if result.is_ok() && ticket.is_waited_for() {
-            result = target::remove(target).map_err(Fault::from);
+            result = target::remove(target).map_err(MountError::from);
         }
         ticket.finish(result.map(|()| Answer::Done));
     }
 
     /// Unmounts all mounts of the driver's type at a place.
-    fn unmount_all(&self, target: &Path, place: &Path, ticket: &Ticket) -> Result<(), Fault> {
+    fn unmount_all(&self, target: &Path, place: &Path, ticket: &Ticket) -> Result<(), MountError> {
         let mut refused = None;
         for _ in 0..STACKED {
             let mounts = self.mounts(OPERATION, target)?;
@@ -153,7 +153,7 @@ impl Node {
             }
         }
         let message = format!("more than {STACKED} mounts are stacked there");
-        Err(Fault::at(MountErrorKind::Failed, OPERATION, target, message))
+        Err(MountError::at(MountErrorKind::Failed, OPERATION, target, message))
     }
 
     /// A mount in use: detached if its servers are dead, otherwise reported with who uses it.
@@ -164,7 +164,7 @@ impl Node {
         top: &Line,
         before: Servers,
         mounts: &Mountinfo,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), MountError> {
         let servers = self.servers(&top.source, before);
         if servers == Servers::Dead {
             return self.detach(place, &top.source).map_err(|errno| failure::of_unmount(errno, target));
@@ -178,12 +178,14 @@ impl Node {
         let doubt = if servers == Servers::Unknown { "; whether its servers answer is unknown" } else { "" };
         let hint = "end what uses it; it is detached only when its servers are dead";
         let message = format!("the mount is in use{users}{doubt}");
-        Err(Fault::at(MountErrorKind::Busy, OPERATION, target, message).hint(hint).because(Errno::EBUSY))
+        Err(MountError::at(MountErrorKind::Busy, OPERATION, target, message)
+            .with_hint(hint)
+            .caused_by(SysError::from(Errno::EBUSY)))
     }
 
     /// For an unmount that does not end: whether its target may be given up. It may if its servers are dead, or
     /// (`is_last`) if it has written back for as long as any call waits for, and the path is free.
-    fn detach_if_dead(&self, target: &Path, is_last: bool) -> Result<bool, Fault> {
+    fn detach_if_dead(&self, target: &Path, is_last: bool) -> Result<bool, MountError> {
         let Some(place) = target::canonical(OPERATION, target)? else { return Ok(true) };
         let Some(What::Unmount { source, before }) = self.registry.update(&Key::Target(place.clone()), |_| {}) else {
             return Ok(false);
@@ -217,15 +219,15 @@ impl Node {
         }
     }
 
-    fn is_mounted(&self, target: &Path) -> Result<bool, Fault> {
+    fn is_mounted(&self, target: &Path) -> Result<bool, MountError> {
         let place: Option<PathBuf> = target::canonical(OPERATION, target)?;
         let Some(place) = place else { return Ok(false) };
         Ok(self.mounts(OPERATION, target)?.at(&place).last().is_some_and(|top| self.is_ours(top)))
     }
 }
 
-fn not_owned(target: &Path, top: &Line) -> Fault {
+fn not_owned(target: &Path, top: &Line) -> MountError {
     let message =
         format!("a {} mount of {} is there, which this driver did not make; it stays", top.fs_type, top.source);
-    Fault::at(MountErrorKind::Busy, OPERATION, target, message).hint("unmount it by hand if nobody needs it")
+    MountError::at(MountErrorKind::Busy, OPERATION, target, message).with_hint("unmount it by hand if nobody needs it")
 }

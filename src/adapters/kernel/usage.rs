@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::KernelMounter;
-use super::failure::{self, Fault};
+use super::failure;
 use super::node::Node;
 use super::registry::{Answer, Key, Signal, Start, What};
 use crate::adapters::target;
-use crate::ports::mounter::Usage;
+use crate::ports::mounter::{MountError, Usage};
 
 const OPERATION: &str = "statfs";
 
 impl KernelMounter {
     /// Usage of the volume mounted at a path.
-    pub(super) async fn usage_at(&self, path: &Path) -> Result<Option<Usage>, Fault> {
+    pub(super) async fn usage_at(&self, path: &Path) -> Result<Option<Usage>, MountError> {
         let given = path.to_owned();
         let limit = self.node.settings.limits.statfs;
         self.ask(path, limit, move |node, start| node.usage(&given, start)).await
     }
 
     /// statfs(2) of a canonical path that a volume is mounted at.
-    pub(super) async fn statfs(&self, place: &Path, limit: Duration) -> Result<Option<Usage>, Fault> {
+    pub(super) async fn statfs(&self, place: &Path, limit: Duration) -> Result<Option<Usage>, MountError> {
         let given = place.to_owned();
         self.ask(place, limit, move |node, start| node.statfs(&given, start)).await
     }
@@ -34,7 +34,7 @@ impl KernelMounter {
         path: &Path,
         limit: Duration,
         work: impl FnOnce(&Node, Start) + Send + 'static,
-    ) -> Result<Option<Usage>, Fault> {
+    ) -> Result<Option<Usage>, MountError> {
         let mut waiter = self.start(OPERATION, path, limit, work).await?;
         let mut signal = waiter.wait(limit).await;
         if let Some(Signal::Met(mut met)) = signal {
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// The canonical path, if a volume is mounted there.
-    fn volume_at(&self, path: &Path) -> Result<Option<PathBuf>, Fault> {
+    fn volume_at(&self, path: &Path) -> Result<Option<PathBuf>, MountError> {
         let Some(place) = target::canonical(OPERATION, path)? else { return Ok(None) };
         let top = self.mounts(OPERATION, path)?.at(&place).pop();
         Ok(top.is_some_and(|top| self.is_ours(&top)).then_some(place))

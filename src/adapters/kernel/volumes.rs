@@ -13,7 +13,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
-use super::failure::Fault;
 use super::node::Node;
 use super::registry::{Key, What};
 use super::sub_dir;
@@ -21,6 +20,7 @@ use crate::adapters::mountinfo::Line;
 use crate::adapters::target;
 use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
+use crate::ports::mounter::MountError;
 
 const LIST: &str = "list the mounts of";
 
@@ -94,7 +94,7 @@ fn mounting(key: Key, what: &What, volume_id: &str) -> Option<PathBuf> {
 
 impl Node {
     /// Targets of the plan's volume, those of earlier processes included, and those at which a mount is in progress.
-    pub(super) fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, Fault> {
+    pub(super) fn published(&self, plan: &MountPlan) -> Result<Vec<PathBuf>, MountError> {
         let own = target::canonical(LIST, &plan.target)?;
         let in_progress = self.registry.list().into_iter();
         let mut places: Vec<PathBuf> =
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// Whether a mount is the plan's volume.
-    fn is_of_volume(&self, line: &Line, plan: &MountPlan) -> Result<bool, Fault> {
+    fn is_of_volume(&self, line: &Line, plan: &MountPlan) -> Result<bool, MountError> {
         if let Some(record) = self.records.of(line) {
             return Ok(record.volume_id == plan.volume_id);
         }

@@ -6,7 +6,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
-use crate::domain::polling::in_words;
+use crate::domain::text::in_words;
 
 const BAR_WIDTH: usize = 30;
 /// How often a log gets a line while something takes its time, on the simulated clock.

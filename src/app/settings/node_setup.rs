@@ -1,216 +1,106 @@
-//! Settings of `node-setup`: text with its source, judged where the adapter is wired.
+//! The settings of `node-setup`: one entry each; those that belong to an adapter are parsed where it is wired.
 
 use std::path::PathBuf;
 
-use super::environment::PREFIX;
-use super::{Given, values};
+use super::environment::GO_INTERVAL;
+use super::keys::CLIENT_VERSION;
+use super::layer::Layer;
+use super::raw::{GO_VERSION, RawSettings};
+use super::table::{Sourced, Unchecked, table};
+use super::values;
 use crate::app::problem::{Problem, Problems};
 
-/// Root of the host as a directory without programs.
-const HOST_ROOT: &str = "host-root";
-/// Versions of the client.
-const CLIENT_VERSION: &str = "client-version";
-/// Whether packages are fetched.
-const INSTALL: &str = "install-lustre-client";
-/// Interfaces of LNet.
-const INTERFACES: &str = "lnet-interfaces";
-/// What is done about a loaded client of another version.
-const REPLACE: &str = "replace-client";
-/// Mirror of the packages.
-const PACKAGE_URL: &str = "package-url";
-/// Further keys that sign packages.
-const PACKAGE_KEY_FILE: &str = "package-key-file";
-/// Digest of a package file that lies on the node.
-const PACKAGE_SHA256: &str = "package-sha256";
-/// Parameter of ptlrpc.
-const PTLRPCD_PER_CPT_MAX: &str = "ptlrpcd-per-cpt-max";
-/// Parameter of ksocklnd.
-const KSOCKLND_CREDITS: &str = "ksocklnd-credits";
-/// How LNet is reached.
-const LNET: &str = "lnet";
-/// Where the termination message goes.
-const TERMINATION_MESSAGE_PATH: &str = "termination-message-path";
-
-/// All settings of `node-setup`, in the order of its help text.
-pub const NODE_SETUP_KEYS: [&str; 12] = [
-    HOST_ROOT,
-    CLIENT_VERSION,
-    INSTALL,
-    INTERFACES,
-    REPLACE,
-    PACKAGE_URL,
-    PACKAGE_KEY_FILE,
-    PACKAGE_SHA256,
-    PTLRPCD_PER_CPT_MAX,
-    KSOCKLND_CREDITS,
-    LNET,
-    TERMINATION_MESSAGE_PATH,
-];
-
-/// The Go driver's variables for the client's version, joined by a dash.
-const GO_VERSION: [&str; 2] = ["LUSTRE_VERSION", "CLIENT_SHA_SUFFIX"];
-/// The Go driver's interval for configuring LNet again, which is not needed: NIs outlive changes of their links.
-const GO_INTERVAL: &str = "AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL";
-
-/// A value and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sourced {
-    /// The value, unchecked.
-    pub text: String,
-    /// A flag or a variable.
-    pub source: String,
-}
-
-/// Settings of `node-setup`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NodeSetupSettings {
-    /// A directory in the place of the host's root (`host-root`); without it `/host`, whose programs run in it.
-    pub host_root: Option<PathBuf>,
-    /// One version, or `jammy=…,noble=…` (`client-version`, or the Go driver's variables); by default one for each
-    /// operating system.
-    pub client_version: Option<Sourced>,
-    /// Whether packages are fetched (`install-lustre-client`).
-    pub install: bool,
-    /// `auto`, `all` or a list of names (`lnet-interfaces`).
-    pub interfaces: Option<Sourced>,
-    /// `idle` or `never` (`replace-client`).
-    pub replace: Option<Sourced>,
-    /// A mirror (`package-url`).
-    pub package_url: Option<Sourced>,
-    /// A file of further keys (`package-key-file`).
-    pub package_key_file: Option<PathBuf>,
-    /// SHA-256 of package files on the node (`package-sha256`).
-    pub package_sha256: Option<Sourced>,
-    /// `ptlrpcd_per_cpt_max` of ptlrpc.
-    pub ptlrpcd_per_cpt_max: Option<u32>,
-    /// `credits` of ksocklnd.
-    pub ksocklnd_credits: Option<u32>,
-    /// Whether LNet is simulated (`lnet`); only in builds with the simulator.
-    pub simulated_lnet: bool,
-    /// Where the termination message goes (`termination-message-path`); by default where Kubernetes expects it.
-    pub termination_message_path: Option<PathBuf>,
-    /// What was given and has no effect.
-    pub notes: Vec<String>,
-}
-
-/// Reads the settings of `node-setup`. Every problem found is in the error.
-pub fn load_node_setup(given: &Given) -> Result<NodeSetupSettings, Problems> {
-    let mut problems = Problems::default();
-    let mut reader = Reader { given, problems: &mut problems };
-    let go_version = reader.go_version();
-    let settings = NodeSetupSettings {
-        host_root: reader.read(HOST_ROOT, values::absolute),
-        client_version: reader.find(CLIENT_VERSION).or(go_version),
-        install: reader.read(INSTALL, yes_or_no).unwrap_or(true),
-        interfaces: reader.find(INTERFACES),
-        replace: reader.find(REPLACE),
-        package_url: reader.find(PACKAGE_URL),
-        package_key_file: reader.read(PACKAGE_KEY_FILE, values::existing_file),
-        package_sha256: reader.find(PACKAGE_SHA256),
-        ptlrpcd_per_cpt_max: reader.read(PTLRPCD_PER_CPT_MAX, parameter),
-        ksocklnd_credits: reader.read(KSOCKLND_CREDITS, parameter),
-        simulated_lnet: reader.read(LNET, simulated).unwrap_or(false),
-        termination_message_path: reader.read(TERMINATION_MESSAGE_PATH, values::absolute),
-        notes: reader.notes(),
-    };
-    problems.into_result(Some(settings))
-}
-
-struct Reader<'a> {
-    given: &'a Given,
-    problems: &'a mut Problems,
-}
-
-impl Reader<'_> {
-    fn find(&self, key: &str) -> Option<Sourced> {
-        let variable = format!("{PREFIX}{}", key.to_uppercase().replace('-', "_"));
-        let flag = self.given.flag(key).map(|text| (format!("--{key}"), text));
-        let (source, text) = flag.or_else(|| Some((variable.clone(), self.given.variable(&variable)?)))?;
-        Some(Sourced { text: text.to_owned(), source })
+table! {
+    /// The settings of `node-setup`.
+    NodeSetupSettings {
+        host_root: PathBuf = "host-root", Text("DIR"), [], values::absolute,
+            "A directory in the place of the host's root: nothing is chrooted, programs come from PATH, facts from files below it [default: /host, chrooted]";
+        client_version: Sourced = CLIENT_VERSION, Text("VERSION"), [], Unchecked,
+            "Version of the client, for all or by operating system: `jammy=2.15.8-39-g2d32b59,noble=2.17.0-24-gf517bc4` [default: built in for jammy, noble and azurelinux3]";
+        install: bool = "install-lustre-client", Text("yes|no"), ["yes"], values::yes_or_no,
+            "Fetch the client's modules if they are not on the node; with no, only what is there is loaded";
+        interfaces: Sourced = "lnet-interfaces", Text("auto|all|NAMES"), ["auto"], Unchecked,
+            "Interfaces of LNet: that of the default route, all of the VM's, or these";
+        replace: Sourced = "replace-client", Text("idle|never"), ["idle"], Unchecked,
+            "What is done about a loaded client of another version: replace it while nothing uses it, or keep it until the node is rebooted";
+        package_url: Sourced = "package-url", Text("URL"), [], Unchecked,
+            "Mirror of the package repository [default: Microsoft's]";
+        package_key_file: PathBuf = "package-key-file", Text("FILE"), [], values::existing_file,
+            "Further OpenPGP keys that may sign packages";
+        package_sha256: Sourced = "package-sha256", Text("HEX"), [], Unchecked,
+            "SHA-256 of a `.deb` in `/var/lib/azurelustre-csi/packages`, which is then used";
+        ptlrpcd_per_cpt_max: u32 = "ptlrpcd-per-cpt-max", Number("N"), [], values::module_parameter,
+            "Parameter `ptlrpcd_per_cpt_max` of module ptlrpc [default: the client's]";
+        ksocklnd_credits: u32 = "ksocklnd-credits", Number("N"), [], values::module_parameter,
+            "Parameter `credits` of module ksocklnd [default: the client's]";
+        simulated_lnet: bool = "lnet", Text("ioctl|simulated"), ["ioctl"], values::simulated_lnet,
+            "How LNet is configured; simulated only in builds that have the simulator";
+        termination_message_path: PathBuf = "termination-message-path", Text("FILE"), [], values::absolute,
+            "Where the result is left for Kubernetes [default: /dev/termination-log]";
     }
+}
 
-    fn read<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
-        let Sourced { text, source } = self.find(key)?;
-        self.problems.note(parse(&text).map_err(|problem| problem.at(&source)))
-    }
-
-    /// Both variables of the Go driver as one version; one alone is a mistake.
-    fn go_version(&mut self) -> Option<Sourced> {
-        let [version, suffix] = GO_VERSION;
-        match (self.given.variable(version), self.given.variable(suffix)) {
-            (None, None) => None,
-            (Some(number), Some(commit)) => {
-                Some(Sourced { text: format!("{number}-{commit}"), source: GO_VERSION.join(" and ") })
-            }
-            (Some(_), None) => self.alone(version, suffix),
-            (None, Some(_)) => self.alone(suffix, version),
+/// Both variables of the Go driver as one version, below all other layers; one alone is a mistake.
+pub(super) fn go_version(raw: &RawSettings, problems: &mut Problems) -> Option<Layer> {
+    let [version, suffix] = GO_VERSION;
+    let (given, other) = match (raw.variable(version), raw.variable(suffix)) {
+        (None, None) => return None,
+        (Some(number), Some(commit)) => {
+            return Some(Layer::text(GO_VERSION.join(" and "), CLIENT_VERSION, &format!("{number}-{commit}")));
         }
-    }
-
-    fn alone(&mut self, given: &str, other: &str) -> Option<Sourced> {
-        let problem = Problem::new(format!("{given}: is set without {other}"));
-        self.problems
-            .push(problem.with_hint(format!("set both or neither; --{CLIENT_VERSION} takes the whole version")));
-        None
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let ignored = self.given.variable(GO_INTERVAL).is_some();
-        let note = format!("{GO_INTERVAL} has no effect: LNet keeps its interfaces when their links change");
-        ignored.then_some(note).into_iter().collect()
-    }
+        (Some(_), None) => (version, suffix),
+        (None, Some(_)) => (suffix, version),
+    };
+    let problem = Problem::new(format!("{given}: is set without {other}"));
+    problems.push(problem.with_hint(format!("set both or neither; --{CLIENT_VERSION} takes the whole version")));
+    None
 }
 
-/// As the Go driver's variable has it, and as Go has booleans.
-fn yes_or_no(text: &str) -> Result<bool, Problem> {
-    match text {
-        "yes" | "Yes" | "YES" => Ok(true),
-        "no" | "No" | "NO" => Ok(false),
-        other => values::go_bool(other).map_err(|problem| problem.with_hint("write yes or no")),
-    }
-}
-
-/// A value of a module parameter.
-fn parameter(text: &str) -> Result<u32, Problem> {
-    let number = text.parse().ok().filter(|number| (1..=65536).contains(number));
-    let problem = || Problem::new(format!("{text:?} is not a whole number from 1 to 65536")).with_hint("give one");
-    number.ok_or_else(problem)
-}
-
-fn simulated(text: &str) -> Result<bool, Problem> {
-    match text {
-        "ioctl" => Ok(false),
-        "simulated" => values::with_simulator(true),
-        _ => Err(Problem::new(format!("{text:?} is neither ioctl nor simulated")).with_hint("use one of these")),
-    }
+/// What was given and has no effect.
+pub(super) fn notes(raw: &RawSettings) -> Vec<String> {
+    let ignored = raw.variable(GO_INTERVAL).is_some();
+    let note = format!("{GO_INTERVAL} has no effect: LNet keeps its interfaces when their links change");
+    ignored.then_some(note).into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::settings::load_node_setup;
 
-    fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Given {
-        Given {
+    fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> RawSettings {
+        RawSettings {
             flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         }
     }
 
-    fn version(environment: &[(&str, &str)]) -> Option<String> {
-        Some(load_node_setup(&given(&[], environment)).unwrap().client_version?.text)
+    fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> NodeSetupSettings {
+        load_node_setup(&given(flags, environment)).unwrap().0
     }
 
     #[test]
-    fn flags_come_before_variables_and_variables_before_defaults() {
-        let settings = load_node_setup(&given(&[], &[])).unwrap();
-        assert_eq!(settings, NodeSetupSettings { install: true, ..NodeSetupSettings::default() });
-        let both = given(&[(REPLACE, "idle")], &[("AZURELUSTRE_CSI_REPLACE_CLIENT", "never")]);
-        let settings = load_node_setup(&both).unwrap();
-        assert_eq!(settings.replace, Some(Sourced { text: "idle".to_owned(), source: "--replace-client".to_owned() }));
+    fn layers_are_those_of_serve() {
+        let by_default = settings(&[], &[]);
+        assert_eq!((by_default.install, by_default.simulated_lnet), (true, false));
+        assert_eq!((by_default.interfaces.text.as_str(), by_default.replace.text.as_str()), ("auto", "idle"));
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), "replace-client: never\nksocklnd-credits: 7\nlog-level: debug\n").unwrap();
+        let config = ("config", file.path().to_str().unwrap());
+        let replace = |flags: &[(&'static str, &str)], environment: &[(&str, &str)]| {
+            let Sourced { text, source } = settings(flags, environment).replace;
+            format!("{text} of {source}")
+        };
+        let variable = ("AZURELUSTRE_CSI_REPLACE_CLIENT", "idle");
+        assert_eq!(replace(&[config], &[]), format!("never of `replace-client` in {}", config.1));
+        assert_eq!(settings(&[config], &[]).ksocklnd_credits, Some(7));
+        assert_eq!(replace(&[config], &[variable]), "idle of AZURELUSTRE_CSI_REPLACE_CLIENT");
+        assert_eq!(replace(&[config, ("replace-client", "never")], &[variable]), "never of --replace-client");
     }
 
     #[test]
     fn the_go_drivers_variables_keep_their_meaning() {
+        let version = |environment: &[(&str, &str)]| Some(settings(&[], environment).client_version?.text);
         assert_eq!(version(&[]), None);
         let both = [("LUSTRE_VERSION", "2.15.7"), ("CLIENT_SHA_SUFFIX", "33-g79ddf99")];
         assert_eq!(version(&both).as_deref(), Some("2.15.7-33-g79ddf99"));
@@ -221,22 +111,23 @@ mod tests {
             assert!(problems.as_slice()[0].message.contains("is set without"));
         }
         for (text, install) in [("yes", true), ("no", false), ("false", false)] {
-            let settings = load_node_setup(&given(&[], &[("AZURELUSTRE_CSI_INSTALL_LUSTRE_CLIENT", text)]));
-            assert_eq!(settings.unwrap().install, install);
+            assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_INSTALL_LUSTRE_CLIENT", text)]).install, install);
         }
-        let interval = load_node_setup(&given(&[], &[(GO_INTERVAL, "30")])).unwrap();
-        assert!(interval.notes[0].starts_with(GO_INTERVAL));
+        let (_, notes) = load_node_setup(&given(&[], &[(GO_INTERVAL, "30")])).unwrap();
+        assert!(notes[0].starts_with(GO_INTERVAL));
     }
 
     #[test]
     fn every_mistake_is_reported_with_its_source() {
-        let flags = [(HOST_ROOT, "host"), (INSTALL, "maybe"), (LNET, "netlink"), (KSOCKLND_CREDITS, "0")];
-        let problems = load_node_setup(&given(&flags, &[("AZURELUSTRE_CSI_PTLRPCD_PER_CPT_MAX", "-1")])).unwrap_err();
+        let flags =
+            [("host-root", "host"), ("install-lustre-client", "maybe"), ("lnet", "netlink"), ("ksocklnd-credits", "0")];
+        let variables = [("AZURELUSTRE_CSI_PTLRPCD_PER_CPT_MAX", "-1"), ("AZURELUSTRE_CSI_REPLACE_CLEINT", "never")];
+        let problems = load_node_setup(&given(&flags, &variables)).unwrap_err();
         let messages: Vec<&str> = problems.as_slice().iter().map(|problem| problem.message.as_str()).collect();
-        for (at, source) in
-            ["--host-root", "--install", "AZURELUSTRE_CSI_PTLRPCD", "--ksocklnd", "--lnet"].iter().enumerate()
-        {
-            assert!(messages[at].starts_with(source), "{messages:?}");
+        let sources = ["environment", "--host-root", "--install", "AZURELUSTRE_CSI_PTLRPCD", "--ksocklnd", "--lnet"];
+        assert_eq!(messages.len(), sources.len(), "{messages:?}");
+        for (message, source) in messages.iter().zip(sources) {
+            assert!(message.starts_with(source), "{messages:?}");
         }
     }
 }

@@ -29,8 +29,7 @@ pub struct Refusal {
 impl Refusal {
     /// The words of a failure.
     pub fn of(failure: &Failure) -> Self {
-        let Failure { kind, message, hint, .. } = failure.copy();
-        Self { kind, message, hint }
+        Self { kind: failure.kind, message: failure.chain(), hint: failure.hint.clone() }
     }
 
     /// The same as a failure, with more text behind the cloud's words.

@@ -8,16 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::future::or;
-
 use super::locked;
+use super::shared::first;
 use crate::ports::clock::Clock;
 use crate::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
 pub mod milestone;
 pub mod outbox;
 
-use outbox::{Next, Outbox, Outcome};
+use outbox::{NextWrite, Outbox, WriteOutcome};
 
 /// The events of this process that are still to be written.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl ClaimEvents {
     pub async fn run(&self) {
         loop {
             match self.write_due().await {
-                Some(pause) => or(self.clock.sleep(pause), self.emitted()).await,
+                Some(pause) => first(self.clock.sleep(pause), self.emitted()).await,
                 None => self.emitted().await,
             }
         }
@@ -70,9 +69,9 @@ impl ClaimEvents {
         loop {
             let next = locked(&self.queue).outbox.next(self.clock.now());
             match next {
-                Next::Idle => return None,
-                Next::Wait(pause) => return Some(pause),
-                Next::Write(event) => {
+                NextWrite::Idle => return None,
+                NextWrite::Wait(pause) => return Some(pause),
+                NextWrite::Write(event) => {
                     let written = self.orchestrator.report(&event).await;
                     self.settle(event, written);
                 }
@@ -84,9 +83,9 @@ impl ClaimEvents {
         let now = self.clock.now();
         let mut queue = locked(&self.queue);
         let outcome = match &written {
-            Ok(()) => Outcome::Written,
-            Err(error) if error.kind == OrchestratorErrorKind::Unavailable => Outcome::TryAgain,
-            Err(_) => Outcome::Dropped,
+            Ok(()) => WriteOutcome::Written,
+            Err(error) if error.kind == OrchestratorErrorKind::Unavailable => WriteOutcome::TryAgain,
+            Err(_) => WriteOutcome::Dropped,
         };
         queue.outbox.settle(event, outcome, now);
         let before = std::mem::replace(&mut queue.failing, written.as_ref().err().map(|error| error.kind));

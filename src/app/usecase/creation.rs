@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use super::attempts::Attempt;
 use super::claim_events::milestone::Milestone;
+use super::context::ControllerContext;
 use super::finality;
 use super::poller::Poller;
 use super::progress::Phase;
-use super::provision::Provision;
 use super::volume_operations::{Done, Participants};
 use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
 use crate::domain::history::{CallRequests, FailureCause, RequestDecision};
 use crate::domain::lifecycle::{self, Desired, Step};
 use crate::domain::names::FilesystemId;
 use crate::domain::ownership;
-use crate::domain::polling;
 use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
 use crate::ports::inbound::{Failure, FailureKind};
 
 mod failed;
@@ -31,7 +31,7 @@ mod request;
 /// The work on one file system, for all calls that ask for it at the same time.
 #[derive(Debug)]
 pub(super) struct Creation {
-    on: Provision,
+    on: ControllerContext,
     plan: Arc<DynamicProvision>,
     desired: Desired,
     poller: Poller,
@@ -42,7 +42,7 @@ pub(super) struct Creation {
 }
 
 impl Creation {
-    pub(super) fn new(on: Provision, plan: Arc<DynamicProvision>, participants: Arc<Participants>) -> Self {
+    pub(super) fn new(on: ControllerContext, plan: Arc<DynamicProvision>, participants: Arc<Participants>) -> Self {
         let (creates, deletes) = on.attempts.with(plan.id(), on.cloud_clock.now(), |attempt| {
             (attempt.history.creates_of_call(), attempt.history.deletes_of_call())
         });
@@ -140,13 +140,13 @@ impl Creation {
         let (id, location) = (self.plan.id().clone(), self.plan.location().clone());
         let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
         let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
-        let observed = observation.transpose().map_err(|error| self.on.unobserved(error))?;
+        let observation = observation.ok_or_else(|| self.poller.stopped())?;
+        let observed = observation.map_err(|error| self.on.unobserved(error))?;
         let (gone, absent_for) = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
             let now = self.on.cloud_clock.now();
             match &observed {
-                Some(Observed::Present(found)) => drop(attempt.history.present(&found.state, now)),
-                Some(Observed::Absent) => attempt.history.absent(now),
-                None => {}
+                Observed::Present(found) => drop(attempt.history.present(&found.state, now)),
+                Observed::Absent => attempt.history.absent(now),
             }
             let gone = attempt.history.is_gone() && !attempt.history.is_unfinished();
             (gone, attempt.history.proved_absent_for())
@@ -175,7 +175,7 @@ impl Creation {
             waited
         });
         if waited {
-            let after = polling::in_words(so_far);
+            let after = text::in_words(so_far);
             tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_text, after, "the file system is ready");
             self.on.emit(&self.plan, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }

@@ -1,12 +1,17 @@
 //! The time that a call has, and waiting that ends with it.
 //!
-//! Why it exists: the caller of an RPC leaves at its deadline, and an answer that comes later is lost. Every wait of a
+//! The caller of an RPC leaves at its deadline, and an answer that comes later is lost. Every wait of a
 //! use-case therefore ends a margin before it, and the call says what it knows by then.
 
 use std::time::Duration;
 
-use crate::domain::polling;
+use super::shared::first;
 use crate::ports::clock::Clock;
+
+/// Time that a call without a deadline gets.
+pub const DEFAULT_BUDGET: Duration = Duration::from_mins(10);
+/// Longest time between an answer and the caller's own deadline.
+const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
 /// When an answer is due, on the clock of RPC deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +23,7 @@ pub struct Deadline<'a> {
 impl<'a> Deadline<'a> {
     /// The deadline of a call that begins now; `budget` is what the caller will wait.
     pub fn new(clock: &'a dyn Clock, budget: Option<Duration>) -> Self {
-        Self { clock, at: clock.now().saturating_add(polling::working_time(budget)) }
+        Self { clock, at: clock.now().saturating_add(working_time(budget)) }
     }
 
     /// Runs `work` until it ends or an answer is due; `None` means that it was not finished, or not begun because the time
@@ -32,6 +37,26 @@ impl<'a> Deadline<'a> {
             self.clock.sleep(rest).await;
             None
         };
-        futures_lite::future::or(async { Some(work.await) }, timer).await
+        first(async { Some(work.await) }, timer).await
+    }
+}
+
+/// How much of the caller's time may be used before an answer is due: all but a margin of 5 seconds or a tenth, whichever
+/// is less.
+pub fn working_time(budget: Option<Duration>) -> Duration {
+    let budget = budget.unwrap_or(DEFAULT_BUDGET);
+    budget.saturating_sub(LONGEST_MARGIN.min(budget / 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_due_before_the_caller_leaves() {
+        assert_eq!(working_time(Some(Duration::from_mins(15))), Duration::from_secs(895));
+        assert_eq!(working_time(Some(Duration::from_secs(10))), Duration::from_secs(9));
+        assert_eq!(working_time(Some(Duration::ZERO)), Duration::ZERO);
+        assert_eq!(working_time(None), Duration::from_secs(595));
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::{Attempt, Refusal};
+use super::context::ControllerContext;
 use super::deadline::Deadline;
 use super::finality;
 use super::poller::Poller;
 use super::progress::{Phase, Progress};
-use super::provision::Provision;
-use super::volume_operations::{Content, Done, Participants};
+use super::volume_operations::{Content, Done, Participants, VolumeOperations};
 use crate::domain::error::quote;
 use crate::domain::filesystem::Observed;
 use crate::domain::history::{CallRequests, RequestDecision};
@@ -20,8 +20,13 @@ use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
-/// Deletes what stands behind a volume id. Static and foreign ids are a success without a request.
-pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> Result<(), Failure> {
+/// Deletes what stands behind a volume id. Static ids and those of other drivers are a success without a request.
+pub(super) async fn delete(
+    on: &ControllerContext,
+    operations: &VolumeOperations,
+    volume_id: &str,
+    caller: Caller,
+) -> Result<(), Failure> {
     let deadline = Deadline::new(&*on.clock, caller.budget);
     if volume_id.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "volume id: missing"));
@@ -36,7 +41,7 @@ pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> R
             let progress = Progress::new(id.clone(), Arc::clone(&on.cloud_clock));
             let (name, content) = (id.name.as_str().to_owned(), Content::Delete(id.clone()));
             let joined =
-                on.operations.join_or_begin(&name, content, caller, on.clock.now(), progress, |participants| {
+                operations.join_or_begin(&name, content, caller, on.clock.now(), progress, |participants| {
                     Deletion::new(on.clone(), id, participants).run()
                 })?;
             joined.answer(deadline).await.map(drop)
@@ -46,14 +51,14 @@ pub(super) async fn delete(on: &Provision, volume_id: &str, caller: Caller) -> R
 
 /// The work on one file system, for all calls that ask for its deletion at the same time.
 struct Deletion {
-    on: Provision,
+    on: ControllerContext,
     id: FilesystemId,
     poller: Poller,
     deletes: CallRequests,
 }
 
 impl Deletion {
-    fn new(on: Provision, id: FilesystemId, participants: Arc<Participants>) -> Self {
+    fn new(on: ControllerContext, id: FilesystemId, participants: Arc<Participants>) -> Self {
         let deletes = on.attempts.with(&id, on.cloud_clock.now(), |attempt| attempt.history.deletes_of_call());
         let poller = Poller::new(on.clone(), id.clone(), participants);
         Self { on, id, poller, deletes }

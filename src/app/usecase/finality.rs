@@ -8,8 +8,8 @@ use crate::domain::error::Violations;
 use std::time::Duration;
 
 use crate::domain::names::FilesystemId;
-use crate::domain::polling;
 use crate::domain::provisioning::RequestError;
+use crate::domain::text;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
 
@@ -91,7 +91,7 @@ pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
 /// says that it exists. The next correct request makes it anew.
 pub fn seen_and_absent(refusal: &Failure, id: &FilesystemId, absent_for: Duration) -> Failure {
     let FilesystemId { resource_group, name } = id;
-    let absent_for = polling::in_words(absent_for);
+    let absent_for = text::in_words(absent_for);
     let message = format!(
         "{}; AMLFS {name}, which was made for this volume, is absent for {absent_for} in resource group {resource_group}",
         refusal.message
@@ -103,7 +103,7 @@ pub fn seen_and_absent(refusal: &Failure, id: &FilesystemId, absent_for: Duratio
 /// The same where the request asks for another resource group or region than that of the absent file system: two could come
 /// to exist, so a new one is only begun where it was begun before, or by a process that has not seen it.
 pub fn begun_elsewhere_and_absent(message: &str, absent_for: Duration) -> Failure {
-    let message = format!("{message}; the first is absent for {} and may reappear", polling::in_words(absent_for));
+    let message = format!("{message}; the first is absent for {} and may reappear", text::in_words(absent_for));
     Failure::new(FailureKind::InProgress, message).with_hint(
         "if it was deleted by hand, restart the controller (kubectl rollout restart deployment \
          csi-azurelustre-controller) or make a new claim; else ask for the first resource group and region again",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_look_is_never_final() {
+    fn a_failed_observation_is_never_final() {
         for kind in CloudErrorKind::ALL {
             assert!(!in_doubt(error(kind)).kind.is_final(), "{kind:?}");
         }

@@ -1,6 +1,6 @@
 //! One operation a key at a time.
 //!
-//! Why it exists: Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive
+//! Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive
 //! while the first still works. CSI wants ABORTED then ("operation pending for volume", section Error Scheme).
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub struct InFlightGuard {
 }
 
 impl InFlight {
-    /// Reserves `key` for `operation`, or tells what is going on there.
+    /// Reserves `key` for `operation`, or fails with the operation in progress.
     pub fn reserve(&self, key: impl Into<String>, operation: &'static str) -> Result<InFlightGuard, Failure> {
         let key = key.into();
         let mut table = locked(&self.0);

@@ -1,6 +1,6 @@
 //! The use-cases: small loops that observe, let the domain decide, and act through ports.
 //!
-//! [`provision`] gives a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] tells when the process can
+//! [`provision`] gives a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] says when the process can
 //! do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on Azure alike.
 
 pub mod attempts;
@@ -17,10 +17,12 @@ pub mod readiness;
 pub mod sku_cache;
 
 mod addresses;
+mod context;
 mod creation;
 mod deprovision;
 mod poller;
 mod progress;
+mod shared;
 mod stop;
 mod volume_operations;
 

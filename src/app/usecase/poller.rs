@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::context::ControllerContext;
 use super::progress::Phase;
-use super::provision::Provision;
 use super::volume_operations::Participants;
 use crate::domain::filesystem::Observed;
 use crate::domain::names::FilesystemId;
 use crate::domain::polling;
+use crate::domain::text;
 use crate::ports::inbound::{Failure, FailureKind};
+
+/// Failed observations in a row that end a call which waits for a file system.
+const OBSERVATION_ERRORS: u32 = 3;
+/// Time between two progress lines in the log of one creation or deletion.
+const PROGRESS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The polling of one operation.
 #[derive(Debug)]
 pub(super) struct Poller {
-    pub(super) on: Provision,
+    pub(super) on: ControllerContext,
     pub(super) id: FilesystemId,
     pub(super) participants: Arc<Participants>,
     /// Whether something was found or asked for, so that a failed observation is worth repeating.
@@ -30,7 +36,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(on: Provision, id: FilesystemId, participants: Arc<Participants>) -> Self {
+    pub(super) fn new(on: ControllerContext, id: FilesystemId, participants: Arc<Participants>) -> Self {
         let logged = on.cloud_clock.now();
         let (polls, consecutive_errors) = (0, 0);
         Self { on, id, participants, in_progress: false, retry_after: None, polls, consecutive_errors, logged }
@@ -48,7 +54,7 @@ impl Poller {
                 Err(error) => error,
             };
             self.consecutive_errors += 1;
-            if !self.in_progress || self.consecutive_errors >= polling::OBSERVATION_ERRORS {
+            if !self.in_progress || self.consecutive_errors >= OBSERVATION_ERRORS {
                 return Err(self.on.unobserved(error));
             }
             tracing::warn!(%error, "an observation of the file system failed; observing again");
@@ -117,9 +123,9 @@ impl Poller {
     fn log_progress(&mut self, phase: &Phase) {
         let now = self.on.cloud_clock.now();
         let (Phase::Creation(state) | Phase::Deletion(state)) = phase else { return };
-        if now.saturating_sub(self.logged) >= polling::PROGRESS_INTERVAL {
+        if now.saturating_sub(self.logged) >= PROGRESS_INTERVAL {
             self.logged = now;
-            let so_far = polling::in_words(self.participants.progress.so_far());
+            let so_far = text::in_words(self.participants.progress.so_far());
             tracing::info!(filesystem = %self.id, state, so_far, "waiting for the file system");
         }
     }

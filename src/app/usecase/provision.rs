@@ -8,14 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::addresses::Addresses;
-use super::attempts::Attempts;
 use super::claim_events::ClaimEvents;
-use super::claim_events::milestone::Milestone;
+use super::context::ControllerContext;
 use super::creation::Creation;
 use super::deadline::Deadline;
 use super::progress::Progress;
-use super::sku_cache::SkuCache;
 use super::stop::Stop;
 use super::volume_operations::{Content, Done, VolumeOperations};
 use super::{deprovision, finality, notices};
@@ -26,28 +23,20 @@ use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::names::FilesystemName;
 use crate::domain::ownership;
 use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
-use crate::domain::polling;
 use crate::domain::provisioning::{self, Defaults, DynamicProvision, ProvisionPlan, Volume, VolumeRequest};
 use crate::domain::reclaim::{self, Reclaim};
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
-use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
+use crate::ports::cloud::Cloud;
 use crate::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Validation};
-use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
+use crate::ports::orchestrator::Orchestrator;
 
 /// The use-cases of the controller. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Provision {
-    pub(super) cloud: Arc<dyn Cloud>,
-    claim_events: Arc<ClaimEvents>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) cloud_clock: Arc<dyn Clock>,
-    pub(super) defaults: Defaults,
-    pub(super) operations: VolumeOperations,
-    pub(super) attempts: Arc<Attempts>,
-    pub(super) skus: Arc<SkuCache>,
-    pub(super) addresses: Addresses,
-    pub(super) stop: Stop,
+    on: ControllerContext,
+    defaults: Defaults,
+    operations: VolumeOperations,
 }
 
 impl Provision {
@@ -60,55 +49,32 @@ impl Provision {
         cloud_clock: Arc<dyn Clock>,
         defaults: Defaults,
     ) -> Self {
-        Self {
-            cloud,
-            claim_events: Arc::new(ClaimEvents::new(orchestrator, Arc::clone(&clock))),
-            clock,
-            cloud_clock,
-            defaults,
-            operations: VolumeOperations::default(),
-            attempts: Arc::default(),
-            skus: Arc::default(),
-            addresses: Addresses::default(),
-            stop: Stop::never(),
-        }
+        let on = ControllerContext::new(cloud, orchestrator, clock, cloud_clock);
+        Self { on, defaults, operations: VolumeOperations::default() }
     }
 
     /// The events that were emitted on claims; somebody has to write them ([`ClaimEvents::run`]).
     pub fn claim_events(&self) -> Arc<ClaimEvents> {
-        Arc::clone(&self.claim_events)
-    }
-
-    /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
-    pub(super) fn emit(&self, plan: &DynamicProvision, milestone: &Milestone<'_>) {
-        let Some((namespace, claim)) = plan.claim() else { return };
-        self.claim_events.emit(ClaimEvent {
-            kind: milestone.kind(),
-            volume_name: plan.volume_name().to_owned(),
-            namespace: namespace.to_owned(),
-            claim: claim.to_owned(),
-            reason: milestone.reason(),
-            message: milestone.message(),
-            age: Duration::ZERO,
-        });
+        Arc::clone(&self.on.claim_events)
     }
 
     /// The same, ending with the process: once `stop` ends, calls that only wait are answered at once, and nothing new
     /// begins. What was sent to the cloud is still waited for.
     #[must_use]
-    pub fn stopping_at(self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { stop: Stop::at(stop), ..self }
+    pub fn stopping_at(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.on.stop = Stop::at(stop);
+        self
     }
 
     async fn create_dynamic(&self, plan: DynamicProvision, caller: Caller) -> Result<Volume, Failure> {
-        self.cloud.configured().map_err(finality::in_doubt)?;
-        let deadline = Deadline::new(&*self.clock, caller.budget);
+        self.on.cloud.configured().map_err(finality::in_doubt)?;
+        let deadline = Deadline::new(&*self.on.clock, caller.budget);
         let plan = Arc::new(plan);
-        let progress = Progress::new(plan.id().clone(), Arc::clone(&self.cloud_clock));
+        let progress = Progress::new(plan.id().clone(), Arc::clone(&self.on.cloud_clock));
         let content = Content::Create(Arc::clone(&plan));
-        let (name, now) = (plan.id().name.as_str(), self.clock.now());
+        let (name, now) = (plan.id().name.as_str(), self.on.clock.now());
         let joined = self.operations.join_or_begin(name, content, caller, now, progress, |participants| {
-            Creation::new(self.clone(), Arc::clone(&plan), participants).run()
+            Creation::new(self.on.clone(), Arc::clone(&plan), participants).run()
         })?;
         let Done::Ready(ready) = joined.answer(deadline).await? else {
             return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", plan.id())));
@@ -125,26 +91,26 @@ impl Provision {
         if provisioning::is_on_existing(request) {
             return failure;
         }
-        if let Err(error) = self.cloud.configured() {
+        if let Err(error) = self.on.cloud.configured() {
             return failed_observation(&failure, finality::in_doubt(error));
         }
         let name = FilesystemName::for_volume(&request.name);
-        let unfinished = self.attempts.unfinished(name.as_str());
+        let unfinished = self.on.attempts.unfinished(name.as_str());
         let Some(id) = unfinished.or_else(|| provisioning::locate(request, &self.defaults)) else { return failure };
         if self.operations.is_creating(name.as_str()) {
             return finality::exists_and_is_billed(&failure.message, &id);
         }
-        let found = match deadline.limit(self.cloud.observe(&id)).await {
+        let found = match deadline.limit(self.on.cloud.observe(&id)).await {
             Some(Ok(Observed::Absent)) => None,
             Some(Ok(Observed::Present(found))) => Some(found),
-            Some(Err(error)) => return failed_observation(&failure, self.unobserved(error)),
+            Some(Err(error)) => return failed_observation(&failure, self.on.unobserved(error)),
             None => {
                 let message = format!("no answer about {id} in time");
                 return failed_observation(&failure, Failure::new(FailureKind::Unavailable, message));
             }
         };
-        let now = self.cloud_clock.now();
-        let (unfinished, absent_for) = self.attempts.with(&id, now, |attempt| {
+        let now = self.on.cloud_clock.now();
+        let (unfinished, absent_for) = self.on.attempts.with(&id, now, |attempt| {
             let asked_for = attempt.history.is_unfinished();
             match &found {
                 None => attempt.history.absent(now),
@@ -176,34 +142,13 @@ impl Provision {
                 let known = VolumeId::parse(volume_id).is_ok();
                 Ok((known || context_value(&question.context, MGS_IP_ADDRESS).is_some()).then_some(None))
             }
-            Reclaim::Filesystem(id) => match deadline.limit(self.cloud.observe(&id)).await {
+            Reclaim::Filesystem(id) => match deadline.limit(self.on.cloud.observe(&id)).await {
                 Some(Ok(Observed::Present(found))) => Ok(Some(Some(found))),
                 Some(Ok(Observed::Absent)) => Ok(None),
-                Some(Err(error)) => Err(self.unobserved(error)),
+                Some(Err(error)) => Err(self.on.unobserved(error)),
                 None => Err(Failure::new(FailureKind::Unavailable, format!("no answer about {id} in time"))),
             },
         }
-    }
-
-    /// A failed observation: never final, whatever the cause.
-    pub(super) fn unobserved(&self, error: CloudError) -> Failure {
-        if error.kind == CloudErrorKind::Throttled {
-            return self.throttled(error, "reads", "it is not known what exists");
-        }
-        finality::in_doubt(error)
-    }
-
-    /// ARM holds requests back until a time that the failure names.
-    pub(super) fn throttled(&self, error: CloudError, requests: &str, subject: &str) -> Failure {
-        let wait = error.retry_after.unwrap_or(polling::LONGEST_PAUSE);
-        let next_try = self.time_of_day(self.cloud_clock.now().saturating_add(wait));
-        finality::throttled(error, requests, &next_try, subject)
-    }
-
-    /// A time of the cloud's clock for people.
-    pub(super) fn time_of_day(&self, at: Duration) -> String {
-        let (now, unix_time) = (self.cloud_clock.now(), self.cloud_clock.unix_time());
-        polling::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
     }
 }
 
@@ -226,22 +171,22 @@ impl Provisioning for Provision {
             Ok(ProvisionPlan::Existing(volume)) => *volume,
             Ok(ProvisionPlan::Dynamic(plan)) => self.create_dynamic(*plan, caller).await?,
             Err(error) => {
-                let deadline = Deadline::new(&*self.clock, caller.budget);
+                let deadline = Deadline::new(&*self.on.clock, caller.budget);
                 return Err(self.refuse(&request, finality::refused_locally(&error), deadline).await);
             }
         };
-        Ok(if self.cloud.is_simulated() { volume.simulated() } else { volume })
+        Ok(if self.on.cloud.is_simulated() { volume.simulated() } else { volume })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
-        deprovision::delete(self, volume_id, caller).await
+        deprovision::delete(&self.on, &self.operations, volume_id, caller).await
     }
 
     async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure> {
         if question.volume_id.is_empty() || question.capabilities.is_empty() {
             return Err(Failure::new(FailureKind::Invalid, "volume id and volume capabilities are both needed"));
         }
-        let Some(found) = self.existing(&question, Deadline::new(&*self.clock, budget)).await? else {
+        let Some(found) = self.existing(&question, Deadline::new(&*self.on.clock, budget)).await? else {
             let message = format!("volume {} does not exist", quote(&question.volume_id));
             return Err(Failure::new(FailureKind::NotFound, message));
         };

@@ -121,8 +121,8 @@ impl Publishing for Publish {
     async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure> {
         let deadline = Deadline::new(&*self.clock, budget);
         let planned = MountPlan::parse(&request, self.unknown_attributes);
-        let (plan, told) = planned.map_err(|violations| finality::invalid(&violations))?;
-        notices::log(&told);
+        let (plan, warnings) = planned.map_err(|violations| finality::invalid(&violations))?;
+        notices::log(&warnings);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
         let (target, source) = (plan.target.to_string_lossy(), plan.source.to_string());

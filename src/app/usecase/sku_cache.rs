@@ -1,6 +1,6 @@
 //! SKU lists, kept for ten minutes a region.
 //!
-//! Why it exists: the list is long, paged and the same for every claim; a thousand claims at once need it once. While the
+//! The list is long, paged and the same for every claim; a thousand claims at once need it once. While the
 //! cloud fails, an old list is better than none.
 
 use std::collections::HashMap;

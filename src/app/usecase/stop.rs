@@ -2,24 +2,16 @@
 
 use std::future::pending;
 
-use futures_lite::future::or;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use super::shared::{Shared, first};
 
 /// Comes once, when the process is asked to end.
-#[derive(Clone)]
-pub(super) struct Stop(Shared<BoxFuture<'static, ()>>);
-
-impl std::fmt::Debug for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Stop")
-    }
-}
+#[derive(Debug, Clone)]
+pub(super) struct Stop(Shared<()>);
 
 impl Stop {
     /// Comes when `stop` ends.
     pub(super) fn at(stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(stop.boxed().shared())
+        Self(Shared::new(stop))
     }
 
     /// Never comes.
@@ -35,9 +27,9 @@ impl Stop {
     /// Runs `work` to its end, or drops it when the process is asked to end (`None`).
     pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let stop = async {
-            self.0.clone().await;
+            self.0.outcome().await;
             None
         };
-        or(stop, async { Some(work.await) }).await
+        first(stop, async { Some(work.await) }).await
     }
 }

@@ -9,16 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
-
 use super::deadline::Deadline;
 use super::locked;
 use super::progress::Progress;
+use super::shared::{Shared, WeakShared};
 use crate::domain::filesystem::ReadyFilesystem;
 use crate::domain::names::FilesystemId;
-use crate::domain::polling;
 use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation ended well.
@@ -31,9 +29,7 @@ pub(super) enum Done {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type Outcome = Result<Done, Arc<Failure>>;
-
-type Work = BoxFuture<'static, Outcome>;
+pub(super) type OperationResult = Result<Done, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -90,7 +86,7 @@ struct Entry {
     since: Duration,
     participants: Arc<Participants>,
     /// Gone once nobody waits for the work any more.
-    work: WeakShared<Work>,
+    work: WeakShared<OperationResult>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -103,7 +99,7 @@ impl Entry {
     fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
         let (running, wanted) = (self.content.operation(), wanted.operation());
         let other = if running == wanted { " with other parameters" } else { "" };
-        let since = polling::in_words(now.saturating_sub(self.since));
+        let since = text::in_words(now.saturating_sub(self.since));
         let message = format!(
             "an operation ({running}) on {name}{other} already exists, in progress for {since}; {wanted} has to wait for it"
         );
@@ -114,7 +110,7 @@ impl Entry {
 /// One call's share in an operation. Dropping the last one drops the work.
 #[derive(Debug)]
 pub(super) struct Joined {
-    work: Shared<Work>,
+    work: Shared<OperationResult>,
     participants: Arc<Participants>,
 }
 
@@ -122,10 +118,7 @@ impl Joined {
     /// The outcome, or how far the operation is when the caller's time ends.
     pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Done, Failure> {
         let Self { work, participants } = self;
-        match deadline.limit(work).await {
-            Some(outcome) => outcome.map_err(|failure| failure.copy()),
-            None => Err(participants.progress.answer()),
-        }
+        deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(participants.progress.answer()))
     }
 }
 
@@ -159,15 +152,12 @@ impl VolumeOperations {
         let release =
             Release { table: Arc::clone(&self.0), name: name.to_owned(), participants: Arc::clone(&participants) };
         let operation = begin(Arc::clone(&participants));
-        let work = async move {
+        let work = Shared::new(async move {
             let _release = release;
-            operation.await.map_err(Arc::new)
-        };
-        let work = work.boxed().shared();
-        if let Some(weak) = work.downgrade() {
-            let entry = Entry { content, since: now, participants: Arc::clone(&participants), work: weak };
-            table.insert(name.to_owned(), entry);
-        }
+            operation.await
+        });
+        let entry = Entry { content, since: now, participants: Arc::clone(&participants), work: work.downgrade() };
+        table.insert(name.to_owned(), entry);
         Ok(Joined { work, participants })
     }
 

@@ -10,11 +10,12 @@ use url::Url;
 use crate::adapters::arm::cloud::ArmCloud;
 use crate::adapters::arm::connection::{Connector, TokenFactory};
 use crate::adapters::arm::credentials::{
-    CredentialKind, CredentialSource, Endpoints as TokenEndpoints, IMDS, ManagedIdentity, ReloadingCredential, Secret,
-    TokenError, TokenErrorKind,
+    CredentialKind, CredentialSource, IMDS, ManagedIdentity, ReloadingCredential, Secret, TokenEndpoints, TokenError,
+    TokenErrorKind,
 };
-use crate::adapters::arm::environment::{self, CloudChoice, Endpoints, Environment};
+use crate::adapters::arm::environment::{self, CloudChoice, CloudEndpoints, Environment};
 use crate::adapters::arm::http::HttpWire;
+use crate::adapters::arm::http_stack::HttpStack;
 use crate::adapters::arm::transport::Tokens;
 use crate::app::problem::Problem;
 use crate::app::settings::{Auth, AzureSettings, CloudSettings, CloudSource};
@@ -40,15 +41,16 @@ pub(super) fn cloud(
         let problem = Problem::new(format!("AZURE_POD_IDENTITY_AUTHORITY_HOST: no address ({error})"));
         problems.push(problem.with_hint("unset it, or give the address of the instance metadata service"));
     });
-    let wire = HttpWire::new().map_err(|error| {
-        let problem = Problem::new(error.to_string());
-        problems.push(problem.with_hint("mount the system's certificates, or name them by SSL_CERT_FILE"));
-    });
+    let http =
+        HttpWire::new().map(|wire| Arc::new(HttpStack::new(Arc::new(wire), Arc::clone(clock)))).map_err(|error| {
+            let problem = Problem::new(error.to_string());
+            problems.push(problem.with_hint("mount the system's certificates, or name them by SSL_CERT_FILE"));
+        });
     let source =
         Arc::new(FromFile { file: file.clone(), started_with: settings.clone(), warned: AtomicBool::new(false) });
-    let tokens = imds.map(|imds| factory(source, imds, Arc::clone(clock)));
-    // Made once for its complaints: placeholders, ids that are none, addresses that are not safe. Hosts that are not known
-    // yet, or wrong, keep no complaint about the rest back.
+    let tokens = imds.and_then(|imds| Ok(factory(source, imds, Arc::clone(http.as_ref().map_err(|()| ())?))));
+    // Made once for its errors: placeholders, ids that are not valid, addresses that are not safe. Hosts that are not known
+    // yet, or wrong, keep no error about the rest back.
     let known = match &environment {
         Ok(Environment::Known(endpoints)) => Some(endpoints.clone()),
         _ => usual_endpoints(),
@@ -58,10 +60,10 @@ pub(super) fn cloud(
     {
         problems.push(unusable(&error));
     }
-    let (Ok(environment), Ok(tokens), Ok(wire), true) = (environment, tokens, wire, problems.is_empty()) else {
+    let (Ok(environment), Ok(tokens), Ok(http), true) = (environment, tokens, http, problems.is_empty()) else {
         return Err(problems);
     };
-    let mut connector = Connector::new(environment, Arc::new(wire), tokens, Arc::clone(clock));
+    let mut connector = Connector::new(environment, http, tokens, Arc::clone(clock));
     let tasks = tasks.clone();
     connector.spawn = Arc::new(move |task| drop(tasks.spawn(task)));
     let network = settings.network_subscription_id.clone();
@@ -69,7 +71,7 @@ pub(super) fn cloud(
 }
 
 /// The hosts of public Azure.
-fn usual_endpoints() -> Option<Endpoints> {
+fn usual_endpoints() -> Option<CloudEndpoints> {
     match CloudChoice::default().environment() {
         Ok(Environment::Known(endpoints)) => Some(endpoints),
         _ => None,
@@ -91,14 +93,14 @@ fn unusable(error: &TokenError) -> Problem {
         .with_hint(error.hint.clone().unwrap_or_else(|| "correct the cloud settings or the AZURE_* variables".into()))
 }
 
-fn factory(source: Arc<FromFile>, imds: Url, clock: Arc<dyn Clock>) -> TokenFactory {
-    Box::new(move |endpoints: &Endpoints| {
+fn factory(source: Arc<FromFile>, imds: Url, http: Arc<HttpStack>) -> TokenFactory {
+    Box::new(move |endpoints: &CloudEndpoints| {
         let authority = environment::endpoint(endpoints.authority.as_str())
             .map_err(|rule| TokenError::new(TokenErrorKind::Refused, rule))?;
         let at = TokenEndpoints { authority, imds: imds.clone() };
         let first = kind(source.started_with.auth.clone());
-        let (source, clock) = (Arc::clone(&source) as Arc<dyn CredentialSource>, Arc::clone(&clock));
-        let credential = ReloadingCredential::new(first, at, endpoints.scope(), clock, source)?;
+        let (source, http) = (Arc::clone(&source) as Arc<dyn CredentialSource>, Arc::clone(&http));
+        let credential = ReloadingCredential::new(first, at, endpoints.scope(), http, source)?;
         Ok(Arc::new(credential) as Arc<dyn Tokens>)
     })
 }

@@ -74,9 +74,9 @@ pub fn host_exec(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
-pub fn run(settings: &NodeSetupSettings) -> Result<String, SetupFailure> {
+pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, SetupFailure> {
     let parts = Parts::of(settings)?;
-    settings.notes.iter().for_each(|note| parts.console.warn(note));
+    notes.iter().for_each(|note| parts.console.warn(note));
     let result = parts.with_setup(|setup| setup.run());
     parts.leave(&result, settings.termination_message_path.as_deref());
     let ready = result?;
@@ -85,10 +85,10 @@ pub fn run(settings: &NodeSetupSettings) -> Result<String, SetupFailure> {
 }
 
 /// The steps that [`run`] would take, each with its command and its reason.
-pub fn dry_run(settings: &NodeSetupSettings) -> Result<String, SetupFailure> {
+pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, SetupFailure> {
     let parts = Parts::of(settings)?;
     let (steps, warnings) = parts.with_setup(|setup| setup.dry_run())?;
-    settings.notes.iter().chain(&warnings).for_each(|warning| parts.console.warn(warning));
+    notes.iter().chain(&warnings).for_each(|warning| parts.console.warn(warning));
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
     }
@@ -114,8 +114,8 @@ impl Parts {
     fn of(settings: &NodeSetupSettings) -> Result<Self, SetupFailure> {
         let mut problems = Problems::default();
         let versions = read(settings.client_version.as_ref(), ClientVersions::parse, &mut problems);
-        let interfaces = read(settings.interfaces.as_ref(), InterfaceRule::parse, &mut problems);
-        let replace = read(settings.replace.as_ref(), replace, &mut problems);
+        let interfaces = read(Some(&settings.interfaces), InterfaceRule::parse, &mut problems);
+        let replace = read(Some(&settings.replace), replace, &mut problems);
         let source = package_source(settings, &mut problems);
         if !problems.as_slice().is_empty() {
             return Err(SetupFailure::Settings(problems));

@@ -178,7 +178,7 @@ fn a_failed_creation_asks_for_longer_patience_each_time() {
         history.create_accepted();
         history.present(&ProvisioningState::Failed, now);
         assert!(history.creation_failed(Some("CreateTimeout: slow")));
-        assert!(!history.creation_failed(None), "told once");
+        assert!(!history.creation_failed(None), "reported once");
         history.delete_sent(now, false);
         history.present(&ProvisioningState::Deleting, now);
         history.absent(now);

@@ -56,7 +56,7 @@ fn ready_needs_success_and_an_address() {
 }
 
 #[test]
-fn whatever_is_under_way_or_unknown_is_waited_for() {
+fn whatever_is_in_progress_or_unknown_is_waited_for() {
     use ProvisioningState::{Creating, Deleting, Unknown, Updating};
     for state in [Creating, Deleting, Updating, Unknown("Expanding".into())] {
         for address in ["", "10.0.0.4"] {
@@ -77,10 +77,10 @@ fn only_a_creation_that_never_was_ready_is_deleted() {
 }
 
 #[test]
-fn somebody_elses_is_refused_first_whatever_its_state() {
+fn what_is_not_owned_is_refused_first_whatever_its_state() {
     for state in [ProvisioningState::Failed, ProvisioningState::Succeeded, ProvisioningState::Creating] {
-        let foreign = Filesystem { tags: [].into(), sku_name: Some("other".into()), ..found(state, "") };
-        assert_eq!(step(foreign), Step::NotOwned(NotOwned::Untagged));
+        let not_owned = Filesystem { tags: [].into(), sku_name: Some("other".into()), ..found(state, "") };
+        assert_eq!(step(not_owned), Step::NotOwned(NotOwned::Untagged));
     }
 }
 
@@ -103,7 +103,7 @@ fn every_difference_is_named_in_every_state() {
 }
 
 #[test]
-fn what_the_cloud_does_not_tell_is_no_difference() {
+fn what_the_cloud_does_not_report_is_no_difference() {
     let vague = Filesystem {
         sku_name: None,
         subnet: None,

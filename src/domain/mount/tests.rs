@@ -45,7 +45,7 @@ fn the_source_comes_from_the_context_alone() {
 }
 
 #[test]
-fn every_mistake_of_a_publish_is_told() {
+fn every_mistake_of_a_publish_is_reported() {
     let bad = PublishRequest {
         volume_id: String::new(),
         target: "relative/..".into(),

@@ -44,7 +44,7 @@ fn an_mgs_address_makes_it_static() {
 }
 
 #[test]
-fn every_bad_key_and_value_is_told_at_once() {
+fn every_bad_key_and_value_is_reported_at_once() {
     let error = Parameters::parse(&map(&[
         ("sku-nam", "x"),
         ("maintenance-day-of-week", "Fryday"),
@@ -90,9 +90,9 @@ fn an_fs_name_that_is_not_used_is_passed_over_with_one_notice() {
         panic!("refused")
     };
     assert_eq!((existing.fs_name.as_str(), existing.fs_name_replaced), ("lustrefs", true));
-    let told = notices_of(&[("mgs-ip-address", "10.1.0.6"), ("FS-Name", "lustreAKS")]);
-    assert_eq!(told.len(), 1);
-    assert!(told[0].contains("`lustreAKS`") && told[0].contains("lustrefs is used"), "{told:?}");
+    let notices = notices_of(&[("mgs-ip-address", "10.1.0.6"), ("FS-Name", "lustreAKS")]);
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].contains("`lustreAKS`") && notices[0].contains("lustrefs is used"), "{notices:?}");
     for name in ["other", "lustreAKS", "a b"] {
         assert!(dynamic_with(&[("fs-name", name)]).is_ok(), "{name}");
         assert!(notices_of(&[("fs-name", name)])[0].contains("passed over"), "{name}");

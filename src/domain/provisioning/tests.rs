@@ -119,7 +119,7 @@ fn static_sizes_go_in_steps_of_four_tib() {
 }
 
 #[test]
-fn all_mistakes_are_told_together() {
+fn all_mistakes_are_reported_together() {
     let bad = VolumeRequest { name: String::new(), capabilities: vec![], ..request(&[("sku", "x")]) };
     let error = ProvisionPlan::parse(&bad, &defaults()).unwrap_err().to_string();
     for part in ["name: missing", "volume capabilities: missing", "`sku`: invalid parameter", "sku-name: missing"] {
@@ -132,7 +132,7 @@ fn all_mistakes_are_told_together() {
 }
 
 #[test]
-fn odd_names_and_foreign_volumes() {
+fn odd_names_and_volumes_of_other_names() {
     let long = VolumeRequest { name: "x".repeat(129), ..request(&DYNAMIC) };
     assert!(dynamic(&long).is_err());
     let mapped = dynamic(&VolumeRequest { name: "a#b/../c".into(), ..request(&DYNAMIC) }).unwrap();
@@ -168,7 +168,7 @@ fn the_spec_is_rounded_and_zoned() {
 }
 
 #[test]
-fn a_refused_request_still_tells_where_its_file_system_would_be() {
+fn a_refused_request_still_says_where_its_file_system_would_be() {
     let at = |parameters: &[(&str, &str)]| locate(&request(parameters), &defaults()).map(|id| id.to_string());
     assert_eq!(at(&[("sku-nam", "x")]).as_deref(), Some("pvc-1 in resource group MC_rg"));
     assert_eq!(at(&[("Resource-Group", " rg1 ")]).as_deref(), Some("pvc-1 in resource group rg1"));

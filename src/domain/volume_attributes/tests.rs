@@ -86,7 +86,7 @@ fn what_kubernetes_and_the_go_driver_put_there_is_accepted_without_a_word() {
 }
 
 #[test]
-fn foreign_keys_are_passed_over_with_one_warning() {
+fn unknown_keys_are_passed_over_with_one_warning() {
     let (source, notices) = mounted(&[
         ("team", "a"),
         ("example.com/sub-dir", "a"),

@@ -1,6 +1,6 @@
 //! What is sent to the authority, field by field.
 
-use azurelustre_csi::adapters::arm::credentials::{CredentialKind, TokenErrorKind};
+use azurelustre_csi::adapters::arm::credentials::{Credential, CredentialKind, TokenEndpoints, TokenErrorKind};
 
 use super::world::*;
 
@@ -25,7 +25,7 @@ async fn a_client_secret_is_sent_as_a_form() {
     assert_eq!(request.url.query(), None);
     assert_eq!(header(&request, "content-type"), "application/x-www-form-urlencoded");
     assert_eq!(header(&request, "user-agent"), concat!("azurelustre-csi/", env!("CARGO_PKG_VERSION")));
-    assert_eq!(header(&request, "client-request-id").len(), 32);
+    assert_eq!(header(&request, "client-request-id").len(), 36);
     let body = format!(
         "grant_type=client_credentials&client_id={CLIENT}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default\
          &client_secret=p%2Bw%2F+%C3%A4%26%3D"
@@ -63,19 +63,34 @@ async fn a_token_file_that_holds_none_is_refused_with_its_name() {
     let mut cases = vec![("does not exist", None)];
     cases.extend([("is empty", Some(" \n".to_owned())), ("holds no token", Some("a b".to_owned()))]);
     cases.push(("is larger than 64 KiB", Some("x".repeat(65_537))));
-    for (told, content) in cases {
+    for (expected, content) in cases {
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }
         let error = credential.token().await.unwrap_err();
         assert_eq!(error.kind, TokenErrorKind::Refused);
-        assert!(error.message.contains(told) && error.message.contains(path.to_str().unwrap()), "{error}");
+        assert!(error.message.contains(expected) && error.message.contains(path.to_str().unwrap()), "{error}");
         assert!(error.hint.is_some());
     }
     let directory = world.credential(federated(folder.path())).token().await.unwrap_err();
-    assert!(directory.message.contains("is no file"), "{directory}");
+    assert!(directory.message.contains("is not a regular file"), "{directory}");
     assert_eq!(world.count().await, 0);
     // And as soon as it is there, it is used.
     std::fs::write(&path, "jwt").unwrap();
     assert_eq!(text(credential.token().await), "token-1");
+}
+
+/// Requests for tokens go through the same stack as those to ARM, and are counted there.
+#[tokio::test]
+async fn requests_for_tokens_are_counted() {
+    let world =
+        World::new(|number| if number == 1 { refusal(503, "server_error", "AADSTS1: ?") } else { token(2, 3600) })
+            .await;
+    let (http, uri) = (stack(world.clock.clone()), world.server.uri());
+    let endpoints = TokenEndpoints::parse(&uri, Some(&uri)).unwrap();
+    let credential = Credential::new(with_secret("not-so-secret"), endpoints, SCOPE.to_owned(), http.clone()).unwrap();
+    credential.token().await.unwrap_err();
+    credential.token().await.unwrap();
+    let count = http.counts().snapshot()[&("POST".to_owned(), "token")];
+    assert_eq!((count.succeeded, count.failed, count.in_flight), (1, 1, 0));
 }

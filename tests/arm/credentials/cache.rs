@@ -106,7 +106,7 @@ fn a_runtime_that_ended_breaks_nothing() {
     outer.block_on(world.asked(1));
     ended.shutdown_background();
     let later = async {
-        // Whoever still meets the exchange that ended is told so.
+        // Whoever still meets the exchange that ended gets that error.
         while let Err(error) = credential.token().await {
             assert!(error.message.contains("interrupted"), "{error}");
         }

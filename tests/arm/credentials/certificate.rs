@@ -86,7 +86,7 @@ async fn refusal_of(path: PathBuf) -> TokenError {
 
 #[tokio::test]
 async fn files_of_other_kinds_are_refused_with_what_is_wrong() {
-    for (file, told) in [
+    for (file, expected) in [
         ("test-key.pfx", "PKCS#12 (.pfx, .p12) is not read"),
         ("test-key-encrypted-pkcs8.pem", "encrypted private key"),
         ("test-key-encrypted-pkcs1.pem", "encrypted private key"),
@@ -96,8 +96,8 @@ async fn files_of_other_kinds_are_refused_with_what_is_wrong() {
         ("absent.pem", "does not exist"),
     ] {
         let error = refusal_of(fixture(file)).await;
-        assert!(error.message.contains(told), "{error}");
-        assert!(error.hint.is_some() || told == "does not exist");
+        assert!(error.message.contains(expected), "{error}");
+        assert!(error.hint.is_some() || expected == "does not exist");
     }
 }
 

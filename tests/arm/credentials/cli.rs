@@ -54,7 +54,7 @@ async fn it_is_asked_for_the_scope_and_the_tenant() {
 }
 
 #[tokio::test]
-async fn what_it_complains_about_is_told() {
+async fn its_error_output_is_reported() {
     let signed_out = script("echo 'ERROR: Please run az login to setup account.' >&2; exit 1");
     let error = asked(&signed_out, Some(TENANT)).await.unwrap_err();
     assert_eq!(error.kind, TokenErrorKind::Refused);

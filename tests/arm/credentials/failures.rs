@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use azurelustre_csi::adapters::arm::credentials::{
-    Credential, CredentialKind, Endpoints, IMDS, ManagedIdentity, Secret, TokenError, TokenErrorKind,
+    Credential, CredentialKind, IMDS, ManagedIdentity, Secret, TokenEndpoints, TokenError, TokenErrorKind,
 };
 use wiremock::ResponseTemplate;
 
@@ -18,7 +18,7 @@ fn ids(tenant_id: &str, client_id: &str) -> CredentialKind {
 }
 
 #[tokio::test]
-async fn placeholders_and_ids_that_are_none_are_refused_before_anything_is_sent() {
+async fn placeholders_and_ids_that_are_not_valid_are_refused_before_anything_is_sent() {
     let world = World::hourly().await;
     let by_client = |id: &str| managed(ManagedIdentity::ClientId(id.to_owned()));
     let by_resource = |id: &str| managed(ManagedIdentity::ResourceId(id.to_owned()));
@@ -27,44 +27,42 @@ async fn placeholders_and_ids_that_are_none_are_refused_before_anything_is_sent(
         client_id: client_id.to_owned(),
         token_file: "/token".into(),
     };
-    for (kind, told) in [
+    for (kind, expected) in [
         (ids(TENANT, "msi"), "the client id is `msi`"),
         (ids(TENANT, "MSI"), "the client id is `msi`"),
         (with_secret("msi"), "the client secret is `msi`"),
         (by_client("msi"), "the client id is `msi`"),
         (federated("msi"), "the client id is `msi`"),
-        (by_resource("msi"), "`msi` is no resource id"),
+        (by_resource("msi"), "`msi` is not the resource id"),
         (with_secret(""), "the client secret is empty"),
-        (ids("", CLIENT), "the tenant id `` is none"),
-        (ids("..", CLIENT), "the tenant id `..` is none"),
-        (ids("a/../b", CLIENT), "the tenant id `a/../b` is none"),
-        (ids(TENANT, "a b"), "the client id `a b` is none"),
-        (by_client(""), "the client id `` is none"),
-        (by_resource("kubelet"), "`kubelet` is no resource id"),
-        (CredentialKind::AzureCli { tenant_id: Some("--help".to_owned()), program: "az".into() }, "`--help` is none"),
+        (ids("", CLIENT), "`` is not a valid tenant id"),
+        (ids("..", CLIENT), "`..` is not a valid tenant id"),
+        (ids("a/../b", CLIENT), "`a/../b` is not a valid tenant id"),
+        (ids(TENANT, "a b"), "`a b` is not a valid client id"),
+        (by_client(""), "`` is not a valid client id"),
+        (by_resource("kubelet"), "`kubelet` is not the resource id"),
+        (
+            CredentialKind::AzureCli { tenant_id: Some("--help".to_owned()), program: "az".into() },
+            "`--help` is not a valid tenant id",
+        ),
     ] {
-        let error = world.try_credential(kind).expect_err(told);
+        let error = world.try_credential(kind).expect_err(expected);
         assert_eq!(error.kind, TokenErrorKind::Refused);
-        assert!(error.message.contains(told), "{error} is not {told}");
+        assert!(error.message.contains(expected), "{error} is not {expected}");
     }
     assert!(world.try_credential(ids("contoso.onmicrosoft.com", CLIENT)).is_ok());
     assert_eq!(world.count().await, 0);
 }
 
 fn at(authority: &str, imds: &str) -> Result<Credential, TokenError> {
-    let endpoints = Endpoints::parse(authority, Some(imds))?;
-    Credential::new(
-        with_secret("not-so-secret"),
-        endpoints,
-        SCOPE.to_owned(),
-        std::sync::Arc::<crate::fakes::clock::ManualClock>::default(),
-    )
+    let endpoints = TokenEndpoints::parse(authority, Some(imds))?;
+    Credential::new(with_secret("not-so-secret"), endpoints, SCOPE.to_owned(), stack(std::sync::Arc::default()))
 }
 
 #[test]
 fn plain_http_is_only_for_this_machine_and_the_metadata_address() {
     const ENTRA: &str = "https://login.microsoftonline.com/";
-    assert_eq!(Endpoints::parse(ENTRA, None).unwrap().imds.as_str(), "http://169.254.169.254/");
+    assert_eq!(TokenEndpoints::parse(ENTRA, None).unwrap().imds.as_str(), "http://169.254.169.254/");
     for (authority, imds) in [
         (ENTRA, IMDS),
         ("https://login.chinacloudapi.cn", "https://imds.example"),
@@ -73,7 +71,7 @@ fn plain_http_is_only_for_this_machine_and_the_metadata_address() {
     ] {
         assert!(at(authority, imds).is_ok(), "{authority} {imds}");
     }
-    for (authority, imds, told) in [
+    for (authority, imds, expected) in [
         ("http://login.microsoftonline.com/", IMDS, "over http"),
         ("http://169.254.169.254/", IMDS, "over http"),
         ("http://localhost.example/", IMDS, "over http"),
@@ -83,17 +81,17 @@ fn plain_http_is_only_for_this_machine_and_the_metadata_address() {
         ("https://user:geheim@login.example/", IMDS, "has more than"),
         ("https://login.example/?geheim", IMDS, "has more than"),
         ("mailto:somebody", IMDS, "has no host"),
-        ("login.microsoftonline.com", IMDS, "is no URL"),
+        ("login.microsoftonline.com", IMDS, "is not a URL"),
     ] {
         let error = at(authority, imds).expect_err(authority);
-        assert!(error.kind == TokenErrorKind::Refused && error.message.contains(told), "{authority}: {error}");
+        assert!(error.kind == TokenErrorKind::Refused && error.message.contains(expected), "{authority}: {error}");
         assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn what_the_authority_says_is_told_with_the_cure() {
-    for (status, error, description, cure) in [
+async fn an_oauth_error_is_reported_with_its_hint() {
+    for (status, code, description, hint_part) in [
         (401, "invalid_client", "AADSTS7000215: Invalid client secret provided.", "the secret's value"),
         (401, "invalid_client", "AADSTS7000222: The provided client secret keys are expired.", "add a new one"),
         (
@@ -123,27 +121,27 @@ async fn what_the_authority_says_is_told_with_the_cure() {
         (400, "invalid_request", "AADSTS90002: Tenant not found.", "check the tenant id"),
         (400, "invalid_request", "AADSTS999999: Something new.", "check tenant id, client id"),
     ] {
-        let world = World::new(move |_| refusal(status, error, description)).await;
-        let told = world.credential(with_secret("not-so-secret")).token().await.unwrap_err();
-        assert_eq!(told.kind, TokenErrorKind::Refused);
+        let world = World::new(move |_| refusal(status, code, description)).await;
+        let error = world.credential(with_secret("not-so-secret")).token().await.unwrap_err();
+        assert_eq!(error.kind, TokenErrorKind::Refused);
         assert_eq!(
-            told.to_string(),
+            error.to_string(),
             format!(
-                "127.0.0.1 (client {CLIENT} of tenant {TENANT}) answered {status} {error}: {description} (trace id 11)"
+                "127.0.0.1 (client {CLIENT} of tenant {TENANT}) answered {status} {code}: {description} (trace id 11)"
             )
         );
-        assert!(told.hint.as_ref().is_some_and(|hint| hint.contains(cure)), "{told:?}");
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(hint_part)), "{error:?}");
         assert_eq!(world.count().await, 1);
     }
 }
 
 #[tokio::test]
-async fn answers_that_make_no_sense_are_told_as_such() {
+async fn responses_that_cannot_be_read_are_reported_as_such() {
     let html = |status| {
         ResponseTemplate::new(status).set_body_raw("<html>Sign in to the Wi-Fi</html>", "text/html; charset=utf-8")
     };
     let json = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "application/json");
-    for (answer, kind, told) in [
+    for (answer, kind, expected) in [
         (html(200), TokenErrorKind::Unreadable, "something else than a JSON object"),
         (html(403), TokenErrorKind::Unreadable, "answered 403 with 33 bytes of text/html and no reason"),
         (html(502), TokenErrorKind::Unavailable, "answered 502 with 33 bytes of text/html and no reason"),
@@ -162,7 +160,7 @@ async fn answers_that_make_no_sense_are_told_as_such() {
     ] {
         let world = World::new(move |_| answer.clone()).await;
         let error = world.credential(with_secret("not-so-secret")).token().await.unwrap_err();
-        assert!(error.kind == kind && error.message.contains(told), "{error:?} is not {told}");
+        assert!(error.kind == kind && error.message.contains(expected), "{error:?} is not {expected}");
         assert!(error.message.contains("127.0.0.1") && error.message.contains(TENANT), "{error}");
     }
 }

@@ -52,12 +52,12 @@ async fn a_service_that_is_not_ready_is_asked_again_with_growing_pauses() {
 
 #[tokio::test]
 async fn a_service_that_never_is_ready_is_given_up() {
-    for (status, told) in [(404, "still answers 404"), (410, "still answers 410"), (503, "answered 503")] {
+    for (status, expected) in [(404, "still answers 404"), (410, "still answers 410"), (503, "answered 503")] {
         let world = World::new(move |_| ResponseTemplate::new(status)).await;
         let credential = world.credential(managed(ManagedIdentity::ClientId(CLIENT.to_owned())));
         let error = world.jumping(credential.token()).await.unwrap_err();
         assert_eq!(error.kind, TokenErrorKind::Unavailable);
-        assert!(error.message.contains(told) && error.message.contains(CLIENT), "{error}");
+        assert!(error.message.contains(expected) && error.message.contains(CLIENT), "{error}");
         assert_eq!(world.count().await, 5);
     }
 }

@@ -1,6 +1,6 @@
 //! What is never shown: everything that anybody logs is captured at the lowest level and searched for secrets.
 //!
-//! The tests share one capture, so each looks only for texts of its own.
+//! The tests share one capture, so each searches only for texts of its own.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -65,12 +65,12 @@ async fn printed(kind: &CredentialKind, answer: fn(&Request) -> ResponseTemplate
     let world = World::answering(answer).await;
     let credential = world.credential(kind.clone());
     let own = world.jumping(credential.token()).await;
-    let mut told = format!("{kind:?} {kind:#?} {credential:?} {credential:#?} {own:?}");
+    let mut printed = format!("{kind:?} {kind:#?} {credential:?} {credential:#?} {own:?}");
     match &own {
         Ok(token) => credential.reject(token),
-        Err(error) => told += &[format!("{:?}", error.hint), shown(error)].concat(),
+        Err(error) => printed += &[format!("{:?}", error.hint), shown(error)].concat(),
     }
-    told
+    printed
 }
 
 #[tokio::test]
@@ -122,18 +122,18 @@ async fn no_secret_is_in_a_log_an_error_or_debug_output() {
 }
 
 #[tokio::test]
-async fn exchanges_are_told_for_debugging() {
+async fn exchanges_are_logged_for_debugging() {
     let world = World::hourly().await;
     let credential = world.credential(with_secret("not-so-secret"));
     let token = credential.token().await.unwrap();
     credential.reject(&token);
     let log = written();
-    for told in [
-        "token endpoint answered",
+    for expected in [
+        "/oauth2/v2.0/token",
         "client_request_id=",
         "got a token seconds=3600",
         "a token was rejected credential=\"client secret\"",
     ] {
-        assert!(log.lines().any(|line| line.contains("DEBUG") && line.contains(told)), "{told}");
+        assert!(log.lines().any(|line| line.contains("DEBUG") && line.contains(expected)), "{expected}");
     }
 }

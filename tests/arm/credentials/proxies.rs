@@ -7,10 +7,9 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 
-use azurelustre_csi::adapters::arm::credentials::{Credential, Endpoints, IMDS, ManagedIdentity};
-
+use azurelustre_csi::adapters::arm::credentials::{Credential, IMDS, ManagedIdentity, TokenEndpoints};
 use azurelustre_csi::adapters::arm::http::HttpWire;
-use azurelustre_csi::adapters::arm::wire::{Method, Wire, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Method, Request, Wire};
 
 use super::world::*;
 use crate::fakes::clock::ManualClock;
@@ -26,8 +25,8 @@ fn run(test: &str, proxy: &str) -> bool {
         child.env(name, proxy);
     }
     let output = child.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("running 1 test"), "{told}");
+    let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output_text.contains("running 1 test"), "{output_text}");
     output.status.success()
 }
 
@@ -44,14 +43,8 @@ async fn child_asks_stubs() {
     assert_eq!(text(world.credential(managed(ManagedIdentity::System)).token().await), "token-1");
     assert_eq!(text(world.credential(with_secret("not-so-secret")).token().await), "token-2");
     // Nor Resource Manager, where somebody has it on this machine: a proxy would read the token.
-    let request = WireRequest {
-        method: Method::Get,
-        url: world.server.uri().parse().unwrap(),
-        headers: [("authorization".to_owned(), "Bearer secret".to_owned())].into(),
-        body: bytes::Bytes::new(),
-        time_limit: std::time::Duration::from_secs(10),
-        size_limit: 1 << 20,
-    };
+    let mut request = Request::new(Method::GET, world.server.uri().parse().unwrap());
+    request.headers.insert("authorization", "Bearer secret".parse().unwrap());
     assert_eq!(HttpWire::new().unwrap().exchange(request).await.unwrap().status, 200);
 }
 
@@ -71,8 +64,8 @@ fn the_authority_is_asked_by_the_environments_proxy() {
 #[tokio::test]
 #[ignore = "run by a test above, in an environment of its own"]
 async fn child_asks_the_authority() {
-    let endpoints = Endpoints::parse("https://login.azurelustre.invalid/", Some(IMDS)).unwrap();
+    let endpoints = TokenEndpoints::parse("https://login.azurelustre.invalid/", Some(IMDS)).unwrap();
     let clock = Arc::<ManualClock>::default();
-    let credential = Credential::new(with_secret("not-so-secret"), endpoints, SCOPE.to_owned(), clock).unwrap();
+    let credential = Credential::new(with_secret("not-so-secret"), endpoints, SCOPE.to_owned(), stack(clock)).unwrap();
     credential.token().await.unwrap_err();
 }

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use azurelustre_csi::adapters::arm::credentials::{
-    CredentialKind, CredentialSource, Endpoints, ManagedIdentity, ReloadingCredential, Secret, TokenError,
+    CredentialKind, CredentialSource, ManagedIdentity, ReloadingCredential, Secret, TokenEndpoints, TokenError,
     TokenErrorKind,
 };
 use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::ports::clock::Clock;
 use wiremock::Request;
 
 use super::world::*;
@@ -55,10 +54,10 @@ impl Reloading {
         std::fs::write(&path, secret).unwrap();
         let source: Arc<dyn CredentialSource> = Arc::new(Settings(path));
         let uri = world.server.uri();
-        let endpoints = Endpoints::parse(&uri, Some(&uri)).unwrap();
-        let clock = world.clock.clone() as Arc<dyn Clock>;
+        let endpoints = TokenEndpoints::parse(&uri, Some(&uri)).unwrap();
         let kind = source.read().unwrap();
-        let credential = ReloadingCredential::new(kind, endpoints, SCOPE.to_owned(), clock, source).unwrap();
+        let credential =
+            ReloadingCredential::new(kind, endpoints, SCOPE.to_owned(), stack(world.clock.clone()), source).unwrap();
         Self { world, directory, credential }
     }
 

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::arm::credentials::{
-    Credential, CredentialKind, Endpoints, ManagedIdentity, Secret, TokenError,
+    Credential, CredentialKind, ManagedIdentity, Secret, TokenEndpoints, TokenError,
 };
+use azurelustre_csi::adapters::arm::http::HttpWire;
+use azurelustre_csi::adapters::arm::http_stack::HttpStack;
 use azurelustre_csi::ports::clock::Clock;
 use serde_json::json;
 use wiremock::matchers::any;
@@ -50,8 +52,8 @@ impl World {
 
     pub(crate) fn try_credential(&self, kind: CredentialKind) -> Result<Credential, TokenError> {
         let uri = self.server.uri();
-        let endpoints = Endpoints::parse(&uri, Some(&uri))?;
-        Credential::new(kind, endpoints, SCOPE.to_owned(), Arc::clone(&self.clock) as Arc<dyn Clock>)
+        let endpoints = TokenEndpoints::parse(&uri, Some(&uri))?;
+        Credential::new(kind, endpoints, SCOPE.to_owned(), stack(Arc::clone(&self.clock)))
     }
 
     /// What the endpoint was asked so far.
@@ -131,6 +133,11 @@ pub(crate) fn refusal(status: u16, error: &str, description: &str) -> ResponseTe
         "trace_id": "11",
         "correlation_id": "22",
     }))
+}
+
+/// The production wire on a clock that a test turns.
+pub(crate) fn stack(clock: Arc<ManualClock>) -> Arc<HttpStack> {
+    Arc::new(HttpStack::new(Arc::new(HttpWire::new().unwrap()), clock))
 }
 
 /// The text of a token that must be there.

@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use azurelustre_csi::adapters::arm::wire::{Method, WireAnswer, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, StatusCode};
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::fakes::arm::Kind;
 
 /// An answer in JSON.
-pub(crate) fn json(status: u16, body: &Value) -> WireAnswer {
-    let headers = [("content-type".to_owned(), "application/json".to_owned())];
-    WireAnswer { status, headers: headers.into(), body: Bytes::from(body.to_string()) }
+pub(crate) fn json(status: u16, body: &Value) -> Response {
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Response {
+        status: StatusCode::from_u16(status).unwrap_or_default(),
+        headers: headers.into_iter().collect(),
+        body: Bytes::from(body.to_string()),
+    }
 }
 
 /// The cloud behind the stub, for tests.
@@ -26,10 +31,10 @@ impl Control {
         Self { cloud }
     }
 
-    pub(crate) fn answer(&self, question: &str, request: &WireRequest, counts: &BTreeMap<Kind, usize>) -> WireAnswer {
-        match (request.method, question) {
-            (Method::Get, "state") => json(200, &self.state(counts)),
-            (Method::Post, "settings") => self.set(&request.body),
+    pub(crate) fn answer(&self, question: &str, request: &Request, counts: &BTreeMap<Kind, usize>) -> Response {
+        match (&request.method, question) {
+            (&Method::GET, "state") => json(200, &self.state(counts)),
+            (&Method::POST, "settings") => self.set(&request.body),
             _ => json(404, &json!({ "error": "GET state or POST settings" })),
         }
     }
@@ -42,7 +47,7 @@ impl Control {
         json!({ "filesystems": states, "creations": self.cloud.accepted_creations(), "requests": requests })
     }
 
-    fn set(&self, body: &Bytes) -> WireAnswer {
+    fn set(&self, body: &Bytes) -> Response {
         let settings: Value = serde_json::from_slice(body).unwrap_or_default();
         let seconds = |name: &str| settings.get(name).and_then(Value::as_u64);
         self.cloud.edit_world(|world| {

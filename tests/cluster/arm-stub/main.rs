@@ -13,9 +13,8 @@ mod tls;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::wire::{WireAnswer, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Request as ArmRequest, Response as ArmResponse};
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::ports::clock::Clock;
@@ -29,7 +28,6 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use self::control::Control;
-use self::fakes::arm::server::method;
 use self::fakes::arm::{ArmStub, TOKEN};
 
 /// What `main` may fail with.
@@ -51,7 +49,7 @@ impl Service {
         Self { stub, control: Control::new(simulator.cloud()), endpoint }
     }
 
-    fn answer(&self, request: &WireRequest) -> WireAnswer {
+    fn answer(&self, request: &ArmRequest) -> ArmResponse {
         let path = request.url.path();
         if let Some(question) = path.strip_prefix("/stub/") {
             return self.control.answer(question, request, &self.stub.counts());
@@ -68,22 +66,17 @@ fn token() -> serde_json::Value {
     serde_json::json!({ "token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": TOKEN })
 }
 
-async fn translated(endpoint: &Url, request: Request<Incoming>) -> Result<WireRequest, Failure> {
+async fn translated(endpoint: &Url, request: Request<Incoming>) -> Result<ArmRequest, Failure> {
     let (head, body) = request.into_parts();
-    let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
-        (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned())
-    };
-    Ok(WireRequest {
-        method: method(head.method.as_str()),
-        url: endpoint.join(&head.uri.to_string())?,
-        headers: head.headers.iter().map(header).collect(),
+    let url = endpoint.join(&head.uri.to_string())?;
+    Ok(ArmRequest {
+        headers: head.headers,
         body: body.collect().await?.to_bytes(),
-        time_limit: Duration::ZERO,
-        size_limit: 0,
+        ..ArmRequest::new(head.method, url)
     })
 }
 
-fn respond(answer: WireAnswer) -> Response<Full<Bytes>> {
+fn respond(answer: ArmResponse) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         response = response.header(name, value);

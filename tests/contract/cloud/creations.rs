@@ -1,4 +1,4 @@
-//! Laws of looking and creating.
+//! Laws of observing and creating.
 
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState};
@@ -16,8 +16,8 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_repeated_creation_makes_no_second_file_system,
     names_and_groups_compare_without_case,
     what_was_asked_for_is_what_is_shown,
-    a_changed_wish_for_an_existing_name_is_refused,
-    a_failed_creation_stays_and_tells_why,
+    a_changed_specification_of_an_existing_name_is_refused,
+    a_failed_creation_stays_and_says_why,
     a_failed_creation_holds_its_quota,
     nothing_exists_after_a_refusal,
     a_creation_without_room_never_becomes_ready,
@@ -88,7 +88,7 @@ async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> LawResul
     Ok(())
 }
 
-async fn a_changed_wish_for_an_existing_name_is_refused(world: &dyn CloudWorld) -> LawResult {
+async fn a_changed_specification_of_an_existing_name_is_refused(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     let larger = FilesystemSpec { capacity: Tib(8), ..spec("fs1")? };
     let error = world.cloud().begin_create(&larger).await.err().ok_or("another size was accepted")?;
@@ -97,7 +97,7 @@ async fn a_changed_wish_for_an_existing_name_is_refused(world: &dyn CloudWorld) 
     Ok(())
 }
 
-async fn a_failed_creation_stays_and_tells_why(world: &dyn CloudWorld) -> LawResult {
+async fn a_failed_creation_stays_and_says_why(world: &dyn CloudWorld) -> LawResult {
     world.given_failing_creation("CreateTimeout");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -122,10 +122,10 @@ async fn a_failed_creation_holds_its_quota(world: &dyn CloudWorld) -> LawResult 
     Ok(())
 }
 
-/// A wish that must be refused, why, and what the world must be like for it.
+/// A specification that must be refused, why, and what the world must be like for it.
 type Refused = (FilesystemSpec, CloudErrorKind, fn(&dyn CloudWorld));
 
-fn refused_wishes() -> Result<Vec<Refused>, Failed> {
+fn refused_specs() -> Result<Vec<Refused>, Failed> {
     let spec = spec("fs1")?;
     Ok(vec![
         (FilesystemSpec { capacity: Tib(5), ..spec.clone() }, CloudErrorKind::Invalid, |_| {}),
@@ -140,13 +140,13 @@ fn refused_wishes() -> Result<Vec<Refused>, Failed> {
 }
 
 async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> LawResult {
-    for (wish, kind, arrange) in refused_wishes()? {
+    for (spec, kind, arrange) in refused_specs()? {
         arrange(world);
-        let error = world.cloud().begin_create(&wish).await.err().ok_or_else(|| format!("accepted: {wish:?}"))?;
+        let error = world.cloud().begin_create(&spec).await.err().ok_or_else(|| format!("accepted: {spec:?}"))?;
         assert!(error.kind.is_refusal(), "{error}");
         assert_eq!(error.kind, kind, "{error}");
         world.finish_pending();
-        assert_eq!(world.cloud().observe(&wish.id).await?, Observed::Absent, "{error}");
+        assert_eq!(world.cloud().observe(&spec.id).await?, Observed::Absent, "{error}");
         world.given_quota(100);
         world.given_only_group("rg");
     }

@@ -13,7 +13,7 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_deletion_stays_visible_until_it_is_done,
     a_repeated_deletion_takes_no_longer,
     a_creation_meanwhile_is_busy_and_not_accepted,
-    a_creation_under_way_can_be_deleted,
+    a_creation_in_progress_can_be_deleted,
     a_failed_creation_can_be_deleted_and_made_anew,
 ];
 
@@ -59,7 +59,7 @@ async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -
     Ok(())
 }
 
-async fn a_creation_under_way_can_be_deleted(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_in_progress_can_be_deleted(world: &dyn CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     world.finish_pending();

@@ -15,7 +15,7 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_region_that_offers_nothing_has_an_empty_list,
     room_is_what_is_free_and_shrinks,
     a_deleted_file_system_gives_its_room_back,
-    a_subnet_that_is_not_there_is_told,
+    an_absent_subnet_is_not_found,
 ];
 
 fn request(tib: u32) -> Result<SubnetCapacityRequest, Failed> {
@@ -85,7 +85,7 @@ async fn a_deleted_file_system_gives_its_room_back(world: &dyn CloudWorld) -> La
     Ok(())
 }
 
-async fn a_subnet_that_is_not_there_is_told(world: &dyn CloudWorld) -> LawResult {
+async fn an_absent_subnet_is_not_found(world: &dyn CloudWorld) -> LawResult {
     world.given_only_known_subnets();
     let error = world.cloud().subnet_capacity(&request(4)?).await.err().ok_or("room in a subnet that is not there")?;
     assert_eq!(error.kind, CloudErrorKind::NotFound);

@@ -26,7 +26,7 @@ pub(crate) trait CloudWorld: Send + Sync {
     /// Lets time pass in the cloud.
     fn advance(&self, by: Duration);
 
-    /// Lets every operation under way come to its end.
+    /// Lets every operation in progress come to its end.
     fn finish_pending(&self) {
         self.advance(Duration::from_hours(1));
     }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
-use azurelustre_csi::domain::mount_source::{FsName, Host, MgsAddress, MountSource, Nid};
+use azurelustre_csi::domain::mount_source::{Host, MountSource, Nid};
 use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
 
 use super::world::{MounterWorld, SUB_DIR_MODE};
 use crate::fakes::lustre::{TreeKernel, unmount_below};
+use crate::fakes::mounts::source;
 
 pub(crate) const UNAVAILABLE: Option<&str> = None;
 
@@ -67,10 +68,6 @@ impl KernelWorld {
     }
 }
 
-fn source(address: Ipv4Addr) -> Result<MountSource, Failed> {
-    Ok(MountSource { mgs: MgsAddress::parse(&address.to_string())?, fs_name: FsName::default(), sub_dir: None })
-}
-
 impl MounterWorld for KernelWorld {
     fn mounter(&self) -> Arc<dyn Mounter> {
         Arc::<KernelMounter>::clone(&self.mounter)
@@ -85,11 +82,11 @@ impl MounterWorld for KernelWorld {
         if let Some(tree) = &self.tree {
             tree.serve(address);
         }
-        source(address)
+        Ok(source(address))
     }
 
     fn unreachable(&self) -> Result<MountSource, Failed> {
-        source(Self::new_address())
+        Ok(source(Self::new_address()))
     }
 
     fn stop_servers(&self, source: &MountSource) {

@@ -11,7 +11,7 @@ pub(crate) const LAWS: &[Law] = laws![
     an_absent_target_is_made_and_one_that_is_there_is_taken,
     only_the_last_directory_of_a_target_is_made,
     a_regular_file_is_refused_and_stays,
-    a_foreign_link_is_refused_and_not_followed,
+    a_symbolic_link_is_refused_and_not_followed,
     a_target_with_files_is_unmounted_and_not_removed,
     two_spellings_of_a_target_are_one,
 ];
@@ -49,7 +49,7 @@ async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> LawRes
     Ok(())
 }
 
-async fn a_foreign_link_is_refused_and_not_followed(world: &dyn MounterWorld) -> LawResult {
+async fn a_symbolic_link_is_refused_and_not_followed(world: &dyn MounterWorld) -> LawResult {
     let (mounter, elsewhere, target) = (world.mounter(), world.target("elsewhere"), world.target("link"));
     std::fs::create_dir(&elsewhere)?;
     symlink(&elsewhere, &target)?;

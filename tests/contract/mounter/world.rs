@@ -8,18 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
 use azurelustre_csi::adapters::simulator::servers::Servers;
 use azurelustre_csi::domain::capacity::Tib;
-use azurelustre_csi::domain::mount::MountPlan;
-use azurelustre_csi::domain::mount_options::MountOptions;
-use azurelustre_csi::domain::mount_source::{FsName, Host, MgsAddress, MountSource, Nid};
+use azurelustre_csi::domain::mount_source::{FsName, Host, MountSource, Nid};
 use azurelustre_csi::domain::sub_dir::SubDir;
 use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
+pub(crate) use crate::fakes::mounts::plan;
+use crate::fakes::mounts::source;
+
 /// What not every adapter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Capability {
+pub(crate) enum WorldCapability {
     /// Two mounts of one file system show the same data.
     SharesData,
     /// A read-only mount refuses writes.
@@ -30,7 +31,7 @@ pub(crate) enum Capability {
     HasServers,
 }
 
-/// A node under test and what is round it. Dropping it takes every mount away.
+/// A node under test and what is round it. Dropping it unmounts everything.
 pub(crate) trait MounterWorld: Send + Sync {
     /// The node.
     fn mounter(&self) -> Arc<dyn Mounter>;
@@ -54,17 +55,6 @@ pub(crate) const SUB_DIR_MODE: u32 = 0o777;
 /// Whether a volume is mounted at a target.
 pub(crate) async fn is_mounted(mounter: &dyn Mounter, target: &Path) -> Result<bool, Failed> {
     Ok(mounter.usage(target).await?.is_some())
-}
-
-/// The plan to mount a source read and write.
-pub(crate) fn plan(source: &MountSource, target: &Path) -> MountPlan {
-    MountPlan {
-        volume_id: "volume".into(),
-        source: source.clone(),
-        target: target.to_owned(),
-        options: MountOptions::default(),
-        exclusive: false,
-    }
 }
 
 /// The same file system with this sub-directory.
@@ -96,10 +86,6 @@ impl SimulatorWorld {
     }
 }
 
-fn source(address: Ipv4Addr) -> Result<MountSource, Failed> {
-    Ok(MountSource { mgs: MgsAddress::parse(&address.to_string())?, fs_name: FsName::default(), sub_dir: None })
-}
-
 impl MounterWorld for SimulatorWorld {
     fn mounter(&self) -> Arc<dyn Mounter> {
         Arc::clone(&self.mounter) as Arc<dyn Mounter>
@@ -114,11 +100,11 @@ impl MounterWorld for SimulatorWorld {
     fn given_filesystem(&self) -> Result<MountSource, Failed> {
         let address = self.new_address();
         self.servers.start(address, &FsName::default(), Tib(4).bytes());
-        source(address)
+        Ok(source(address))
     }
 
     fn unreachable(&self) -> Result<MountSource, Failed> {
-        source(self.new_address())
+        Ok(source(self.new_address()))
     }
 
     fn stop_servers(&self, source: &MountSource) {

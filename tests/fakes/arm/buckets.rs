@@ -17,12 +17,12 @@ impl Buckets {
         Self(Mutex::new(SIZES.map(|(size, _)| (size, Duration::ZERO))))
     }
 
-    /// Takes a token, or tells after how many seconds there will be one.
-    pub(crate) fn refuse(&self, method: Method, now: Duration) -> Option<u64> {
-        let class = match method {
-            Method::Get => 0,
-            Method::Put | Method::Patch | Method::Post => 1,
-            Method::Delete => 2,
+    /// Takes a token, or returns after how many seconds there will be one.
+    pub(crate) fn refuse(&self, method: &Method, now: Duration) -> Option<u64> {
+        let class = match *method {
+            Method::GET => 0,
+            Method::DELETE => 2,
+            _ => 1,
         };
         let (size, refill) = SIZES[class];
         let (level, counted) = &mut self.0.lock().unwrap()[class];

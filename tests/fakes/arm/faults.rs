@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::cloud::ArmCloud;
 use azurelustre_csi::adapters::arm::connection::Connector;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
-use azurelustre_csi::adapters::arm::environment::{Endpoints, Environment};
+use azurelustre_csi::adapters::arm::environment::{CloudEndpoints, Environment};
+use azurelustre_csi::adapters::arm::http_stack::HttpStack;
 use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Wire, WireAnswer, WireError, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Request, Response, StatusCode, Wire, WireError};
 use azurelustre_csi::ports::clock::Clock;
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use url::Url;
 
 use super::{ArmStub, Kind, SUBSCRIPTION, TOKEN, failed};
@@ -74,7 +76,7 @@ impl StubWire {
 
 #[async_trait]
 impl Wire for StubWire {
-    async fn exchange(&self, request: WireRequest) -> Result<WireAnswer, WireError> {
+    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
         // Requests of other tasks come first, as on a network.
         futures_lite::future::yield_now().await;
         let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
@@ -87,12 +89,12 @@ impl Wire for StubWire {
             Trouble::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
             Trouble::Throttled(seconds) => {
                 let mut answer = failed(429, "TooManyRequests", "Slow down.");
-                answer.headers.insert("retry-after".to_owned(), seconds.to_string());
+                answer.headers.insert("retry-after", seconds.into());
                 Ok(answer)
             }
             Trouble::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
             Trouble::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
-            Trouble::Reset => Err(WireError::Broken("connection reset by peer".to_owned())),
+            Trouble::Reset => Err(WireError::broken("connection reset by peer")),
             Trouble::TimeOut => {
                 self.clock.sleep(request.time_limit).await;
                 Err(WireError::TimedOut(request.time_limit))
@@ -100,12 +102,13 @@ impl Wire for StubWire {
             Trouble::Truncated => {
                 let whole = answer.unwrap_or_else(|| failed(200, "Half", "An answer of which half is missing."));
                 let half = whole.body.slice(..whole.body.len() / 2);
-                Ok(WireAnswer { body: half, ..whole })
+                Ok(Response { body: half, ..whole })
             }
             Trouble::Html(status) => {
                 let body =
                     Bytes::from_static(b"<!DOCTYPE html><html><body>Blocked by your administrator</body></html>");
-                Ok(WireAnswer { status, headers: [("content-type".to_owned(), "text/html".to_owned())].into(), body })
+                let headers = [(CONTENT_TYPE, HeaderValue::from_static("text/html"))].into_iter().collect();
+                Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
             }
             Trouble::ExpiredToken => {
                 Ok(failed(401, "ExpiredAuthenticationToken", "The access token expiry is in the past."))
@@ -140,13 +143,14 @@ pub(crate) fn adapter_with(
     endpoint: &str,
     clock: Arc<ManualClock>,
 ) -> ArmCloud {
-    let endpoints = Endpoints {
+    let endpoints = CloudEndpoints {
         arm: Url::parse(endpoint).unwrap(),
         authority: Url::parse("https://login.test/").unwrap(),
         audience: endpoint.to_owned(),
     };
-    let tokens = Box::new(move |_: &Endpoints| Ok(tokens.clone()));
-    let mut connector = Connector::new(Environment::Known(endpoints), wire, tokens, clock.clone());
+    let tokens = Box::new(move |_: &CloudEndpoints| Ok(tokens.clone()));
+    let http = Arc::new(HttpStack::new(wire, clock.clone()));
+    let mut connector = Connector::new(Environment::Known(endpoints), http, tokens, clock.clone());
     let turned = clock.clone();
     connector.spawn = Arc::new(move |task| match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(task)),

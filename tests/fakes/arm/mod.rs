@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::wire::{Method, WireAnswer, WireRequest};
+use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, StatusCode};
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
@@ -23,6 +23,7 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, SubnetCapacityRequest};
 use bytes::Bytes;
 use futures_lite::future::block_on;
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 /// The subscription that the stub knows.
@@ -50,7 +51,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) kind: Kind,
-    pub(crate) request: WireRequest,
+    pub(crate) request: Request,
     pub(crate) at: Duration,
 }
 
@@ -100,20 +101,21 @@ impl ArmStub {
     }
 
     /// Notes a request that will not be answered by [`ArmStub::answer`].
-    pub(crate) fn note(&self, request: &WireRequest) -> Kind {
+    pub(crate) fn note(&self, request: &Request) -> Kind {
         let kind = kind(request);
         self.received.lock().unwrap().push(Received { kind, request: request.clone(), at: self.clock.now() });
         kind
     }
 
     /// Answers as ARM would. The request is not noted.
-    pub(crate) fn answer(&self, request: &WireRequest) -> WireAnswer {
-        if let Some(wait) = self.buckets.as_ref().and_then(|buckets| buckets.refuse(request.method, self.clock.now())) {
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        if let Some(wait) = self.buckets.as_ref().and_then(|buckets| buckets.refuse(&request.method, self.clock.now()))
+        {
             let mut answer = failed(429, "SubscriptionRequestsThrottled", "Number of requests exceeded the limit.");
-            answer.headers.insert("retry-after".to_owned(), wait.to_string());
+            answer.headers.insert("retry-after", value(wait.to_string()));
             return answer;
         }
-        let authorized = request.headers.get("authorization").is_some_and(|given| *given == format!("Bearer {TOKEN}"));
+        let authorized = request.headers.get("authorization").is_some_and(|given| *given == *format!("Bearer {TOKEN}"));
         if !authorized {
             return failed(401, "InvalidAuthenticationToken", "The access token is invalid.");
         }
@@ -146,14 +148,14 @@ impl ArmStub {
         }
     }
 
-    fn get(&self, id: &FilesystemId) -> WireAnswer {
-        match self.look(id) {
+    fn get(&self, id: &FilesystemId) -> Response {
+        match self.observe(id) {
             Observed::Present(found) => answered(200, &resource::shown(id, &found)),
             Observed::Absent => self.absent(id),
         }
     }
 
-    fn absent(&self, id: &FilesystemId) -> WireAnswer {
+    fn absent(&self, id: &FilesystemId) -> Response {
         let (group, name) = (id.resource_group.as_str(), id.name.as_str());
         if self
             .cloud
@@ -169,23 +171,23 @@ impl ArmStub {
         failed(404, "ResourceNotFound", &message)
     }
 
-    fn put(&self, id: &FilesystemId, body: &Bytes) -> WireAnswer {
+    fn put(&self, id: &FilesystemId, body: &Bytes) -> Response {
         let Some(spec) = resource::spec(id, body) else {
             return failed(400, "InvalidRequestContent", "The request content was invalid.");
         };
-        let there = self.look(id) != Observed::Absent;
+        let there = self.observe(id) != Observed::Absent;
         if let Err(error) = block_on(self.cloud.begin_create(&spec)) {
             return refused(&error);
         }
-        let Observed::Present(found) = self.look(id) else { return failed(500, "InternalServerError", "Gone.") };
+        let Observed::Present(found) = self.observe(id) else { return failed(500, "InternalServerError", "Gone.") };
         let mut answer = answered(if there { 200 } else { 201 }, &resource::shown(id, &found));
         let url = self.operation_url(id);
-        answer.headers.insert("azure-asyncoperation".to_owned(), url);
+        answer.headers.insert("azure-asyncoperation", value(url));
         answer
     }
 
-    fn delete(&self, id: &FilesystemId) -> WireAnswer {
-        let there = self.look(id) != Observed::Absent;
+    fn delete(&self, id: &FilesystemId) -> Response {
+        let there = self.observe(id) != Observed::Absent;
         if let Err(error) = block_on(self.cloud.begin_delete(id)) {
             return refused(&error);
         }
@@ -194,8 +196,8 @@ impl ArmStub {
         }
         let mut answer = bare(202);
         let url = self.operation_url(id);
-        answer.headers.insert("location".to_owned(), format!("{url}&monitor=true"));
-        answer.headers.insert("azure-asyncoperation".to_owned(), url);
+        answer.headers.insert("location", value(format!("{url}&monitor=true")));
+        answer.headers.insert("azure-asyncoperation", value(url));
         answer
     }
 
@@ -207,13 +209,13 @@ impl ArmStub {
         format!("{base}/locations/eastus/ascOperations/{operation}?api-version=2024-03-01&t=1&c=MII&s=signature&h=hash")
     }
 
-    fn operation(&self, operation: &str) -> WireAnswer {
+    fn operation(&self, operation: &str) -> Response {
         let Some(id) = self.operations.lock().unwrap().get(operation).cloned() else {
             return failed(404, "NotFound", "The operation was not found.");
         };
         let mut status =
             json!({ "startTime": "2026-04-01T14:41:23.74873+00:00", "status": "InProgress", "name": operation });
-        match self.look(&id) {
+        match self.observe(&id) {
             Observed::Present(found) if found.state == ProvisioningState::Failed => {
                 let reason = found.failure.unwrap_or_default();
                 let (code, message) = reason.split_once(": ").unwrap_or(("AscInternalError", &reason));
@@ -229,7 +231,7 @@ impl ArmStub {
         answered(200, &status)
     }
 
-    fn list(&self, request: &WireRequest, group: &str) -> WireAnswer {
+    fn list(&self, request: &Request, group: &str) -> Response {
         let page = page_of(request);
         let here = |id: &FilesystemId| id.resource_group.as_str().eq_ignore_ascii_case(group);
         let all: Vec<_> = self.cloud.filesystems().into_iter().filter(|(id, _)| here(id)).collect();
@@ -248,20 +250,20 @@ impl ArmStub {
         answer
     }
 
-    fn skus(&self, request: &WireRequest) -> WireAnswer {
+    fn skus(&self, request: &Request) -> Response {
         let page = self.cloud.sku_page(page_of(request));
         let locations = self.cloud.world(|world| world.locations.clone());
         let entries: Vec<Value> = page.entries.iter().map(|entry| resource::sku(entry, &locations)).collect();
         answered(200, &self.page(request, &entries, page.next))
     }
 
-    fn page(&self, request: &WireRequest, value: &[Value], next: Option<usize>) -> Value {
+    fn page(&self, request: &Request, value: &[Value], next: Option<usize>) -> Value {
         let path = request.url.path();
         let link = next.map(|next| format!("{}{path}?api-version=2024-03-01&$skiptoken={next}", self.endpoint));
         json!({ "value": value, "nextLink": link })
     }
 
-    fn size(&self, body: &Bytes) -> WireAnswer {
+    fn size(&self, body: &Bytes) -> Response {
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
         let request = SubnetCapacityRequest {
             subnet: subnet("rg", "vnet", SUBNETS[0]).unwrap(),
@@ -282,7 +284,7 @@ impl ArmStub {
         subnet_capacity.map(|subnet_capacity| subnet_capacity.required)
     }
 
-    fn usages(&self, group: &str, vnet: &str) -> WireAnswer {
+    fn usages(&self, group: &str, vnet: &str) -> Response {
         let entries = SUBNETS.iter().filter_map(|name| {
             let subnet = subnet(group, vnet, name)?;
             let request =
@@ -294,7 +296,7 @@ impl ArmStub {
         answered(200, &json!({ "value": std::iter::once(gateway).chain(entries).collect::<Vec<_>>() }))
     }
 
-    fn look(&self, id: &FilesystemId) -> Observed {
+    fn observe(&self, id: &FilesystemId) -> Observed {
         block_on(self.cloud.observe(id)).unwrap()
     }
 }
@@ -319,28 +321,28 @@ fn usage(group: &str, vnet: &str, subnet: &str, limit: f64, used: f64) -> Value 
 }
 
 /// What a request is for, by method and path.
-pub(crate) fn kind(request: &WireRequest) -> Kind {
+pub(crate) fn kind(request: &Request) -> Kind {
     let path = request.url.path().to_ascii_lowercase();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match (request.method, parts.as_slice()) {
-        (Method::Get, [.., "skus"]) => Kind::Skus,
-        (Method::Post, [.., "getrequiredamlfssubnetssize"]) => Kind::Size,
-        (Method::Get, [.., "virtualnetworks", _, "usages"]) => Kind::Usages,
-        (Method::Get, [.., "ascoperations", _]) => Kind::Operation,
-        (Method::Get, [.., "amlfilesystems"]) => Kind::List,
-        (Method::Get, [.., "amlfilesystems", _]) => Kind::Get,
-        (Method::Put, [.., "amlfilesystems", _]) => Kind::Put,
-        (Method::Delete, [.., "amlfilesystems", _]) => Kind::Delete,
+    match (&request.method, parts.as_slice()) {
+        (&Method::GET, [.., "skus"]) => Kind::Skus,
+        (&Method::POST, [.., "getrequiredamlfssubnetssize"]) => Kind::Size,
+        (&Method::GET, [.., "virtualnetworks", _, "usages"]) => Kind::Usages,
+        (&Method::GET, [.., "ascoperations", _]) => Kind::Operation,
+        (&Method::GET, [.., "amlfilesystems"]) => Kind::List,
+        (&Method::GET, [.., "amlfilesystems", _]) => Kind::Get,
+        (&Method::PUT, [.., "amlfilesystems", _]) => Kind::Put,
+        (&Method::DELETE, [.., "amlfilesystems", _]) => Kind::Delete,
         _ => Kind::Unknown,
     }
 }
 
-fn page_of(request: &WireRequest) -> usize {
+fn page_of(request: &Request) -> usize {
     let token = request.url.query_pairs().find(|(key, _)| key == "$skiptoken");
     token.and_then(|(_, page)| page.parse().ok()).unwrap_or(0)
 }
 
-fn refused(error: &CloudError) -> WireAnswer {
+fn refused(error: &CloudError) -> Response {
     use azurelustre_csi::ports::cloud::CloudErrorKind as Of;
     let status = match error.kind {
         Of::Invalid => 400,
@@ -356,18 +358,26 @@ fn refused(error: &CloudError) -> WireAnswer {
 }
 
 /// An answer with ARM's error envelope.
-pub(crate) fn failed(status: u16, code: &str, message: &str) -> WireAnswer {
+pub(crate) fn failed(status: u16, code: &str, message: &str) -> Response {
     answered(status, &json!({ "error": { "code": code, "message": message } }))
 }
 
-fn answered(status: u16, body: &Value) -> WireAnswer {
+fn answered(status: u16, body: &Value) -> Response {
     let mut answer = bare(status);
-    answer.headers.insert("content-type".to_owned(), "application/json; charset=utf-8".to_owned());
+    answer.headers.insert("content-type", value("application/json; charset=utf-8".to_owned()));
     answer.body = Bytes::from(serde_json::to_vec(body).unwrap());
     answer
 }
 
-fn bare(status: u16) -> WireAnswer {
-    let headers = [("x-ms-request-id".to_owned(), "fc25df65-617f-46db-bb53-993f38c788d9".to_owned())];
-    WireAnswer { status, headers: headers.into(), body: Bytes::new() }
+fn bare(status: u16) -> Response {
+    let headers = [("x-ms-request-id", value("fc25df65-617f-46db-bb53-993f38c788d9"))];
+    Response {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: headers.map(|(name, value)| (HeaderName::from_static(name), value)).into_iter().collect(),
+        body: Bytes::new(),
+    }
+}
+
+fn value(text: impl AsRef<str>) -> HeaderValue {
+    HeaderValue::from_str(text.as_ref()).unwrap()
 }

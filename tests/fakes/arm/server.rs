@@ -1,9 +1,8 @@
 //! The stub behind a real socket, for the adapter with its real HTTP client.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::wire::{Method, WireRequest};
+use azurelustre_csi::adapters::arm::wire::Request as ArmRequest;
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use bytes::Bytes;
 use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -29,36 +28,19 @@ impl Respond for Front {
         stub.note(&request);
         let answer = stub.answer(&request);
         let mut response = ResponseTemplate::new(answer.status);
-        let mime = answer.headers.get("content-type").cloned().unwrap_or_default();
+        let mime = answer.header("content-type").unwrap_or_default().into_owned();
         for (name, value) in &answer.headers {
-            response = response.append_header(name.as_str(), value.as_str());
+            response = response.append_header(name, value);
         }
         response.set_body_raw(answer.body.to_vec(), &mime)
     }
 }
 
-/// The method of this name; what ARM does not know counts as DELETE.
-pub(crate) fn method(name: &str) -> Method {
-    match name {
-        "GET" => Method::Get,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "POST" => Method::Post,
-        _ => Method::Delete,
-    }
-}
-
-fn translated(request: &Request) -> WireRequest {
-    let header = |(name, value): (&wiremock::http::HeaderName, &wiremock::http::HeaderValue)| {
-        (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned())
-    };
-    WireRequest {
-        method: method(request.method.as_str()),
-        url: request.url.clone(),
-        headers: request.headers.iter().map(header).collect(),
+fn translated(request: &Request) -> ArmRequest {
+    ArmRequest {
+        headers: request.headers.clone(),
         body: Bytes::copy_from_slice(&request.body),
-        time_limit: Duration::ZERO,
-        size_limit: 0,
+        ..ArmRequest::new(request.method.clone(), request.url.clone())
     }
 }
 

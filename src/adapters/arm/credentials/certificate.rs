@@ -1,7 +1,10 @@
-//! Assertions signed with the key of a certificate.
+//! Client certificates: assertions signed with the key of a PEM file, and the reading of files with secrets.
 //!
-//! Why by hand: a JWT of six claims, signed by the library that TLS brings anyway, needs no OpenSSL.
+//! The JWT (RFC 7523) has six claims and is signed by the library that TLS brings anyway, so that no OpenSSL is needed.
+//! Source: <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>.
 
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use base64::Engine;
@@ -13,10 +16,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
-use super::answer::unix_time;
-use super::error::TokenError;
-use super::secret::Secret;
-use super::{file, http};
+use super::entra::unix_time;
+use super::{Secret, TokenError};
 use crate::domain::error::quote;
 
 /// Seconds that an assertion is good for.
@@ -24,7 +25,7 @@ const LIFETIME: u64 = 10 * 60;
 
 /// Reads the PEM file and signs an assertion that `client_id` sends to `audience`.
 pub(super) async fn assertion(path: &Path, client_id: &str, audience: &str) -> Result<Secret, TokenError> {
-    let pem = file::read(path, "certificate file").await?;
+    let pem = read_file(path, "certificate file").await?;
     let (certificate, key) = read(&pem, path)?;
     let now = unix_time();
     let header = json!({
@@ -36,7 +37,7 @@ pub(super) async fn assertion(path: &Path, client_id: &str, audience: &str) -> R
         "aud": audience,
         "iss": client_id,
         "sub": client_id,
-        "jti": http::random_id()?,
+        "jti": uuid::Uuid::new_v4().simple().to_string(),
         "nbf": now,
         "exp": now + LIFETIME,
     });
@@ -58,7 +59,7 @@ fn read<'a>(pem: &'a [u8], path: &Path) -> Result<(CertificateDer<'a>, RsaKeyPai
         writes";
     let contains = |text: &str| pem.windows(text.len()).any(|window| window == text.as_bytes());
     if !contains("-----BEGIN ") {
-        return Err(refused("is no PEM file; PKCS#12 (.pfx, .p12) is not read")
+        return Err(refused("is not a PEM file; PKCS#12 (.pfx, .p12) is not read")
             .with_hint(format!("turn it into PEM: `openssl pkcs12 -in {path} -out {path}.pem -nodes`")));
     }
     if contains("ENCRYPTED") {
@@ -87,4 +88,60 @@ fn read<'a>(pem: &'a [u8], path: &Path) -> Result<(CertificateDer<'a>, RsaKeyPai
     let own = certificates.into_iter().find(|der| der.windows(public.len()).any(|window| window == public));
     let own = own.ok_or_else(|| refused("has no certificate for its private key").with_hint(one_with_both))?;
     Ok((own, key))
+}
+
+/// No token and no certificate with its key comes near it.
+const LARGEST: u64 = 64 * 1024;
+
+/// Reads a whole file of at most 64 KiB, off the async threads. `what` names it in errors, such as "token file".
+pub(super) async fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>, TokenError> {
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_now(&owned)).await;
+    let about = |rest: &str| format!("the {what} {} {rest}", quote(&path.display().to_string()));
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(TokenError::refused(about("does not exist")).caused_by(error));
+        }
+        Ok(Err(error)) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(TokenError::refused(about("may not be read by this process")).caused_by(error));
+        }
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory) => {
+            return Err(TokenError::refused(about("is not a regular file")).caused_by(error));
+        }
+        Ok(Err(error)) => return Err(TokenError::unavailable(about("cannot be read")).caused_by(error)),
+        Err(error) => return Err(TokenError::unavailable(about("was not read")).caused_by(error)),
+    };
+    if bytes.len() as u64 > LARGEST {
+        return Err(TokenError::refused(about("is larger than 64 KiB")));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(TokenError::refused(about("is empty")));
+    }
+    Ok(bytes)
+}
+
+fn read_now(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a named pipe would wait for a writer.
+    if !path.metadata()?.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file that holds one token.
+pub(super) async fn read_token(path: &Path) -> Result<Secret, TokenError> {
+    let hint = "the pod needs the label azure.workload.identity/use=true and a service account with the annotation \
+        azure.workload.identity/client-id";
+    let bytes = read_file(path, "token file").await.map_err(|error| error.with_hint(hint))?;
+    let token = bytes.trim_ascii();
+    match std::str::from_utf8(token) {
+        Ok(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(token)),
+        _ => {
+            let message = format!("the token file {} holds no token", quote(&path.display().to_string()));
+            Err(TokenError::refused(message).with_hint(hint))
+        }
+    }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::answer::{self, Issued};
-use super::error::TokenError;
-use super::secret::presentable;
+use super::TokenError;
+use super::entra::{Issued, token_response};
+use crate::adapters::arm::secret::presentable;
 use crate::domain::error::quote;
 
 /// The CLI starts slowly.
@@ -30,10 +30,10 @@ pub(super) async fn exchange(program: &Path, tenant_id: Option<&str>, scope: &st
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
             return Err(TokenError::refused(format!("the Azure CLI {name} cannot be run"))
                 .with_hint("install the Azure CLI, or use another credential")
-                .with_source(error));
+                .caused_by(error));
         }
         Ok(Err(error)) => {
-            return Err(TokenError::unavailable(format!("the Azure CLI {name} was not run")).with_source(error));
+            return Err(TokenError::unavailable(format!("the Azure CLI {name} was not run")).caused_by(error));
         }
         Err(_) => {
             let message = format!("the Azure CLI {name} took longer than {} s", TIME_LIMIT.as_secs());
@@ -41,11 +41,11 @@ pub(super) async fn exchange(program: &Path, tenant_id: Option<&str>, scope: &st
         }
     };
     if output.status.success() {
-        return answer::issued(&output.stdout, &format!("the Azure CLI {name}"))
+        return token_response(&output.stdout, &format!("the Azure CLI {name}"))
             .map_err(|error| if error.hint.is_some() { error } else { error.with_hint("use version 2.54 or newer") });
     }
-    let told = presentable(&String::from_utf8_lossy(&output.stderr), &[]);
-    Err(TokenError::refused(format!("the Azure CLI {name} ended with {}: {told}", output.status)).with_hint(
+    let stderr = presentable(&String::from_utf8_lossy(&output.stderr), &[]);
+    Err(TokenError::refused(format!("the Azure CLI {name} ended with {}: {stderr}", output.status)).with_hint(
         tenant_id.map_or("sign in: `az login`".to_owned(), |id| format!("sign in: `az login --tenant {id}`")),
     ))
 }

@@ -1,20 +1,20 @@
-//! Managed identities: tokens from the instance metadata service of the machine.
+//! Managed identities: tokens from the instance metadata service (IMDS) of the machine.
 //!
-//! Why a module of its own: the service is a link-local address that no proxy can reach, and it answers with 404, 410, 429
-//! or 5xx for a while when the machine or an identity is new, so those are asked again.
+//! The service is a link-local address that no proxy can reach. It answers with 404, 410, 429 or 5xx for a while when the
+//! machine or an identity is new, so that those requests are repeated. Source:
+//! <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#retry-guidance>.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderValue, Method};
 use url::Url;
 
-use super::answer::{self, Issued};
-use super::error::TokenError;
-use super::http::{self, Answer, Route};
-use super::kind::ManagedIdentity;
-use super::refusal;
+use super::entra::{Issued, oauth_error, token_response};
+use super::{ManagedIdentity, TokenError};
+use crate::adapters::arm::http_stack::HttpStack;
+use crate::adapters::arm::wire::{Request, Response, Route};
 use crate::domain::error::quote;
-use crate::ports::clock::Clock;
 
 const API_VERSION: &str = "2018-02-01";
 const UNREACHABLE: &str = "managed identities need a machine in Azure, and a network policy that lets this pod reach the \
@@ -32,21 +32,20 @@ const PAUSES: [Duration; 4] =
 
 /// The instance metadata service, asked for one identity.
 pub(super) struct Imds {
-    client: reqwest::Client,
+    http: Arc<HttpStack>,
     url: Url,
     who: String,
     /// What to do if the machine does not have the identity.
     not_assigned: &'static str,
-    clock: Arc<dyn Clock>,
 }
 
 impl Imds {
     /// The service below `imds`; `scope` ends with `/.default`.
     pub(super) fn new(
+        http: &Arc<HttpStack>,
         imds: &Url,
         identity: &ManagedIdentity,
         scope: &str,
-        clock: Arc<dyn Clock>,
     ) -> Result<Self, TokenError> {
         let mut url = imds.clone();
         let host = imds.host_str().unwrap_or_default();
@@ -70,42 +69,44 @@ impl Imds {
             }
         };
         let not_assigned = if *identity == ManagedIdentity::System { NO_OWN } else { NOT_ASSIGNED };
-        Ok(Self { client: http::client(Route::Direct)?, url, who, not_assigned, clock })
+        Ok(Self { http: Arc::clone(http), url, who, not_assigned })
     }
 
-    /// Asks for a token, a few times if the service is not ready.
+    /// Requests a token, a few times if the service is not ready.
     pub(super) async fn exchange(&self) -> Result<Issued, TokenError> {
         for pause in PAUSES {
-            let answer = self.ask().await?;
-            if !matches!(answer.status, 404 | 410 | 429 | 500..=599) {
-                return self.read(&answer);
+            let response = self.send().await?;
+            let status = response.status.as_u16();
+            if !matches!(status, 404 | 410 | 429 | 500..=599) {
+                return self.read(&response);
             }
-            tracing::debug!(status = answer.status, ?pause, "the instance metadata service is not ready");
-            self.clock.sleep(pause).await;
+            tracing::debug!(status, ?pause, "the instance metadata service is not ready");
+            self.http.clock().sleep(pause).await;
         }
-        self.read(&self.ask().await?)
+        self.read(&self.send().await?)
     }
 
-    async fn ask(&self) -> Result<Answer, TokenError> {
-        let request = self.client.get(self.url.clone()).header("Metadata", "true");
-        http::send(request, &self.who, UNREACHABLE).await
+    async fn send(&self) -> Result<Response, TokenError> {
+        let mut request = Request { route: Route::Direct, ..super::token_request(Method::GET, self.url.clone()) };
+        request.headers.insert("metadata", HeaderValue::from_static("true"));
+        super::send(&self.http, request, &self.who, UNREACHABLE).await
     }
 
-    fn read(&self, answer: &Answer) -> Result<Issued, TokenError> {
-        match answer.status {
-            200 => answer::issued(&answer.body, &self.who),
+    fn read(&self, response: &Response) -> Result<Issued, TokenError> {
+        match response.status.as_u16() {
+            200 => token_response(&response.body, &self.who),
             // It has these for a service that is being updated, however long that takes.
-            404 | 410 => {
-                let message = format!("{} still answers {}", self.who, answer.status);
+            status @ (404 | 410) => {
+                let message = format!("{} still answers {status}", self.who);
                 Err(TokenError::unavailable(message).with_hint(UNREACHABLE))
             }
-            _ => Err(refusal::explain(answer, &self.who, &[], self.hint(answer))),
+            _ => Err(oauth_error(response, &self.who, &[], self.hint(response))),
         }
     }
 
     /// What to do about a refusal. The service has one code for all of them and says the rest in words.
-    fn hint(&self, answer: &Answer) -> &'static str {
-        let said = String::from_utf8_lossy(&answer.body).to_ascii_lowercase();
+    fn hint(&self, response: &Response) -> &'static str {
+        let said = String::from_utf8_lossy(&response.body).to_ascii_lowercase();
         if said.contains("multiple user assigned identities") { MULTIPLE } else { self.not_assigned }
     }
 }

@@ -34,8 +34,8 @@ async fn met(registry: &Arc<Registry>) -> Met {
     met
 }
 
-fn failed() -> Fault {
-    Fault::new(MountErrorKind::Unreachable, "mount", "/target", "said no")
+fn failed() -> MountError {
+    MountError::new(MountErrorKind::Unreachable, "mount", "/target", "said no")
 }
 
 async fn ended(mut waiter: Waiter) -> Reply {
@@ -103,7 +103,7 @@ async fn a_failure_that_nobody_heard_is_given_once_to_the_same_plan() {
         assert!(!ticket.finish(Err(failed())));
         let (start, waiter) = start();
         match registry.begin(key(), mount(volume), start) {
-            None => assert!(given && ended(waiter).await.unwrap_err() == failed()),
+            None => assert!(given && ended(waiter).await.unwrap_err().to_string() == failed().to_string()),
             Some(_) => assert!(!given, "{volume}"),
         }
         begun(&registry);

@@ -22,7 +22,7 @@ pub struct Outbox {
     failures: u32,
 }
 
-/// A claim and the kind of its events. The volume's name tells a claim from a later one of the same name.
+/// A claim and the kind of its events. The volume's name distinguishes a claim from a later one of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     volume_name: String,
@@ -47,7 +47,7 @@ struct Slot {
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextWrite {
     /// Write this event, then say how that ended ([`Outbox::settle`]). Its age is filled in.
     Write(ClaimEvent),
     /// Nothing for this long.
@@ -58,7 +58,7 @@ pub enum Next {
 
 /// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// The event is there.
     Written,
     /// It is not, and may be later.
@@ -78,23 +78,23 @@ impl Outbox {
     }
 
     /// The event that is due, or how long there is none.
-    pub fn next(&mut self, now: Duration) -> Next {
+    pub fn next(&mut self, now: Duration) -> NextWrite {
         let waiting = self.slots.values_mut().filter(|slot| slot.waiting.is_some() && slot.writing.is_none());
-        let Some(slot) = waiting.min_by_key(|slot| slot.not_before) else { return Next::Idle };
+        let Some(slot) = waiting.min_by_key(|slot| slot.not_before) else { return NextWrite::Idle };
         let due = slot.not_before.max(self.paused_until);
         if due > now {
-            return Next::Wait(due.saturating_sub(now));
+            return NextWrite::Wait(due.saturating_sub(now));
         }
-        let Some((event, emitted)) = slot.waiting.take() else { return Next::Idle };
+        let Some((event, emitted)) = slot.waiting.take() else { return NextWrite::Idle };
         slot.writing = Some(emitted);
-        Next::Write(ClaimEvent { age: now.saturating_sub(emitted), ..event })
+        NextWrite::Write(ClaimEvent { age: now.saturating_sub(emitted), ..event })
     }
 
     /// Notes how writing `event` ended.
-    pub fn settle(&mut self, event: ClaimEvent, outcome: Outcome, now: Duration) {
+    pub fn settle(&mut self, event: ClaimEvent, outcome: WriteOutcome, now: Duration) {
         let Some(slot) = self.slots.get_mut(&Key::of(&event)) else { return };
         let emitted = slot.writing.take().unwrap_or(now);
-        if outcome == Outcome::TryAgain {
+        if outcome == WriteOutcome::TryAgain {
             slot.waiting.get_or_insert((event, emitted));
             self.paused_until = now + INTERVAL.min(FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8)));
             self.failures = self.failures.saturating_add(1);

@@ -21,13 +21,13 @@ fn normal(volume: &str, message: &str) -> ClaimEvent {
 }
 
 /// Writes what is due now with this outcome, and lists the messages.
-fn write(outbox: &mut Outbox, outcome: Outcome, now: Duration) -> Vec<String> {
+fn write(outbox: &mut Outbox, outcome: WriteOutcome, now: Duration) -> Vec<String> {
     let due = std::iter::from_fn(|| match outbox.next(now) {
-        Next::Write(event) => {
+        NextWrite::Write(event) => {
             outbox.settle(event.clone(), outcome, now);
             Some(event.message)
         }
-        Next::Wait(_) | Next::Idle => None,
+        NextWrite::Wait(_) | NextWrite::Idle => None,
     });
     due.collect()
 }
@@ -41,7 +41,7 @@ fn the_first_event_is_written_at_once_and_then_one_a_minute_the_newest() {
         if second % 7 == 0 {
             outbox.put(normal("pvc-1", &second.to_string()), now);
         }
-        written.extend(write(&mut outbox, Outcome::Written, now).into_iter().map(|message| (second, message)));
+        written.extend(write(&mut outbox, WriteOutcome::Written, now).into_iter().map(|message| (second, message)));
     }
     let seconds: Vec<u32> = written.iter().map(|(second, _)| *second).collect();
     assert_eq!(seconds, [0, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600]);
@@ -52,12 +52,12 @@ fn the_first_event_is_written_at_once_and_then_one_a_minute_the_newest() {
 fn claims_and_kinds_do_not_wait_for_each_other() {
     let mut outbox = Outbox::default();
     outbox.put(normal("pvc-1", "a"), SECOND);
-    assert_eq!(write(&mut outbox, Outcome::Written, SECOND), ["a"]);
+    assert_eq!(write(&mut outbox, WriteOutcome::Written, SECOND), ["a"]);
     outbox.put(normal("pvc-1", "later"), SECOND);
     outbox.put(event("pvc-1", EventKind::Warning, "b"), SECOND);
     outbox.put(normal("pvc-2", "c"), SECOND);
-    assert_eq!(write(&mut outbox, Outcome::Written, SECOND).len(), 2);
-    assert_eq!(outbox.next(SECOND), Next::Wait(INTERVAL));
+    assert_eq!(write(&mut outbox, WriteOutcome::Written, SECOND).len(), 2);
+    assert_eq!(outbox.next(SECOND), NextWrite::Wait(INTERVAL));
 }
 
 #[test]
@@ -65,13 +65,13 @@ fn the_last_event_is_written_although_nothing_follows_it() {
     let mut outbox = Outbox::default();
     for message in ["requested", "creating", "ready"] {
         outbox.put(normal("pvc-1", message), SECOND);
-        write(&mut outbox, Outcome::Written, SECOND);
+        write(&mut outbox, WriteOutcome::Written, SECOND);
     }
     let due = SECOND + INTERVAL;
-    let Next::Write(event) = outbox.next(due) else { panic!("nothing is due") };
+    let NextWrite::Write(event) = outbox.next(due) else { panic!("nothing is due") };
     assert_eq!((event.message.as_str(), event.age), ("ready", INTERVAL));
-    outbox.settle(event, Outcome::Written, due);
-    assert_eq!(outbox.next(due), Next::Idle);
+    outbox.settle(event, WriteOutcome::Written, due);
+    assert_eq!(outbox.next(due), NextWrite::Idle);
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn an_hour_without_an_answer_costs_a_write_a_minute_and_ends_with_the_newest_eve
         for volume in ["pvc-1", "pvc-2", "pvc-3"] {
             outbox.put(normal(volume, &format!("{volume} {second}")), SECOND * second);
         }
-        tries += write(&mut outbox, Outcome::TryAgain, SECOND * second).len();
+        tries += write(&mut outbox, WriteOutcome::TryAgain, SECOND * second).len();
     }
     assert!((60..70).contains(&tries), "{tries}");
     let after = SECOND * 3660;
-    let mut written = write(&mut outbox, Outcome::Written, after);
+    let mut written = write(&mut outbox, WriteOutcome::Written, after);
     written.sort();
     assert_eq!(written, ["pvc-1 3599", "pvc-2 3599", "pvc-3 3599"]);
 }
@@ -95,32 +95,32 @@ fn an_hour_without_an_answer_costs_a_write_a_minute_and_ends_with_the_newest_eve
 fn an_event_emitted_during_a_failing_write_replaces_the_one_being_written() {
     let mut outbox = Outbox::default();
     outbox.put(normal("pvc-1", "old"), SECOND);
-    let Next::Write(old) = outbox.next(SECOND) else { panic!("nothing is due") };
+    let NextWrite::Write(old) = outbox.next(SECOND) else { panic!("nothing is due") };
     outbox.put(normal("pvc-1", "new"), SECOND);
-    assert_eq!(outbox.next(SECOND), Next::Idle, "one write at a time for a claim");
-    outbox.settle(old, Outcome::TryAgain, SECOND);
-    assert_eq!(write(&mut outbox, Outcome::Written, SECOND * 70), ["new"]);
+    assert_eq!(outbox.next(SECOND), NextWrite::Idle, "one write at a time for a claim");
+    outbox.settle(old, WriteOutcome::TryAgain, SECOND);
+    assert_eq!(write(&mut outbox, WriteOutcome::Written, SECOND * 70), ["new"]);
 }
 
 #[test]
 fn a_refused_event_is_not_repeated() {
     let mut outbox = Outbox::default();
     outbox.put(normal("pvc-1", "a"), SECOND);
-    assert_eq!(write(&mut outbox, Outcome::Dropped, SECOND), ["a"]);
-    assert_eq!(outbox.next(SECOND), Next::Idle);
+    assert_eq!(write(&mut outbox, WriteOutcome::Dropped, SECOND), ["a"]);
+    assert_eq!(outbox.next(SECOND), NextWrite::Idle);
 }
 
 #[test]
 fn what_is_remembered_is_bounded_and_quiet_claims_go_first() {
     let mut outbox = Outbox::default();
     outbox.put(normal("quiet", "x"), Duration::ZERO);
-    write(&mut outbox, Outcome::Written, Duration::ZERO);
+    write(&mut outbox, WriteOutcome::Written, Duration::ZERO);
     let now = SECOND * 600;
     for number in 0..CAPACITY {
         outbox.put(normal(&format!("pvc-{number}"), "x"), now);
     }
     assert_eq!(outbox.slots.len(), CAPACITY);
-    assert_eq!(write(&mut outbox, Outcome::Written, now).len(), CAPACITY, "no waiting event was lost");
+    assert_eq!(write(&mut outbox, WriteOutcome::Written, now).len(), CAPACITY, "no waiting event was lost");
     outbox.put(normal("one more", "x"), now);
     assert_eq!(outbox.slots.len(), CAPACITY);
 }

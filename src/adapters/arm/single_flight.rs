@@ -1,7 +1,7 @@
-//! Answers that many callers share: one request serves all who ask at about the same time.
+//! [`SingleFlight`]: one request in flight for each key serves all callers who need its response at about the same time.
 //!
-//! Why it exists: a thousand claims in one instant need the SKU list, the size of a subnet and the state of their file
-//! systems; asking once for each would be a thousand times the same question. A failure is shared too, so that a cloud
+//! A thousand claims in one instant need the SKU list, the size of a subnet and the state of their file
+//! systems; one request for each would be a thousand times the same request. A failure is shared too, so that a cloud
 //! that is down is not asked once for every caller in the queue.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ type Outcome<V> = Result<Arc<Answer<V>>, CloudError>;
 /// One question.
 #[derive(Debug)]
 struct Slot<V> {
-    /// Answers so far; tells a caller who waited whether one came meanwhile.
+    /// Answers so far; shows a caller who waited whether one came meanwhile.
     count: AtomicU64,
     last: tokio::sync::Mutex<Option<Outcome<V>>>,
 }
@@ -40,7 +40,7 @@ impl<V> Default for Slot<V> {
 
 /// Answers by question. Few questions are expected; old answers are dropped when a new question comes.
 #[derive(Debug)]
-pub(super) struct Shared<K, V> {
+pub(super) struct SingleFlight<K, V> {
     max_age: Duration,
     slots: Mutex<HashMap<K, Arc<Slot<V>>>>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Shared<K, V> {
 /// Questions that are kept at most; beyond it those that nobody waits for are dropped.
 const MOST_QUESTIONS: usize = 64;
 
-impl<K: Eq + Hash + Clone, V> Shared<K, V> {
+impl<K: Eq + Hash + Clone, V> SingleFlight<K, V> {
     /// Answers that are at most `max_age` old when somebody asks serve.
     pub(super) fn new(max_age: Duration) -> Self {
         Self { max_age, slots: Mutex::default() }
@@ -69,15 +69,14 @@ impl<K: Eq + Hash + Clone, V> Shared<K, V> {
         match &*last {
             Some(Ok(answer)) if answer.asked_at >= oldest => return Ok(Arc::clone(answer)),
             // A failure serves only those who were waiting when it came.
-            Some(Err(error)) if slot.count.load(Ordering::Acquire) > seen => return Err(copy(error)),
+            Some(Err(error)) if slot.count.load(Ordering::Acquire) > seen => return Err(error.clone()),
             _ => {}
         }
         let asked_at = clock.now();
         let outcome = fetch.await.map(|value| Arc::new(Answer { value, asked_at }));
         slot.count.fetch_add(1, Ordering::Release);
-        let result = outcome.as_ref().map(Arc::clone).map_err(copy);
-        *last = Some(outcome);
-        result
+        *last = Some(outcome.clone());
+        outcome
     }
 
     fn slot(&self, question: &K) -> Arc<Slot<V>> {
@@ -90,20 +89,6 @@ impl<K: Eq + Hash + Clone, V> Shared<K, V> {
 
     fn locked(&self) -> MutexGuard<'_, HashMap<K, Arc<Slot<V>>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The same failure for one more caller; the cause stays with the first, its words are in the message.
-fn copy(error: &CloudError) -> CloudError {
-    CloudError {
-        kind: error.kind,
-        operation: error.operation,
-        resource: error.resource.clone(),
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        retry_after: error.retry_after,
-        lasting: error.lasting,
-        source: None,
     }
 }
 
@@ -135,12 +120,14 @@ mod tests {
     async fn fetch(asked: &AtomicUsize, value: Option<u32>) -> Result<u32, CloudError> {
         asked.fetch_add(1, Ordering::Relaxed);
         yield_now().await;
-        value.ok_or_else(|| CloudError::new(CloudErrorKind::Unavailable, "ask", "it", "down"))
+        let down = std::io::Error::from_raw_os_error(104);
+        let down = CloudError::new(CloudErrorKind::Unavailable, "ask", "it", "down").caused_by(down);
+        value.ok_or(down)
     }
 
     #[test]
     fn an_answer_serves_for_its_time_and_a_failure_only_those_who_wait() {
-        let (shared, clock, asked) = (Shared::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
+        let (shared, clock, asked) = (SingleFlight::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
         let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
         assert_eq!(block_on(get(Some(1))).unwrap().value, 1);
         clock.0.store(2, Ordering::Relaxed);
@@ -150,7 +137,14 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 2);
         clock.0.store(9, Ordering::Relaxed);
         let (one, other) = block_on(futures_lite::future::zip(get(None), get(Some(4))));
-        assert!(one.is_err() && other.is_err(), "who waits shares the failure");
+        for error in [one.unwrap_err(), other.unwrap_err()] {
+            let cause = error.source.as_deref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            assert_eq!(
+                cause.and_then(std::io::Error::raw_os_error),
+                Some(104),
+                "who waits shares the failure: {error:?}"
+            );
+        }
         assert_eq!(asked.load(Ordering::Relaxed), 3);
         assert_eq!(block_on(get(Some(5))).unwrap().value, 5, "who comes later asks again");
     }
@@ -158,7 +152,7 @@ mod tests {
     /// A thousand callers wait for one that goes away.
     #[test]
     fn a_leader_that_goes_away_leaves_the_work_to_the_next() {
-        let (shared, clock, asked) = (Shared::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
+        let (shared, clock, asked) = (SingleFlight::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
         let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
         let mut waiting: Vec<_> = (0..1000).map(|number| Box::pin(get(Some(number)))).collect();
         {

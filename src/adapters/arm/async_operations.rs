@@ -1,4 +1,5 @@
-//! Why operations failed: ARM's asynchronous operations, while this process remembers where they report.
+//! [`AsyncOperations`]: why ARM's asynchronous operations failed, read from their `Azure-AsyncOperation` URL.
+//! <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>
 //!
 //! Only a hint: the resource says that its last operation failed, but not why; the operation says why, but its URL
 //! (`Azure-AsyncOperation`) is signed, expires, and is known only to the process that sent the request.
@@ -10,9 +11,9 @@ use url::Url;
 
 use super::client::Client;
 use super::failure::ArmFailure;
+use super::list_polling::{Key, key};
 use super::reason::Reason;
-use super::waiting::{Key, key};
-use super::wire::{Method, WireAnswer};
+use super::wire::{Method, Response};
 use crate::domain::filesystem::ProvisioningState;
 use crate::domain::names::FilesystemId;
 
@@ -33,16 +34,16 @@ struct Operation {
 
 /// What is known of the last operation on each file system.
 #[derive(Debug, Default)]
-pub(super) struct Operations(Mutex<HashMap<Key, Operation>>);
+pub(super) struct AsyncOperations(Mutex<HashMap<Key, Operation>>);
 
-impl Operations {
-    /// Remembers where an accepted creation or deletion reports. A URL that makes no sense is not remembered.
-    pub(super) fn accepted(&self, id: &FilesystemId, method: Method, answer: &WireAnswer) {
+impl AsyncOperations {
+    /// Remembers where an accepted creation or deletion reports. A URL that cannot be parsed is not remembered.
+    pub(super) fn accepted(&self, id: &FilesystemId, method: Method, response: &Response) {
         let mut known = self.locked();
         if known.len() >= MOST_OPERATIONS {
             known.clear();
         }
-        let url = answer.headers.get("azure-asyncoperation").and_then(|url| Url::parse(url).ok());
+        let url = response.header("azure-asyncoperation").and_then(|url| Url::parse(&url).ok());
         match url {
             Some(url) => drop(known.insert(key(id), Operation { method, report: Report::At(url) })),
             None => drop(known.remove(&key(id))),
@@ -55,12 +56,12 @@ impl Operations {
     }
 
     /// Why the last operation on a file system in this state failed, if it did and if that can be learned; at most one
-    /// question for each operation that answers. A file system whose deletion failed may show `Succeeded` again.
+    /// request for each operation that answers. A file system whose deletion failed may show `Succeeded` again.
     pub(super) async fn reason(&self, id: &FilesystemId, state: &ProvisioningState, client: &Client) -> Option<String> {
         let known = self.locked().get(&key(id)).cloned()?;
         match state {
             ProvisioningState::Failed | ProvisioningState::Canceled => {}
-            ProvisioningState::Succeeded if known.method == Method::Delete => {}
+            ProvisioningState::Succeeded if known.method == Method::DELETE => {}
             ProvisioningState::Succeeded => {
                 self.ended(id);
                 return None;
@@ -71,7 +72,7 @@ impl Operations {
             Report::Reason(reason) => return Some(reason),
             Report::At(url) => url,
         };
-        match ask(client, &url).await {
+        match read(client, &url).await {
             Ok(reason) => {
                 let reason = reason?;
                 let report = Report::Reason(reason.clone());
@@ -90,7 +91,7 @@ impl Operations {
     }
 }
 
-async fn ask(client: &Client, url: &Url) -> Result<Option<String>, ArmFailure> {
+async fn read(client: &Client, url: &Url) -> Result<Option<String>, ArmFailure> {
     let status = client.get(url).await?.json;
     Ok(status.get("error").and_then(Reason::of).map(|reason| reason.to_string()))
 }

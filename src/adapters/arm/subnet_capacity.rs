@@ -1,8 +1,9 @@
-//! Room in a subnet: how many addresses a file system needs, and how many are left.
+//! [`SubnetCapacities`]: how many addresses a file system needs (`getRequiredAmlFSSubnetsSize`), and how many a subnet has
+//! left (`VirtualNetworks_ListUsage`).
 //!
-//! Why both answers are shared: the need depends on SKU and size alone, and the use of a network is one answer for all of
-//! its subnets. What this process has asked for since is taken off, so that a thousand claims in one second do not all
-//! believe in the same free addresses.
+//! Both responses are shared: the need depends on SKU and size alone, and the usage of a network is one response for all of
+//! its subnets. What this process has requested since is subtracted, so that a thousand claims in one second do not all
+//! count on the same free addresses.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::failure::{ArmFailure, Call};
 use super::path;
-use super::shared::{Answer, Shared};
+use super::single_flight::{Answer, SingleFlight};
 use crate::domain::capacity::Tib;
 use crate::domain::filesystem::FilesystemSpec;
 use crate::domain::names::{FilesystemId, SubnetId};
@@ -32,7 +33,7 @@ const COUNTED_FOR: Duration = Duration::from_mins(1);
 
 /// Where the requests go.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asking<'a> {
+pub(super) struct Requester<'a> {
     /// The clients.
     pub(super) client: &'a Client,
     /// Subscription of the file systems.
@@ -50,38 +51,42 @@ type Need = (String, Tib);
 
 /// Needs and uses, shared.
 #[derive(Debug)]
-pub(super) struct Rooms {
-    needs: Shared<Need, u64>,
-    uses: Shared<Network, Vec<VirtualNetworkUsage>>,
-    taken: Mutex<Taken>,
+pub(super) struct SubnetCapacities {
+    needs: SingleFlight<Need, u64>,
+    uses: SingleFlight<Network, Vec<VirtualNetworkUsage>>,
+    reservations: Mutex<Reservations>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Reservations {
     needs: HashMap<Need, u64>,
-    asked_for: HashMap<FilesystemId, AskedFor>,
+    reserved: HashMap<FilesystemId, Reservation>,
 }
 
 /// A file system that was asked for.
 #[derive(Debug)]
-struct AskedFor {
+struct Reservation {
     subnet: SubnetId,
     addresses: u64,
     at: Duration,
 }
 
-impl Default for Rooms {
+impl Default for SubnetCapacities {
     fn default() -> Self {
-        Self { needs: Shared::new(NEED_MAX_AGE), uses: Shared::new(USE_MAX_AGE), taken: Mutex::default() }
+        Self {
+            needs: SingleFlight::new(NEED_MAX_AGE),
+            uses: SingleFlight::new(USE_MAX_AGE),
+            reservations: Mutex::default(),
+        }
     }
 }
 
-impl Rooms {
+impl SubnetCapacities {
     /// What a file system needs and what is left.
     pub(super) async fn subnet_capacity(
         &self,
         request: &SubnetCapacityRequest,
-        on: Asking<'_>,
+        on: Requester<'_>,
     ) -> Result<SubnetCapacity, CloudError> {
         let need = need(&request.sku_name, request.capacity);
         let required = self.needs.get(&need, on.clock, required(request, on)).await?.value;
@@ -96,21 +101,21 @@ impl Rooms {
 
     /// Counts a file system that was asked for, until the network's own figures show it; once, however often it is asked
     /// for again.
-    pub(super) fn took(&self, spec: &FilesystemSpec, now: Duration) {
-        let mut taken = self.locked();
-        let addresses = taken.needs.get(&need(&spec.sku_name, spec.capacity)).copied().unwrap_or(0);
-        taken.asked_for.retain(|_, asked| now.saturating_sub(asked.at) < COUNTED_FOR);
-        taken.asked_for.insert(spec.id.clone(), AskedFor { subnet: spec.subnet.clone(), addresses, at: now });
+    pub(super) fn reserve(&self, spec: &FilesystemSpec, now: Duration) {
+        let mut reservations = self.locked();
+        let addresses = reservations.needs.get(&need(&spec.sku_name, spec.capacity)).copied().unwrap_or(0);
+        reservations.reserved.retain(|_, asked| now.saturating_sub(asked.at) < COUNTED_FOR);
+        reservations.reserved.insert(spec.id.clone(), Reservation { subnet: spec.subnet.clone(), addresses, at: now });
     }
 
-    fn locked(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Reservations> {
+        self.reservations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
+impl Reservations {
     fn since<'a>(&'a self, asked_at: Duration, subnet: &'a SubnetId) -> impl Iterator<Item = u64> + 'a {
-        let later = self.asked_for.values().filter(move |asked| asked.at >= asked_at && asked.subnet.is(subnet));
+        let later = self.reserved.values().filter(move |asked| asked.at >= asked_at && asked.subnet.is(subnet));
         later.map(|asked| asked.addresses)
     }
 }
@@ -119,7 +124,7 @@ fn need(sku_name: &str, capacity: Tib) -> Need {
     (sku_name.to_ascii_lowercase(), capacity)
 }
 
-async fn required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result<u64, CloudError> {
+async fn required(request: &SubnetCapacityRequest, on: Requester<'_>) -> Result<u64, CloudError> {
     let call = Call {
         missing: "check subscriptionId in the cloud settings",
         ..Call::read(
@@ -131,7 +136,7 @@ async fn required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result<u64
     ask_required(request, on).await.map_err(|failure| failure.into_cloud_error(&call))
 }
 
-async fn ask_required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result<u64, ArmFailure> {
+async fn ask_required(request: &SubnetCapacityRequest, on: Requester<'_>) -> Result<u64, ArmFailure> {
     #[allow(clippy::cast_precision_loss, reason = "the model wants a float; sizes are far below 2^24 TiB")]
     let question = RequiredAmlFilesystemSubnetsSizeInfo {
         storage_capacity_ti_b: Some(request.capacity.0 as f32),
@@ -143,7 +148,7 @@ async fn ask_required(request: &SubnetCapacityRequest, on: Asking<'_>) -> Result
     size.filter(|size| *size > 0).ok_or_else(|| answer.unreadable("no filesystemSubnetSize in the answer"))
 }
 
-async fn usages(subnet: &SubnetId, on: Asking<'_>) -> Result<Vec<VirtualNetworkUsage>, CloudError> {
+async fn usages(subnet: &SubnetId, on: Requester<'_>) -> Result<Vec<VirtualNetworkUsage>, CloudError> {
     let call = Call {
         provider: "Microsoft.Network",
         missing: "create the network, or name another one (vnet-name, vnet-resource-group)",
@@ -186,6 +191,6 @@ fn no_subnet(subnet: &SubnetId, uses: &Answer<Vec<VirtualNetworkUsage>>) -> Clou
                 identity lacks Microsoft.Network/virtualNetworks/subnets/read";
     CloudError {
         hint: Some(hint.to_owned()),
-        ..CloudError::new(CloudErrorKind::NotFound, "look at subnet", subnet.to_string(), message)
+        ..CloudError::new(CloudErrorKind::NotFound, "read subnet", subnet.to_string(), message)
     }
 }

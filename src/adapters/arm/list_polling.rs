@@ -1,8 +1,8 @@
-//! Which file systems somebody waits for, and when one list serves them better than a request for each.
+//! [`ListPolling`]: which file systems are waited for, and when one list serves them better than a GET for each.
 //!
-//! Why it exists: a creation takes 10 to 20 minutes of looking. A thousand of them would be a thousand looks every few
-//! seconds; a list shows them all at once. But lists lag behind, so a list is only believed where it says "still under
-//! way" about the very file system that was last seen; everything that would be acted upon is looked at directly.
+//! A creation takes 10 to 20 minutes of polling. A thousand of them would be a thousand GETs every few seconds; a list shows
+//! them all at once. But lists lag behind, so a list is only believed where it says "still in progress" about the very file
+//! system that was last observed; everything that would be acted upon is observed directly.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use crate::domain::names::FilesystemId;
 
 /// More waiting file systems of one resource group than this share lists.
 pub(super) const HANDFUL: usize = 5;
-/// Whoever has not looked for this long does not wait any more. Longer than the longest pause between two looks.
+/// Whoever has not polled for this long does not wait any more. Longer than the longest pause between two polls.
 const GIVEN_UP: Duration = Duration::from_mins(3);
-/// How long lists are believed about a file system that was not looked at itself. A list that hangs behind for good, as ARM's
+/// How long lists are believed about a file system that was not observed itself. A list that hangs behind for good, as ARM's
 /// own copies have done, must not hide for ever that it is ready, failed or gone.
 const BELIEVED_FOR: Duration = Duration::from_mins(5);
 /// How long a group whose list cannot be read is not listed again.
@@ -27,7 +27,7 @@ pub(super) type Key = (String, String);
 #[derive(Debug)]
 struct Waited {
     /// Of any kind.
-    last_look: Duration,
+    last_poll: Duration,
     /// At the file system itself, and what it showed.
     seen_at: Duration,
     last_seen: Filesystem,
@@ -45,20 +45,20 @@ struct Group {
 
 /// The file systems that are waited for, by resource group.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<String, Group>>);
+pub(super) struct ListPolling(Mutex<HashMap<String, Group>>);
 
 /// The key of a file system.
 pub(super) fn key(id: &FilesystemId) -> Key {
     (id.resource_group.as_str().to_lowercase(), id.name.as_str().to_ascii_lowercase())
 }
 
-impl Waiting {
+impl ListPolling {
     /// Notes what was seen of a file system just now. One that is finished or gone is waited for no more.
     pub(super) fn seen(&self, id: &FilesystemId, filesystem: Option<&Filesystem>, now: Duration) {
         let (group, name) = key(id);
         let mut groups = self.locked();
-        if let Some(filesystem) = filesystem.filter(|filesystem| is_under_way(&filesystem.state)) {
-            let waited = Waited { last_look: now, seen_at: now, last_seen: filesystem.clone() };
+        if let Some(filesystem) = filesystem.filter(|filesystem| is_in_progress(&filesystem.state)) {
+            let waited = Waited { last_poll: now, seen_at: now, last_seen: filesystem.clone() };
             groups.entry(group).or_default().waited.insert(name, waited);
             return;
         }
@@ -68,37 +68,37 @@ impl Waiting {
         groups.retain(|_, group| !group.waited.is_empty() || group.unlistable > now);
     }
 
-    /// Whether a list is the better way to look at this file system: it was seen under way, and enough others of its group
+    /// Whether a list is the better way to observe this file system: it was seen in progress, and enough others of its group
     /// are waited for too.
     pub(super) fn shares(&self, id: &FilesystemId, now: Duration) -> bool {
         let (group, name) = key(id);
         let mut groups = self.locked();
         let Some(group) = groups.get_mut(&group).filter(|group| group.unlistable <= now) else { return false };
         let Some(waited) = group.waited.get_mut(&name) else { return false };
-        waited.last_look = now;
+        waited.last_poll = now;
         if now.saturating_sub(group.swept) >= GIVEN_UP {
             group.swept = now;
-            group.waited.retain(|_, waited| now.saturating_sub(waited.last_look) < GIVEN_UP);
+            group.waited.retain(|_, waited| now.saturating_sub(waited.last_poll) < GIVEN_UP);
         }
         group.waited.len() > HANDFUL
     }
 
-    /// Whether a list may be believed about this file system: it is still under way, and it is the one seen before, in the
+    /// Whether a list may be believed about this file system: it is still in progress, and it is the one seen before, in the
     /// same state, not too long ago.
     pub(super) fn believes(&self, id: &FilesystemId, listed: &Filesystem, now: Duration) -> bool {
         let still = |waited: &Waited| {
             waited.last_seen.state == listed.state && now.saturating_sub(waited.seen_at) < BELIEVED_FOR
         };
-        is_under_way(&listed.state) && self.is_same(id, listed, still)
+        is_in_progress(&listed.state) && self.is_same(id, listed, still)
     }
 
-    /// Whether this is still what looks, direct ones and lists, have shown.
+    /// Whether this is still what observations, direct ones and lists, have shown.
     pub(super) fn is_unchanged(&self, id: &FilesystemId, found: &Filesystem) -> bool {
         self.is_same(id, found, |_| true)
     }
 
     fn is_same(&self, id: &FilesystemId, listed: &Filesystem, also: impl FnOnce(&Waited) -> bool) -> bool {
-        // Lists spell some ids in another case than looks do.
+        // Lists spell some ids in another case than GETs do.
         let same_subnet = |seen: &Filesystem| match (&seen.subnet, &listed.subnet) {
             (Some(seen), Some(listed)) => seen.is(listed),
             (seen, listed) => seen.is_none() && listed.is_none(),
@@ -116,7 +116,7 @@ impl Waiting {
         waited.is_some_and(|waited| same(&waited.last_seen) && also(waited))
     }
 
-    /// The list of this file system's group cannot be read; looks are direct for a while.
+    /// The list of this file system's group cannot be read; observations are direct for a while.
     pub(super) fn cannot_list(&self, id: &FilesystemId, now: Duration) {
         self.locked().entry(key(id).0).or_default().unlistable = now.saturating_add(UNLISTABLE);
     }
@@ -126,7 +126,7 @@ impl Waiting {
     }
 }
 
-fn is_under_way(state: &ProvisioningState) -> bool {
+fn is_in_progress(state: &ProvisioningState) -> bool {
     match state {
         ProvisioningState::Succeeded | ProvisioningState::Failed | ProvisioningState::Canceled => false,
         ProvisioningState::Creating
@@ -167,8 +167,8 @@ mod tests {
         }
     }
 
-    fn waiting(count: usize) -> Waiting {
-        let waiting = Waiting::default();
+    fn waiting(count: usize) -> ListPolling {
+        let waiting = ListPolling::default();
         for number in 0..count {
             waiting.seen(&id("rg", number), Some(&filesystem(ProvisioningState::Creating)), Duration::ZERO);
         }
@@ -176,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn a_handful_is_looked_at_one_by_one_and_more_share_lists() {
+    fn a_handful_is_observed_one_by_one_and_more_share_lists() {
         assert!(!waiting(HANDFUL).shares(&id("rg", 0), Duration::ZERO));
         let many = waiting(HANDFUL + 1);
         assert!(many.shares(&id("RG", 0), Duration::ZERO));
-        assert!(!many.shares(&id("rg", HANDFUL + 1), Duration::ZERO), "never seen under way");
+        assert!(!many.shares(&id("rg", HANDFUL + 1), Duration::ZERO), "never seen in progress");
         assert!(!many.shares(&id("other", 0), Duration::ZERO));
         many.seen(&id("rg", 1), Some(&filesystem(ProvisioningState::Succeeded)), Duration::ZERO);
         assert!(!many.shares(&id("rg", 0), Duration::ZERO), "finished ones do not count");

@@ -1,0 +1,82 @@
+//! [`HttpStack`]: what requests to ARM, to token endpoints and to an Azure Stack have in common: request id, user agent,
+//! metrics, and a line in the log without secrets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use url::Url;
+use uuid::Uuid;
+
+use super::metrics::RequestCounts;
+use super::wire::{Method, Request, Response, Wire, WireError};
+use crate::ports::clock::Clock;
+
+/// What servers see as the client's name.
+const CLIENT_NAME: HeaderValue = HeaderValue::from_static(concat!("azurelustre-csi/", env!("CARGO_PKG_VERSION")));
+
+/// Headers for the id of a request: the first is ARM's, the second Entra's.
+const CLIENT_REQUEST_ID: [&str; 2] = ["x-ms-client-request-id", "client-request-id"];
+
+/// The only way out of the adapter.
+#[derive(Debug)]
+pub struct HttpStack {
+    wire: Arc<dyn Wire>,
+    clock: Arc<dyn Clock>,
+    counts: RequestCounts,
+}
+
+impl HttpStack {
+    /// A stack over this wire; `clock` measures how long requests take.
+    pub fn new(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>) -> Self {
+        Self { wire, clock, counts: RequestCounts::default() }
+    }
+
+    /// The adapter's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Requests so far, those for tokens included.
+    pub fn counts(&self) -> &RequestCounts {
+        &self.counts
+    }
+
+    /// Sends a request once and reads the response, whatever its status, within the request's own limits.
+    pub(super) async fn send(&self, mut request: Request) -> Result<Response, WireError> {
+        let id = Uuid::new_v4().to_string();
+        for name in CLIENT_REQUEST_ID {
+            // A UUID is a valid header value.
+            request.headers.extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static(name), id)));
+        }
+        request.headers.insert(USER_AGENT, CLIENT_NAME);
+        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let begun = self.clock.now();
+        let counted = self.counts.begin(&method, url.path());
+        let response = self.wire.exchange(request).await;
+        let took = self.clock.now().saturating_sub(begun);
+        counted.end(response.as_ref().ok().map(|response| response.status), took);
+        log(&method, &url, &id, &response, took);
+        response
+    }
+}
+
+/// One line a request. The query stays out: an operation's URL carries a signature there.
+fn log(method: &Method, url: &Url, client_request_id: &str, response: &Result<Response, WireError>, took: Duration) {
+    let (host, path) = (url.host_str().unwrap_or_default(), url.path());
+    let duration_seconds = took.as_secs_f64();
+    match response {
+        Ok(response) => {
+            let header = |name: &str| response.header(name).unwrap_or_default();
+            let (request_id, correlation_id) = (header("x-ms-request-id"), header("x-ms-correlation-request-id"));
+            let status = response.status.as_u16();
+            tracing::debug!(
+                %method, host, path, status, client_request_id, %request_id, %correlation_id, duration_seconds, "response"
+            );
+        }
+        Err(error) => {
+            tracing::debug!(%method, host, path, client_request_id, %error, duration_seconds, "no response");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What all operations on file systems share: ports, clocks, what this process remembers, and the end of the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::addresses::Addresses;
+use super::attempts::Attempts;
+use super::claim_events::ClaimEvents;
+use super::claim_events::milestone::Milestone;
+use super::finality;
+use super::sku_cache::SkuCache;
+use super::stop::Stop;
+use crate::domain::polling;
+use crate::domain::provisioning::DynamicProvision;
+use crate::domain::text;
+use crate::ports::clock::Clock;
+use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
+use crate::ports::inbound::Failure;
+use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
+
+/// The surroundings of the controller's operations. Clones share everything.
+#[derive(Debug, Clone)]
+pub(super) struct ControllerContext {
+    pub(super) cloud: Arc<dyn Cloud>,
+    pub(super) claim_events: Arc<ClaimEvents>,
+    /// The clock of RPC deadlines.
+    pub(super) clock: Arc<dyn Clock>,
+    /// The clock of polling.
+    pub(super) cloud_clock: Arc<dyn Clock>,
+    pub(super) attempts: Arc<Attempts>,
+    pub(super) skus: Arc<SkuCache>,
+    pub(super) addresses: Addresses,
+    pub(super) stop: Stop,
+}
+
+impl ControllerContext {
+    pub(super) fn new(
+        cloud: Arc<dyn Cloud>,
+        orchestrator: Arc<dyn Orchestrator>,
+        clock: Arc<dyn Clock>,
+        cloud_clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            cloud,
+            claim_events: Arc::new(ClaimEvents::new(orchestrator, Arc::clone(&clock))),
+            clock,
+            cloud_clock,
+            attempts: Arc::default(),
+            skus: Arc::default(),
+            addresses: Addresses::default(),
+            stop: Stop::never(),
+        }
+    }
+
+    /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
+    pub(super) fn emit(&self, plan: &DynamicProvision, milestone: &Milestone<'_>) {
+        let Some((namespace, claim)) = plan.claim() else { return };
+        self.claim_events.emit(ClaimEvent {
+            kind: milestone.kind(),
+            volume_name: plan.volume_name().to_owned(),
+            namespace: namespace.to_owned(),
+            claim: claim.to_owned(),
+            reason: milestone.reason(),
+            message: milestone.message(),
+            age: Duration::ZERO,
+        });
+    }
+
+    /// A failed observation: never final, whatever the cause.
+    pub(super) fn unobserved(&self, error: CloudError) -> Failure {
+        if error.kind == CloudErrorKind::Throttled {
+            return self.throttled(error, "reads", "it is not known what exists");
+        }
+        finality::in_doubt(error)
+    }
+
+    /// ARM holds requests back until a time that the failure names.
+    pub(super) fn throttled(&self, error: CloudError, requests: &str, subject: &str) -> Failure {
+        let wait = error.retry_after.unwrap_or(polling::LONGEST_PAUSE);
+        let next_try = self.time_of_day(self.cloud_clock.now().saturating_add(wait));
+        finality::throttled(error, requests, &next_try, subject)
+    }
+
+    /// A time of the cloud's clock for people.
+    pub(super) fn time_of_day(&self, at: Duration) -> String {
+        let (now, unix_time) = (self.cloud_clock.now(), self.cloud_clock.unix_time());
+        text::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
+    }
+}
