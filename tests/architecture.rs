@@ -183,9 +183,10 @@ const RULES: [Rule; 22] = [
             "tokio",
             "async",
             "await",
+            "O_TRUNC",
         ],
         core: false,
-        because: "an init container is synchronous, and knows LNet and files of the host alone",
+        because: "an init container is synchronous, knows LNet and files of the host alone, and forces no module out",
     },
     Rule {
         scope: "src/adapters/node_setup",

@@ -73,7 +73,7 @@ impl Node {
     /// An Ubuntu 24.04 node with one interface and no client.
     pub(crate) fn new() -> Self {
         let node = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir_in(directory()).unwrap(),
             lnet: Mutex::default(),
             log: Mutex::default(),
             fault: Mutex::default(),
@@ -290,6 +290,12 @@ impl Node {
         self.load_modules(&["ptlrpc", "fid", "fld", "lmv", "lov", "mdc", "osc", "lustre"], version);
         Ok(())
     }
+}
+
+/// In memory where that is there: the trees are small and many.
+fn directory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
 fn ni(interface: &str) -> LocalNi {

@@ -10,8 +10,8 @@ use crate::node::{KERNEL, NEW, Node, OLD};
 
 /// Plays modprobe: makes the module's directory in sysfs, and says what a file below `stubs/` prescribes.
 const MODPROBE: &str = r#"#!/bin/sh
-printf 'modprobe %s\n' "$*" >> "$ROOT/log"
-env | cut -d= -f1 | sort | tr '\n' ' ' > "$ROOT/environment"
+printf 'modprobe %s\n' "$*" >> "$ROOT/sys/log"
+env | cut -d= -f1 | sort | tr '\n' ' ' > "$ROOT/sys/environment"
 root=
 [ "$1" = -d ] && { root=$2; shift 2; }
 shift 4
@@ -28,7 +28,7 @@ case $2 in networks=*)
 esac
 "#;
 const RMMOD: &str = r#"#!/bin/sh
-printf 'rmmod %s\n' "$*" >> "$ROOT/log"
+printf 'rmmod %s\n' "$*" >> "$ROOT/sys/log"
 rm -r "$ROOT/sys/module/$1"
 "#;
 
@@ -51,6 +51,18 @@ impl Host {
         fs::set_permissions(self.node.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// A client that an earlier run has unpacked and recorded.
+    fn unpack(&self, version: &str) {
+        const SHA256_OF_X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        let dir = format!("var/lib/azurelustre-csi/{KERNEL}/{version}");
+        let names = ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
+        let paths = names.map(|name| format!("lib/modules/{KERNEL}/updates/{name}.ko"));
+        paths.iter().for_each(|path| self.node.write(&format!("{dir}/root/{path}"), "x"));
+        let files = paths.map(|path| format!("\"{path}\":{{\"size\":1,\"sha256\":\"{SHA256_OF_X}\"}}")).join(",");
+        let record = format!("{{\"package\":\"kmod.deb\",\"sha256\":\"{SHA256_OF_X}\",\"files\":{{{files}}}}}");
+        self.node.write(&format!("{dir}/ok.json"), &record);
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.without_lnet(arguments);
         command.args(["--lnet", "simulated"]);
@@ -62,7 +74,7 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
         command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", self.node.path("bin").display()));
         command.env("SECRET_OF_THE_DRIVER", "x").env("https_proxy", "http://proxy:3128").arg("node-setup");
-        command.arg("--termination-message-path").arg(self.node.path("termination"));
+        command.arg("--termination-message-path").arg(self.node.path("sys/termination"));
         command.arg("--host-root").arg(self.node.path("")).args(arguments);
         command
     }
@@ -79,8 +91,8 @@ impl Host {
 
     /// Modules in the order in which they were loaded or removed.
     fn log(&self) -> Vec<String> {
-        let log = self.read("log");
-        fs::write(self.node.path("log"), "").unwrap();
+        let log = self.read("sys/log");
+        fs::write(self.node.path("sys/log"), "").unwrap();
         log.lines().map(|line| line.split(" -C /dev/null ").last().unwrap().to_owned()).collect()
     }
 }
@@ -88,7 +100,7 @@ impl Host {
 #[test]
 fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     let (code, stdout, stderr) = host.run(&[]);
     assert_eq!(
         (code, stdout.as_str()),
@@ -96,14 +108,14 @@ fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
         "{stderr}"
     );
     let root = host.node.path(&format!("var/lib/azurelustre-csi/{KERNEL}/{NEW}/root")).display().to_string();
-    let first = host.read("log").lines().next().unwrap().to_owned();
+    let first = host.read("sys/log").lines().next().unwrap().to_owned();
     assert_eq!(first, format!("modprobe -d {root} -S {KERNEL} -C /dev/null lnet networks=tcp(eth0)"));
     assert_eq!(
         host.log(),
         ["lnet networks=tcp(eth0)", "ksocklnd skip_mr_route_setup=1", "lustre", "mgc", "mdc", "lmv", "lov", "osc"]
     );
-    assert_eq!(host.read("environment").trim(), "DEBIAN_FRONTEND HOME LC_ALL PATH PWD TMPDIR https_proxy");
-    assert_eq!(host.read("termination"), stdout.trim_end());
+    assert_eq!(host.read("sys/environment").trim(), "DEBIAN_FRONTEND HOME LC_ALL PATH PWD TMPDIR https_proxy");
+    assert_eq!(host.read("sys/termination"), stdout.trim_end());
     assert!(host.read("var/lib/azurelustre-csi/node-setup.json").contains("\"exit\":0"));
     let (code, again, _) = host.run(&[]);
     assert_eq!((code, again, host.log()), (0, stdout, Vec::new()));
@@ -112,7 +124,7 @@ fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
 #[test]
 fn a_root_without_lnet_is_a_warning() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     for _ in 0..2 {
         let output = host.without_lnet(&[]).output().unwrap();
         let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -125,7 +137,7 @@ fn a_root_without_lnet_is_a_warning() {
 #[test]
 fn a_ready_node_is_done_within_fifty_milliseconds() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     host.run(&[]);
     // The fastest of some: the machine has other work.
     let times = (0..20).map(|_| {
@@ -167,7 +179,7 @@ fn the_child_changes_its_root_and_becomes_the_program() {
 #[test]
 fn an_idle_client_is_replaced_by_rmmod_where_the_root_is_a_directory() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     host.node.load_client(OLD);
     let (code, stdout, stderr) = host.run(&[]);
     assert!(code == 0 && stdout.contains(NEW), "{stdout}{stderr}");
@@ -188,17 +200,43 @@ fn a_failure_has_its_exit_code_its_cause_and_its_cure_in_all_places() {
         ),
     ] {
         let host = Host::new();
-        host.node.unpack(KERNEL, NEW);
+        host.unpack(NEW);
         host.node.write("stubs/lnet", says);
         let (code, stdout, stderr) = host.run(&[]);
         assert_eq!((code, stdout.as_str()), (exit, ""), "{stderr}");
         let result = host.read("var/lib/azurelustre-csi/node-setup.json");
-        for place in [&stderr, &host.read("termination"), &result] {
+        for place in [&stderr, &host.read("sys/termination"), &result] {
             assert!(place.contains(cause) && place.contains(cure) && place.contains(says), "{place}");
         }
         fs::remove_file(host.node.path("stubs/lnet")).unwrap();
         assert_eq!(host.run(&[]).0, 0, "the next run");
     }
+}
+
+/// The tree of sysfs stands for the kernel here; all else is read-only but the private directory.
+#[test]
+fn nothing_is_written_outside_the_private_directory() {
+    let host = Host::new();
+    host.unpack(NEW);
+    let root = host.node.path("").display().to_string();
+    let root = root.trim_end_matches('/');
+    let run = host.command(&[]);
+    let words: Vec<_> = run.get_args().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let script = format!(
+        "set -e; mount --bind {root} {root}; mount --bind {root}/sys {root}/sys
+         mount --bind {root}/var/lib/azurelustre-csi {root}/var/lib/azurelustre-csi
+         mount -o remount,bind,ro {root}; ! touch {root}/etc/x 2>/dev/null; exec '{}' {}",
+        run.get_program().to_str().unwrap(),
+        words.join(" ")
+    );
+    let mut unshare = vec!["--mount"];
+    if !nix::unistd::geteuid().is_root() {
+        unshare.extend(["--user", "--map-root-user"]);
+    }
+    let path = format!("{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = Command::new("unshare").args(unshare).args(["sh", "-c", &script]).env("PATH", path).output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"ready: "), "{output:?}");
+    assert_eq!(host.log().len(), 8);
 }
 
 #[test]
@@ -208,7 +246,7 @@ fn wrong_settings_end_with_2_all_at_once_and_reach_the_termination_message() {
         host.run(&["--client-version", "latest", "--replace-client", "always", "--lnet-interfaces", "a/b"]);
     assert_eq!(code, 2, "{stderr}");
     for text in ["--client-version", "--replace-client", "--lnet-interfaces"] {
-        assert!(stderr.contains(text) && host.read("termination").contains(text), "{stderr}");
+        assert!(stderr.contains(text) && host.read("sys/termination").contains(text), "{stderr}");
     }
     let flatcar = Host::new();
     flatcar.node.write("etc/os-release", "ID=flatcar\nVERSION_ID=4081\n");
@@ -219,7 +257,7 @@ fn wrong_settings_end_with_2_all_at_once_and_reach_the_termination_message() {
 #[test]
 fn a_dry_run_prints_steps_and_writes_nothing() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     let before = files(&host.node.path(""));
     let (code, stdout, stderr) = host.run(&["--dry-run"]);
     assert_eq!(code, 0, "{stderr}");
@@ -242,7 +280,7 @@ fn files(dir: &std::path::Path) -> Vec<PathBuf> {
 #[test]
 fn of_two_processes_one_waits_and_both_end_ready() {
     let host = Host::new();
-    host.node.unpack(KERNEL, NEW);
+    host.unpack(NEW);
     // The first stays in modprobe until the second has said that it waits.
     let fifo = host.node.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -252,7 +290,7 @@ fn of_two_processes_one_waits_and_both_end_ready() {
     );
     let stderr = std::process::Stdio::piped;
     let first = host.command(&[]).stderr(stderr()).stdout(stderr()).spawn().unwrap();
-    while host.read("log").is_empty() {
+    while host.read("sys/log").is_empty() {
         std::thread::yield_now();
     }
     let mut second = host.command(&[]).stderr(stderr()).stdout(stderr()).spawn().unwrap();

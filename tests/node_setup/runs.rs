@@ -291,6 +291,18 @@ fn parameters_of_modules_are_given_at_load() {
 }
 
 #[test]
+fn parameters_that_loaded_modules_have_otherwise_are_noted() {
+    let node = Node::new();
+    node.load_client(NEW);
+    node.write("sys/module/ksocklnd/parameters/credits", "256\n");
+    for (credits, warnings) in [(256, 0), (2560, 1)] {
+        let parameters = Parameters { ksocklnd_credits: Some(credits), ..Parameters::default() };
+        let ready = node.run(|setup| setup.parameters = parameters).unwrap();
+        assert_eq!(ready.warnings.len(), warnings, "{:?}", ready.warnings);
+    }
+}
+
+#[test]
 fn a_host_that_cannot_be_written_stops_only_a_node_that_is_not_ready() {
     let node = Node::new();
     node.write("var/lib", "a file in the place of the directory");

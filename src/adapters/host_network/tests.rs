@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A node of AKS with kubenet: eth0, its virtual function, a bridge of pods.
@@ -157,4 +159,34 @@ fn an_address_in_the_networks_of_two_interfaces_may_be_either_ones() {
     tree.write("proc/net/route", &format!("{ROUTE}eth1\t0000E00A\t00000000\t0001\t0\t0\t200\t0000FFFF\t0\t0\t0\n"));
     let own = |name: &str| tree.facts().interface(name).unwrap().addresses.clone();
     assert_eq!((own("eth0"), own("eth1")), (own("eth1"), Some(vec![Ipv4Addr::new(10, 224, 0, 4)])));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_is_too_odd(text in any::<String>()) {
+        let _ = (parse_routes(&text), parse_local_addresses(&text));
+        let row = format!("{text}\neth0\t00000000\t0100000A\t0003\t0\t0\t1\t00000000\t0\t0\t0\n");
+        prop_assert!(default_routes(&parse_routes(&row)).contains(&"eth0".to_owned()));
+    }
+
+    #[test]
+    fn routes_and_addresses_are_read_as_the_kernel_writes_them(
+        address in any::<Ipv4Addr>().prop_filter("not of the loopback", |address| !address.is_loopback()),
+        bits in 1_u32..=32,
+        metric in any::<u32>(),
+    ) {
+        let mask = u32::MAX << (32 - bits);
+        let network = address.to_bits() & mask;
+        let printed = |number: u32| format!("{:08X}", number.swap_bytes());
+        let row = format!("eth0\t{}\t00000000\t0001\t0\t0\t{metric}\t{}\t0\t0\t0\n", printed(network), printed(mask));
+        let routes = parse_routes(&row);
+        prop_assert_eq!(routes.len(), 1);
+        prop_assert!(routes[0].contains(address) && routes[0].is_direct && routes[0].metric == metric);
+        let outside = Ipv4Addr::from_bits(address.to_bits() ^ (1 << (32 - bits)));
+        prop_assert!(!routes[0].contains(outside));
+        let trie = format!("Local:\n  +-- 0.0.0.0/0 2 0 2\n     |-- {address}\n        /32 host LOCAL\n");
+        prop_assert_eq!(parse_local_addresses(&trie), BTreeSet::from([address]));
+    }
 }

@@ -38,7 +38,25 @@ pub struct Loader<'a> {
 }
 
 /// How long modprobe may take. `lustre` starts LNet, which takes a second or two.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
+
+impl Parameters {
+    /// Parameters that loaded modules have otherwise, since they are read at load only; one line each.
+    pub fn not_in_effect(&self, host: &HostRoot) -> Vec<String> {
+        let wanted = [
+            ("ptlrpc", "ptlrpcd_per_cpt_max", self.ptlrpcd_per_cpt_max),
+            ("ksocklnd", "credits", self.ksocklnd_credits),
+        ];
+        let differs = |(module, name, wanted): (&str, &str, Option<u32>)| {
+            let found = std::fs::read_to_string(host.at(format!("/sys/module/{module}/parameters/{name}"))).ok()?;
+            let (found, wanted) = (found.trim(), wanted?);
+            let message =
+                format!("{module} was loaded with {name}={found}; {name}={wanted} counts from the next reboot on");
+            (found != wanted.to_string()).then_some(message)
+        };
+        wanted.into_iter().filter_map(differs).collect()
+    }
+}
 
 impl Loader<'_> {
     /// Loads these modules in their order.

@@ -63,8 +63,8 @@ impl fmt::Display for Os {
 
 /// The value of `name` in an os-release(5) file, without its quotes; the last assignment counts, as in a shell.
 fn field(text: &str, name: &str) -> String {
-    let values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
-    let value = values.last().unwrap_or_default().trim();
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
+    let value = values.next_back().unwrap_or_default().trim();
     let quoted = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     quoted('"').or_else(|| quoted('\'')).unwrap_or(value).to_owned()
 }

@@ -100,15 +100,17 @@ pub fn plan(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan, Setu
 
 fn not_loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
     let (mut plan, source) = source(facts, wanted)?;
-    match source {
-        Some(source) => plan.actions.push(Action::Load { source, modules: NEEDED.to_vec() }),
-        None => {
-            plan.without_client = true;
-            plan.notes
-                .push("no Lustre client is on this node, and install-lustre-client is no: nothing is done".to_owned());
-        }
-    }
+    let Some(source) = source else {
+        return Ok(without_client("no Lustre client is on this node"));
+    };
+    plan.actions.push(Action::Load { source, modules: NEEDED.to_vec() });
     Ok(plan)
+}
+
+/// The plan of a node that has no client and is to get none.
+fn without_client(found: &str) -> Plan {
+    let note = format!("{found}; install-lustre-client is no: nothing is done");
+    Plan { notes: vec![note], without_client: true, ..Plan::default() }
 }
 
 /// Where the wanted client comes from, with the actions that bring it there; `None` if there is none and none may be
@@ -159,9 +161,7 @@ fn fetched_version(facts: &Facts, wanted: &Wanted) -> Result<ClientVersion, Setu
 fn partly_loaded(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
     let (mut plan, source) = source(facts, wanted)?;
     let Some(source) = source else {
-        plan.without_client = true;
-        plan.notes.push("LNet is loaded without Lustre, no client is on this node, and install-lustre-client is no: nothing is done".to_owned());
-        return Ok(plan);
+        return Ok(without_client("LNet is loaded without Lustre, and no client is on this node"));
     };
     let modules = match mismatch(facts, &source, networks) {
         None => facts.modules.missing(),

@@ -1,4 +1,4 @@
-//! Removing kernel modules: delete_module(2) without force, in the order in which they depend on each other.
+//! Removing kernel modules: `delete_module(2)` without force, in the order in which they depend on each other.
 
 use std::ffi::CString;
 use std::fmt::Debug;
@@ -30,7 +30,7 @@ pub trait RemoveModule: Debug {
 pub struct Kernel;
 
 impl RemoveModule for Kernel {
-    /// `O_NONBLOCK` alone: the kernel answers EWOULDBLOCK at once for a module in use (delete_module(2)).
+    /// `O_NONBLOCK` alone: the kernel answers EWOULDBLOCK at once for a module in use (`delete_module(2)`).
     fn remove(&self, module: &'static str) -> Result<(), RemoveError> {
         let name = CString::new(module).map_err(|error| RemoveError::Refused(error.to_string()))?;
         delete_module(&name, DeleteModuleFlags::O_NONBLOCK).map_err(|errno| match errno {

@@ -114,7 +114,7 @@ impl NodeSetup<'_> {
     pub fn run(&self) -> Result<Ready, SetupError> {
         // Without the lock nothing may be changed, but a node that is ready stays so.
         let lock = Lock::take(self.host, || {
-            self.console.progress("another node-setup works on this node: waiting for its end")
+            self.console.progress("another node-setup works on this node: waiting for its end");
         });
         let Outlook { facts, wanted, chosen, plan, mut warnings, .. } = self.outlook(true)?;
         if plan.without_client {
@@ -127,6 +127,7 @@ impl NodeSetup<'_> {
             Act { setup: *self, facts: &facts, wanted: &wanted, chosen: &chosen, loader, warnings: &mut warnings }
                 .perform(&plan)?;
         }
+        warnings.extend(self.parameters.not_in_effect(self.host));
         let nids = self.lnet_ready(&facts, &chosen, !plan.actions.is_empty(), &mut warnings)?;
         let client = Modules::read(self.host).client().cloned();
         if lock.is_ok() && !plan.actions.is_empty() {
@@ -158,9 +159,9 @@ impl NodeSetup<'_> {
         match action {
             Action::Fetch { version, .. } | Action::Prefetch { version } => self.packages.planned(facts, version),
             Action::Unload { reason } => {
-                let loaded = super::modules::REMOVAL_ORDER.into_iter().filter(|name| facts.modules.has(name));
-                let loaded: Vec<&str> = loaded.collect();
-                let command = format!("delete_module(O_NONBLOCK) of {}", loaded.join(" "));
+                let names = super::modules::REMOVAL_ORDER.into_iter().filter(|name| facts.modules.has(name));
+                let names: Vec<&str> = names.collect();
+                let command = format!("delete_module(O_NONBLOCK) of {}", names.join(" "));
                 vec![PlannedStep::new("remove the modules that are loaded", command, reason.clone())]
             }
             Action::Load { source, modules } => loader.planned(source, modules, "it is not loaded"),

@@ -25,7 +25,7 @@ impl Invocation {
     /// A run without input, in `/`, with a limit of one minute.
     pub fn new<A: Into<OsString>>(program: &'static str, args: impl IntoIterator<Item = A>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { program, args, cwd: None, stdin: Vec::new(), limit: Duration::from_secs(60) }
+        Self { program, args, cwd: None, stdin: Vec::new(), limit: Duration::from_mins(1) }
     }
 
     /// The same in another directory.

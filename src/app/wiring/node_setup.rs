@@ -92,7 +92,8 @@ pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String,
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
     }
-    Ok(steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect())
+    let lines = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1));
+    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
 }
 
 /// Everything that a run stands on.
@@ -207,8 +208,7 @@ fn lnet_of(settings: &NodeSetupSettings, host: &HostRoot) -> Box<dyn Lnet> {
     #[cfg(feature = "simulator")]
     if settings.simulated_lnet {
         let (file, host) = (host.at(PRIVATE_DIR).join("simulated-lnet"), host.clone());
-        let address = move |name: &str| network::collect(&host).interface(name)?.addresses.clone()?.first().copied();
-        return Box::new(lnet::simulated::open(&file, address));
+        return Box::new(lnet::simulated::open(&file, move |name| network::simulated_address(&host, name)));
     }
     let _ = settings;
     Box::new(lnet::open(host.at(lnet::DEVICE)))

@@ -32,7 +32,7 @@ const NOT_FOUND: [&str; 8] = [
 ];
 
 /// Kinds of failures, those that must not be taken for others first.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind {
         shows: &[
             "no_pubkey",
@@ -168,10 +168,18 @@ const KINDS: [Kind; 11] = [
         transient: true,
     },
     Kind {
-        shows: &["does not have a release file", "404 ", "403 ", "is not signed", "cannot download repomd"],
+        shows: &["does not have a release file", "404 ", "403 ", "cannot download repomd"],
         cause: "the address holds no signed repository for this operating system, or refuses access to it",
         cure: "Correct package-url; allow packages.microsoft.com:443.",
         exit: SetupExit::TryAgain,
+        transient: false,
+    },
+    // apt says so of every repository whose release file it does not get, so this comes after the reasons for that.
+    Kind {
+        shows: &["is not signed"],
+        cause: "the repository has no signature that can be read: a mirror or proxy altered it",
+        cure: "Do not bypass this check. Compare package-url with its origin.",
+        exit: SetupExit::NeedsHuman,
         transient: false,
     },
 ];
@@ -235,7 +243,7 @@ mod tests {
             (format!("W: GPG error: {u} InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY EB3E94ADBE1229CF\nE: The repository '{u} InRelease' is not signed."), "signature", 3, false),
             (format!("W: GPG error: {u}: BADSIG EB3E94ADBE1229CF\nE: Failed to fetch Could not connect"), "signature", 3, false),
             (format!("E: {u} Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)"), "signature", 3, false),
-            (format!("E: The repository '{u} InRelease' is not signed."), "no signed repository", 1, false),
+            (format!("E: The repository '{u} InRelease' is not signed."), "signature", 3, false),
             ("E: Failed to fetch U/dists/noble/InRelease  Could not resolve 'packages.microsoft.com'".into(), "reached", 1, true),
             ("E: Failed to fetch U  Could not connect to 127.0.0.1:1 (127.0.0.1). - connect (111: Connection refused)".into(), "reached", 1, true),
             ("E: Failed to fetch U  Connection timed out".into(), "reached", 1, true),
@@ -244,6 +252,8 @@ mod tests {
             ("E: Failed to fetch U  File has unexpected size (10 != 20). Mirror sync in progress?".into(), "signed index", 1, true),
             ("E: Failed to fetch U  Hash Sum mismatch".into(), "signed index", 1, true),
             ("E: Failed to fetch U  503  Service Unavailable [IP: 10.0.0.1 443]".into(), "overloaded", 1, true),
+            (format!("E: Failed to fetch U  503  Service Unavailable\nE: The repository '{u} InRelease' is not signed."), "overloaded", 1, true),
+            (format!("E: Failed to fetch U  403  Forbidden\nE: The repository '{u} InRelease' is not signed."), "refuses access", 1, false),
             ("E: Failed to fetch U  404  Not Found".into(), "no signed repository", 1, false),
             (format!("E: The repository '{u} Release' does not have a Release file."), "no signed repository", 1, false),
             (format!("E: Release file for {u} is not valid yet (invalid for another 1h)"), "clock", 1, false),

@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use crate::adapters::node_setup::error::SetupError;
 
 /// A failed system call on a path of the private directory.
@@ -61,7 +59,7 @@ pub(super) fn empty_dir(path: &Path) -> Result<(), SetupError> {
 /// The SHA-256 of a file in lower-case hexadecimal digits.
 pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; 64 << 10]);
+    let (mut hash, mut chunk) = (hmac_sha256::Hash::new(), vec![0; 64 << 10]);
     loop {
         match file.read(&mut chunk)? {
             0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),

@@ -97,7 +97,7 @@ fn nothing_loaded() {
         (
             node(),
             no_install,
-            "no Lustre client is on this node, and install-lustre-client is no: nothing is done".to_owned(),
+            "no Lustre client is on this node; install-lustre-client is no: nothing is done".to_owned(),
         ),
     ] {
         assert_eq!(short(&facts, &wanted), expected);
