@@ -14,7 +14,7 @@ use crate::tools::run;
 /// The client that is asked for.
 pub(crate) const CLIENT: &str = "2.17.0-24-gf517bc4";
 
-/// An OpenPGP key pair with a key ring of its own.
+/// An `OpenPGP` key pair with a key ring of its own.
 #[derive(Debug)]
 pub(crate) struct Key {
     home: tempfile::TempDir,
