@@ -25,7 +25,7 @@ struct Rule {
     because: &'static str,
 }
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 22] = [
     Rule {
         scope: "src/domain",
         except: &[],
@@ -135,6 +135,65 @@ const RULES: [Rule; 18] = [
         ],
         core: false,
         because: "an adapter knows no other adapter and no front end, and this one starts no programs",
+    },
+    Rule {
+        scope: "src/adapters/lnet",
+        except: &[],
+        refused: &[
+            "app",
+            "csi",
+            "simulator",
+            "arm",
+            "kube",
+            "kernel",
+            "node_setup",
+            "tonic",
+            "prost",
+            "clap",
+            "figment",
+            "tokio",
+            "Command",
+        ],
+        core: false,
+        because: "kernel and node-setup stand on it; it knows no other adapter, no runtime and starts no programs",
+    },
+    Rule {
+        scope: "src/adapters/host_network.rs",
+        except: &[],
+        refused: &["app", "csi", "simulator", "arm", "kube", "kernel", "node_setup", "domain", "ports", "nix"],
+        core: true,
+        because: "it reads files",
+    },
+    Rule {
+        scope: "src/adapters/node_setup",
+        except: &[],
+        refused: &[
+            "app",
+            "csi",
+            "simulator",
+            "arm",
+            "kube",
+            "node_status",
+            "KernelMounter",
+            "client_state",
+            "tonic",
+            "prost",
+            "clap",
+            "figment",
+            "tokio",
+            "async",
+            "await",
+            "O_TRUNC",
+        ],
+        core: false,
+        because: "an init container is synchronous, knows LNet and files of the host alone, and forces no module out",
+    },
+    Rule {
+        scope: "src/adapters/node_setup",
+        except: &["src/adapters/node_setup/host_exec"],
+        refused: &["Command"],
+        core: false,
+        because: "programs of the host run with a cleared environment and a limit, by one file",
     },
     Rule {
         scope: "src/adapters/clock.rs",
@@ -322,6 +381,28 @@ fn nothing_gives_up_at_run_time() {
         found.into_iter().map(move |(line, what)| format!("{file}:{line} has `{what}` outside tests"))
     });
     report(&broken.collect::<Vec<_>>());
+}
+
+/// The one file with a system call that no crate wraps.
+const UNSAFE: &str = "src/adapters/lnet/ioctl.rs";
+
+#[test]
+fn one_file_alone_holds_unsafe_code() {
+    assert!(read("Cargo.toml").lines().any(|line| line.starts_with("unsafe_code = \"deny\"")), "the lint is off");
+    let all = ["src", "tests", "benches", "examples", "build.rs"].into_iter().flat_map(rust_files);
+    let (of_it, others): (Vec<_>, Vec<_>) =
+        all.flat_map(|file| unsafe_places(&file)).partition(|(file, ..)| file == UNSAFE);
+    let allows = of_it.iter().filter(|(.., name)| name == "unsafe_code").count();
+    assert_eq!((allows, of_it.len()), (1, 2), "{UNSAFE}: one allow and one unsafe block: {of_it:?}");
+    assert!(read(UNSAFE).contains("// SAFETY: "), "{UNSAFE}: no SAFETY comment");
+    let broken = others.iter().map(|(file, line, name)| format!("{file}:{line} names `{name}`; only {UNSAFE} may"));
+    report(&broken.collect::<Vec<_>>());
+}
+
+/// Where a file has `unsafe`, or names the lint in any attribute, at a module declaration too.
+fn unsafe_places(file: &str) -> Vec<(String, usize, String)> {
+    let refused = |name: &str| matches!(name, "unsafe" | "unsafe_code");
+    named(&tokens(file), &refused).into_iter().map(|(line, name)| (file.to_owned(), line, name)).collect()
 }
 
 // Reading.

@@ -7,15 +7,21 @@ pub mod clock;
 #[cfg(feature = "server")]
 pub mod csi;
 #[cfg(feature = "kernel")]
+pub mod host_network;
+#[cfg(feature = "kernel")]
 pub mod kernel;
 #[cfg(feature = "kube")]
 pub mod kube;
+#[cfg(feature = "kernel")]
+pub mod lnet;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "kernel", feature = "simulator"))]
 mod mountinfo;
 #[cfg(feature = "server")]
 pub mod no_cloud;
+#[cfg(feature = "kernel")]
+pub mod node_setup;
 #[cfg(feature = "server")]
 pub mod node_status;
 #[cfg(feature = "simulator")]

@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::problem::{Problem, Problems};
 #[cfg(feature = "kernel")]
 use super::settings::MounterKind;
-use super::settings::{self, DEFAULT_DRIVER_NAME, Given, Settings, go_bool};
+use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
 use super::version::VersionInfo;
 
 mod args;
@@ -22,8 +22,11 @@ mod check_objects;
 mod doctor;
 mod error;
 mod go_flags;
+#[cfg(feature = "kernel")]
+mod node_setup;
 mod probe;
 mod serve;
+mod setting_flags;
 
 #[cfg(feature = "simulator")]
 pub use args::DemoOptions;
@@ -31,9 +34,17 @@ pub use args::DemoOptions;
 pub use args::DoctorOptions;
 pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
 pub use error::{CliError, Exit};
+#[cfg(feature = "kernel")]
+pub use node_setup::NodeSetupOptions;
 
 /// Runs a command line, the program's name first, and tells what went wrong on stderr.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The words after it are a command of the host's, and none of them is to be read here.
+    #[cfg(feature = "kernel")]
+    if arguments.get(1).is_some_and(|word| word == super::wiring::node_setup::HOST_EXEC) {
+        return super::wiring::node_setup::host_exec(arguments.into_iter().skip(2)).into();
+    }
     match parse(arguments).and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,6 +72,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, C
 fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     let Some(Cli { command, flags }) = cli else { return Ok(()) };
     match command {
+        #[cfg(feature = "kernel")]
+        None if settings::is_loader(&raw(&flags)) => node_setup::run(&NodeSetupOptions::default()),
         None => serve_or_version(&flags),
         Some(Command::Serve(flags)) => serve_or_version(&flags),
         Some(Command::CheckConfig(options)) => check_config(&options),
@@ -69,6 +82,8 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
         Some(Command::Probe(options)) => print(&probe::ask(&options)?),
         #[cfg(feature = "kernel")]
         Some(Command::Doctor(options)) => doctor::node(&options),
+        #[cfg(feature = "kernel")]
+        Some(Command::NodeSetup(options)) => node_setup::run(&options),
         Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),
         #[cfg(feature = "simulator")]
         Some(Command::Demo(options)) => serve::runtime()?.block_on(super::demo::run(options)),
@@ -78,15 +93,15 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
 fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
     let asked = flags.version.as_deref().map_or(Ok(false), go_bool).map_err(|problem| problem.at("--version"));
     if asked.map_err(CliError::usage)? {
-        let driver_name = flags.drivername.as_deref().unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
+        let driver_name = flags.settings.get(DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
         return print(&VersionInfo { driver_name }.to_string());
     }
-    serve::serve(&settings::load(&given(flags))?.settings)
+    serve::serve(&settings::load(&raw(flags))?.settings)
 }
 
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CliError> {
-    let loaded = settings::load(&given(&options.flags))?;
+    let loaded = settings::load(&raw(&options.flags))?;
     CliError::all(
         [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
     )?;
@@ -129,7 +144,7 @@ fn warn(text: &str) {
 fn node_usable(settings: &Settings) -> Result<(), CliError> {
     #[cfg(feature = "kernel")]
     if settings.mode.node_id().is_some()
-        && settings.mounter == MounterKind::Kernel
+        && settings.values.mounter == MounterKind::Kernel
         && let Some(fault) = super::wiring::node::working_dir_fault(settings)
     {
         return Err(CliError::usage(Problem::new(fault.message).with_hint(fault.hint)));
@@ -139,12 +154,14 @@ fn node_usable(settings: &Settings) -> Result<(), CliError> {
 }
 
 fn print_skus(options: &SkusOptions) -> Result<(), CliError> {
-    let loaded = settings::load(&given(&options.flags()))?;
+    let controller = [("mode", "controller".to_owned())].into_iter();
+    let flags = controller.chain(options.settings.given.iter().cloned()).collect();
+    let loaded = settings::load(&RawSettings::with_process_environment(flags))?;
     print(&azure::skus(&loaded.settings, options.location.as_deref(), &options.output)?)
 }
 
-fn given(flags: &Flags) -> Given {
-    Given::with_process_environment(flags.given())
+fn raw(flags: &Flags) -> RawSettings {
+    RawSettings::with_process_environment(flags.settings.given.clone())
 }
 
 fn print(text: &str) -> Result<(), CliError> {

@@ -1,15 +1,12 @@
-//! The driver's settings: one typed struct, checked once at start.
+//! The driver's settings, checked once at start, all problems reported at once.
 //!
-//! What is wrong with a deployment should show before the first volume, all of it at once. Settings come in
-//! layers, each over the one before: defaults, a TOML or YAML file, `AZURELUSTRE_CSI_*` variables, flags. A value that a
-//! higher layer replaces is not looked at.
+//! Settings come in layers, each over the one before: defaults, a TOML or YAML file, `AZURELUSTRE_CSI_*` variables, flags. A
+//! value that a higher layer replaces is not checked. Each is defined by one entry of a table ([`ServeSettings`],
+//! [`NodeSetupSettings`]).
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::problem::Problems;
-use super::telemetry::LogSettings;
-use crate::domain::volume_attributes::UnknownAttributes;
+use super::problem::{Problem, Problems};
+use super::telemetry::{LogFilter, LogSettings};
+use crate::domain::client_tuning::ClientTuning;
 
 mod azure;
 mod cloud;
@@ -17,130 +14,59 @@ mod cloud_source;
 mod endpoint;
 mod environment;
 mod file;
-mod given;
+mod joint;
 mod keys;
+mod layer;
 mod layers;
-mod read;
+mod mode;
+mod node_setup;
+mod raw;
+mod serve;
+mod setting;
+mod table;
 mod values;
 
 pub use azure::{Auth, AzureSettings, Hidden};
 pub use cloud::CloudSettings;
 pub use cloud_source::CloudSource;
 pub use endpoint::{Endpoint, SocketPath};
-pub use environment::PREFIX;
-pub use given::Given;
-pub use keys::{CONFIG, DEFAULT_DRIVER_NAME, DEFAULT_ENDPOINT, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+pub use environment::is_loader;
+pub use keys::{
+    CONFIG, DEFAULT_DRIVER_NAME, DRIVER_NAME, ENDPOINT, KUBELET_DIR, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY,
+    WORKING_MOUNT_DIR,
+};
 pub use layers::Origin;
-pub use values::go_bool;
+pub use mode::Mode;
+pub use node_setup::NodeSetupSettings;
+pub use raw::RawSettings;
+pub use serve::ServeSettings;
+pub use setting::{Form, Setting};
+pub use table::{Sourced, Table};
+pub use values::{AuthKind, CloudKind, MounterKind, Services, absolute as absolute_path, go_bool};
 
-/// All settings, valid and complete.
+use keys::{CLOUD, LOG_LEVEL, MODE, MOUNTER};
+use layer::Layer;
+use layers::{DEFAULT, Layers};
+use table::Reader;
+
+/// All settings of `serve`, valid and complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Which CSI services run (`mode`, `nodeid`).
     pub mode: Mode,
-    /// Where file systems come from (`cloud`). Counts where the controller runs.
-    pub cloud: CloudKind,
-    /// How volumes are mounted (`mounter`). Counts where the node runs.
-    pub mounter: MounterKind,
-    /// How the kernel mounts.
-    pub kernel: KernelChoice,
-    /// What is done about keys of `volumeAttributes` that are nearly ours (`unknown-volume-attributes`).
-    pub unknown_attributes: UnknownAttributes,
-    /// How the simulator behaves.
-    pub simulator: SimulatorSettings,
-    /// Where the gRPC server listens (`endpoint`).
-    pub endpoint: Endpoint,
-    /// The name under which the driver registers (`drivername`).
-    pub driver_name: String,
-    /// Directory for private mounts (`working-mount-dir`), absolute.
-    pub working_mount_dir: PathBuf,
-    /// Whether the node's startup taint is removed (`remove-not-ready-taint`).
-    pub remove_not_ready_taint: bool,
-    /// What is logged and how (`log-format`, `log-level`).
-    pub log: LogSettings,
+    /// Tunables of the client that are set for each mount (`osc-max-…`, `mdc-max-…`); none by default.
+    pub tuning: ClientTuning,
     /// What the cluster's cloud settings file says; empty where none is read.
     pub cloud_settings: CloudSettings,
+    /// Each setting alone.
+    pub values: ServeSettings,
 }
 
-/// Which CSI services run beside Identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Controller: creates and deletes volumes.
-    Controller,
-    /// Node: mounts them.
-    Node {
-        /// The node's name in Kubernetes.
-        node_id: String,
-    },
-    /// Both in one process.
-    All {
-        /// The node's name in Kubernetes.
-        node_id: String,
-    },
-    /// No mode and no node id were given, as in the Go driver's controller: Controller, and a Node service that refuses
-    /// every call.
-    ControllerByDefault,
-}
-
-impl Mode {
-    /// Whether the Controller service runs.
-    pub fn has_controller(&self) -> bool {
-        matches!(self, Self::Controller | Self::All { .. } | Self::ControllerByDefault)
+impl Settings {
+    /// What is logged and how (`log-format`, `log-level`).
+    pub fn log(&self) -> LogSettings {
+        LogSettings { format: self.values.log_format, filter: self.values.log_filter.clone() }
     }
-
-    /// The node's name where the Node service runs.
-    pub fn node_id(&self) -> Option<&str> {
-        match self {
-            Self::Controller | Self::ControllerByDefault => None,
-            Self::Node { node_id } | Self::All { node_id } => Some(node_id),
-        }
-    }
-}
-
-/// Where file systems come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloudKind {
-    /// Azure Resource Manager.
-    Arm,
-    /// The simulator, in memory. Only in builds that have it.
-    Simulator,
-}
-
-/// How volumes are mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MounterKind {
-    /// By the kernel's Lustre client.
-    Kernel,
-    /// By the simulator, as directories. Only in builds that have it.
-    Simulator,
-}
-
-/// How the kernel mounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KernelChoice {
-    /// Type of the mounts (`mount-fs-type`): `lustre`; another one is for benchmarks and tests.
-    pub fs_type: String,
-    /// Kubelet's directory (`kubelet-dir`), absolute.
-    pub kubelet_dir: PathBuf,
-    /// Permissions of sub-directories that are made (`sub-dir-mode`), at most `0o1777`.
-    pub sub_dir_mode: u32,
-    /// Most mounts under way for one MGS (`mounts-per-mgs`), at least 1.
-    pub mounts_per_mgs: usize,
-    /// How long a mount is waited for (`mount-timeout`).
-    pub mount_timeout: Duration,
-    /// How long an unmount runs before its servers are examined (`unmount-timeout`).
-    pub unmount_timeout: Duration,
-    /// How long statfs is waited for (`stat-timeout`).
-    pub stat_timeout: Duration,
-}
-
-/// How the simulator behaves.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SimulatorSettings {
-    /// Simulated seconds per second (`simulator-speed`); more than 0, at most 1000000.
-    pub speed: f64,
-    /// File with regions, SKUs and networks (`simulator-world`); the built-in world where absent.
-    pub world: Option<PathBuf>,
 }
 
 /// Settings together with where each value came from.
@@ -153,12 +79,86 @@ pub struct Loaded {
     pub origins: Vec<Origin>,
 }
 
-/// Reads and checks all settings. Every problem found is in the error.
-pub fn load(given: &Given) -> Result<Loaded, Problems> {
+/// The settings of all commands, which may stand in one file and one environment.
+fn known() -> Vec<&'static Setting> {
+    ServeSettings::SETTINGS.iter().chain(NodeSetupSettings::SETTINGS).collect()
+}
+
+/// Reads and checks all settings of `serve`. Every problem found is in the error.
+pub fn load(raw: &RawSettings) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
-    let layers = layers::Layers::collect(given, &mut problems);
-    let settings = read::settings(&layers, given, &mut problems);
-    problems.into_result(settings.map(|settings| Loaded { origins: layers.origins(&settings.mode), settings }))
+    let verbosity = problems.note(level_of_verbosity(raw));
+    let mocks = [(MOCK_MOUNT, MOUNTER), (MOCK_PROVISIONING, CLOUD)].into_iter().filter_map(|(switch, key)| {
+        problems.note(mock(raw, &switch, key).map_err(|problem| problem.at(&format!("--{}", switch.key)))).flatten()
+    });
+    let derived = (verbosity.into_iter().collect(), mocks.collect());
+    let table = ServeSettings::SETTINGS;
+    let layers = Layers::collect(table, &known(), raw, derived, &mut problems);
+    let settings = read(&mut Reader { table, layers: &layers, problems: &mut problems }, raw);
+    problems.into_result(settings.map(|settings| Loaded { origins: origins(&layers, &settings.mode), settings }))
+}
+
+fn read(reader: &mut Reader<'_>, raw: &RawSettings) -> Option<Settings> {
+    let values = ServeSettings::read(reader);
+    let (mode, tuning) = (joint::mode(reader), joint::tuning(reader));
+    let cloud_settings = joint::cloud_settings(reader, raw);
+    Some(Settings { mode: mode?, tuning: tuning?, cloud_settings: cloud_settings?, values: values? })
+}
+
+/// Reads and checks the settings of `node-setup`, with notes about what was given and has no effect. Every problem found
+/// is in the error.
+pub fn load_node_setup(raw: &RawSettings) -> Result<(NodeSetupSettings, Vec<String>), Problems> {
+    let mut problems = Problems::default();
+    let derived = (node_setup::go_version(raw, &mut problems).into_iter().collect(), Vec::new());
+    let table = NodeSetupSettings::SETTINGS;
+    let layers = Layers::collect(table, &known(), raw, derived, &mut problems);
+    let settings = NodeSetupSettings::read(&mut Reader { table, layers: &layers, problems: &mut problems });
+    problems.into_result(settings.map(|settings| (settings, node_setup::notes(raw))))
+}
+
+/// One setting of `serve` for a command that asks a running driver: the flag, else the driver's variable in the same pod,
+/// else the default. `key` is one of the keys of this module.
+pub fn of_running_driver<T>(
+    key: &'static str,
+    flag: Option<&str>,
+    parse: impl FnOnce(&str) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let setting = ServeSettings::SETTINGS.iter().find(|setting| setting.key == key);
+    let variable = setting.map(Setting::variable).unwrap_or_default();
+    let given = std::env::var(&variable).ok().filter(|value| !value.is_empty());
+    let default = setting.and_then(|setting| setting.default).unwrap_or_default();
+    let source = flag.map_or(variable, |_| format!("--{key}"));
+    parse(flag.or(given.as_deref()).unwrap_or(default)).map_err(|problem| problem.at(&source))
+}
+
+/// Every value in effect, for a process that runs in `mode`.
+fn origins(layers: &Layers, mode: &Mode) -> Vec<Origin> {
+    let mut origins = layers.origins(ServeSettings::SETTINGS);
+    let by_default = origins.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == MODE);
+    if let Some(origin) = by_default {
+        (origin.value, origin.source) = ("controller".to_owned(), "default without a node id".to_owned());
+    }
+    origins
+}
+
+/// klog's verbosity replaces the default level and nothing else: the Go driver's manifests always pass one, so whoever
+/// gives a level in any other place means it.
+fn level_of_verbosity(raw: &RawSettings) -> Result<Layer, Problem> {
+    let source = raw.flag(VERBOSITY.key).map_or(DEFAULT, |_| "-v");
+    let verbosity = raw.flag(VERBOSITY.key).map_or(Ok(0), values::verbosity).map_err(|problem| problem.at("-v"))?;
+    Ok(Layer::text(source, LOG_LEVEL, LogFilter::of_verbosity(verbosity)))
+}
+
+/// What a mock switch of the Go driver asks for: the simulator.
+fn mock(raw: &RawSettings, switch: &Setting, key: &'static str) -> Result<Option<Layer>, Problem> {
+    if !raw.flag(switch.key).map_or(Ok(false), go_bool)? {
+        return Ok(None);
+    }
+    values::with_simulator(())?;
+    if let Some(other) = raw.flag(key).filter(|value| *value != "simulator") {
+        return Err(Problem::new(format!("contradicts --{key}={other}")).with_hint("give one of the two"));
+    }
+    Ok(Some(Layer::text(format!("--{}", switch.key), key, "simulator")))
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ mod azure;
 mod cluster;
 #[cfg(feature = "kernel")]
 pub mod node;
+#[cfg(feature = "kernel")]
+pub mod node_setup;
 #[cfg(feature = "simulator")]
 pub mod simulation;
 
@@ -140,8 +142,8 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
     if wants_simulator(settings) {
         let simulation = simulation::Simulation::begin(settings)?;
         tracing::warn!(
-            cloud = ?settings.cloud,
-            mounter = ?settings.mounter,
+            cloud = ?settings.values.cloud,
+            mounter = ?settings.values.mounter,
             "SIMULATED: nothing is created in Azure; what is simulated lives in this process, is forgotten when it ends, and \
              is not shared with other nodes"
         );
@@ -158,11 +160,11 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
 
 /// The adapters of the real world that the settings ask for.
 fn real(settings: &Settings) -> Result<Driven, WiringError> {
-    let azure = settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
+    let azure = settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm;
     let cloud = azure.then(|| without_azure(settings).map_or_else(|| on_azure(settings), Ok)).transpose()?;
     #[cfg(feature = "kernel")]
     let node = {
-        let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+        let kernel = settings.mode.node_id().is_some() && settings.values.mounter == MounterKind::Kernel;
         kernel.then(|| node::side(settings))
     };
     #[cfg(not(feature = "kernel"))]
@@ -180,7 +182,7 @@ pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
         return Err(WiringError::Unusable(settings.cloud_settings.missing.clone()));
     }
     #[cfg(feature = "simulator")]
-    if settings.cloud == CloudKind::Simulator {
+    if settings.values.cloud == CloudKind::Simulator {
         let simulation = simulation::Simulation::begin(settings)?;
         let cloud = simulation.cloud_side();
         return Ok(CloudSide { keep: Box::new(simulation), ..cloud });
@@ -204,8 +206,8 @@ fn without_azure(settings: &Settings) -> Option<CloudSide> {
 
 #[cfg(feature = "simulator")]
 fn wants_simulator(settings: &Settings) -> bool {
-    let cloud = settings.mode.has_controller() && settings.cloud == CloudKind::Simulator;
-    let mounter = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Simulator;
+    let cloud = settings.mode.has_controller() && settings.values.cloud == CloudKind::Simulator;
+    let mounter = settings.mode.node_id().is_some() && settings.values.mounter == MounterKind::Simulator;
     cloud || mounter
 }
 
@@ -239,7 +241,7 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
     let work = cloud.as_ref().map(|side| Work::over(side.tasks.clone())).unwrap_or_default();
     let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
-        driver_name: settings.driver_name.clone(),
+        driver_name: settings.values.driver_name.clone(),
         vendor_version: DRIVER_VERSION.to_owned(),
         controller: settings.mode.has_controller(),
     };
@@ -264,10 +266,10 @@ pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
         let info = NodeInfo { node_id: node_id.to_owned() };
         routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations.clone(), faults.clone())));
         let publish = Publish::new(mounter, Arc::clone(&clock))
-            .with_unknown_attributes(settings.unknown_attributes)
+            .with_unknown_attributes(settings.values.unknown_attributes)
             .with_operations(operations);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
-        if settings.remove_not_ready_taint && removes_taint {
+        if settings.values.remove_not_ready_taint && removes_taint {
             let ready = ReadyForPods::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
@@ -312,14 +314,14 @@ impl Drop for Background {
 
 /// What to do about a cloud that this build does not have. A node needs none.
 fn missing_cloud(settings: &Settings) -> Option<Problem> {
-    let missing = settings.mode.has_controller() && settings.cloud == CloudKind::Arm && !cfg!(feature = "arm");
+    let missing = settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm && !cfg!(feature = "arm");
     let hint = "say `--cloud simulator` to try the driver without Azure, in a build with the simulator";
     missing.then(|| Problem::new("--cloud=arm: this build cannot talk to Azure Resource Manager").with_hint(hint))
 }
 
 /// What to do about a mounter that this build does not have. A controller needs none.
 fn missing_mounter(settings: &Settings) -> Option<Problem> {
-    let kernel = settings.mode.node_id().is_some() && settings.mounter == MounterKind::Kernel;
+    let kernel = settings.mode.node_id().is_some() && settings.values.mounter == MounterKind::Kernel;
     let missing = kernel && !cfg!(feature = "kernel");
     let hint = "say `--mounter simulator` to try the driver without Lustre, in a build with the simulator";
     missing.then(|| Problem::new("--mounter=kernel: this build cannot mount Lustre through the kernel").with_hint(hint))

@@ -1,4 +1,4 @@
-//! The language and the rules of the driver, free of any input or output.
+//! The domain: language and rules of the driver, free of any input or output.
 //!
 //! What may be created, kept, deleted or mounted is decided here, in synchronous functions over plain
 //! values, so that each decision can be read in one place, tested with a table and embedded in other automation.
@@ -10,11 +10,13 @@
 
 pub mod access;
 pub mod capacity;
+pub mod client_tuning;
 pub mod confirmation;
 pub mod error;
 pub mod filesystem;
 pub mod history;
 pub mod lifecycle;
+pub mod lustre_version;
 pub mod mount;
 pub mod mount_options;
 pub mod mount_source;

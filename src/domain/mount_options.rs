@@ -7,6 +7,9 @@
 //! Sources: the option table of mount.lustre (`lustre/utils/mount_lustre.c`) and of the client
 //! (`lustre/llite/llite_lib.c`, `ll_options`), mount(8), and the Go driver's `docs/driver-parameters.md` (`no_unique_fsid`).
 
+mod client;
+
+pub use self::client::UnsupportedOption;
 use super::error::{Violations, nearest, quote};
 
 /// How access times are kept. Lustre's default is strict, not the kernel's relative.
@@ -38,8 +41,9 @@ pub struct MountOptions {
     pub no_dir_atime: bool,
     /// Access times.
     pub access_time: AccessTime,
-    /// What the Lustre client parses, in the order asked for, each once. `unique_fsid` may be among them: only Microsoft's
-    /// builds of the client know it, the others answer `EINVAL`, and the mount then works without it.
+    /// What the Lustre client parses, in the order asked for, each once. Some are known to clients of newer versions only
+    /// ([`MountOptions::for_client`]). `unique_fsid` may be among them: only Microsoft's builds of the client know it, the
+    /// others answer `EINVAL`, and the mount then works without it.
     pub lustre: Vec<&'static str>,
     /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
     /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
@@ -49,7 +53,7 @@ pub struct MountOptions {
 }
 
 /// Options of the Lustre client; those on one line exclude each other.
-const LUSTRE: [&[&str]; 13] = [
+const LUSTRE: [&[&str]; 14] = [
     &["flock", "noflock", "localflock"],
     &["user_xattr", "nouser_xattr"],
     &["checksum", "nochecksum"],
@@ -59,6 +63,7 @@ const LUSTRE: [&[&str]; 13] = [
     &["verbose", "noverbose"],
     &["encrypt", "noencrypt"],
     &["statfs_project", "nostatfs_project"],
+    &["sync_on_close", "nosync_on_close"],
     &["always_ping"],
     &["32bitapi"],
     &["nolock"],
@@ -144,8 +149,7 @@ impl MountOptions {
             "dev" => self.no_dev = false,
             "noexec" => self.no_exec = true,
             "exec" => self.no_exec = false,
-            // Only newer clients know `sync_on_close`; mount.lustre takes it for `sync`, which promises more.
-            "sync" | "sync_on_close" => self.synchronous = true,
+            "sync" => self.synchronous = true,
             "async" => self.synchronous = false,
             "nodiratime" => self.no_dir_atime = true,
             "diratime" => self.no_dir_atime = false,
@@ -214,8 +218,11 @@ impl MountOptions {
             return Some(if self.read_only { "ro".into() } else { "rw".into() });
         }
         let generic = self.words().into_iter().skip(1).filter(|word| !self.lustre.contains(word));
+        // Where the client did not know `sync_on_close`, `sync` stands for it.
+        let replaced = |option: &str| option == "sync_on_close" && has("sync");
         let opposite = |option: &&&str| {
             group_of(option).is_some_and(|group| group.iter().any(|other| *other != **option && has(other)))
+                && !replaced(option)
         };
         generic
             .filter(|word| !has(word))

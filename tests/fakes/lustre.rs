@@ -51,6 +51,10 @@ struct State {
     is_microsofts: bool,
     /// Whether the kernel runs `SELinux`.
     has_selinux: bool,
+    /// What `/sys/module/lustre/version` shows.
+    client_version: Option<&'static str>,
+    /// Directory in the place of `/`, below which each mount shows its devices.
+    devices_below: Option<PathBuf>,
     /// The options that reached mount(2), without the device.
     options: Vec<String>,
     /// How long each mount takes.
@@ -142,6 +146,32 @@ impl TreeKernel {
     pub(crate) fn become_special(&self, is_microsofts: bool, has_selinux: bool) {
         let mut state = self.state.lock().unwrap();
         (state.is_microsofts, state.has_selinux) = (is_microsofts, has_selinux);
+    }
+
+    /// From now on the client shows this version, and knows the options of that version.
+    pub(crate) fn become_version(&self, version: &'static str) {
+        self.state.lock().unwrap().client_version = Some(version);
+    }
+
+    /// From now on each mount shows its devices below this directory, in the place of `/`.
+    pub(crate) fn show_devices_below(&self, root: &Path) {
+        self.state.lock().unwrap().devices_below = Some(root.to_owned());
+    }
+
+    /// What a mount adds to sysfs: an instance, an OSC and an MDC with a client's own values.
+    fn show_devices(&self, source: &MountSource, number: u64) -> io::Result<()> {
+        let Some(root) = self.state.lock().unwrap().devices_below.clone() else { return Ok(()) };
+        let (lustre, fs) = (root.join("sys/fs/lustre"), source.fs_name.as_str());
+        std::fs::create_dir_all(lustre.join(format!("llite/{fs}-ffff{number}")))?;
+        for (device_type, target, files) in [
+            ("osc", "OST0000", [("max_rpcs_in_flight", "8"), ("max_dirty_mb", "2000")]),
+            ("mdc", "MDT0000", [("max_rpcs_in_flight", "8"), ("max_mod_rpcs_in_flight", "7")]),
+        ] {
+            let device = lustre.join(device_type).join(format!("{fs}-{target}-{device_type}-ffff{number}"));
+            std::fs::create_dir_all(&device)?;
+            files.iter().try_for_each(|(file, value)| std::fs::write(device.join(file), format!("{value}\n")))?;
+        }
+        Ok(())
     }
 
     /// The options of Lustre of every mount(2) so far.
@@ -261,6 +291,7 @@ impl Syscalls for TreeKernel {
             state.options.push(options.trim_end_matches(',').to_owned());
             known.extend(state.is_microsofts.then_some("unique_fsid"));
             known.extend(state.has_selinux.then_some("context=a:b:c:s0"));
+            known.extend(state.client_version.is_some_and(|version| version >= "2.17").then_some("statfs_project"));
         }
         let valid =
             options.split(',').chain(rest.split(',')).all(|option| option.is_empty() || known.contains(&option));
@@ -280,6 +311,7 @@ impl Syscalls for TreeKernel {
         match changed.and_then(|()| mount_number(&call.target).map_err(|_| Errno::EIO)) {
             Ok(number) => {
                 self.state.lock().unwrap().mounts.insert(number, (device.to_owned(), read_only));
+                self.show_devices(&source, number).map_err(|_| Errno::EIO)?;
                 Ok(())
             }
             // As mount(2), which leaves nothing when it fails.
@@ -348,6 +380,10 @@ impl Syscalls for TreeKernel {
         let state = self.state.lock().unwrap();
         let listens = address.port() == 988 && state.listening.contains(&address.ip());
         if listens { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    fn client_version(&self) -> Option<String> {
+        self.state.lock().unwrap().client_version.map(|version| format!("{version}\n"))
     }
 
     fn has_selinux(&self) -> bool {

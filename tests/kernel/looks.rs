@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
-use azurelustre_csi::adapters::kernel::settings::Limits;
+use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::SysError;
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts, ReadinessSource};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
+use azurelustre_csi::domain::client_tuning::{ClientTuning, Tunable};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::MountSource;
@@ -34,6 +35,8 @@ pub(crate) const TESTS: &[Test] = tests![
     lustrefs_is_not_tried_while_the_mgs_does_not_answer,
     errors_without_a_name_in_libc_are_named,
     unique_fsid_is_left_out_where_the_client_refuses_it,
+    options_are_those_of_the_client_that_is_loaded,
+    the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount,
     labels_are_handed_on_only_where_selinux_is,
     a_host_name_that_cannot_be_resolved_is_told,
     paths_of_any_bytes_are_mounted_and_unmounted,
@@ -215,6 +218,61 @@ async fn unique_fsid_is_left_out_where_the_client_refuses_it() {
         }
         assert_eq!(bench.kernel.options(), expected, "the process remembers");
     }
+}
+
+async fn options_are_those_of_the_client_that_is_loaded() {
+    let bench = Bench::new(with_limits(patient()));
+    let asked = |pod: &str, options: &str| {
+        let mut plan = plan(&source(SICK), &bench.target(pod));
+        plan.options = MountOptions::parse(&[options.to_owned()]).unwrap();
+        plan
+    };
+    bench.kernel.become_version("2.15.8_39_g2d32b59");
+    let old = asked("old", "flock,statfs_project");
+    let error = bench.mounter.mount(&old).await.unwrap_err();
+    assert_eq!(error.kind, MountErrorKind::Invalid);
+    let text = error.to_string();
+    assert!(
+        text.contains("statfs_project needs a Lustre client of 2.17.0 or newer, and this node has 2.15.8"),
+        "{text}"
+    );
+    assert!(bench.kernel.options().is_empty(), "the kernel is not asked");
+    assert_eq!(bench.mounter.mount(&asked("plain", "flock,nosync_on_close")).await.unwrap(), MountOutcome::Mounted);
+    bench.kernel.become_version("2.17.0_24_gf517bc4");
+    let new = asked("new", "flock,statfs_project");
+    assert_eq!(bench.mounter.mount(&new).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(bench.kernel.options(), ["flock", "flock,statfs_project"]);
+}
+
+async fn the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount() {
+    let tuning = ClientTuning::new(Tunable::ALL.into_iter().zip([32, 512, 64, 50])).unwrap();
+    let bench = Bench::new(KernelSettings { tuning, ..with_limits(patient()) });
+    let client = bench.root.join("client");
+    let values = || {
+        let mut values: Vec<String> = Vec::new();
+        for device_type in ["mdc", "osc"] {
+            for device in std::fs::read_dir(client.join("sys/fs/lustre").join(device_type)).into_iter().flatten() {
+                for file in ["max_rpcs_in_flight", "max_mod_rpcs_in_flight", "max_dirty_mb"] {
+                    let text = std::fs::read_to_string(device.as_ref().unwrap().path().join(file)).unwrap_or_default();
+                    values.extend(text.split_whitespace().map(str::to_owned));
+                }
+            }
+        }
+        values
+    };
+    // A client that shows none of them.
+    assert_eq!(bench.mounter.mount(&plan(&source(SICK), &bench.target("1"))).await.unwrap(), MountOutcome::Mounted);
+    assert!(values().is_empty());
+    bench.kernel.show_devices_below(&client);
+    assert_eq!(bench.mounter.mount(&plan(&source(SICK), &bench.target("2"))).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(values(), ["64", "50", "32", "512"]);
+    // What somebody else sets on a mount that exists stays.
+    let osc = std::fs::read_dir(client.join("sys/fs/lustre/osc")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(osc.join("max_dirty_mb"), "100\n").unwrap();
+    assert_eq!(bench.mounter.mount(&plan(&source(HEALTHY), &bench.target("3"))).await.unwrap(), MountOutcome::Mounted);
+    let mut all = values();
+    all.sort();
+    assert_eq!(all, ["100", "32", "32", "50", "50", "512", "64", "64"]);
 }
 
 async fn labels_are_handed_on_only_where_selinux_is() {

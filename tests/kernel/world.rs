@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
@@ -77,7 +78,8 @@ impl Bench {
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
-        Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), ..Parts::default() }))
+        let paths = ClientStatePaths { root: settings.kubelet_dir.join("client") };
+        Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), paths, ..Parts::default() }))
     }
 
     /// The node after a restart of the driver.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use azurelustre_csi::app::settings::{self, Given};
+use azurelustre_csi::app::settings::{self, RawSettings};
 use azurelustre_csi::app::telemetry;
 use azurelustre_csi::app::usecase::claim_events::ClaimEvents;
 use azurelustre_csi::app::usecase::readiness::remove_taint_when_ready;
@@ -32,7 +32,7 @@ impl Write for Lines {
 async fn log(level: &str, work: impl Future<Output = ()>) -> String {
     let flags =
         vec![("mode", "controller".to_owned()), ("cloud", "simulator".to_owned()), ("log-level", level.to_owned())];
-    let settings = settings::load(&Given { flags, environment: Vec::new() }).unwrap().settings;
+    let settings = settings::load(&RawSettings { flags, environment: Vec::new() }).unwrap().settings;
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = telemetry::subscriber(&settings.log, false, move || writer.clone());

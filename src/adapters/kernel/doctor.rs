@@ -22,6 +22,8 @@ pub struct NodeReport {
     pub healthy: bool,
     /// What is wrong, each with what to do about it; empty if healthy.
     pub reasons: Vec<String>,
+    /// How node-setup ended on this node; none if it left no result that can be read here.
+    pub node_setup: Option<SetupReport>,
     /// What is not wrong but worth knowing, such as values that could not be read.
     pub notes: Vec<String>,
     /// The client in the kernel.
@@ -40,6 +42,19 @@ pub struct NodeReport {
     pub blocked_threads: Vec<String>,
 }
 
+/// How the last node-setup ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetupReport {
+    /// Whether the node was ready.
+    pub ready: bool,
+    /// `ready: …`, or what failed, why, and what to do.
+    pub message: String,
+    /// What was not as it was asked for.
+    pub warnings: Vec<String>,
+    /// Seconds since then.
+    pub age_seconds: u64,
+}
+
 /// The Lustre client in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClientReport {
@@ -56,8 +71,10 @@ pub struct ClientReport {
 pub struct NidReport {
     /// Such as `10.0.0.7@tcp`.
     pub nid: String,
-    /// `up` or `down`.
+    /// As LNet reports it: `up`, `down`, or `unknown`.
     pub status: String,
+    /// Whether it can be used. Lustre 2.17.0 goes on to report `down` after a link has come back.
+    pub up: bool,
 }
 
 /// One MGS.

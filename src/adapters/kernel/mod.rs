@@ -32,6 +32,7 @@ mod sub_dir;
 pub mod surroundings;
 pub mod syscalls;
 mod threads;
+mod tuning;
 mod unmount;
 mod usage;
 mod volumes;

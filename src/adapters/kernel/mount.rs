@@ -18,6 +18,7 @@ use super::volumes::{self, Record};
 use super::{KernelMounter, resolve};
 use crate::adapters::mountinfo::Line;
 use crate::adapters::target;
+use crate::domain::lustre_version::LustreVersion;
 use crate::domain::mount::{FS_TYPE, MountPlan, Mounted, Occupancy};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MountSource};
@@ -221,10 +222,12 @@ impl Node {
         let call = |source: &MountSource, options: &MountOptions| {
             self.call_mount(OPERATION, source, options, place, &directory)
         };
-        let options = self.effective(&plan.options);
+        let options = self.effective(&plan.options, place)?;
         let mount = |source: &MountSource| self.without_refused(&options, |options| call(source, options));
+        let instances = self.tuner.instances();
         let mounted = self.mount_existing(&source, mount)?;
         drop(permit);
+        self.tuner.tune(&mounted.fs_name, instances.as_ref());
         self.check_device(plan, &mounted, place)?;
         let (volume_id, target, shown) = (plan.volume_id.clone(), plan.target.clone(), mounted.to_string());
         self.records.put(place, Record { shown, volume_id, target, source: plan.source.clone() });
@@ -250,15 +253,23 @@ impl Node {
         Ok(instead)
     }
 
-    /// The options that mean something here: labels are dropped where the kernel does not run
-    /// `SELinux`, as mount(8) does.
-    fn effective(&self, options: &MountOptions) -> MountOptions {
-        let mut options = options.clone();
+    /// The options that mean something here: those that the client which is loaded knows, and labels only where the kernel
+    /// runs `SELinux`, as mount(8) does.
+    fn effective(&self, options: &MountOptions, place: &Path) -> Result<MountOptions, MountError> {
+        let mut options = if options.depend_on_client() {
+            let version = self.calls.client_version().and_then(|text| LustreVersion::parse(&text));
+            options.for_client(version).map_err(|error| {
+                MountError::at(MountErrorKind::Invalid, OPERATION, place, error.to_string())
+                    .with_hint("remove it from mountOptions, or install a newer client on the node")
+            })?
+        } else {
+            options.clone()
+        };
         if !options.selinux.is_empty() && !self.calls.has_selinux() {
             tracing::warn!(labels = options.selinux.join(","), "labels are dropped: the kernel does not run SELinux");
             options.selinux.clear();
         }
-        options
+        Ok(options)
     }
 
     /// mount(2) with the options that this client takes: `unique_fsid` is known to Microsoft's builds only, and no

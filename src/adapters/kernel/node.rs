@@ -19,6 +19,7 @@ use super::registry::Registry;
 use super::settings::KernelSettings;
 use super::syscalls::{How, SysError, Syscalls};
 use super::threads::Threads;
+use super::tuning::Tuner;
 use super::volumes::Records;
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::adapters::target::{self, TargetError};
@@ -38,6 +39,7 @@ pub(super) struct Node {
     pub(super) registry: Arc<Registry>,
     pub(super) mgs_limit: Arc<MgsLimit>,
     pub(super) records: Records,
+    pub(super) tuner: Tuner,
     /// Whether this client has refused `unique_fsid`.
     pub(super) refuses_unique_fsid: AtomicBool,
     /// How many private mounts were made.
@@ -54,6 +56,7 @@ impl Node {
             registry: Arc::default(),
             mgs_limit: Arc::new(MgsLimit::new(settings.mounts_per_mgs, settings.limits.mount)),
             records: Records::default(),
+            tuner: Tuner::new(parts.paths.clone(), settings.tuning.clone()),
             refuses_unique_fsid: AtomicBool::default(),
             private_mounts: AtomicU64::default(),
             settings,

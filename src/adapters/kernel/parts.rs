@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::client_state::ClientStatePaths;
 use super::propagation::Propagation;
 use super::syscalls::{Kernel, Syscalls};
 use crate::ports::mounter::Readiness;
@@ -24,6 +25,8 @@ pub enum Imports {
 pub struct Parts {
     /// The operating system.
     pub calls: Arc<dyn Syscalls>,
+    /// Where the tunables of the client are.
+    pub paths: ClientStatePaths,
     /// Asked for [`Mounter::readiness`]; may block.
     ///
     /// [`Mounter::readiness`]: crate::ports::mounter::Mounter::readiness
@@ -38,6 +41,7 @@ impl Default for Parts {
     fn default() -> Self {
         Self {
             calls: Arc::new(Kernel),
+            paths: ClientStatePaths::default(),
             readiness: ReadinessSource::new(|| Readiness::Ready),
             imports: ImportsSource::new(|_| Imports::Unknown),
             propagation: None,

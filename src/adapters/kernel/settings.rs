@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::client_tuning::ClientTuning;
 use crate::domain::mount::FS_TYPE;
 
 /// Settings of a [`super::KernelMounter`].
@@ -23,6 +24,8 @@ pub struct KernelSettings {
     pub mounts_per_mgs: usize,
     /// Most threads, those of operations that hang included; an operation that gets none in time is refused.
     pub threads: usize,
+    /// Tunables of the client that are set after each mount of Lustre; none by default.
+    pub tuning: ClientTuning,
     /// How long each kind of operation is waited for.
     pub limits: Limits,
 }
@@ -62,6 +65,7 @@ impl Default for KernelSettings {
             sub_dir_mode: 0o775,
             mounts_per_mgs: 64,
             threads: 1024,
+            tuning: ClientTuning::default(),
             limits: Limits::default(),
         }
     }

@@ -147,6 +147,11 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         TcpStream::connect_timeout(&address, limit).map(drop)
     }
 
+    /// Version of the Lustre client that is loaded, as `/sys/module/lustre/version` has it; none while none is loaded.
+    fn client_version(&self) -> Option<String> {
+        std::fs::read_to_string("/sys/module/lustre/version").ok()
+    }
+
     /// Whether the kernel runs `SELinux`, so that labels mean something to mount(2).
     fn has_selinux(&self) -> bool {
         Path::new("/sys/fs/selinux/enforce").exists()

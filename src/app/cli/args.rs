@@ -1,11 +1,14 @@
 //! Commands and flags, and the help text that comes of them.
 //!
 //! Values of `serve`'s flags stay text here: the settings judge them together with file and variables, so that all mistakes
-//! are told at once. No flag has a default here either, since an absent flag must not hide a variable.
+//! are reported at once. No flag has a default here either, since an absent flag must not hide a variable.
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::settings::{CONFIG, DEFAULT_DRIVER_NAME, KEYS, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY};
+#[cfg(feature = "kernel")]
+use super::node_setup::{AFTER_HELP as AFTER_NODE_SETUP, NodeSetupOptions};
+use super::setting_flags::{OfServe, OfSkus, SettingFlags};
+use crate::app::settings::DEFAULT_DRIVER_NAME;
 
 const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
 
@@ -54,6 +57,10 @@ pub enum Command {
     /// Look at what the driver stands on
     #[cfg(feature = "kernel")]
     Doctor(DoctorOptions),
+    /// Make the Lustre client of this node ready: the init container of the node's pod
+    #[cfg(feature = "kernel")]
+    #[command(args_override_self = true, after_help = AFTER_NODE_SETUP)]
+    NodeSetup(Box<NodeSetupOptions>),
     /// Print what this build is, as YAML
     Version,
     /// See a volume's life: the real server on the simulator, with progress on screen
@@ -65,125 +72,12 @@ pub enum Command {
 /// The flags of `serve`, as text.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// CSI services to run [default: all with a node id, controller without]
-    #[arg(long, value_name = "controller|node|all")]
-    mode: Option<String>,
-    /// The node's name in Kubernetes; needed for the modes node and all
-    #[arg(long, value_name = "NAME")]
-    nodeid: Option<String>,
-    /// Where to listen: `unix:///path` (also `unix:/path`, `/path`) or `tcp://host:port` [default: `unix:///tmp/csi.sock`]
-    #[arg(long, value_name = "ENDPOINT")]
-    endpoint: Option<String>,
-    /// Where file systems come from; the simulator only in builds that have it [default: arm]
-    #[arg(long, value_name = "arm|simulator")]
-    cloud: Option<String>,
-    /// Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`, except for the simulator]
-    #[arg(long, value_name = "FILE")]
-    cloud_config: Option<String>,
-    /// Credentials for Azure: what the cloud settings and the usual variables hold, or the Azure CLI's [default: auto]
-    #[arg(long, value_name = "auto|cli")]
-    auth: Option<String>,
-    /// How volumes are mounted; the simulator only in builds that have it [default: kernel]
-    #[arg(long, value_name = "kernel|simulator")]
-    mounter: Option<String>,
-    /// Directory for private mounts [default: /tmp]
-    #[arg(long, value_name = "DIR")]
-    working_mount_dir: Option<String>,
-    /// Kubelet's directory as kubelet itself spells it [default: /var/lib/kubelet]
-    #[arg(long, value_name = "DIR")]
-    kubelet_dir: Option<String>,
-    /// Permissions of sub-directories that are made, octal [default: 0775]
-    #[arg(long, value_name = "MODE")]
-    sub_dir_mode: Option<String>,
-    /// Most mounts under way at one time for one MGS [default: 64]
-    #[arg(long, value_name = "N")]
-    mounts_per_mgs: Option<String>,
-    /// How long a mount is waited for; it goes on, and the next call meets it [default: 90s]
-    #[arg(long, value_name = "TIME")]
-    mount_timeout: Option<String>,
-    /// How long an unmount runs before its servers are examined [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    unmount_timeout: Option<String>,
-    /// How long a statfs is waited for [default: 20s]
-    #[arg(long, value_name = "TIME")]
-    stat_timeout: Option<String>,
-    /// Type of the mounts; anything but lustre is for benchmarks and tests [default: lustre]
-    #[arg(long, value_name = "TYPE")]
-    mount_fs_type: Option<String>,
-    /// What is done when a `volumeAttributes` key is nearly one of the driver's: refuse the mount, or warn [default: refuse]
-    #[arg(long, value_name = "refuse|warn")]
-    unknown_volume_attributes: Option<String>,
-    /// Remove the node's startup taint once the driver is ready [default: true]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    remove_not_ready_taint: Option<String>,
-    /// Name under which the driver registers [default: azurelustre.csi.azure.com]
-    #[arg(long, value_name = "NAME")]
-    pub(super) drivername: Option<String>,
-    /// Simulated seconds per second [default: 600]
-    #[arg(long, value_name = "N")]
-    simulator_speed: Option<String>,
-    /// The simulator's regions, SKUs and networks [default: a built-in world]
-    #[arg(long, value_name = "FILE")]
-    simulator_world: Option<String>,
-    /// Settings file, TOML or YAML by its extension
-    #[arg(long, value_name = "FILE")]
-    config: Option<String>,
-    /// off, error, warn, info, debug, trace, or directives such as `info,azurelustre_csi=debug` [default: info]
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<String>,
-    /// Form of log lines, which go to stderr [default: text]
-    #[arg(long, value_name = "text|json")]
-    log_format: Option<String>,
-    /// klog verbosity, also -v=N: from 4 on debug, from 6 on trace, unless a log level is given
-    #[arg(long, value_name = "N")]
-    v: Option<String>,
-    /// Mount by the simulator, as the Go driver's switch; =true only in builds that have it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_azurelustre_mock_mount: Option<String>,
-    /// Create in the simulator, as the Go driver's switch; =true only in builds that have it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_azurelustre_mock_dyn_prov: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<OfServe>,
     /// Print what this build is, as YAML, and exit
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) version: Option<String>,
-}
-
-impl Flags {
-    /// The flags that were given, by name.
-    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
-        let settings = [
-            &self.mode,
-            &self.nodeid,
-            &self.endpoint,
-            &self.cloud,
-            &self.cloud_config,
-            &self.auth,
-            &self.mounter,
-            &self.working_mount_dir,
-            &self.kubelet_dir,
-            &self.sub_dir_mode,
-            &self.mounts_per_mgs,
-            &self.mount_timeout,
-            &self.unmount_timeout,
-            &self.stat_timeout,
-            &self.mount_fs_type,
-            &self.unknown_volume_attributes,
-            &self.remove_not_ready_taint,
-            &self.drivername,
-            &self.simulator_speed,
-            &self.simulator_world,
-            &self.log_level,
-            &self.log_format,
-        ];
-        let others = [
-            (CONFIG, &self.config),
-            (VERBOSITY, &self.v),
-            (MOCK_MOUNT, &self.enable_azurelustre_mock_mount),
-            (MOCK_PROVISIONING, &self.enable_azurelustre_mock_dyn_prov),
-        ];
-        let all = KEYS.into_iter().zip(settings).chain(others);
-        all.filter_map(|(name, value)| Some((name, value.clone()?))).collect()
-    }
 }
 
 /// What is checked.
@@ -206,36 +100,9 @@ pub struct SkusOptions {
     /// Form of the output
     #[arg(long, short, value_name = "table|json", default_value = "table")]
     pub output: String,
-    /// Where the list comes from; the simulator only in builds that have it [default: arm]
-    #[arg(long, value_name = "arm|simulator")]
-    cloud: Option<String>,
-    /// Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`]
-    #[arg(long, value_name = "FILE")]
-    cloud_config: Option<String>,
-    /// Credentials for Azure: what the cloud settings and the usual variables hold, or the Azure CLI's [default: auto]
-    #[arg(long, value_name = "auto|cli")]
-    auth: Option<String>,
-    /// The simulator's regions, SKUs and networks [default: a built-in world]
-    #[arg(long, value_name = "FILE")]
-    simulator_world: Option<String>,
-    /// Settings file, TOML or YAML by its extension
-    #[arg(long, value_name = "FILE")]
-    config: Option<String>,
-}
-
-impl SkusOptions {
-    /// The same as flags of a controller.
-    pub(super) fn flags(&self) -> Flags {
-        Flags {
-            mode: Some("controller".to_owned()),
-            cloud: self.cloud.clone(),
-            cloud_config: self.cloud_config.clone(),
-            auth: self.auth.clone(),
-            simulator_world: self.simulator_world.clone(),
-            config: self.config.clone(),
-            ..Flags::default()
-        }
-    }
+    /// Settings.
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<OfSkus>,
 }
 
 /// The arguments of `check-objects`.
@@ -285,11 +152,11 @@ pub struct DoctorOptions {
     /// kubelet's directory, as of `serve`; counts where no driver answers
     /// [default: `AZURELUSTRE_CSI_KUBELET_DIR`, else `/var/lib/kubelet`]
     #[arg(long, value_name = "DIR")]
-    pub kubelet_dir: Option<std::path::PathBuf>,
+    pub kubelet_dir: Option<String>,
     /// Directory for private mounts, as of `serve`; counts where no driver answers
     /// [default: `AZURELUSTRE_CSI_WORKING_MOUNT_DIR`, else `/tmp`]
     #[arg(long, value_name = "DIR")]
-    pub working_mount_dir: Option<std::path::PathBuf>,
+    pub working_mount_dir: Option<String>,
     /// An MGS to try besides those of the mounts
     #[arg(long, value_name = "ADDRESS")]
     pub mgs: Option<String>,
@@ -326,15 +193,15 @@ pub struct DemoOptions {
 mod tests {
     use clap::CommandFactory;
 
+    use super::super::setting_flags::FlagSet;
     use super::*;
 
     #[test]
     fn every_setting_has_its_flag() {
-        let all = KEYS.into_iter().chain([CONFIG, VERBOSITY, MOCK_MOUNT, MOCK_PROVISIONING]);
-        for name in all {
-            let argument = format!("--{name}=x");
+        for setting in OfServe::settings() {
+            let argument = format!("--{}=x", setting.key);
             let cli = Cli::try_parse_from(["azurelustre-csi", &argument]).unwrap();
-            assert_eq!(cli.flags.given(), [(name, "x".to_owned())]);
+            assert_eq!(cli.flags.settings.given, [(setting.key, "x".to_owned())]);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ports::cloud::{CloudError, SubnetCapacityRequest};
 
 /// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
 pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
-    let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.cloud == CloudKind::Arm;
+    let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm;
     if on_azure && settings.cloud_settings.missing.is_empty() {
         wiring::cloud(settings)?;
     }

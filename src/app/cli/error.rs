@@ -15,6 +15,8 @@ pub enum Exit {
     Failure,
     /// The command line or the settings are wrong; starting again will not help.
     Usage,
+    /// The code that the command's own documentation explains.
+    Code(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -22,6 +24,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Failure => Self::from(1),
             Exit::Usage => Self::from(2),
+            Exit::Code(code) => Self::from(code),
         }
     }
 }

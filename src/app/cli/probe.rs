@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use super::{CliError, ProbeOptions, serve};
 use crate::app::problem::Problem;
-use crate::app::settings::{DEFAULT_ENDPOINT, Endpoint};
+use crate::app::settings::{ENDPOINT, Endpoint, of_running_driver};
 use crate::app::wiring::ask;
 #[cfg(feature = "kernel")]
 use crate::ports::node_faults::NodeFault;
 
-/// Where a driver in the same container finds its endpoint.
-const ENDPOINT_VARIABLE: &str = "AZURELUSTRE_CSI_ENDPOINT";
-
 /// One line if the driver is ready; an error if it is not, or does not answer. Faults of its surroundings go to stderr.
 pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
-    let endpoint = endpoint(options.endpoint.as_deref())?;
+    let endpoint = of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse);
+    let endpoint = endpoint.map_err(CliError::usage)?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
         let problem = Problem::new(format!("--timeout: `{}` is no number of seconds", options.timeout.escape_debug()));
@@ -49,14 +47,4 @@ async fn warn_of_faults(endpoint: &Endpoint, limit: Duration) {
         // The answer counts, whether or not anybody reads this.
         drop(writeln!(std::io::stderr(), "warning: {message}\nhint: {hint}"));
     }
-}
-
-/// Where the driver serves: as the flag says, else the variable of the driver in the same pod.
-pub(super) fn endpoint(flag: Option<&str>) -> Result<Endpoint, CliError> {
-    let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.is_empty());
-    let (given, place) = match flag {
-        Some(flag) => (flag, "--endpoint"),
-        None => (variable.as_deref().unwrap_or(DEFAULT_ENDPOINT), ENDPOINT_VARIABLE),
-    };
-    Endpoint::parse(given).map_err(|problem| CliError::usage(problem.at(place)))
 }

@@ -12,7 +12,7 @@ use crate::app::wiring::{self, WiringError};
 
 /// Runs the driver until SIGTERM or SIGINT. A second signal ends it without waiting for calls.
 pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {
-    telemetry::init(&settings.log).map_err(|error| CliError::failure(Problem::from_error(&error)))?;
+    telemetry::init(&settings.log()).map_err(|error| CliError::failure(Problem::from_error(&error)))?;
     announce(settings);
     let runtime = runtime()?;
     let result = runtime.block_on(run(settings));
@@ -46,7 +46,7 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
 async fn run(settings: &Settings) -> Result<(), CliError> {
     let (mut first, mut any) = (signals()?, signals()?);
     let wired = wiring::build(settings)?;
-    let bound = Bound::bind(&settings.endpoint).await.map_err(CliError::failure)?;
+    let bound = Bound::bind(&settings.values.endpoint).await.map_err(CliError::failure)?;
     let stop = async {
         let signal = first.next().await;
         tracing::info!(signal, "stopping");

@@ -16,7 +16,7 @@ use super::calls::Calls;
 use super::screen::Screen;
 use crate::app::cli::DemoOptions;
 use crate::app::server::{self, Bound, ServerError};
-use crate::app::settings::{self, Given, Settings};
+use crate::app::settings::{self, RawSettings, Settings};
 use crate::app::wiring;
 use crate::app::wiring::simulation::Simulation;
 
@@ -47,7 +47,7 @@ impl Stage {
         let settings = settings(options, folder.path(), &socket)?;
         let simulation = Simulation::begin(&settings)?;
         let wired = wiring::assemble(&settings, simulation.driven());
-        let bound = Bound::bind(&settings.endpoint).await?;
+        let bound = Bound::bind(&settings.values.endpoint).await?;
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -56,7 +56,7 @@ impl Stage {
             ended
         });
         let calls = Calls::connect(socket.clone()).await?;
-        Ok(Self { calls, socket, speed: settings.simulator.speed, simulation, folder, stop, served })
+        Ok(Self { calls, socket, speed: settings.values.simulator_speed, simulation, folder, stop, served })
     }
 
     /// Where a pod's volume is mounted. The parent is made here, as kubelet makes it before it calls a driver.
@@ -157,7 +157,7 @@ fn settings(options: &DemoOptions, folder: &Path, socket: &Path) -> Result<Setti
     ];
     flags.extend(options.simulator_speed.map(|speed| ("simulator-speed", speed.to_string())));
     flags.extend(options.simulator_world.as_ref().map(|world| ("simulator-world", world.display().to_string())));
-    let given = Given { flags, environment: Vec::new() };
+    let given = RawSettings { flags, environment: Vec::new() };
     settings::load(&given).map(|loaded| loaded.settings).map_err(DemoError::from)
 }
 

@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
-use super::Given;
 use super::cloud::Reader;
-use super::values::read_file;
+use super::raw::RawSettings;
+use super::values::{AuthKind, read_file};
 use crate::app::problem::Problem;
 use crate::domain::error::quote;
 
@@ -88,30 +88,6 @@ pub enum Auth {
     AzureCli(Option<String>),
 }
 
-/// Who chooses the credentials (`auth`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AuthKind {
-    /// What the file and the variables hold.
-    Auto,
-    /// The Azure CLI.
-    Cli,
-}
-
-/// Variables that are read here.
-pub(super) const VARIABLES: [&str; 11] = [
-    "AZURE_SUBSCRIPTION_ID",
-    "AZURE_TENANT_ID",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    SECRET_FILE,
-    "AZURE_CLIENT_CERTIFICATE_PATH",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "AZURE_AUTHORITY_HOST",
-    "AZURE_ENVIRONMENT_FILEPATH",
-    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-];
-
 /// Names a file that holds the client secret: a Secret that is mounted into the pod, so that it is in no environment.
 const SECRET_FILE: &str = "AZURE_CLIENT_SECRET_FILE";
 
@@ -119,7 +95,7 @@ const SECRET_FILE: &str = "AZURE_CLIENT_SECRET_FILE";
 const PLACEHOLDER: &str = "msi";
 
 /// Reads everything; all problems are noted, and everything that is missing.
-pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<AzureSettings> {
+pub(super) fn read(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind) -> Option<AzureSettings> {
     let environment_file = given.variable("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
         let read = read_file(path.as_ref()).map_err(|problem| problem.at("AZURE_ENVIRONMENT_FILEPATH"));
         reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
@@ -145,7 +121,7 @@ pub(super) fn read(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Op
     })
 }
 
-fn subscription(reader: &mut Reader<'_>, given: &Given) -> Option<String> {
+fn subscription(reader: &mut Reader<'_>, given: &RawSettings) -> Option<String> {
     let variable = "AZURE_SUBSCRIPTION_ID";
     let Some(text) = given.variable(variable) else {
         return reader.shown("subscriptionId", id).or_else(|| reader.missing("subscriptionId", variable));
@@ -155,7 +131,7 @@ fn subscription(reader: &mut Reader<'_>, given: &Given) -> Option<String> {
     Some(id)
 }
 
-fn address(reader: &mut Reader<'_>, given: &Given, key: &'static str, variable: &str) -> Option<String> {
+fn address(reader: &mut Reader<'_>, given: &RawSettings, key: &'static str, variable: &str) -> Option<String> {
     let address = given.variable(variable)?;
     reader.show(key, address, variable.to_owned());
     Some(address.to_owned())
@@ -216,7 +192,7 @@ fn is_real(text: &str) -> bool {
 }
 
 /// The first that is there: variables before the file; of each, workload identity, managed identity, service principal.
-fn choose(reader: &mut Reader<'_>, given: &Given, kind: AuthKind) -> Option<Auth> {
+fn choose(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind) -> Option<Auth> {
     let variable = |name: &str| given.variable(name).map(|value| (value.to_owned(), name.to_owned()));
     let tenant_id = variable("AZURE_TENANT_ID").or_else(|| from_key(reader, "tenantId"));
     if kind == AuthKind::Cli {

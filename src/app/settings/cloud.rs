@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 
-use super::azure::{self, AuthKind, AzureSettings};
+use super::azure::{self, AzureSettings};
 use super::cloud_source::CloudSource;
-use super::values::{go_bool, read_file};
-use super::{Given, Origin};
+use super::layers::Origin;
+use super::raw::RawSettings;
+use super::values::{AuthKind, go_bool, read_file};
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::quote;
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
@@ -47,7 +48,7 @@ impl CloudSettings {
 }
 
 /// The variables, and who chooses the credentials, where Azure has to be reached.
-pub(super) type Wanted<'a> = Option<(&'a Given, AuthKind)>;
+pub(super) type Wanted<'a> = Option<(&'a RawSettings, AuthKind)>;
 
 /// The file that is read, and who named it.
 pub(super) struct CloudFile {

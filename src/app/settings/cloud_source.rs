@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::azure::{AuthKind, AzureSettings};
-use super::{Given, cloud};
+use super::azure::AzureSettings;
+use super::cloud;
+use super::raw::RawSettings;
+use super::values::AuthKind;
 use crate::app::problem::{Problem, Problems};
 
 /// Where the cloud settings come from.
@@ -11,13 +13,13 @@ use crate::app::problem::{Problem, Problems};
 pub struct CloudSource {
     path: PathBuf,
     /// The variables of the start; flags say nothing about Azure.
-    given: Given,
+    given: RawSettings,
     kind: AuthKind,
 }
 
 impl CloudSource {
-    pub(super) fn new(path: &Path, given: &Given, kind: AuthKind) -> Self {
-        let given = Given { flags: Vec::new(), environment: given.environment.clone() };
+    pub(super) fn new(path: &Path, given: &RawSettings, kind: AuthKind) -> Self {
+        let given = RawSettings { flags: Vec::new(), environment: given.environment.clone() };
         Self { path: path.to_owned(), given, kind }
     }
 
@@ -48,7 +50,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("azure.json");
         let environment = vec![("AZURE_TENANT_ID".to_owned(), "from-variable".to_owned())];
-        let file = CloudSource::new(&path, &Given { environment, ..Given::default() }, AuthKind::Auto);
+        let file = CloudSource::new(&path, &RawSettings { environment, ..RawSettings::default() }, AuthKind::Auto);
         assert!(file.read().is_err(), "it is not there");
         for secret in ["one", "two"] {
             let text = format!(r#"{{"subscriptionId":"s","aadClientId":"c","aadClientSecret":"{secret}"}}"#);

@@ -1,58 +1,80 @@
 //! Settings from `AZURELUSTRE_CSI_*` variables.
 //!
-//! Why it exists: a misspelt variable should be told, yet Kubernetes puts variables of its own into every container, named
-//! after the Services of the namespace; one called `azurelustre-csi-…` must not keep the driver from starting.
+//! A misspelt variable is a problem. Kubernetes puts variables of its own into every container, named after the Services of
+//! the namespace; one called `azurelustre-csi-…` must not keep the driver from starting.
 
-use super::keys::{CONFIG, KEYS};
-use super::layers::Layer;
+use super::keys::{CONFIG, MODE};
+use super::layer::Layer;
+use super::raw::RawSettings;
+use super::setting::{PREFIX, Setting};
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::{nearest, quote};
 
-/// What the names of the driver's variables begin with.
-pub const PREFIX: &str = "AZURELUSTRE_CSI_";
+/// Variable with the driver's prefix that has no effect: the Go driver's interval for configuring LNet again.
+pub(super) const GO_INTERVAL: &str = "AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL";
+/// The Go driver's variable for what a container does.
+const ROLE: &str = "AZURELUSTRE_CSI_ROLE";
+/// The role of an init container that makes the node ready.
+const LOADER: &str = "loader";
 
-/// Variables with our prefix that the node's entrypoint reads, not the driver.
-const OF_OTHERS: [&str; 1] = ["INSTALL_LUSTRE_CLIENT"];
-
-/// The settings in these variables. Unknown names are problems.
-pub(super) fn layers(environment: &[(String, String)], problems: &mut Problems) -> Vec<Layer> {
-    let ours = environment.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
-    let set = ours.filter(|(_, rest, value)| !value.is_empty() && !is_of_others(rest));
-    set.filter_map(|(name, rest, value)| layer(name, rest, value, problems)).collect()
+/// Whether the Go driver's variable makes this process its loader, which is `node-setup`.
+pub fn is_loader(raw: &RawSettings) -> bool {
+    raw.variable(ROLE) == Some(LOADER)
 }
 
-fn layer(name: &str, rest: &str, value: &str, problems: &mut Problems) -> Option<Layer> {
-    if let Some(key) = KEYS.into_iter().find(|key| variable(key) == rest) {
-        return Some(Layer::text(name, key, value));
+/// The settings in these variables. Names that are not `known` are problems.
+pub(super) fn layers(
+    environment: &[(String, String)],
+    known: &[&'static Setting],
+    problems: &mut Problems,
+) -> Vec<Layer> {
+    let ours = environment.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+    let (roles, settings): (Vec<_>, Vec<_>) = ours.partition(|(name, _)| name == ROLE);
+    // A mode that is given as such counts more than the one that the role stands for.
+    let mut layers: Vec<Layer> = roles.into_iter().filter_map(|(name, value)| role(name, value, problems)).collect();
+    layers.extend(settings.into_iter().filter_map(|(name, value)| layer(name, value, known, problems)));
+    layers
+}
+
+/// The mode that a role of the Go driver stands for.
+fn role(name: &str, value: &str, problems: &mut Problems) -> Option<Layer> {
+    match value {
+        "driver" => Some(Layer::text(name, MODE, "node")),
+        "controller" => Some(Layer::text(name, MODE, "controller")),
+        LOADER => None,
+        other => {
+            let problem = Problem::new(format!("{name}: {} is not a role", quote(other)));
+            problems.push(problem.with_hint("use driver, controller or loader, or unset it and give --mode"));
+            None
+        }
     }
-    if variable(CONFIG) != rest {
-        problems.push(unknown(name, rest));
+}
+
+fn layer(name: &str, value: &str, known: &[&'static Setting], problems: &mut Problems) -> Option<Layer> {
+    if let Some(setting) = known.iter().find(|setting| setting.variable() == name) {
+        return Some(Layer::text(name, setting.key, value));
+    }
+    if name != CONFIG.variable() && name != GO_INTERVAL && !is_service_link(name) {
+        problems.push(unknown(name, known));
     }
     None
 }
 
-fn unknown(name: &str, rest: &str) -> Problem {
-    let known: Vec<String> = KEYS.into_iter().chain([CONFIG]).map(variable).collect();
-    let hint = nearest(rest, known.iter().map(String::as_str)).map_or_else(
+fn unknown(name: &str, known: &[&'static Setting]) -> Problem {
+    let known: Vec<String> = known.iter().copied().chain([&CONFIG]).map(Setting::variable).collect();
+    // Compared without the prefix, which would make all of them alike.
+    let words = known.iter().map(|name| name.trim_start_matches(PREFIX));
+    let hint = nearest(name.trim_start_matches(PREFIX), words).map_or_else(
         || format!("unset it; variables are {PREFIX} and a flag's name in capitals, such as {PREFIX}LOG_LEVEL"),
         |near| format!("did you mean {PREFIX}{near}?"),
     );
     Problem::new(format!("environment: {} is no setting", quote(name))).with_hint(hint)
 }
 
-/// `log-level` is `LOG_LEVEL`.
-fn variable(key: &str) -> String {
-    key.to_uppercase().replace('-', "_")
-}
-
-fn is_of_others(rest: &str) -> bool {
-    OF_OTHERS.contains(&rest) || is_service_link(rest)
-}
-
 /// Whether Kubernetes made it for a Service: `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_HTTP`, `…PORT`,
 /// `…PORT_80_TCP`, `…PORT_80_TCP_ADDR`.
-fn is_service_link(rest: &str) -> bool {
-    let rest = format!("_{rest}");
+fn is_service_link(name: &str) -> bool {
+    let rest = format!("_{}", name.trim_start_matches(PREFIX));
     let host = rest.ends_with("_SERVICE_HOST");
     let port = rest.ends_with("_PORT") || rest.contains("_SERVICE_PORT_");
     let numbered = rest.split("_PORT_").skip(1).any(|after| after.starts_with(|c: char| c.is_ascii_digit()));
@@ -62,31 +84,56 @@ fn is_service_link(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::settings::known;
+
+    fn prefixed(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect()
+    }
 
     #[test]
-    fn service_links_are_told_from_settings() {
-        for link in ["SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_443_TCP", "PORT_443_TCP_PROTO", "NODE_SERVICE_HOST"]
-        {
-            assert!(is_of_others(link), "{link}");
+    fn service_links_are_distinguished_from_settings() {
+        for link in [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "PORT",
+            "PORT_443_TCP",
+            "PORT_443_TCP_PROTO",
+            "NODE_SERVICE_HOST",
+            "CONTROLLER_SERVICE_PORT_METRICS",
+            "NODE_PORT_29764_TCP_ADDR",
+            "NODE_PORT",
+        ] {
+            assert!(is_service_link(&format!("{PREFIX}{link}")), "{link}");
         }
-        for link in
-            ["CONTROLLER_SERVICE_PORT_METRICS", "NODE_PORT_29764_TCP_ADDR", "NODE_PORT", "INSTALL_LUSTRE_CLIENT"]
-        {
-            assert!(is_of_others(link), "{link}");
-        }
-        for key in KEYS {
-            assert!(!is_of_others(&variable(key)), "{key}");
+        for setting in known() {
+            assert!(!is_service_link(&setting.variable()), "{setting:?}");
         }
         for other in ["SUPPORT", "HOST", "LOG_LEVLE", "PORTAL"] {
-            assert!(!is_of_others(other), "{other}");
+            assert!(!is_service_link(&format!("{PREFIX}{other}")), "{other}");
         }
     }
 
     #[test]
-    fn unknown_variables_are_told_with_the_nearest() {
+    fn a_role_of_the_go_driver_is_a_mode_below_a_mode_that_is_given() {
+        let modes = |pairs: &[(&str, &str)]| {
+            let mut problems = Problems::default();
+            let layers = layers(&prefixed(pairs), &known(), &mut problems);
+            let modes: Vec<_> = layers.iter().map(|layer| layer.value.as_str().unwrap().to_owned()).collect();
+            (modes.join(" "), problems.as_slice().len())
+        };
+        assert_eq!(modes(&[("ROLE", "driver")]), ("node".to_owned(), 0));
+        assert_eq!(modes(&[("ROLE", "controller")]), ("controller".to_owned(), 0));
+        assert_eq!(modes(&[("MODE", "all"), ("ROLE", "driver")]), ("node all".to_owned(), 0));
+        assert_eq!(modes(&[("ROLE", "loader"), ("LNET_RECONCILE_INTERVAL", "30")]), (String::new(), 0));
+        assert_eq!(modes(&[("ROLE", "laoder")]), (String::new(), 1));
+        let loader = RawSettings { flags: Vec::new(), environment: prefixed(&[("ROLE", "loader")]) };
+        assert!(is_loader(&loader) && !is_loader(&RawSettings::default()));
+    }
+
+    #[test]
+    fn unknown_variables_are_reported_with_the_nearest() {
         let mut problems = Problems::default();
-        let given = [("AZURELUSTRE_CSI_LOG_LEVLE".to_owned(), "debug".to_owned())];
-        assert!(layers(&given, &mut problems).is_empty());
+        assert!(layers(&prefixed(&[("LOG_LEVLE", "debug")]), &known(), &mut problems).is_empty());
         let hint = problems.as_slice()[0].hint.clone();
         assert_eq!(hint.as_deref(), Some("did you mean AZURELUSTRE_CSI_LOG_LEVEL?"));
     }

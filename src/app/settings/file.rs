@@ -6,29 +6,30 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde_saphyr::figment::Yaml;
 
-use super::keys::KEYS;
-use super::layers::Layer;
+use super::layer::Layer;
+use super::setting::Setting;
 use crate::app::problem::{Problem, Problems};
 use crate::domain::error::{nearest, quote};
 
-/// The settings in the file at `path`, which `named_by` named. Unknown keys are problems, and so is an absent file.
-pub(super) fn layers(named_by: &str, path: &str, problems: &mut Problems) -> Vec<Layer> {
+/// The settings in the file at `path`, which `named_by` named. Keys that are not `known` are problems, and so is an absent file.
+pub(super) fn layers(named_by: &str, path: &str, known: &[&'static Setting], problems: &mut Problems) -> Vec<Layer> {
     let entries = problems.note(read(Path::new(path)).map_err(|problem| problem.at(named_by)));
     let entries = entries.unwrap_or_default().into_iter();
-    entries.filter_map(|(key, value)| problems.note(layer(path, &key, value))).collect()
+    entries.filter_map(|(key, value)| problems.note(layer(path, &key, value, known))).collect()
 }
 
-fn layer(path: &str, key: &str, value: Value) -> Result<Layer, Problem> {
+fn layer(path: &str, key: &str, value: Value, known: &[&'static Setting]) -> Result<Layer, Problem> {
     let source = format!("{} in {path}", quote(key));
-    match KEYS.into_iter().find(|known| *known == key) {
-        Some(key) => Ok(Layer { source, key, value }),
-        None => Err(unknown(&source, key)),
+    match known.iter().find(|setting| setting.key == key) {
+        Some(setting) => Ok(Layer { source, key: setting.key, value }),
+        None => Err(unknown(&source, key, known)),
     }
 }
 
-fn unknown(source: &str, key: &str) -> Problem {
-    let hint = nearest(key, KEYS)
-        .map_or_else(|| format!("the keys are {}", KEYS.join(", ")), |near| format!("did you mean `{near}`?"));
+fn unknown(source: &str, key: &str, known: &[&'static Setting]) -> Problem {
+    let keys: Vec<&str> = known.iter().map(|setting| setting.key).collect();
+    let hint = nearest(key, keys.iter().copied())
+        .map_or_else(|| format!("the keys are {}", keys.join(", ")), |near| format!("did you mean `{near}`?"));
     Problem::new("no setting has this name").with_hint(hint).at(source)
 }
 

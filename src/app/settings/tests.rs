@@ -1,19 +1,22 @@
 //! Tables of what is read, refused and told.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
+use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Cloud settings as AKS writes them; what most cases do not care about.
 const AZURE_JSON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/azure.json");
 
-fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Given {
+fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> RawSettings {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let mut environment: Vec<(String, String)> = environment.iter().map(owned).collect();
     if !environment.iter().any(|(name, _)| name == "AZURE_CONFIG_FILE") {
         environment.push(("AZURE_CONFIG_FILE".to_owned(), AZURE_JSON.to_owned()));
     }
-    Given { flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), environment }
+    RawSettings { flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), environment }
 }
 
 fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Settings {
@@ -38,13 +41,13 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 fn the_defaults_are_those_of_the_go_driver() {
     let settings = settings(&[("nodeid", "n1")], &[]);
     assert_eq!(settings.mode, Mode::All { node_id: "n1".to_owned() });
-    assert_eq!((settings.cloud, settings.mounter), (CloudKind::Arm, MounterKind::Kernel));
-    assert_eq!(settings.endpoint.to_string(), "unix:///tmp/csi.sock");
-    assert_eq!(settings.driver_name, "azurelustre.csi.azure.com");
-    assert_eq!(settings.working_mount_dir, PathBuf::from("/tmp"));
-    assert!(settings.remove_not_ready_taint);
-    assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Text, "info"));
-    assert!((settings.simulator.speed - 600.0).abs() < f64::EPSILON);
+    assert_eq!((settings.values.cloud, settings.values.mounter), (CloudKind::Arm, MounterKind::Kernel));
+    assert_eq!(settings.values.endpoint.to_string(), "unix:///tmp/csi.sock");
+    assert_eq!(settings.values.driver_name, "azurelustre.csi.azure.com");
+    assert_eq!(settings.values.working_mount_dir, PathBuf::from("/tmp"));
+    assert!(settings.values.remove_not_ready_taint);
+    assert_eq!((settings.log().format, settings.log().filter.as_str()), (LogFormat::Text, "info"));
+    assert!((settings.values.simulator_speed - 600.0).abs() < f64::EPSILON);
 }
 
 #[test]
@@ -64,9 +67,9 @@ fn flags_beat_variables_beat_the_file_beats_defaults() {
         ];
         let settings = settings(&[("config", path(&file)), ("drivername", "flag"), ("v", "9")], &environment);
         assert_eq!(settings.mode, Mode::Node { node_id: "007".to_owned() });
-        assert_eq!((settings.driver_name.as_str(), settings.log.filter.as_str()), ("flag", "error"));
-        assert!(!settings.remove_not_ready_taint);
-        assert!((settings.simulator.speed - 5.0).abs() < f64::EPSILON);
+        assert_eq!((settings.values.driver_name.as_str(), settings.log().filter.as_str()), ("flag", "error"));
+        assert!(!settings.values.remove_not_ready_taint);
+        assert!((settings.values.simulator_speed - 5.0).abs() < f64::EPSILON);
     }
 }
 
@@ -171,7 +174,7 @@ fn only_a_cloud_settings_file_that_cannot_be_parsed_ends_the_start() {
 
 #[test]
 fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
-    for nothing in [&[] as &[_], &[("nodeid", "")], &[("v", "5"), (MOCK_PROVISIONING, "false")]] {
+    for nothing in [&[] as &[_], &[("nodeid", "")], &[("v", "5"), (MOCK_PROVISIONING.key, "false")]] {
         let loaded = load(&given(nothing, &[])).unwrap();
         let mode = &loaded.settings.mode;
         assert_eq!(mode, &Mode::ControllerByDefault);
@@ -185,9 +188,9 @@ fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
 
 #[test]
 fn near_misses_of_attributes_are_refused_unless_a_setting_says_otherwise() {
-    assert_eq!(settings(&[("nodeid", "n")], &[]).unknown_attributes, UnknownAttributes::Refuse);
+    assert_eq!(settings(&[("nodeid", "n")], &[]).values.unknown_attributes, UnknownAttributes::Refuse);
     let warn = settings(&[("nodeid", "n"), ("unknown-volume-attributes", "warn")], &[]);
-    assert_eq!(warn.unknown_attributes, UnknownAttributes::Warn);
+    assert_eq!(warn.values.unknown_attributes, UnknownAttributes::Warn);
     assert!(told(&[("nodeid", "n"), ("unknown-volume-attributes", "ignore")], &[])[0].contains("refuse, warn"));
 }
 
@@ -235,15 +238,17 @@ fn the_cloud_settings_file_is_found_by_flag_then_variable() {
 
 #[test]
 fn mock_switches_that_are_off_change_nothing() {
-    let off = [("nodeid", "n"), (MOCK_MOUNT, "false"), (MOCK_PROVISIONING, "F")];
+    let off = [("nodeid", "n"), (MOCK_MOUNT.key, "false"), (MOCK_PROVISIONING.key, "F")];
     assert_eq!(settings(&off, &[]), settings(&[("nodeid", "n")], &[]));
-    assert!(told(&[("nodeid", "n"), (MOCK_MOUNT, "maybe")], &[])[0].contains("neither true nor false"));
+    assert!(told(&[("nodeid", "n"), (MOCK_MOUNT.key, "maybe")], &[])[0].contains("neither true nor false"));
 }
 
 #[cfg(not(feature = "simulator"))]
 #[test]
 fn a_build_without_the_simulator_says_so() {
-    for flag in [("cloud", "simulator"), ("mounter", "simulator"), (MOCK_MOUNT, "true"), (MOCK_PROVISIONING, "1")] {
+    for flag in
+        [("cloud", "simulator"), ("mounter", "simulator"), (MOCK_MOUNT.key, "true"), (MOCK_PROVISIONING.key, "1")]
+    {
         let told = told(&[("nodeid", "n"), flag], &[]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("this build has no simulator\nhint: "), "{told:?}");
@@ -256,11 +261,11 @@ mod simulator {
 
     #[test]
     fn mock_switches_choose_the_simulator() {
-        let on = settings(&[("nodeid", "n"), (MOCK_MOUNT, "T")], &[]);
-        assert_eq!((on.cloud, on.mounter), (CloudKind::Arm, MounterKind::Simulator));
-        let on = settings(&[("nodeid", "n"), (MOCK_PROVISIONING, "true"), ("cloud", "simulator")], &[]);
-        assert_eq!((on.cloud, on.mounter), (CloudKind::Simulator, MounterKind::Kernel));
-        let both = told(&[("nodeid", "n"), (MOCK_PROVISIONING, "true"), ("cloud", "arm")], &[]);
+        let on = settings(&[("nodeid", "n"), (MOCK_MOUNT.key, "T")], &[]);
+        assert_eq!((on.values.cloud, on.values.mounter), (CloudKind::Arm, MounterKind::Simulator));
+        let on = settings(&[("nodeid", "n"), (MOCK_PROVISIONING.key, "true"), ("cloud", "simulator")], &[]);
+        assert_eq!((on.values.cloud, on.values.mounter), (CloudKind::Simulator, MounterKind::Kernel));
+        let both = told(&[("nodeid", "n"), (MOCK_PROVISIONING.key, "true"), ("cloud", "arm")], &[]);
         assert!(both[0].contains("contradicts --cloud=arm"), "{both:?}");
     }
 
@@ -275,4 +280,40 @@ mod simulator {
         let lost = told(&[flags[0], flags[1], ("cloud-config", "/nowhere/azure.json")], &[]);
         assert!(lost[0].starts_with("error: --cloud-config: `/nowhere"), "{lost:?}");
     }
+}
+
+#[test]
+fn tunables_of_the_client_are_off_unless_they_are_set_anywhere() {
+    use crate::domain::client_tuning::Tunable::{
+        MdcMaxModRpcsInFlight, MdcMaxRpcsInFlight, OscMaxDirtyMb, OscMaxRpcsInFlight,
+    };
+    let node = ("nodeid", "n1");
+    assert!(settings(&[node], &[]).tuning.is_empty());
+    let file = file(".yaml", "osc-max-rpcs-in-flight: 16\nmdc-max-rpcs-in-flight: '64'\n");
+    let flags = [node, ("config", path(&file)), ("osc-max-rpcs-in-flight", "32"), ("osc-max-dirty-mb", "512")];
+    let environment = [("AZURELUSTRE_CSI_MDC_MAX_MOD_RPCS_IN_FLIGHT", "50")];
+    let tuning = settings(&flags, &environment).tuning;
+    let expected =
+        [(OscMaxRpcsInFlight, 32), (OscMaxDirtyMb, 512), (MdcMaxRpcsInFlight, 64), (MdcMaxModRpcsInFlight, 50)];
+    assert_eq!(tuning.values().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn tunables_that_no_client_takes_are_refused_at_once() {
+    let flags = [("nodeid", "n1"), ("osc-max-rpcs-in-flight", "257"), ("osc-max-dirty-mb", "many")];
+    let problems = told(&flags, &[("AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT", "1")]);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for said in [
+        "--osc-max-rpcs-in-flight: `257` is not a value of osc.max_rpcs_in_flight: give a whole number from 1 to 256",
+        "--osc-max-dirty-mb: `many` is not a value of osc.max_dirty_mb",
+        "AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT: `1` is not a value of mdc.max_rpcs_in_flight",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(said)), "{said}: {problems:?}");
+    }
+    let problems = told(&[("nodeid", "n1"), ("mdc-max-mod-rpcs-in-flight", "8")], &[]);
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(
+        problem.contains("--mdc-max-mod-rpcs-in-flight: mdc.max_mod_rpcs_in_flight of 8 must be less"),
+        "{problem}"
+    );
 }

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::azure::AuthKind;
-use super::{CloudKind, MounterKind};
 use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
+use crate::domain::client_tuning::Tunable;
 use crate::domain::error::{nearest, quote};
 use crate::domain::volume_attributes::UnknownAttributes;
 
@@ -19,10 +18,40 @@ const SPEED_MAX: f64 = 1_000_000.0;
 
 /// Which services run; the node's name is a setting of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Services {
+pub enum Services {
+    /// Creation and deletion of volumes.
     Controller,
+    /// Mounts.
     Node,
+    /// Both.
     All,
+}
+
+/// Where file systems come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudKind {
+    /// Azure Resource Manager.
+    Arm,
+    /// The simulator, in memory. Only in builds that have it.
+    Simulator,
+}
+
+/// How volumes are mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MounterKind {
+    /// By the kernel's Lustre client.
+    Kernel,
+    /// By the simulator, as directories. Only in builds that have it.
+    Simulator,
+}
+
+/// Which credentials for Azure are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthKind {
+    /// What the cloud settings and the variables hold.
+    Auto,
+    /// The Azure CLI's.
+    Cli,
 }
 
 /// One of these words, and what it stands for.
@@ -69,6 +98,44 @@ pub(super) fn with_simulator<T>(value: T) -> Result<T, Problem> {
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
     choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+/// Any text.
+#[allow(clippy::unnecessary_wraps, reason = "it stands among parsers that can fail")]
+pub(super) fn any<T: for<'a> From<&'a str>>(text: &str) -> Result<T, Problem> {
+    Ok(T::from(text))
+}
+
+/// The value of a tunable of the Lustre client.
+pub(super) fn tunable(tunable: Tunable) -> impl FnOnce(&str) -> Result<u32, Problem> {
+    move |text| tunable.parse(text).map_err(invalid_tuning)
+}
+
+/// What is wrong about the client's tunables.
+pub(super) fn invalid_tuning(message: String) -> Problem {
+    Problem::new(message).with_hint("correct it, or leave the client its own value")
+}
+
+/// A boolean as the Go driver's variable of the loader has it, and as Go has booleans.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, Problem> {
+    match text {
+        "yes" | "Yes" | "YES" => Ok(true),
+        "no" | "No" | "NO" => Ok(false),
+        other => go_bool(other).map_err(|problem| problem.with_hint("write yes or no")),
+    }
+}
+
+/// A value of a parameter of a kernel module.
+pub(super) fn module_parameter(text: &str) -> Result<u32, Problem> {
+    let number = text.parse().ok().filter(|number| (1..=65536).contains(number));
+    let problem = || Problem::new(format!("{} is not a whole number from 1 to 65536", quote(text)));
+    number.ok_or_else(|| problem().with_hint("give one"))
+}
+
+/// Whether LNet is simulated.
+pub(super) fn simulated_lnet(text: &str) -> Result<bool, Problem> {
+    let simulated = choice(text, &[("ioctl", false), ("simulated", true)])?;
+    if simulated { with_simulator(true) } else { Ok(false) }
 }
 
 /// A boolean as Go's `strconv.ParseBool` spells it.
@@ -126,7 +193,8 @@ pub(super) fn driver_name(text: &str) -> Result<String, Problem> {
     )))
 }
 
-pub(super) fn absolute(text: &str) -> Result<PathBuf, Problem> {
+/// An absolute path.
+pub fn absolute(text: &str) -> Result<PathBuf, Problem> {
     let path = PathBuf::from(text);
     if path.is_absolute() && !text.contains('\0') {
         return Ok(path);

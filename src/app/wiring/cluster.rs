@@ -13,7 +13,7 @@ const WITHOUT: &str = "events on claims go to the log, startup taints stay on th
 
 /// The orchestrator, and whether it can remove startup taints.
 pub(super) fn orchestrator(settings: &Settings) -> (Arc<dyn Orchestrator>, bool) {
-    let removes_taint = settings.mode.node_id().is_some() && settings.remove_not_ready_taint;
+    let removes_taint = settings.mode.node_id().is_some() && settings.values.remove_not_ready_taint;
     let needed = settings.mode.has_controller() || removes_taint;
     let kubernetes = if needed { kubernetes(settings) } else { None };
     match kubernetes {
@@ -39,7 +39,7 @@ fn kubernetes(settings: &Settings) -> Option<Arc<dyn Orchestrator>> {
         variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "azurelustre-csi".to_owned());
     let connection = Connection::in_cluster(&host, &port, format!("azurelustre-csi/{DRIVER_VERSION}"));
     let (api, node) = (ApiServer::new(connection), settings.mode.node_id());
-    Some(Arc::new(KubeOrchestrator::new(api, &settings.driver_name, node, &instance)))
+    Some(Arc::new(KubeOrchestrator::new(api, &settings.values.driver_name, node, &instance)))
 }
 
 #[cfg(not(feature = "kube"))]

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BoundedReads, ClientStatePaths, Observed};
 use crate::adapters::kernel::doctor::connectivity::Attempt;
-use crate::adapters::kernel::doctor::{self, DriverStatus};
+use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
 use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
-use crate::app::settings::{KernelChoice, Settings};
+use crate::adapters::node_setup::report::LastResult;
+use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
@@ -23,17 +25,17 @@ use super::NodeSide;
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
 pub(super) fn side(settings: &Settings) -> NodeSide {
-    let choice = &settings.kernel;
-    let lustre = choice.fs_type == FS_TYPE;
+    let values = &settings.values;
+    let lustre = values.fs_type == FS_TYPE;
     if !lustre {
-        tracing::warn!(fs_type = %choice.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
+        tracing::warn!(fs_type = %values.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
     let paths = ClientStatePaths::default();
     let mounted_at_start = mounted_at_start(&paths);
-    let propagation = Arc::new(Propagation::new(paths.clone(), choice.kubelet_dir.clone()));
+    let propagation = Arc::new(Propagation::new(paths.clone(), values.kubelet_dir.clone()));
     let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
     let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
-    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings, choice), parts));
+    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings), parts));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move { cleaner.clean_leftovers().await });
     let watch = Watch::start(Arc::clone(&propagation));
@@ -43,7 +45,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
     if let Some(NodeFault { message, hint }) = working_dir_fault(settings) {
         tracing::error!(hint, "{message}");
     }
-    let working_dir = settings.working_mount_dir.clone();
+    let working_dir = settings.values.working_mount_dir.clone();
     let surroundings = Surroundings { propagation, working_dir, working_dir_setting: working_dir::SETTING };
     NodeSide {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
@@ -56,7 +58,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
 
 /// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
 pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
-    working_dir::fault(&settings.working_mount_dir, working_dir::SETTING)
+    working_dir::fault(&settings.values.working_mount_dir, working_dir::SETTING)
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
@@ -70,17 +72,19 @@ fn mounted_at_start(paths: &ClientStatePaths) -> bool {
     }
 }
 
-fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSettings {
+fn adapter_settings(settings: &Settings) -> KernelSettings {
+    let values = &settings.values;
     KernelSettings {
-        fs_type: choice.fs_type.clone(),
-        working_dir: settings.working_mount_dir.clone(),
-        kubelet_dir: choice.kubelet_dir.clone(),
-        sub_dir_mode: choice.sub_dir_mode,
-        mounts_per_mgs: choice.mounts_per_mgs,
+        fs_type: values.fs_type.clone(),
+        working_dir: values.working_mount_dir.clone(),
+        kubelet_dir: values.kubelet_dir.clone(),
+        sub_dir_mode: values.sub_dir_mode,
+        mounts_per_mgs: values.mounts_per_mgs,
+        tuning: settings.tuning.clone(),
         limits: Limits {
-            mount: choice.mount_timeout,
-            unmount: choice.unmount_timeout,
-            statfs: choice.stat_timeout,
+            mount: values.mount_timeout,
+            unmount: values.unmount_timeout,
+            statfs: values.stat_timeout,
             ..Limits::default()
         },
         ..KernelSettings::default()
@@ -91,7 +95,7 @@ fn adapter_settings(settings: &Settings, choice: &KernelChoice) -> KernelSetting
 fn with_client_state(paths: &ClientStatePaths) -> Parts {
     let (reads, root) = (BoundedReads::default(), paths.clone());
     let readiness = ReadinessSource::new(move || {
-        let assessment = NodeState::read_within(&reads, &root).assess();
+        let assessment = NodeState::read(&reads, &root).assess();
         for note in &assessment.notes {
             tracing::debug!("{note}");
         }
@@ -111,6 +115,18 @@ fn imports(reads: &BoundedReads, paths: &ClientStatePaths, source: &str) -> Impo
         ServerState::Answering | ServerState::Partial { .. } => Imports::Full,
         ServerState::Dead { .. } => Imports::NotFull,
         ServerState::Unknown(_) => Imports::Unknown,
+    }
+}
+
+/// The record of node-setup, for the report.
+fn setup_report(last: LastResult) -> SetupReport {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let hint = last.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
+    SetupReport {
+        ready: last.exit == 0,
+        message: last.message + &hint,
+        warnings: last.warnings,
+        age_seconds: now.as_secs().saturating_sub(last.at),
     }
 }
 
@@ -142,6 +158,7 @@ pub fn report(request: ReportRequest) -> (String, bool) {
         servers: mgs.into_iter().collect(),
         attempt: Attempt::default(),
         driver: driver.map_or_else(Observed::Unknown, Observed::Known),
+        node_setup: super::node_setup::last_result().map(setup_report),
         kubelet_dir,
         working_dir,
         working_dir_setting: working_dir::SETTING,

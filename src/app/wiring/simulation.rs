@@ -32,14 +32,14 @@ pub struct Simulation {
 impl Simulation {
     /// Begins a world as the settings describe it. Its files lie below the working directory.
     pub fn begin(settings: &Settings) -> Result<Self, WiringError> {
-        let world = settings.simulator.world.as_deref().map_or_else(|| Ok(World::default()), read)?;
-        let below = &settings.working_mount_dir;
+        let world = settings.values.simulator_world.as_deref().map_or_else(|| Ok(World::default()), read)?;
+        let below = &settings.values.working_mount_dir;
         let failed = |error| WiringError::Failed(format!("cannot make a directory below {}: {error}", below.display()));
         std::fs::create_dir_all(below).map_err(failed)?;
         let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
-        let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.simulator.speed));
+        let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.values.simulator_speed));
         let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
-        let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.kernel.sub_dir_mode);
+        let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.values.sub_dir_mode);
         let lustre = Arc::new(lustre);
         let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
         Ok(Self { simulator, clock, lustre, defaults, _files: files })

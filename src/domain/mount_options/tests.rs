@@ -42,7 +42,7 @@ fn what_works_with_the_go_driver_is_accepted() {
     assert_eq!(parse(&["unique_fsid,nolock"]).unwrap().lustre, ["unique_fsid", "nolock"]);
     assert_eq!(parse(&["unique_fsid", "no_unique_fsid"]).unwrap(), MountOptions::default());
     assert_eq!(parse(&["no_unique_fsid", "unique_fsid"]).unwrap().lustre, ["unique_fsid"], "the last word wins");
-    assert!(parse(&["sync_on_close"]).unwrap().synchronous);
+    assert_eq!(parse(&["sync_on_close"]).unwrap().lustre, ["sync_on_close"]);
     for dropped in [
         "acl",
         "noacl",
@@ -132,5 +132,8 @@ fn an_existing_mount_is_held_against_what_was_asked_only() {
     assert_eq!(parse(&["ro"]).unwrap().missing_from(&theirs).as_deref(), Some("ro"));
     assert_eq!(parse(&["noexec"]).unwrap().missing_from(&theirs).as_deref(), Some("noexec"));
     assert_eq!(parse(&["flock"]).unwrap().missing_from(&shown("rw")), None);
+    let on_close = parse(&["sync_on_close"]).unwrap();
+    assert_eq!(on_close.missing_from(&shown("rw,sync,flock,nosync_on_close")), None);
+    assert_eq!(on_close.missing_from(&shown("rw,flock,nosync_on_close")).as_deref(), Some("sync_on_close"));
     assert_eq!(parse(&[]).unwrap().missing_from(&shown("ro,noatime")).as_deref(), Some("rw"));
 }

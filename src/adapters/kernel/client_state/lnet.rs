@@ -1,9 +1,15 @@
-//! LNet NIDs of this node and their status, from debugfs `lnet/nis`.
+//! LNet NIDs of this node and their status, from the ioctls of `/dev/lnet` and otherwise from debugfs `lnet/nis`.
 //!
-//! The file (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition. Only root may read it, and a
-//! kernel in lockdown refuses it to everybody, so the NIDs may be unknown.
+//! The ioctls take privileges and the device, which a container has if the module was loaded before it started. The file
+//! (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition; only root may read it, and a kernel in
+//! lockdown refuses it to everybody. With neither the NIDs are unknown.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::read::{ClientStatePaths, Observed};
+use crate::adapters::host_network::{self, NetworkFacts};
+use crate::adapters::lnet::{self, Lnet, LnetError, LocalNi, Nid};
 
 /// The table of local NIDs.
 pub(in crate::adapters::kernel) const NIS: &str = "/sys/kernel/debug/lnet/nis";
@@ -13,25 +19,93 @@ pub(in crate::adapters::kernel) const NIS: &str = "/sys/kernel/debug/lnet/nis";
 pub struct LocalNid {
     /// Such as `10.0.0.7@tcp`.
     pub nid: String,
-    /// As the kernel says it: `up` or `down`.
+    /// As the kernel reports it: `up` or `down`; `unknown` if it does not.
     pub status: String,
+    /// Whether an interface of the node that is up has the address; none if that cannot be seen from here.
+    pub has_interface: Option<bool>,
+    /// Whether the node has replied to an LNet ping of this NID; none if it was not pinged.
+    pub replies: Option<bool>,
 }
 
 impl LocalNid {
-    /// Whether LNet may use it.
+    /// A NID of which only the status is known.
+    pub fn new(nid: impl Into<String>, status: impl Into<String>) -> Self {
+        Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
+    }
+
+    /// Whether LNet may use it. Lustre 2.17.0 goes on to report `down` after a link has come back (LU-20093) while mounts
+    /// work, so a NID also counts as up whose address is on an interface that is up, unless it does not reply to a ping.
     pub fn is_up(&self) -> bool {
-        self.status == "up"
+        match self.status.as_str() {
+            "up" => true,
+            "down" => self.has_interface == Some(true) && self.replies != Some(false),
+            _ => self.has_interface != Some(false) && self.replies != Some(false),
+        }
+    }
+
+    /// Whether it counts as up although the kernel reports it as down.
+    pub fn is_up_but_reported_down(&self) -> bool {
+        self.is_up() && self.status == "down"
     }
 
     /// Whether it lies in a network over TCP, as those of AMLFS do.
     pub fn is_tcp(&self) -> bool {
         self.nid.rsplit_once('@').is_some_and(|(_, network)| network.starts_with("tcp"))
     }
+
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.nid.split_once('@').and_then(|(address, _)| address.parse().ok())
+    }
+
+    /// The NID as LNet's calls take it; none in another network than `tcp`.
+    pub(super) fn tcp_nid(&self) -> Option<Nid> {
+        self.address().filter(|_| self.nid.ends_with("@tcp")).map(Nid::tcp)
+    }
 }
 
-/// This node's NIDs without the loopback.
-pub fn read(paths: &ClientStatePaths) -> Observed<Vec<LocalNid>> {
-    paths.observe(NIS).and_then(|text| parse(&text))
+/// LNet by its device below the root of these paths.
+pub fn device(paths: &ClientStatePaths) -> Arc<dyn Lnet> {
+    Arc::new(lnet::open(paths.at(lnet::DEVICE)))
+}
+
+/// This node's NIDs without the loopback. Waits for LNet's own lock, so callers that must not block bound it.
+pub fn read(paths: &ClientStatePaths, lnet: &dyn Lnet) -> Observed<Vec<LocalNid>> {
+    let nids = match lnet.local_nis() {
+        Ok(nis) => Observed::Known(nis.iter().map(of_ni).collect()),
+        Err(LnetError::NotStarted) => Observed::Known(Vec::new()),
+        Err(error) => match paths.observe(NIS).and_then(|text| parse(&text)) {
+            Observed::Unknown(why) => Observed::Unknown(format!("{error}; {why}")),
+            Observed::Known(nids) => Observed::Known(nids),
+        },
+    };
+    nids.map(|mut nids| {
+        if nids.iter().any(|nid| nid.status != "up") {
+            let facts = host_network::collect(&paths.root);
+            for nid in &mut nids {
+                nid.has_interface = has_interface(nid, &facts);
+            }
+        }
+        nids
+    })
+}
+
+fn of_ni(ni: &LocalNi) -> LocalNid {
+    let status = match ni.up {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "unknown",
+    };
+    LocalNid::new(ni.nid.to_string(), status)
+}
+
+/// Whether an interface that is up has the address of a NID. An address that no interface has is not one of this network
+/// namespace's, or the facts are incomplete: both are unknown.
+fn has_interface(nid: &LocalNid, facts: &NetworkFacts) -> Option<bool> {
+    let address = nid.address()?;
+    let of_it = facts.interfaces.iter().filter(|it| it.addresses.iter().flatten().any(|own| *own == address));
+    let mut states = of_it.filter_map(|interface| interface.operstate.as_deref()).peekable();
+    states.peek()?;
+    Some(states.any(|state| state == "up"))
 }
 
 /// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if
@@ -51,19 +125,22 @@ pub(super) fn parse(text: &str) -> Observed<Vec<LocalNid>> {
             continue;
         }
         match nids.iter_mut().find(|known| known.nid == nid) {
-            Some(known) if !known.is_up() => status.clone_into(&mut known.status),
+            Some(known) if known.status != "up" => status.clone_into(&mut known.status),
             Some(_) => {}
-            None => nids.push(LocalNid { nid: nid.to_owned(), status: status.to_owned() }),
+            None => nids.push(LocalNid::new(nid, status)),
         }
     }
     Observed::Known(nids)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::adapters::kernel::client_state::tests::Tree;
 
     const HEADER: &str = "nid                      status alive refs peer  rtr   max    tx   min\n";
 
@@ -83,7 +160,7 @@ mod tests {
         );
         assert_eq!(shown(&text), ["10.99.0.2@tcp up", "10.98.0.2@o2ib1 down"]);
         assert!(shown(HEADER).is_empty());
-        let nid = |nid: &str| LocalNid { nid: nid.to_owned(), status: "up".to_owned() };
+        let nid = |nid: &str| LocalNid::new(nid, "up");
         assert!(nid("10.0.0.1@tcp1").is_tcp() && !nid("10.0.0.1@o2ib").is_tcp() && !nid("tcp").is_tcp());
     }
 
@@ -94,6 +171,95 @@ mod tests {
         for odd in ["", "net:\n  - nid: 10.0.0.7@tcp\n", "nid\n10.0.0.7@tcp\n"] {
             assert!(parse(odd).unknown().is_some(), "{odd}");
         }
+    }
+
+    /// LNet that answers this to a list, and this to a ping; any other call is a mistake.
+    #[derive(Debug)]
+    pub(in crate::adapters::kernel::client_state) struct Answer(
+        pub(in crate::adapters::kernel::client_state) Result<Vec<LocalNi>, LnetError>,
+        pub(in crate::adapters::kernel::client_state) Option<Result<(), LnetError>>,
+    );
+
+    impl Lnet for Answer {
+        fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
+            self.0.clone()
+        }
+
+        fn configure(&self) -> Result<(), LnetError> {
+            panic!("a reader changes nothing")
+        }
+
+        fn unconfigure(&self) -> Result<(), LnetError> {
+            panic!("a reader changes nothing")
+        }
+
+        fn add_local_ni(&self, _: u32, _: &str) -> Result<(), LnetError> {
+            panic!("a reader changes nothing")
+        }
+
+        fn del_local_ni(&self, _: Nid) -> Result<(), LnetError> {
+            panic!("a reader changes nothing")
+        }
+
+        fn ping(&self, _: Nid, _: Duration) -> Result<(), LnetError> {
+            self.1.clone().unwrap_or_else(|| panic!("a reader does not wait for a reply"))
+        }
+
+        fn set_health(&self, _: Nid) -> Result<(), LnetError> {
+            panic!("a reader changes nothing")
+        }
+    }
+
+    fn answer(nis: &[([u8; 4], Option<bool>)]) -> Answer {
+        let ni = |(address, up): &([u8; 4], Option<bool>)| LocalNi {
+            nid: Nid::tcp((*address).into()),
+            interface: Some("eth0".to_owned()),
+            up: *up,
+        };
+        Answer(Ok(nis.iter().map(ni).collect()), None)
+    }
+
+    fn known(nids: &Observed<Vec<LocalNid>>) -> Vec<LocalNid> {
+        nids.known().cloned().unwrap_or_else(|| panic!("{nids:?}"))
+    }
+
+    #[test]
+    fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
+        let tree = Tree::client();
+        let nids = known(&read(&tree.paths(), &answer(&[([10, 0, 0, 7], Some(true))])));
+        assert_eq!(nids, [LocalNid::new("10.0.0.7@tcp", "up")], "debugfs has another one");
+        assert_eq!(known(&read(&tree.paths(), &Answer(Err(LnetError::NotStarted), None))), []);
+        let failing = || Answer(Err(LnetError::Denied), None);
+        assert_eq!(known(&read(&tree.paths(), &failing())), [LocalNid::new("10.99.0.2@tcp", "up")]);
+        std::fs::remove_file(tree.paths().at(NIS)).unwrap();
+        let unknown = read(&tree.paths(), &failing());
+        let why = unknown.unknown().unwrap();
+        assert!(why.contains("LNet refuses this process") && why.contains(NIS), "{why}");
+    }
+
+    /// The routes and addresses of a node whose eth0 has 10.0.0.7.
+    fn network(tree: &Tree, operstate: &str) {
+        tree.write("/sys/class/net/eth0/operstate", operstate);
+        tree.write("/proc/net/route", "eth0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n");
+        tree.write("/proc/net/fib_trie", "Local:\n  |-- 10.0.0.7\n     /32 host LOCAL\n");
+    }
+
+    #[test]
+    fn a_nid_is_never_down_by_its_status_alone() {
+        let tree = Tree::client();
+        let of = |address, up| known(&read(&tree.paths(), &answer(&[(address, up)]))).remove(0);
+        let down = of([10, 0, 0, 7], Some(false));
+        assert_eq!((down.has_interface, down.is_up()), (None, false), "nothing contradicts the status");
+        network(&tree, "up\n");
+        let back = of([10, 0, 0, 7], Some(false));
+        assert!(back.is_up() && back.is_up_but_reported_down(), "{back:?}");
+        assert!(!LocalNid { replies: Some(false), ..back.clone() }.is_up());
+        assert!(LocalNid { replies: Some(true), ..back }.is_up());
+        assert!(of([10, 0, 0, 7], None).is_up());
+        let old = of([10, 0, 0, 6], Some(false));
+        assert!(!old.is_up(), "the address has changed: {old:?}");
+        network(&tree, "down\n");
+        assert!(!of([10, 0, 0, 7], Some(false)).is_up() && !of([10, 0, 0, 7], None).is_up());
     }
 
     proptest! {

@@ -101,16 +101,15 @@ fn servers(tree: &Tree, limit: Duration, source: &MountSource) -> ServerState {
 #[test]
 fn a_node_is_assessed_by_its_files() {
     let tree = Tree::client();
-    assert_eq!(NodeState::read(&tree.paths()).assess(), Assessment::default());
+    let read = |tree: &Tree| NodeState::read(&BoundedReads::new(LONG), &tree.paths());
+    assert_eq!(read(&tree).assess(), Assessment::default());
     tree.write(lnet::NIS, &nis("down"));
-    let Readiness::NotReady(missing) = NodeState::read(&tree.paths()).assess().readiness() else {
-        panic!("LNet is down")
-    };
+    let Readiness::NotReady(missing) = read(&tree).assess().readiness() else { panic!("LNet is down") };
     assert!(missing[0].contains("10.99.0.2@tcp is down"), "{missing:?}");
     std::fs::remove_file(tree.paths().at(lnet::NIS)).unwrap();
-    let assessment = NodeState::read(&tree.paths()).assess();
+    let assessment = read(&tree).assess();
     assert_eq!((assessment.readiness(), assessment.notes.len()), (Readiness::Ready, 1));
-    let empty = NodeState::read(&Tree::default().paths()).assess();
+    let empty = read(&Tree::default()).assess();
     assert_eq!(empty.missing.len(), 1);
 }
 

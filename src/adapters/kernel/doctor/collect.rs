@@ -11,10 +11,10 @@ use super::targets::{self, LeftEntries};
 use super::threads::{self, BlockedThread};
 use super::{
     AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport,
-    findings,
+    SetupReport, findings,
 };
 use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
-use crate::adapters::kernel::client_state::lnet::LocalNid;
+use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
 use crate::adapters::kernel::client_state::module::Health;
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BoundedReads, ClientStatePaths, Observed, one_line};
@@ -38,6 +38,8 @@ pub struct Request {
     pub attempt: Attempt,
     /// What a running driver reports. Without one the node's faults are looked for from here.
     pub driver: Observed<DriverStatus>,
+    /// How node-setup ended.
+    pub node_setup: Option<SetupReport>,
     /// kubelet's directory as kubelet spells it.
     pub kubelet_dir: PathBuf,
     /// Directory for private mounts.
@@ -90,7 +92,8 @@ pub fn collect(request: &Request) -> NodeReport {
 pub(super) fn observe(request: &Request) -> Collected {
     let reads = BoundedReads::default();
     let blocked = threads::read(&request.paths);
-    let state = NodeState::read_within(&reads, &request.paths);
+    let mut state = NodeState::read(&reads, &request.paths);
+    state.ping_doubtful(&reads, &lnet::device(&request.paths));
     let (paths, mountinfo) = (request.paths.clone(), request.mountinfo.clone());
     let mounts = reads.run(move || mounts::read(&paths, &mountinfo)).unwrap_or_else(Observed::Unknown);
     let imports = imports::read_all(&reads, &request.paths, |_| true);
@@ -139,10 +142,11 @@ pub(super) fn report_of(observed: &Collected, request: &Request, now: SystemTime
         .collect();
     let operations = request.driver.known().map(|driver| driver.operations.iter().map(operation).collect());
     let findings = findings::of(observed, request, &servers);
-    let nid = |nid: &LocalNid| NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status) };
+    let nid = |nid: &LocalNid| NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() };
     NodeReport {
         healthy: findings.reasons.is_empty(),
         reasons: findings.reasons,
+        node_setup: request.node_setup.clone(),
         notes: findings.notes,
         client: client(&observed.state),
         nids: observed.state.nids.known().map(|nids| nids.iter().map(nid).collect()),

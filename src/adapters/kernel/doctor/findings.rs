@@ -32,6 +32,7 @@ pub(super) fn of(observed: &Collected, request: &Request, servers: &[ServerRepor
         Observed::Known(driver) => reasons.extend(overdue(driver)),
         Observed::Unknown(why) => notes.push(format!("operations in progress are unknown: {}", one_line(why))),
     }
+    notes.extend(node_setup(request));
     reasons.extend(blocked(&observed.blocked));
     reasons.extend(observed.faults.iter().map(|fault| one_line(&fault.to_string())));
     reasons.extend(left_entries(&observed.left_entries));
@@ -58,6 +59,16 @@ fn overdue(driver: &DriverStatus) -> Option<String> {
             some_of(&overdue)
         )
     })
+}
+
+/// A failure or warnings of node-setup. No reasons: the client may be there by other means.
+fn node_setup(request: &Request) -> Vec<String> {
+    let Some(setup) = &request.node_setup else { return Vec::new() };
+    let failed = (!setup.ready).then(|| format!("the last node-setup failed: {}", one_line(&setup.message)));
+    failed
+        .into_iter()
+        .chain(setup.warnings.iter().map(|warning| format!("node-setup: {}", one_line(warning))))
+        .collect()
 }
 
 fn blocked(threads: &[BlockedThread]) -> Option<String> {

@@ -22,6 +22,7 @@ fn request(tree: &Tree) -> Request {
         servers: Vec::new(),
         attempt: Attempt::default(),
         driver: Observed::Known(DriverStatus::default()),
+        node_setup: None,
         kubelet_dir: "/var/lib/kubelet".into(),
         working_dir: "/tmp".into(),
         working_dir_setting: "--working-mount-dir",
@@ -62,6 +63,39 @@ fn a_healthy_node_is_reported_with_all_its_mounts() {
     ] {
         assert!(text.contains(said), "{said:?} in\n{text}");
     }
+}
+
+#[test]
+fn the_last_node_setup_is_a_line_and_its_failure_a_note() {
+    let setup = |ready, message: &str, warnings: &[&str]| SetupReport {
+        ready,
+        message: message.to_owned(),
+        warnings: warnings.iter().map(|&warning| warning.to_owned()).collect(),
+        age_seconds: 7200,
+    };
+    let reported = |setup| {
+        let tree = Tree::mounted();
+        report(&Request { node_setup: Some(setup), ..request(&tree) }, Reach::Reached)
+    };
+    let ready = reported(setup(true, "ready: Lustre client 2.17.57", &["client 2.15.8 stays"]));
+    assert!(ready.healthy && ready.text().contains("node-setup: ready: Lustre client 2.17.57, 2h0m ago\n"));
+    assert_eq!(ready.notes, ["node-setup: client 2.15.8 stays"]);
+    let failed = reported(setup(false, "cannot fetch: no route. Allow it.", &[]));
+    assert!(failed.text().contains("node-setup: failed, see notes, 2h0m ago\n"), "{}", failed.text());
+    assert_eq!(failed.notes, ["the last node-setup failed: cannot fetch: no route. Allow it."]);
+}
+
+#[test]
+fn a_nid_whose_interface_is_up_is_healthy_whatever_lnet_reports() {
+    let tree = Tree::mounted();
+    tree.write(NIS, &nis("down"));
+    tree.write("/sys/class/net/eth0/operstate", "up\n");
+    tree.write("/proc/net/route", "eth0\t0000630A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n");
+    tree.write("/proc/net/fib_trie", "Local:\n  |-- 10.99.0.2\n     /32 host LOCAL\n");
+    let report = report(&request(&tree), Reach::Reached);
+    assert!(report.healthy, "{report:?}");
+    assert!(report.notes[0].contains("LNet reports 10.99.0.2@tcp as down"), "{:?}", report.notes);
+    assert!(report.text().contains("LNet: 10.99.0.2@tcp up (LNet reports down)\n"), "{}", report.text());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{ConnectionReport, MountReport, NodeReport, OperationReport, ServerReport};
+use super::{ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport};
 
 /// The report as text; ends with a line end.
 pub(super) fn render(report: &NodeReport) -> String {
@@ -23,11 +23,19 @@ fn write(out: &mut String, report: &NodeReport) -> fmt::Result {
     let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
     let (version, health) = (known(&report.client.version), known(&report.client.health));
     writeln!(out, "Lustre client: module {loaded}, version {version}, health {health}")?;
+    if let Some(setup) = &report.node_setup {
+        let message = if setup.ready { &setup.message } else { "failed, see notes" };
+        writeln!(out, "node-setup: {message}, {} ago", age(setup.age_seconds))?;
+    }
     match &report.nids {
         None => writeln!(out, "LNet: unknown")?,
         Some(nids) if nids.is_empty() => writeln!(out, "LNet: no address")?,
         Some(nids) => {
-            let nids: Vec<String> = nids.iter().map(|nid| format!("{} {}", nid.nid, nid.status)).collect();
+            let nid = |nid: &NidReport| match nid.status.as_str() {
+                "down" if nid.up => format!("{} up (LNet reports down)", nid.nid),
+                status => format!("{} {status}", nid.nid),
+            };
+            let nids: Vec<String> = nids.iter().map(nid).collect();
             writeln!(out, "LNet: {}", nids.join(", "))?;
         }
     }

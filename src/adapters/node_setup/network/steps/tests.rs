@@ -1,0 +1,198 @@
+//! LNet in every state that a node can have.
+
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+use crate::adapters::node_setup::error::SetupExit;
+
+/// LNet as the kernel behaves: an interface can be added once, and only after CONFIGURE.
+#[derive(Debug, Default)]
+struct Kernel {
+    state: Mutex<State>,
+    /// The address of each interface that is up.
+    addresses: Vec<(&'static str, Ipv4Addr)>,
+    /// Calls that fail, by their name in [`State::calls`].
+    failing: Vec<(&'static str, LnetError)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    configured: bool,
+    nis: Vec<LocalNi>,
+    calls: Vec<String>,
+}
+
+impl Kernel {
+    fn with(nis: &[LocalNi], addresses: &[(&'static str, Ipv4Addr)]) -> Self {
+        let state = State { started: true, nis: nis.to_vec(), ..State::default() };
+        Self { state: state.into(), addresses: addresses.to_vec(), failing: Vec::new() }
+    }
+
+    fn call(&self, name: String) -> Result<std::sync::MutexGuard<'_, State>, LnetError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let failing = self.failing.iter().find(|(failing, _)| *failing == name);
+        state.calls.push(name);
+        failing.map_or(Ok(state), |(_, error)| Err(error.clone()))
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.state.lock().unwrap().calls.iter().filter(|call| *call != "list").cloned().collect()
+    }
+}
+
+impl Lnet for Kernel {
+    fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
+        let state = self.call("list".to_owned())?;
+        if state.started { Ok(state.nis.clone()) } else { Err(LnetError::NotStarted) }
+    }
+
+    fn configure(&self) -> Result<(), LnetError> {
+        let mut state = self.call("configure".to_owned())?;
+        (state.started, state.configured) = (true, true);
+        Ok(())
+    }
+
+    fn unconfigure(&self) -> Result<(), LnetError> {
+        self.call("unconfigure".to_owned()).map(drop)
+    }
+
+    fn add_local_ni(&self, net: u32, interface: &str) -> Result<(), LnetError> {
+        let mut state = self.call(format!("add {interface}"))?;
+        assert_eq!((net, state.configured), (TCP, true), "the kernel answers EINVAL before CONFIGURE");
+        if state.nis.iter().any(|ni| ni.interface.as_deref() == Some(interface)) {
+            return Err(LnetError::Exists { what: interface.to_owned() });
+        }
+        let address = self.addresses.iter().find(|(name, _)| *name == interface).map(|(_, address)| *address);
+        let address = address.ok_or_else(|| LnetError::NoInterface { interface: interface.to_owned() })?;
+        state.nis.push(LocalNi { nid: Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(true) });
+        Ok(())
+    }
+
+    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError> {
+        self.call(format!("delete {nid}"))?.nis.retain(|ni| ni.nid != nid);
+        Ok(())
+    }
+
+    fn ping(&self, nid: Nid, limit: Duration) -> Result<(), LnetError> {
+        assert!(limit <= Duration::from_secs(10));
+        self.call(format!("ping {nid}")).map(drop)
+    }
+
+    fn set_health(&self, nid: Nid) -> Result<(), LnetError> {
+        self.call(format!("health {nid}")).map(drop)
+    }
+}
+
+const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const B: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 4);
+const OLD: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+
+fn ni(address: Ipv4Addr, interface: &str, up: bool) -> LocalNi {
+    LocalNi { nid: Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(up) }
+}
+
+fn chosen(name: &str, address: Ipv4Addr) -> Chosen {
+    Chosen { interface: name.to_owned(), addresses: Some(vec![address]) }
+}
+
+const BOTH: [(&str, Ipv4Addr); 2] = [("eth0", A), ("eth1", B)];
+
+#[test]
+fn a_wanted_nid_that_is_there_needs_a_ping_only() {
+    let kernel = Kernel::with(&[ni(A, "eth0", true)], &BOTH);
+    assert_eq!(apply(&kernel, &[chosen("eth0", A)], true), Ok(Vec::new()));
+    assert_eq!(kernel.calls(), ["ping 10.0.0.4@tcp"]);
+}
+
+#[test]
+fn lnet_without_a_network_is_configured_and_given_each_interface() {
+    let kernel = Kernel { addresses: BOTH.to_vec(), ..Kernel::default() };
+    assert_eq!(apply(&kernel, &[chosen("eth0", A), chosen("eth1", B)], false), Ok(Vec::new()));
+    let expected = ["configure", "add eth0", "add eth1", "ping 10.0.0.4@tcp", "ping 10.1.0.4@tcp"];
+    assert_eq!(kernel.calls(), expected);
+}
+
+#[test]
+fn a_missing_interface_is_added_under_a_mount_too() {
+    let kernel = Kernel::with(&[ni(A, "eth0", true)], &BOTH);
+    assert_eq!(apply(&kernel, &[chosen("eth0", A), chosen("eth1", B)], true), Ok(Vec::new()));
+    assert_eq!(kernel.calls()[..2], ["configure", "add eth1"]);
+}
+
+#[test]
+fn a_failed_addition_is_a_warning_if_a_wanted_nid_is_there() {
+    let kernel = Kernel::with(&[ni(A, "eth0", true)], &[("eth0", A)]);
+    let warnings = apply(&kernel, &[chosen("eth0", A), chosen("eth1", B)], false).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].starts_with("cannot add eth1 to LNet's network tcp: the interface eth1 is missing"),
+        "{warnings:?}"
+    );
+    let error = apply(&Kernel::with(&[], &[]), &[chosen("eth1", B)], false).unwrap_err();
+    assert_eq!(error.exit, SetupExit::TryAgain);
+    assert!(error.to_string().contains("NID of eth1: cannot add eth1"), "{error}");
+}
+
+#[test]
+fn further_nids_stay_and_are_named() {
+    let ib = LocalNi { nid: Nid::new(5 << 16, B), interface: Some("ib0".to_owned()), up: Some(true) };
+    let kernel = Kernel::with(&[ni(A, "eth0", true), ni(B, "eth1", true), ib], &BOTH);
+    let warnings = apply(&kernel, &[chosen("eth0", A)], false).unwrap();
+    assert_eq!(warnings, ["LNet has further NIDs, which stay: 10.1.0.4@tcp, 10.1.0.4@o2ib"]);
+    assert_eq!(kernel.calls(), ["ping 10.0.0.4@tcp"]);
+}
+
+#[test]
+fn an_address_that_changed_is_replaced_but_never_under_a_mount() {
+    let kernel = Kernel::with(&[ni(OLD, "eth0", false)], &BOTH);
+    assert_eq!(apply(&kernel, &[chosen("eth0", A)], false), Ok(Vec::new()));
+    let expected = ["configure", "delete 10.0.0.3@tcp", "add eth0", "ping 10.0.0.4@tcp"];
+    assert_eq!(kernel.calls(), expected);
+    let kernel = Kernel::with(&[ni(OLD, "eth0", false)], &BOTH);
+    let error = apply(&kernel, &[chosen("eth0", A)], true).unwrap_err();
+    assert!(error.why.contains("10.0.0.3@tcp, which stays while Lustre is mounted"), "{error}");
+    assert!(kernel.calls().is_empty());
+}
+
+#[test]
+fn a_status_of_down_is_mended_and_never_a_reason_to_fail() {
+    let kernel = Kernel::with(&[ni(A, "eth0", false)], &BOTH);
+    assert_eq!(apply(&kernel, &[chosen("eth0", A)], true), Ok(Vec::new()));
+    assert_eq!(kernel.calls(), ["health 10.0.0.4@tcp", "ping 10.0.0.4@tcp"]);
+    let failing = vec![("health 10.0.0.4@tcp", LnetError::Errno { call: "SET_HEALHV", errno: 22 })];
+    let kernel = Kernel { failing, ..Kernel::with(&[ni(A, "eth0", false)], &BOTH) };
+    assert_eq!(apply(&kernel, &[chosen("eth0", A)], true).unwrap().len(), 1);
+}
+
+#[test]
+fn a_ping_without_a_reply_is_a_warning() {
+    let failing = vec![("ping 10.0.0.4@tcp", LnetError::Unreachable { nid: Nid::tcp(A) })];
+    let kernel = Kernel { failing, ..Kernel::with(&[ni(A, "eth0", true)], &BOTH) };
+    let warnings = apply(&kernel, &[chosen("eth0", A)], false).unwrap();
+    assert!(warnings[0].contains("10.0.0.4@tcp does not reply"), "{warnings:?}");
+}
+
+#[test]
+fn lnet_that_cannot_be_asked_is_an_error() {
+    let failing = vec![("list", LnetError::Denied)];
+    let kernel = Kernel { failing, ..Kernel::default() };
+    let error = apply(&kernel, &[chosen("eth0", A)], false).unwrap_err();
+    assert!(error.why.contains("CAP_SYS_ADMIN") && error.hint.contains("privileged"), "{error}");
+    assert_eq!(apply(&kernel, &[], false), Ok(Vec::new()), "nothing is wanted");
+}
+
+#[test]
+fn steps_say_what_they_do_and_why() {
+    let (steps, _) =
+        steps(&[chosen("eth0", A), chosen("eth1", B)], &[ni(OLD, "eth0", false), ni(B, "eth1", false)], false);
+    let shown: Vec<String> = steps.iter().map(|step| format!("{step}: {}", step.reason())).collect();
+    let expected = [
+        "configure LNet: LNet takes an interface only after it was configured",
+        "remove the NID 10.0.0.3@tcp of eth0 from LNet: eth0 no longer has the address of 10.0.0.3@tcp",
+        "add eth0 to LNet's network tcp: LNet has no NID of eth0",
+        "set the health of the NID 10.1.0.4@tcp: LNet reports 10.1.0.4@tcp as down though its interface is up, as 2.17.0 does after a link was down",
+    ];
+    assert_eq!(shown, expected);
+}

@@ -1,0 +1,157 @@
+//! How a run ended: as the container's termination message, and as a file that `doctor node` reads.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::SetupError;
+use super::layout::{HostRoot, PrivateDir};
+use super::setup::Ready;
+
+/// Where a container leaves its termination message unless the pod says otherwise (`terminationMessagePath`).
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Most bytes of a termination message; kubelet cuts what is longer.
+pub const TERMINATION_BYTES: usize = 4096;
+
+/// How a run of node-setup ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastResult {
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+    /// Its exit code; 0 is ready.
+    pub exit: u8,
+    /// `ready: …`, or what failed and why.
+    pub message: String,
+    /// What to do about a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// What is not as it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl LastResult {
+    /// The result of a run that ended at `at`, in seconds since 1970.
+    pub fn of(result: &Result<Ready, SetupError>, at: u64) -> Self {
+        match result {
+            Ok(ready) => Self { at, exit: 0, message: ready.to_string(), hint: None, warnings: ready.warnings.clone() },
+            Err(error) => Self {
+                at,
+                exit: error.exit.code(),
+                message: error.to_string(),
+                hint: Some(error.hint.clone()),
+                warnings: Vec::new(),
+            },
+        }
+    }
+
+    /// The text for people, at most `limit` bytes long: the beginning of the message and the hint are kept, then as many
+    /// warnings as fit.
+    pub fn text(&self, limit: usize) -> String {
+        let prefix = if self.exit == 0 { "" } else { "error: " };
+        let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        let hint = shortened(&hint, limit / 2);
+        let mut text = shortened(&format!("{prefix}{}", self.message), limit - hint.len()) + &hint;
+        for warning in &self.warnings {
+            let line = format!("\nwarning: {warning}");
+            if text.len() + line.len() <= limit {
+                text.push_str(&line);
+            }
+        }
+        text
+    }
+
+    /// The termination message.
+    pub fn termination_message(&self) -> String {
+        self.text(TERMINATION_BYTES)
+    }
+
+    /// Leaves the result in the private directory of the host, replacing the last one in one step.
+    pub fn write(&self, host: &HostRoot) -> io::Result<()> {
+        let path = host.at(PrivateDir::last_result());
+        let new = path.with_extension("json.new");
+        fs::write(&new, serde_json::to_vec(self)?)?;
+        fs::rename(new, path)
+    }
+
+    /// The result at `path`; `None` where there is none that can be read.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+}
+
+/// Writes the termination message. Only a file that somebody named is made; the default one is there in a container.
+pub fn write_termination_message(named: Option<&Path>, message: &str) -> io::Result<()> {
+    let mut file = match named {
+        Some(path) => File::create(path)?,
+        None => match OpenOptions::new().write(true).truncate(true).open(TERMINATION_LOG) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        },
+    };
+    file.write_all(message.as_bytes())
+}
+
+/// `text` in at most `limit` bytes: its beginning and its end.
+fn shortened(text: &str, limit: usize) -> String {
+    const GAP: &str = " … ";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let rest = limit.saturating_sub(GAP.len());
+    let start = text.floor_char_boundary(rest - rest / 3);
+    let end = text.ceil_char_boundary(text.len() - rest / 3);
+    format!("{}{GAP}{}", &text[..start], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(why: &str) -> LastResult {
+        let error = SetupError::try_again("cannot fetch client 2.17.0", why, "Allow packages.microsoft.com:443.");
+        LastResult::of(&Err(error), 7)
+    }
+
+    #[test]
+    fn a_termination_message_keeps_cause_and_cure_within_what_kubelet_takes() {
+        let short = failed("no route").termination_message();
+        assert_eq!(short, "error: cannot fetch client 2.17.0: no route\nhint: Allow packages.microsoft.com:443.");
+        for long in ["x".repeat(9000), "ü".repeat(9000), "𝄞".repeat(4000)] {
+            let text = failed(&format!("the cause {long} the end")).termination_message();
+            assert!(text.len() <= 4096 && text.len() > 4000, "{}", text.len());
+            assert!(text.starts_with("error: cannot fetch client 2.17.0: the cause"));
+            assert!(text.contains("the end\nhint: Allow packages.microsoft.com:443."));
+        }
+        let many = LastResult { warnings: vec!["w".repeat(900); 9], ..failed("x") };
+        assert!(many.termination_message().len() <= 4096);
+        let long_hint = LastResult { hint: Some("h".repeat(9000)), ..failed(&"x".repeat(9000)) };
+        assert!(long_hint.termination_message().len() <= 4096);
+    }
+
+    #[test]
+    fn a_result_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::directory(dir.path());
+        let path = host.at(PrivateDir::last_result());
+        assert_eq!(LastResult::read(&path), None);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for result in [failed("x"), LastResult { exit: 0, hint: None, warnings: vec!["w".to_owned()], ..failed("y") }] {
+            result.write(&host).unwrap();
+            assert_eq!(LastResult::read(&path), Some(result));
+        }
+        fs::write(&path, "{").unwrap();
+        assert_eq!(LastResult::read(&path), None);
+    }
+
+    #[test]
+    fn only_a_file_that_was_named_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        write_termination_message(Some(&path), "text").unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "text");
+        assert!(write_termination_message(Some(&dir.path().join("no/log")), "text").is_err());
+    }
+}

@@ -1,0 +1,56 @@
+//! `node-setup`: makes the Lustre client of a node ready, or prints the steps that this takes.
+
+use clap::Args;
+
+use super::setting_flags::{OfNodeSetup, SettingFlags};
+use super::{CliError, Exit, print};
+use crate::app::problem::Problems;
+use crate::app::settings::{NodeSetupSettings, RawSettings, load_node_setup};
+use crate::app::wiring::node_setup::{self, SetupFailure};
+
+pub(super) const AFTER_HELP: &str = "\
+Settings come from, each over the one before: defaults; the file of --config, whose keys are the flags' names; variables,
+AZURELUSTRE_CSI_ and the flag's name in capitals (AZURELUSTRE_CSI_REPLACE_CLIENT); flags. The Go driver's LUSTRE_VERSION
+and CLIENT_SHA_SUFFIX are read too; http_proxy, https_proxy and no_proxy are handed to the package tools.
+
+Exit codes: 0 ready; 1 the next try may succeed (network, package not published yet); 2 a setting is wrong; 3 the node
+needs a human (signature, Secure Boot, operating system, architecture). The result also goes to the container's
+termination message, and to /var/lib/azurelustre-csi/node-setup.json for `doctor node`.";
+
+/// How a node is made ready, as text.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NodeSetupOptions {
+    /// Print each step with its command and its reason, and do nothing; exit code 0 if a plan can be made
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Settings.
+    #[command(flatten)]
+    settings: SettingFlags<OfNodeSetup>,
+}
+
+/// Runs node-setup. Progress goes to stderr, the result to stdout.
+pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CliError> {
+    let loaded = load_node_setup(&RawSettings::with_process_environment(options.settings.given.clone()));
+    let (settings, notes) = loaded.inspect_err(|problems| leave_problems(options, problems, None))?;
+    let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
+    let result = run(&settings, &notes);
+    if let Err(SetupFailure::Settings(problems)) = &result {
+        leave_problems(options, problems, Some(&settings));
+    }
+    print(&result?)
+}
+
+fn leave_problems(options: &NodeSetupOptions, problems: &Problems, settings: Option<&NodeSetupSettings>) {
+    if !options.dry_run {
+        node_setup::leave_problems(problems, settings);
+    }
+}
+
+impl From<SetupFailure> for CliError {
+    fn from(failure: SetupFailure) -> Self {
+        match failure {
+            SetupFailure::Settings(problems) => problems.into(),
+            SetupFailure::NotReady { problem, exit } => Self::new(Exit::Code(exit.code()), vec![problem]),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Fetching by the real apt-get.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use azurelustre_csi::adapters::node_setup::facts::Facts;
+use azurelustre_csi::adapters::node_setup::os::Machine;
+use azurelustre_csi::adapters::node_setup::packages::keys;
+use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
+
+use azurelustre_csi::adapters::node_setup::setup::Packages;
+
+use crate::modules::KERNEL;
+use crate::node::{Node, client, trusting};
+use crate::repository::{CLIENT, OTHER, Repository, TRUSTED, content, name};
+use crate::server::Failure;
+use crate::{Test, tests, tools};
+
+pub(crate) const TESTS: &[Test] = tests![
+    microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept,
+    a_client_is_fetched_unpacked_indexed_and_found_again_without_network,
+    a_repository_signed_by_another_key_is_refused_at_once,
+    a_repository_without_a_signature_is_refused,
+    an_altered_or_cut_file_is_never_used,
+    a_server_that_fails_is_asked_six_times_and_used_when_it_is_back,
+    a_client_that_does_not_exist_is_not_asked_for_again_and_others_are_listed,
+    a_package_that_only_matches_as_a_regular_expression_is_not_taken,
+    a_package_that_says_another_name_is_not_taken,
+    a_package_file_of_the_node_is_used_if_its_hash_is_accepted,
+    hooks_of_the_host_do_not_run,
+    a_file_that_changed_is_fetched_again,
+    packages_for_arm64_are_fetched_on_arm64,
+    a_proxy_of_the_environment_is_used,
+    a_plan_names_the_commands_and_runs_none,
+];
+
+fn microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key.asc");
+    fs::write(&file, keys::MICROSOFT).unwrap();
+    let gpg = || {
+        let mut command = Command::new("gpg");
+        command.env("GNUPGHOME", dir.path()).args(["--batch", "--with-colons"]);
+        command
+    };
+    let shown = tools::run(&mut gpg(), ["--show-keys".as_ref(), file.as_os_str()]);
+    let fingerprints: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("fpr:")).collect();
+    assert_eq!(fingerprints.len(), 1);
+    assert_eq!(fingerprints[0].trim_matches(':'), keys::MICROSOFT_FINGERPRINT);
+    // The self-signature's digest: 8 is SHA-256, while 2, SHA-1, is refused by apt of newer distributions.
+    let packets = tools::run(&mut gpg(), ["--list-packets".as_ref(), file.as_os_str()]);
+    assert!(packets.contains("digest algo 8,") && !packets.contains("digest algo 2,"), "{packets}");
+}
+
+fn a_client_is_fetched_unpacked_indexed_and_found_again_without_network() {
+    let (node, repository) = (Node::new(), Repository::new());
+    node.ensure(&repository.server.url()).unwrap();
+    node.assert_ready();
+    assert_eq!((node.tries(), node.pauses()), (1, 1));
+    let lnet = node.modprobe("lnet");
+    let files: Vec<_> = lnet.lines().filter_map(|line| line.split('/').next_back()).map(str::trim).collect();
+    assert_eq!(files.last(), Some(&"lnet.ko"));
+    assert_eq!(files.iter().collect::<BTreeSet<_>>(), ["libcfs.ko", "lnet.ko", "sunrpc.ko"].iter().collect(), "{lnet}");
+    let lustre = node.modprobe("lustre");
+    assert!(lustre.contains("crct10dif_common.ko") && lustre.trim_end().ends_with("lustre.ko"), "{lustre}");
+    let archives = node.path("var/lib/azurelustre-csi/apt/cache/archives");
+    assert!(fs::read_dir(archives).unwrap().flatten().all(|entry| entry.path().is_dir()), "the package is deleted");
+
+    let (asked, runs) = (repository.server.requests().len(), node.runs().len());
+    node.ensure(&repository.server.url()).unwrap();
+    assert_eq!((repository.server.requests().len(), node.runs().len(), node.pauses()), (asked, runs, 1));
+}
+
+fn a_repository_signed_by_another_key_is_refused_at_once() {
+    let (node, repository) = (Node::new(), Repository::new());
+    repository.sign(&OTHER);
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert_eq!((error.exit.code(), error.transient, node.tries()), (3, false, 1), "{error}");
+    assert!(error.why.contains("NO_PUBKEY"), "{error}");
+    node.assert_nothing_unpacked();
+    // The same key is accepted once a setting trusts it.
+    node.ensure_from(&trusting(&repository.server.url(), &OTHER.public())).unwrap();
+    node.assert_ready();
+}
+
+fn a_repository_without_a_signature_is_refused() {
+    let (node, repository) = (Node::new(), Repository::new());
+    fs::remove_file(repository.path("dists/noble/InRelease")).unwrap();
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert!(!error.transient && error.why.contains("no signed repository"), "{error}");
+    node.assert_nothing_unpacked();
+    // A page of a proxy in its place.
+    fs::write(repository.path("dists/noble/InRelease"), "<html>Please log in</html>\n").unwrap();
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert_eq!((error.exit.code(), error.transient), (3, false), "{error}");
+    node.assert_nothing_unpacked();
+}
+
+fn an_altered_or_cut_file_is_never_used() {
+    for failure in [
+        Failure::Altered(".deb"),
+        Failure::Cut(".deb"),
+        Failure::Absent(".deb"),
+        Failure::Altered("Packages"),
+        Failure::Cut("Packages"),
+        Failure::Cut("InRelease"),
+        Failure::Altered("InRelease"),
+    ] {
+        let (node, repository) = (Node::new(), Repository::new());
+        repository.server.fail(Some(failure));
+        let error = node.ensure(&repository.server.url()).unwrap_err();
+        let of_signature = matches!(failure, Failure::Cut("InRelease") | Failure::Altered("InRelease"));
+        let expected = if of_signature { (3, false, 1) } else { (1, true, 6) };
+        assert_eq!((error.exit.code(), error.transient, node.tries()), expected, "{failure:?}: {error}");
+        node.assert_nothing_unpacked();
+        repository.server.fail(None);
+        node.ensure(&repository.server.url()).unwrap();
+        node.assert_ready();
+    }
+}
+
+fn a_server_that_fails_is_asked_six_times_and_used_when_it_is_back() {
+    for failure in [Failure::Reset, Failure::Status(503), Failure::Status(429)] {
+        let (node, repository) = (Node::new(), Repository::new());
+        repository.server.fail(Some(failure));
+        let error = node.ensure(&repository.server.url()).unwrap_err();
+        assert_eq!((error.exit.code(), error.transient, node.tries()), (1, true, 6), "{failure:?}: {error}");
+        assert_eq!(node.pauses(), 6, "the jitter, and one between two tries");
+        assert!(!error.hint.is_empty());
+        node.assert_nothing_unpacked();
+    }
+    // Nothing listens at all, and then the server is back.
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = Node::new();
+    let error = node.ensure(&format!("http://{unused}")).unwrap_err();
+    assert_eq!((error.exit.code(), node.tries()), (1, 6), "{error}");
+    assert!(error.why.contains("reached"), "{error}");
+
+    let (node, repository) = (Node::new(), std::sync::Arc::new(Repository::new()));
+    repository.server.fail(Some(Failure::Status(503)));
+    let back = std::sync::Arc::clone(&repository);
+    node.on_pause(move |count| {
+        if count == 3 {
+            back.server.fail(None);
+        }
+    });
+    node.ensure(&repository.server.url()).unwrap();
+    assert_eq!(node.tries(), 3);
+    node.assert_ready();
+}
+
+fn a_client_that_does_not_exist_is_not_asked_for_again_and_others_are_listed() {
+    let (node, repository) = (Node::new(), Repository::empty());
+    for (kernel, version) in [(KERNEL, "2.17.0-19-gbb5310f"), (KERNEL, "2.15.8-34-gc0f2040"), ("6.8.0-1-azure", CLIENT)]
+    {
+        let root = tempfile::tempdir().unwrap();
+        repository.add(root.path(), &name(kernel, version), "1", "amd64");
+    }
+    repository.sign(&TRUSTED);
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert_eq!((error.exit.code(), error.transient, node.tries()), (1, false, 1), "{error}");
+    let listed = "exist there: 2.15.8-34-gc0f2040, 2.17.0-19-gbb5310f";
+    assert!(error.why.ends_with(listed) && error.why.contains(KERNEL) && error.why.contains(CLIENT), "{error}");
+    node.assert_nothing_unpacked();
+}
+
+fn a_package_that_only_matches_as_a_regular_expression_is_not_taken() {
+    let (node, repository) = (Node::new(), Repository::empty());
+    let root = tempfile::tempdir().unwrap();
+    content(root.path());
+    // Each dot of a name that is not found stands for any character.
+    repository.add(root.path(), &name(KERNEL, CLIENT).replace("2.17.0", "2+17.0"), "1", "amd64");
+    repository.sign(&TRUSTED);
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert!(error.why.contains("has no client"), "{error}");
+    node.assert_nothing_unpacked();
+}
+
+fn a_package_that_says_another_name_is_not_taken() {
+    for (package, version, arch) in [(name(KERNEL, "2.17.0"), "1", "amd64"), (name("k", CLIENT), "1", "amd64")] {
+        let (node, repository) = (Node::new(), Repository::empty());
+        let root = tempfile::tempdir().unwrap();
+        content(root.path());
+        repository.add_as(root.path(), &name(KERNEL, CLIENT), &package, version, arch);
+        repository.sign(&TRUSTED);
+        node.ensure(&repository.server.url()).unwrap_err();
+        node.assert_nothing_unpacked();
+    }
+}
+
+fn a_package_file_of_the_node_is_used_if_its_hash_is_accepted() {
+    let (node, repository) = (Node::new(), Repository::new());
+    let dir = node.path("var/lib/azurelustre-csi/packages");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("any-name.deb");
+    fs::copy(repository.package(), &file).unwrap();
+    let hash = tools::run(&mut Command::new("sha256sum"), [&file]);
+    let hash = hash.split_whitespace().next().unwrap();
+    for wrong in [None, Some("0".repeat(64))] {
+        let sha256 = wrong.map(|text| source::parse_hashes(&text).unwrap()).unwrap_or_default();
+        let error = node.ensure_from(&PackageSource { sha256, ..PackageSource::default() }).unwrap_err();
+        assert_eq!(error.exit.code(), 2, "{error}");
+        assert!(error.why.contains(hash), "{error}");
+        node.assert_nothing_unpacked();
+    }
+    let sha256 = source::parse_hashes(&format!("{},{}", "0".repeat(64), hash.to_uppercase())).unwrap();
+    node.ensure_from(&PackageSource { sha256, ..PackageSource::default() }).unwrap();
+    node.assert_ready();
+    assert_eq!((repository.server.requests().len(), node.pauses()), (0, 0), "no network and no pause");
+    assert!(file.exists(), "the owner's file stays");
+}
+
+/// apt reads the host's configuration first, which holds its proxies and its hooks.
+fn hooks_of_the_host_do_not_run() {
+    let (node, repository) = (Node::new(), Repository::new());
+    let (config, mark) = (node.path("host.conf"), node.path("mark"));
+    let hooks = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"];
+    let lines = hooks.map(|hook| format!("{hook} {{ \"touch {}\"; }};\n", mark.display()));
+    let unsafe_lines = "APT::Get::AllowUnauthenticated \"true\";\nAcquire::AllowInsecureRepositories \"true\";\n";
+    fs::write(&config, format!("{}{unsafe_lines}", lines.concat())).unwrap();
+    repository.sign(&OTHER);
+    let source = trusting(&repository.server.url(), &TRUSTED.public());
+    // What the host's files would set is put in front of the private configuration.
+    node.stub(move |run| {
+        let private = run.args.first()?.to_str()?.strip_prefix("-c=")?.to_owned();
+        let text = fs::read_to_string(&private).unwrap();
+        if !text.contains("touch") {
+            fs::write(&private, format!("{}{text}", fs::read_to_string(&config).unwrap())).unwrap();
+        }
+        None
+    });
+    assert_eq!(node.ensure_from(&source).unwrap_err().exit.code(), 3, "an insecure host does not make it insecure");
+    repository.sign(&TRUSTED);
+    node.ensure_from(&source).unwrap();
+    assert!(!mark.exists());
+}
+
+fn a_file_that_changed_is_fetched_again() {
+    let (node, repository) = (Node::new(), Repository::new());
+    node.ensure(&repository.server.url()).unwrap();
+    let lnet = crate::repository::updates(&node.unpacked().join("root")).join("lnet.ko");
+    fs::write(&lnet, "").unwrap();
+    assert!(!node.is_complete());
+    node.ensure(&repository.server.url()).unwrap();
+    node.assert_ready();
+    assert_eq!(client().as_str(), CLIENT);
+}
+
+fn packages_for_arm64_are_fetched_on_arm64() {
+    let (node, repository) = (Node::new(), Repository::empty());
+    let root = tempfile::tempdir().unwrap();
+    content(root.path());
+    repository.add(root.path(), &name(KERNEL, CLIENT), "1", "arm64");
+    repository.sign(&TRUSTED);
+    let source = trusting(&repository.server.url(), &TRUSTED.public());
+    let error = node.ensure_from(&source).unwrap_err();
+    assert!(error.why.contains("has no client"), "{error}");
+    node.ensure_for(&source, |facts| facts.machine = Ok(Machine::Aarch64)).unwrap();
+    node.assert_ready();
+}
+
+fn a_proxy_of_the_environment_is_used() {
+    let repository = Repository::new();
+    let node = Node::with_variable("http_proxy", &repository.server.url());
+    node.ensure("http://packages.invalid/repository").unwrap_err();
+    let asked = repository.server.requests();
+    assert!(asked.iter().all(|path| path.starts_with("repository/dists/")) && !asked.is_empty(), "{asked:?}");
+    node.ensure("http://packages.invalid").unwrap();
+    node.assert_ready();
+}
+
+fn a_plan_names_the_commands_and_runs_none() {
+    let node = Node::new();
+    let facts = Facts::read(&node.host).unwrap();
+    let steps = node.packages(&PackageSource::default(), |packages| packages.planned(&facts, &client()));
+    let commands: Vec<_> = steps.iter().map(|step| step.command.as_str()).collect();
+    let package = format!("{}=1", name(KERNEL, CLIENT));
+    for (at, words) in ["sources.list", "apt-get -c=", &package, "dpkg-deb -x", "depmod -b"].into_iter().enumerate() {
+        assert!(commands[at].contains(words), "{words}: {commands:?}");
+    }
+    assert!(steps[1].reason.contains("https://packages.microsoft.com/repos/amlfs-noble"));
+    assert!(node.runs().is_empty() && !node.path("var/lib/azurelustre-csi/apt").exists());
+}

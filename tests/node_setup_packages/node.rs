@@ -1,0 +1,225 @@
+//! A node: a directory with the files of a host, the real tools of this machine, and a clock that pauses turn.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use azurelustre_csi::adapters::node_setup::error::SetupError;
+use azurelustre_csi::adapters::node_setup::facts::Facts;
+use azurelustre_csi::adapters::node_setup::host_exec::Programs;
+use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
+use azurelustre_csi::adapters::node_setup::packages::{ClientPackages, Pauses};
+use azurelustre_csi::adapters::node_setup::setup::{Console, Packages};
+use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
+use azurelustre_csi::adapters::node_setup::version::ClientVersion;
+
+use crate::modules::{self, KERNEL};
+use crate::repository::{CLIENT, TRUSTED};
+use crate::tools;
+
+/// What stands in the place of a program's run; `None` runs it.
+pub(crate) type Stub = Arc<dyn Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + Sync>;
+
+pub(crate) struct Node {
+    dir: tempfile::TempDir,
+    pub(crate) host: HostRoot,
+    programs: Programs,
+    stub: Mutex<Stub>,
+    /// Programs that were run.
+    runs: Mutex<Vec<Invocation>>,
+    /// Pauses, and what happens at each.
+    pauses: Mutex<Vec<Duration>>,
+    on_pause: Mutex<Box<dyn Fn(usize) + Send>>,
+    lines: Mutex<Vec<String>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").finish_non_exhaustive()
+    }
+}
+
+/// Files of an Ubuntu 24.04 host below `root`, but for its kernel's modules.
+pub(crate) fn host_files(root: &Path) {
+    for (path, text) in [
+        ("etc/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n"),
+        ("proc/sys/kernel/osrelease", KERNEL),
+        ("proc/sys/kernel/arch", "x86_64\n"),
+        ("proc/1/mountinfo", ""),
+        ("sys/module/.keep", ""),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self::with_variable("UNUSED", "")
+    }
+
+    /// A node whose node-setup has this variable in its environment.
+    pub(crate) fn with_variable(name: &str, value: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        host_files(dir.path());
+        modules::kernel(dir.path());
+        let host = HostRoot::directory(dir.path());
+        fs::create_dir_all(host.at(PrivateDir::tmp())).unwrap();
+        Self::at(dir, host, (name, value))
+    }
+
+    /// A node whose host is elsewhere, with programs that run in its root.
+    pub(crate) fn at(dir: tempfile::TempDir, host: HostRoot, (name, value): (&str, &str)) -> Self {
+        let path = tools::path();
+        let environment = [("PATH", path.as_str()), (name, value)].map(|(name, value)| (name.into(), value.into()));
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_azurelustre-csi"));
+        Self {
+            dir,
+            programs: Programs::new(host.clone(), binary, environment),
+            host,
+            stub: Mutex::new(Arc::new(|_| None)),
+            runs: Mutex::default(),
+            pauses: Mutex::default(),
+            on_pause: Mutex::new(Box::new(|_| {})),
+            lines: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn stub(&self, stub: impl Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + Sync + 'static) {
+        *self.stub.lock().unwrap() = Arc::new(stub);
+    }
+
+    pub(crate) fn on_pause(&self, act: impl Fn(usize) + Send + 'static) {
+        *self.on_pause.lock().unwrap() = Box::new(act);
+    }
+
+    pub(crate) fn pauses(&self) -> usize {
+        self.pauses.lock().unwrap().len()
+    }
+
+    /// Tries of a download: the first pause is the jitter before it.
+    pub(crate) fn tries(&self) -> usize {
+        self.runs.lock().unwrap().iter().filter(|run| run.args.iter().any(|arg| arg == "update")).count()
+    }
+
+    pub(crate) fn runs(&self) -> Vec<Invocation> {
+        self.runs.lock().unwrap().clone()
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// The unpacked client.
+    pub(crate) fn unpacked(&self) -> PathBuf {
+        self.host.at(PrivateDir::unpacked(KERNEL, &client()))
+    }
+
+    /// Fetches the client from a repository that is signed by the trusted key.
+    pub(crate) fn ensure(&self, url: &str) -> Result<(), SetupError> {
+        self.ensure_from(&trusting(url, &TRUSTED.public()))
+    }
+
+    pub(crate) fn ensure_from(&self, source: &PackageSource) -> Result<(), SetupError> {
+        self.ensure_for(source, |_| {})
+    }
+
+    /// The same on a node whose facts are changed.
+    pub(crate) fn ensure_for(&self, source: &PackageSource, change: impl FnOnce(&mut Facts)) -> Result<(), SetupError> {
+        let mut facts = Facts::read(&HostRoot::directory(self.dir.path())).unwrap();
+        change(&mut facts);
+        self.packages(source, |packages| packages.ensure(&facts, &client()))
+    }
+
+    pub(crate) fn packages<T>(&self, source: &PackageSource, act: impl FnOnce(&ClientPackages<'_>) -> T) -> T {
+        act(&ClientPackages { tools: self, host: &self.host, source, console: self, pauses: self })
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.packages(&PackageSource::default(), |packages| packages.is_complete(KERNEL, &client()))
+    }
+
+    /// Asserts that the client can be loaded and that nothing else is left.
+    pub(crate) fn assert_ready(&self) {
+        assert!(self.is_complete());
+        self.assert_no_staging();
+        assert!(self.unpacked().is_dir());
+    }
+
+    /// Asserts that nothing was unpacked, and that nothing is half unpacked.
+    pub(crate) fn assert_nothing_unpacked(&self) {
+        assert!(!self.is_complete() && !self.unpacked().exists());
+        self.assert_no_staging();
+    }
+
+    fn assert_no_staging(&self) {
+        let entries = fs::read_dir(self.host.at(PRIVATE_DIR).join(KERNEL)).into_iter().flatten().flatten();
+        let names: BTreeSet<_> = entries.map(|entry| entry.file_name()).collect();
+        assert!(names.iter().all(|name| name == CLIENT), "{names:?}");
+    }
+
+    /// What modprobe would load, without loading it.
+    pub(crate) fn modprobe(&self, module: &str) -> String {
+        let root = self.unpacked().join("root");
+        let args = ["-S", KERNEL, "-C", "/dev/null", "-n", "-v", module];
+        tools::run(Command::new("modprobe").arg("-d").arg(root), args)
+    }
+}
+
+/// The client that is asked for.
+pub(crate) fn client() -> ClientVersion {
+    ClientVersion::parse(CLIENT).unwrap()
+}
+
+/// A repository, and the key that it is signed with.
+pub(crate) fn trusting(url: &str, key: &str) -> PackageSource {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key.asc");
+    fs::write(&file, key).unwrap();
+    let url = Some(source::parse_url(url).unwrap());
+    PackageSource { url, keys: source::read_keys(&file).unwrap(), sha256: Vec::new() }
+}
+
+impl HostTools for Node {
+    fn run(&self, run: &Invocation) -> Result<Output, ToolError> {
+        self.runs.lock().unwrap().push(run.clone());
+        // A stub may panic, which must not poison the lock.
+        let stub = Arc::clone(&*self.stub.lock().unwrap());
+        stub(run).unwrap_or_else(|| self.programs.run(run))
+    }
+}
+
+impl Console for Node {
+    fn pause(&self, _: Duration) {
+        panic!("packages have pauses of their own")
+    }
+
+    fn progress(&self, line: &str) {
+        self.lines.lock().unwrap().push(line.to_owned());
+    }
+}
+
+impl Pauses for Node {
+    fn pause(&self, time: Duration) {
+        let count = {
+            let mut pauses = self.pauses.lock().unwrap();
+            pauses.push(time);
+            pauses.len()
+        };
+        (self.on_pause.lock().unwrap())(count);
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.pauses.lock().unwrap().iter().sum()
+    }
+
+    fn fraction(&self) -> f64 {
+        0.5
+    }
+}
