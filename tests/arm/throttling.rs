@@ -97,7 +97,10 @@ fn a_short_pause_of_reads_is_waited_for() {
     assert_eq!((failure.kind, clock.now()), (CloudErrorKind::Throttled, Duration::ZERO));
     assert!(failure.message.contains("ARM throttles reads") && failure.hint.is_some(), "{failure:?}");
     let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err();
-    assert_eq!((failure.kind, clock.now(), sent(&script, &Method::GET)), (CloudErrorKind::Throttled, Duration::ZERO, 1));
+    assert_eq!(
+        (failure.kind, clock.now(), sent(&script, &Method::GET)),
+        (CloudErrorKind::Throttled, Duration::ZERO, 1)
+    );
     clock.advance(Duration::from_secs(30));
     assert_eq!(clock.run(cloud.observe(&id(NAME))).unwrap(), Observed::Absent);
 }

@@ -4,8 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::node::{BOTH, Fault, KERNEL, Killed, NEW, Node, OLD};
 
+/// What makes a node be in some state.
+type Preparation = fn(&Node);
+
 /// Ways to a ready node.
-const STATES: [(&str, fn(&Node)); 6] = [
+const STATES: [(&str, Preparation); 6] = [
     ("nothing", |_| {}),
     ("unpacked", |node| node.unpack(KERNEL, NEW)),
     ("another version, idle", |node| {

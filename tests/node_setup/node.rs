@@ -1,4 +1,4 @@
-//! A fake node: files as the kernel writes them, modprobe and delete_module that keep Lustre's rules, LNet, and packages.
+//! A fake node: files as the kernel writes them, modprobe and `delete_module` that keep Lustre's rules, LNet, and packages.
 //!
 //! Every effect is a step with a number, at which the process can be killed or the step can fail.
 
@@ -407,13 +407,11 @@ impl Packages for Node {
         let failed = self.step(format!("fetch {version}"));
         let unreachable =
             || SetupError::try_again("cannot fetch", "Could not resolve 'packages.microsoft.com'", "Allow it.");
-        match self.no_package.lock().unwrap().clone().or_else(|| failed.then(unreachable)) {
-            Some(error) => Err(error),
-            None => {
-                self.unpack(&facts.kernel, version.as_str());
-                Ok(())
-            }
+        if let Some(error) = self.no_package.lock().unwrap().clone().or_else(|| failed.then(unreachable)) {
+            return Err(error);
         }
+        self.unpack(&facts.kernel, version.as_str());
+        Ok(())
     }
 
     fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool {

@@ -140,9 +140,9 @@ fn what_the_kernel_does_not_release_is_loaded_again() {
             node.load_client(OLD);
             node.unpack(KERNEL, NEW);
             if unpacked {
-                node.unpack(KERNEL, OLD)
+                node.unpack(KERNEL, OLD);
             } else {
-                node.install_on_host()
+                node.install_on_host();
             }
             node.refused.lock().unwrap().push(refused);
             let ready = node.run(|_| {}).unwrap();
