@@ -14,7 +14,8 @@ Usage: install-driver.sh [options] [-- arguments for helm]
   --helm              by the chart, with the arguments after `--` (needs helm 3.17 or newer); default: by manifests
   --image REPO:TAG    image of the driver, for mirrors; with --helm give values instead
   --accept            go on although the check of existing volumes and classes has findings
-  --lustre-stays      the nodes keep or reload the Lustre modules by themselves when the Go driver's pods end
+  --lustre-stays      with node.setup.enabled=false: the nodes keep or reload the Lustre modules by themselves when the Go
+                      driver's pods end
   --timeout TIME      how long to wait for pods (default: 10m)
   --dry-run           only say what would be done; changes nothing
 USAGE
@@ -206,12 +207,14 @@ idle_nodes() {
     kubectl get pods --namespace "$namespace" -l "app=$NODE" -o jsonpath='{range .items[*]}N {.spec.nodeName}{"\n"}{end}'
 }
 
+# The Go driver unloads the Lustre modules when its pod ends, except under live mounts; node-setup loads them again.
 check_modules() {
     [ -s "$work/old" ] && [ $lustre_stays = no ] || return 0
+    ! grep -q '^ *-\{0,1\} *name: *node-setup$' "$work/manifests.yaml" || return 0
     local idle
     idle=$(idle_nodes | awk '$1 == "V" {mine[$2] = 1} $1 == "P" && ($3 in mine) {busy[$2] = 1} $1 == "N" && $2 && !($2 in busy) {print $2}' | sort -u)
-    [ -z "$idle" ] || fail "on these nodes no pod uses a volume, so the Go driver unloads the Lustre modules when its pod ends, and this release does not load them: ${idle//$'\n'/ }" \
-        "have a pod with a volume on each of them until the take-over is done, or load the modules by the node image or a DaemonSet and say --lustre-stays"
+    [ -z "$idle" ] || fail "on these nodes no pod uses a volume, so the Go driver unloads the Lustre modules when its pod ends, and without node-setup nobody loads them again: ${idle//$'\n'/ }" \
+        "leave node.setup.enabled=true, or load the modules by the node image or a DaemonSet and say --lustre-stays"
 }
 
 save_old_objects() {
@@ -320,13 +323,20 @@ wait_for_pods() {
     kubectl rollout status "daemonset/$NODE" --namespace "$namespace" --timeout "$timeout" || warn "not every node is ready yet"
 }
 
+# What node-setup last said on a node, if it failed there, in one line.
+setup_failure() { # pod
+    kubectl get pod "$1" --namespace "$namespace" --ignore-not-found \
+        -o jsonpath='{.status.initContainerStatuses[?(@.name=="node-setup")].lastState.terminated.message}{" "}{.status.initContainerStatuses[?(@.name=="node-setup")].state.terminated.message}' |
+        tr '\n' ' ' | sed 's/  */ /g;s/^ //;s/ $//;/./s/$/; /'
+}
+
 # Why this node has no driver, in words.
 reason() { # node, os, os-sku-effective, pod, phase, waiting
     if [ -z "$4" ]; then
         [ "$2" = linux ] || { say "no pod: operating system ${2:-unknown}"; return; }
         say "no pod: os-sku-effective=${3:-none}, taints: $(kubectl get node "$1" -o jsonpath='{.spec.taints[*].key}')"
     elif [ "$5" != Running ] || [ -n "$6" ]; then
-        say "pod $4 is $5 $6: kubectl describe pod $4 --namespace $namespace"
+        say "pod $4 is $5 ($(tr ' ' '\n' <<<"$6" | sort -u | paste -sd ' ')): $(setup_failure "$4")kubectl describe pod $4 --namespace $namespace"
     else
         say "pod $4 runs but is not ready: kubectl exec --namespace $namespace $4 -c azurelustre -- /azurelustre-csi doctor node"
     fi
@@ -337,7 +347,8 @@ report() {
     [ "$dry_run" = no ] || return 0
     kubectl get nodes -o jsonpath='{range .items[*]}{.metadata.name}|{.metadata.labels.kubernetes\.io/os}|{.metadata.labels.kubernetes\.azure\.com/os-sku-effective}{"\n"}{end}' >"$work/nodes"
     while IFS='|' read -r node os sku; do
-        registered=$(kubectl get csinode "$node" --ignore-not-found -o jsonpath="{.spec.drivers[?(@.name==\"$DRIVER\")].name}")
+        # No filter: the list is null on a node without any CSI driver, which a filter of kubectl takes for an error.
+        registered=$(kubectl get csinode "$node" --ignore-not-found -o jsonpath='{.spec.drivers[*].name}' | tr ' ' '\n' | grep -Fx "$DRIVER" || true)
         kubectl get pods --namespace "$namespace" -l "app=$NODE" --field-selector "spec.nodeName=$node" \
             -o jsonpath='{range .items[*]}{.metadata.name}|{.status.phase}|{.status.containerStatuses[?(@.name=="azurelustre")].ready}|{.status.containerStatuses[*].state.waiting.reason}{"\n"}{end}' >"$work/pod"
         pod='' phase='' is_ready='' waiting=''

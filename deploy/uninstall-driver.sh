@@ -64,7 +64,7 @@ refuse_creations() {
         kubectl get persistentvolumeclaims --all-namespaces -o jsonpath="{range .items[?(@.spec.storageClassName==\"$class\")]}{.metadata.namespace}/{.metadata.name} {.status.phase}{\"\n\"}{end}"
     done | sed -n 's/ Pending$//p')
     [ -z "$claims" ] || fail "claims wait for a volume, and a file system may be on its way for each: ${claims//$'\n'/ }" \
-        "wait until they are Bound, then delete them; or delete them and look for file systems named pvc-<uid of the claim>: az amlfs list"
+        "wait until they are Bound, then delete them; or delete them and find file systems named pvc-<uid of the claim>: az amlfs list"
 }
 
 uninstall_workloads() {

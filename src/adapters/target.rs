@@ -7,7 +7,6 @@ use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
@@ -52,7 +51,7 @@ impl From<TargetError> for MountError {
     fn from(error: TargetError) -> Self {
         let subject = error.path.display().to_string();
         let hint = error.hint.map(str::to_owned);
-        let source = error.cause.map(|cause| Arc::new(cause) as _);
+        let source = error.cause.map(Into::into);
         Self { hint, source, ..Self::new(error.kind, error.operation, subject, error.message) }
     }
 }

@@ -134,11 +134,11 @@ impl CapacityRange {
 
         let step = u64::from(step);
         let limit = self.limit.map_or(u64::MAX, |limit| limit.0 / BYTES_PER_TIB / step * step);
-        let room = limit.min(most.0.into());
+        let at_most = limit.min(most.0.into());
         let smallest = required.0.div_ceil(BYTES_PER_TIB).next_multiple_of(step);
-        let size = if self.required.is_none() { smallest.min(room).max(step) } else { smallest };
+        let size = if self.required.is_none() { smallest.min(at_most).max(step) } else { smallest };
         match (u32::try_from(size), self.limit) {
-            (Ok(size), _) if u64::from(size) <= room => Ok(Tib(size)),
+            (Ok(size), _) if u64::from(size) <= at_most => Ok(Tib(size)),
             (Ok(size), Some(limit)) if size <= most.0 => {
                 Err(CapacityError::AboveLimit { rounded: Tib(size).bytes(), increment, limit })
             }

@@ -1,4 +1,4 @@
-//! The next step towards a volume: a pure function of what is there and what is wanted.
+//! The life cycle of a creation: the next step, a pure function of what is there and what is wanted.
 //!
 //! The cloud resource is the only journal. Whatever happened before (a crash, a time-out, another
 //! controller), the next call observes the resource and this function says what to do; it is total, so no state can

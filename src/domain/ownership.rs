@@ -1,4 +1,4 @@
-//! Whose file system is it? The one check before anything is adopted or deleted.
+//! Ownership of a file system, as its tags say: the one check before anything is adopted or deleted.
 //!
 //! A volume id is a text that anybody can write into a PersistentVolume, and a name can be taken by a file
 //! system that a person made by hand. Only tags prove that this driver (or the Go driver) made it for this volume.

@@ -239,6 +239,8 @@ impl<'a> ParameterReader<'a> {
         let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
         let (tags, sub_dir) = (self.tags(), self.sub_dir());
+        let [claim, namespace, volume] = [PVC_NAME, PVC_NAMESPACE, PV_NAME].map(|key| self.metadata(key));
+        // Everything is read by now, so that every mistake is reported.
         Some(DynamicParameters {
             sku_name: sku_name?,
             zone,
@@ -247,9 +249,9 @@ impl<'a> ParameterReader<'a> {
             identities,
             tags,
             sub_dir,
-            pvc_name: self.metadata(PVC_NAME),
-            pvc_namespace: self.metadata(PVC_NAMESPACE),
-            pv_name: self.metadata(PV_NAME),
+            pvc_name: claim,
+            pvc_namespace: namespace,
+            pv_name: volume,
         })
     }
 

@@ -1,6 +1,6 @@
-//! What deleting a volume may delete.
+//! Reclaim decisions of DeleteVolume: what a volume id may delete, and the next step.
 //!
-//! The worst thing that this driver could do is delete somebody's work. A file system goes only if the
+//! The worst thing that this driver could do is delete data that it did not create. A file system goes only if the
 //! volume id says that it was made for the volume, and its own tags say so too, at every observation.
 
 use super::error::{Violation, quote};

@@ -1,4 +1,4 @@
-//! Time, as a port: tests turn it by hand and the simulator runs it fast.
+//! The clock port: tests turn it by hand and the simulator runs it fast.
 
 use std::time::Duration;
 

@@ -163,6 +163,6 @@ impl CloudError {
     /// Adds the cause below.
     #[must_use]
     pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { source: Some(std::sync::Arc::new(cause)), ..self }
+        Self { source: Some(cause.into()), ..self }
     }
 }

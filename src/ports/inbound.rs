@@ -190,7 +190,7 @@ impl Failure {
     /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(std::sync::Arc::new(cause));
+        self.source = Some(cause.into());
         self
     }
 }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_clone_of_a_failure_keeps_its_typed_causes() {
         let cause = CloudError::new(CloudErrorKind::Unavailable, "create file system", "x", "connection reset");
-        let cause = CloudError { source: Some(std::sync::Arc::new(std::io::Error::from_raw_os_error(104))), ..cause };
+        let cause = CloudError { source: Some(std::io::Error::from_raw_os_error(104).into()), ..cause };
         let failure = Failure::new(FailureKind::Unavailable, "cannot create x").caused_by(cause).with_hint("wait");
         let clone = failure.clone();
         assert_eq!(clone.hint.as_deref(), Some("wait"));

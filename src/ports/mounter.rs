@@ -167,7 +167,7 @@ impl MountError {
     /// Adds the cause below.
     #[must_use]
     pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { source: Some(std::sync::Arc::new(cause)), ..self }
+        Self { source: Some(cause.into()), ..self }
     }
 
     /// The same failure where it leaves open what is at the target.

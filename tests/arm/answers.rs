@@ -167,8 +167,8 @@ fn an_error_keeps_its_typed_causes() {
     let cloud = adapter(Arc::new(Down), ENDPOINT, clock.clone());
     let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err().clone();
     assert_eq!(failure.message, "no answer: Connection reset by peer (os error 104)");
-    let causes = std::iter::successors(failure.source(), |cause| cause.source());
-    let reset = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).next().expect("typed");
+    let arm = failure.source().expect("an ArmFailure").downcast_ref::<ArmFailure>().expect("an ArmFailure");
+    let reset = arm.source().expect("an io::Error").downcast_ref::<std::io::Error>().expect("an io::Error");
     assert_eq!(reset.raw_os_error(), Some(104));
 }
 

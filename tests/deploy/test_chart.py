@@ -39,9 +39,16 @@ class Notes(unittest.TestCase):
 
     def test_values_without_effect_are_named(self):
         text = notes("--values", str(values_files()["go-driver-0.6"]))
-        for name in ("node.jammy.lustreClient", "node.noble.resources", "preDeleteGuard", "paths.dev", "paths.osRelease"):
+        for name in ("node.noble.resources", "preDeleteGuard", "paths.dev", "paths.osRelease"):
             self.assertIn(name, text)
         self.assertNotIn("paths.kubelet", text)
+        self.assertNotIn("lustreClient", text)
+
+    def test_who_brings_the_lustre_client_is_said(self):
+        self.assertIn("Last State", notes())
+        self.assertIn("node.setup.enabled is false", notes("--set", "node.setup.enabled=false"))
+        for other in ("driver.cloud=simulator", "driver.mountFsType=tmpfs"):
+            self.assertNotIn("Lustre client", notes("--set", other))
 
     def test_the_subject_of_the_identity_is_named(self):
         text = notes("--values", str(values_files()["workload-identity"]))

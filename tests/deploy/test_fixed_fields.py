@@ -45,6 +45,11 @@ class FixedFields(unittest.TestCase):
         registrar = container(manifests(), "DaemonSet", "node-driver-registrar")
         self.assertIn(f"--kubelet-registration-path={FIXED['socket']}", registrar["args"])
 
+    def test_node_setup_keeps_its_name_and_its_directory(self):
+        """Documents name the container; nodes that are there hold modules in the directory."""
+        setup = container(manifests(), "DaemonSet", FIXED["initContainer"])
+        self.assertIn(f"/host{FIXED['privateDirectory']}", [each["mountPath"] for each in setup["volumeMounts"]])
+
     def test_no_name_holds_the_release(self):
         for name, documents in all_sets():
             self.assertNotIn("name-of-the-release", yaml.safe_dump(documents), name)

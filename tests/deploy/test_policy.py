@@ -3,10 +3,12 @@
 import functools
 import re
 import unittest
+from fractions import Fraction
 
 import yaml
 from rendered import (
     CHART,
+    ROOT,
     all_sets,
     container,
     containers,
@@ -18,6 +20,7 @@ from rendered import (
     values_files,
     volumes,
 )
+from test_examples import examples
 
 AUTOMATIC = str(values_files()["aks-automatic"])
 STARTUP_TAINTS = [
@@ -26,11 +29,21 @@ STARTUP_TAINTS = [
 ]
 
 
+BINARY = {unit: 2 ** (10 * power) for power, unit in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
+DECIMAL = {unit: Fraction(1000) ** power for power, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)}
+
+
 def quantity(text):
     """A quantity in base units."""
-    number, unit = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", str(text)).groups()
-    scale = {"": 1, "m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-    return float(number) * scale[unit]
+    number, exponent, unit = re.fullmatch(r"([0-9.]+)(?:[eE]([0-9]+))?([a-zA-Z]*)", str(text)).groups()
+    return Fraction(number) * 10 ** int(exponent or 0) * {**DECIMAL, **BINARY}[unit]
+
+
+def canonical(text):
+    """The form in which the API server writes it back: without fraction, by the largest unit that allows that."""
+    value, units = quantity(text), BINARY if text.endswith("i") and quantity(text) >= 1024 else DECIMAL
+    unit = max((unit for unit in units if (value / units[unit]).denominator == 1), key=units.get)
+    return f"{value / units[unit]}{unit}"
 
 
 def strings(value):
@@ -66,30 +79,39 @@ class Rules(unittest.TestCase):
 
     @in_each_container
     def test_every_container_has_probes_and_requests(self, kind, each):
-        self.assertIn("livenessProbe", each)
-        self.assertIn("readinessProbe", each)
+        if each["name"] != "node-setup":
+            # Kubernetes refuses probes of init containers.
+            self.assertIn("livenessProbe", each)
+            self.assertIn("readinessProbe", each)
         self.assertLessEqual({"cpu", "memory"}, set(each["resources"]["requests"]))
         self.assertIn("memory", each["resources"]["limits"])
 
-    @in_each_container
-    def test_quantities_are_canonical(self, kind, each):
-        for text in [*each["resources"]["requests"].values(), *each["resources"]["limits"].values()]:
-            self.assertIsInstance(text, str, "a bare number is written back differently")
-            if text.endswith("m"):
-                self.assertNotEqual(int(text[:-1]) % 1000, 0, text)
-            for unit in ("Ki", "Mi"):
-                if text.endswith(unit):
-                    self.assertNotEqual(int(text[:-2]) % 1024, 0, text)
+    def test_quantities_are_canonical(self):
+        """Others are written back differently, which GitOps tools show as drift for ever."""
+        found = [each["resources"] for _, documents in all_sets() for _, _, each in containers(documents)]
+        found += [each["spec"]["resources"] for _, each in examples() if each["kind"] == "PersistentVolumeClaim"]
+        found += [{"requests": each["spec"]["capacity"]} for _, each in examples() if each["kind"] == "PersistentVolume"]
+        for resources in found:
+            for text in [*resources["requests"].values(), *resources.get("limits", {}).values()]:
+                self.assertIsInstance(text, str, "a bare number is written back differently")
+                self.assertEqual(text, canonical(text))
+
+    def test_what_canonical_means(self):
+        for text, expected in (
+            ("0.1", "100m"), ("1000m", "1"), ("1500m", "1500m"), ("1024Mi", "1Gi"), ("0.5Gi", "512Mi"), ("1000Mi", "1000Mi"),
+            ("1e3", "1k"), ("1000k", "1M"), ("48Ti", "48Ti"), ("1", "1"), ("20Mi", "20Mi"),
+        ):  # fmt: skip
+            self.assertEqual(canonical(text), expected)
 
     def test_the_node_asks_for_what_it_needs(self):
         node = container(render(), "DaemonSet", "azurelustre")
         self.assertLess(quantity(node["resources"]["requests"]["memory"]), 64 * 2**20)
 
     @in_each_container
-    def test_only_the_node_driver_is_privileged(self, kind, each):
+    def test_only_what_mounts_and_loads_modules_is_privileged(self, kind, each):
         context = each["securityContext"]
         self.assertTrue(context["readOnlyRootFilesystem"])
-        if (kind, each["name"]) == ("DaemonSet", "azurelustre"):
+        if (kind, each["name"]) in (("DaemonSet", "azurelustre"), ("DaemonSet", "node-setup")):
             self.assertTrue(context["privileged"])
             return
         self.assertNotIn("privileged", context)
@@ -97,9 +119,10 @@ class Rules(unittest.TestCase):
         self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
 
     @in_each_container
-    def test_privileged_goes_with_bidirectional_propagation(self, kind, each):
+    def test_privileged_goes_with_bidirectional_propagation_or_modules(self, kind, each):
         bidirectional = [m for m in each["volumeMounts"] if m.get("mountPropagation") == "Bidirectional"]
-        self.assertEqual(bool(bidirectional), each["securityContext"].get("privileged", False))
+        privileged = each["securityContext"].get("privileged", False)
+        self.assertEqual(bool(bidirectional) or each["name"] == "node-setup", privileged)
 
     def test_the_controller_is_root_only_for_the_nodes_file(self):
         for name, documents in all_sets():
@@ -200,6 +223,15 @@ class Node(unittest.TestCase):
                         if handler in each.get(probe, {}):
                             self.assertEqual(each[probe][handler].get("host"), "localhost", f"{name} {each['name']} {probe}")
 
+    def test_tunables_reach_the_driver_and_are_off_by_default(self):
+        def tunables(*arguments):
+            found = container(render(*arguments), "DaemonSet", "azurelustre")["args"]
+            return [each for each in found if re.match("--(osc|mdc)-", each)]
+
+        self.assertEqual(tunables(), [])
+        expected = ["--osc-max-rpcs-in-flight=32", "--osc-max-dirty-mb=512", "--mdc-max-rpcs-in-flight=64", "--mdc-max-mod-rpcs-in-flight=50"]
+        self.assertEqual(tunables("--values", str(values_files()["everything"])), expected)
+
     def test_startup_is_waited_for_an_hour(self):
         probe = container(render(), "DaemonSet", "azurelustre")["startupProbe"]
         self.assertEqual(probe["failureThreshold"] * probe["periodSeconds"], 3600)
@@ -207,7 +239,9 @@ class Node(unittest.TestCase):
     def test_what_it_sees_of_its_host(self):
         node, found = container(render(), "DaemonSet", "azurelustre"), volumes(render(), "DaemonSet")
         mounts = {mount["mountPath"]: mount for mount in node["volumeMounts"]}
-        self.assertEqual(sorted(mounts), ["/csi", "/dev", "/mounts", "/sys/kernel/debug", "/var/lib/kubelet"])
+        private = "/var/lib/azurelustre-csi"
+        self.assertEqual(sorted(mounts), ["/csi", "/dev", "/mounts", "/sys/kernel/debug", private, "/var/lib/kubelet"])
+        self.assertTrue(mounts[private]["readOnly"])
         self.assertTrue(mounts["/sys/kernel/debug"]["readOnly"])
         self.assertIn("emptyDir", found[mounts["/mounts"]["name"]])
         self.assertIn("--working-mount-dir=/mounts", node["args"])
@@ -218,6 +252,87 @@ class Node(unittest.TestCase):
         self.assertNotIn("/var/lib/kubelet", text)
         self.assertNotIn("kubelet//", text)
         self.assertIn("--kubelet-dir=/data/kubelet", container(documents, "DaemonSet", "azurelustre")["args"])
+
+
+class NodeSetup(unittest.TestCase):
+    def pod(self, *arguments):
+        return one(render(*arguments), "DaemonSet")["spec"]["template"]["spec"]
+
+    def test_it_sees_the_nodes_root_and_writes_one_directory_of_it(self):
+        setup, found = container(render(), "DaemonSet", "node-setup"), volumes(render(), "DaemonSet")
+        mounts = {each["mountPath"]: each for each in setup["volumeMounts"]}
+        self.assertEqual(sorted(mounts), ["/host", "/host/var/lib/azurelustre-csi"])
+        self.assertTrue(mounts["/host"]["readOnly"])
+        root, private = (found[mounts[path]["name"]]["hostPath"] for path in sorted(mounts))
+        self.assertEqual((root["path"], root["type"]), ("/", "Directory"))
+        self.assertEqual((private["path"], private["type"]), ("/var/lib/azurelustre-csi", "DirectoryOrCreate"))
+
+    def test_the_pod_is_on_the_nodes_network_with_its_resolver(self):
+        pod = self.pod()
+        self.assertEqual((pod["hostNetwork"], pod["dnsPolicy"]), (True, "Default"))
+        self.assertEqual([each["name"] for each in pod["initContainers"]], ["node-setup"])
+        self.assertEqual(pod["initContainers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError")
+        self.assertEqual(pod["initContainers"][0]["resources"]["limits"]["memory"], "256Mi")
+
+    def test_it_is_the_drivers_image(self):
+        for name, documents in all_sets():
+            pod = one(documents, "DaemonSet")["spec"]["template"]["spec"]
+            for each in pod.get("initContainers", []):
+                self.assertEqual(each["image"], container(documents, "DaemonSet", "azurelustre")["image"], name)
+
+    def test_its_requests_cost_nothing(self):
+        """The scheduler takes the larger one of the init container's and the sum of the containers'."""
+        for name, documents in all_sets():
+            pod = one(documents, "DaemonSet")["spec"]["template"]["spec"]
+            for each in pod.get("initContainers", []):
+                for resource, asked in each["resources"]["requests"].items():
+                    total = sum(quantity(other["resources"]["requests"][resource]) for other in pod["containers"])
+                    self.assertLessEqual(quantity(asked), total, f"{name} {resource}")
+
+    def test_it_is_left_out_where_nothing_of_lustre_is_mounted(self):
+        for settings in ("node.setup.enabled=false", "driver.mountFsType=tmpfs", "driver.mounter=simulator", "driver.cloud=simulator"):
+            pod = self.pod("--set", settings)
+            self.assertNotIn("initContainers", pod, settings)
+            self.assertNotIn("host-root", [each["name"] for each in pod["volumes"]], settings)
+
+    def test_simulated_lnet_runs_anywhere_with_the_simulators_image(self):
+        pod = self.pod("--set", "node.setup.lnet=simulated,driver.mountFsType=tmpfs,node.setup.hostRoot=/stub/")
+        [setup] = pod["initContainers"]
+        self.assertIn("--lnet=simulated", setup["args"])
+        self.assertRegex(setup["image"], "-simulator$")
+        paths = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+        self.assertEqual((paths["host-root"], paths["host-private"]), ("/stub/", "/stub/var/lib/azurelustre-csi"))
+
+    def test_every_value_reaches_it(self):
+        setup = container(render("--values", str(values_files()["everything"])), "DaemonSet", "node-setup")
+        for argument in (
+            "--client-version=azurelinux3=2.17.0-24-gf517bc4,jammy=2.15.8-39-g2d32b59,noble=2.17.0-19-gbb5310f",
+            "--install-lustre-client=no",
+            "--replace-client=never",
+            "--lnet-interfaces=eth0,eth1",
+            "--package-url=https://mirror.example.com/amlfs-{os}",
+            "--package-key-file=/etc/azurelustre-csi/node-setup/key.asc",
+            f"--package-sha256={'c' * 64}",
+            "--ptlrpcd-per-cpt-max=32",
+            "--ksocklnd-credits=2560",
+            "--dry-run",
+        ):
+            self.assertIn(argument, setup["args"])
+        variables = {each["name"]: each["value"] for each in setup["env"]}
+        self.assertEqual(variables["https_proxy"], "http://proxy.example.com:3128")
+        self.assertEqual(sorted(variables), ["http_proxy", "https_proxy", "no_proxy"])
+        key = one(render("--values", str(values_files()["everything"])), "ConfigMap", "csi-azurelustre-node-setup")["data"]["key.asc"]
+        self.assertTrue(key.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"))
+        mount = next(each for each in setup["volumeMounts"] if each["mountPath"] == "/etc/azurelustre-csi/node-setup")
+        self.assertTrue(mount["readOnly"])
+
+    def test_default_clients_are_those_of_the_driver(self):
+        table = (ROOT / "src/adapters/node_setup/version.rs").read_text()
+        versions = yaml.safe_load((CHART / "values.yaml").read_text())["node"]["setup"]["clientVersion"]
+        for names, version in re.findall(r'((?:Os::\w+(?: \| )?)+) => "([^"]+)"', table):
+            for name in re.findall(r"Os::(\w+)", names):
+                self.assertEqual(versions.pop(name.lower()), version)
+        self.assertEqual(versions, {})
 
 
 class Controller(unittest.TestCase):
@@ -268,7 +383,8 @@ class Controller(unittest.TestCase):
     def test_the_simulated_cloud_is_one_process(self):
         documents = render("--values", str(values_files()["simulator"]))
         controller = one(documents, "Deployment")["spec"]
-        self.assertEqual((controller["replicas"], controller["strategy"]), (1, {"type": "Recreate"}))
+        self.assertEqual(controller["replicas"], 1)
+        self.assertEqual(controller["strategy"], {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
         for kind in ("Deployment", "DaemonSet"):
             self.assertRegex(container(documents, kind, "azurelustre")["image"], r"-simulator$")
         self.assertIn("--cloud=simulator", container(documents, "Deployment", "azurelustre")["args"])
@@ -279,8 +395,8 @@ class Automatic(unittest.TestCase):
     def test_the_safeguards_least_requests(self):
         for _, _, each in containers(render("--values", AUTOMATIC)):
             requests = each["resources"]["requests"]
-            self.assertGreaterEqual(quantity(requests["cpu"]), 0.1, each["name"])
-            self.assertGreaterEqual(quantity(requests["memory"]), 100 * 2**20, each["name"])
+            self.assertGreaterEqual(quantity(requests["cpu"]), quantity("100m"), each["name"])
+            self.assertGreaterEqual(quantity(requests["memory"]), quantity("100Mi"), each["name"])
 
     def test_no_toleration_that_it_refuses(self):
         for _, template in pod_templates(render("--values", AUTOMATIC)):

@@ -1,6 +1,7 @@
 """install-driver.sh and uninstall-driver.sh: what they refuse, and what they would do, read from --dry-run."""
 
 import json
+import re
 import subprocess
 import unittest
 
@@ -9,7 +10,6 @@ from rendered import ROOT
 
 DRIVER = "azurelustre.csi.azure.com"
 INSTALL, UNINSTALL = ROOT / "deploy/install-driver.sh", ROOT / "deploy/uninstall-driver.sh"
-SCRIPTS = [INSTALL, UNINSTALL, ROOT / "deploy/e2e/run.sh"]
 NODE, CONTROLLER = "csi-azurelustre-node", "csi-azurelustre-controller"
 
 
@@ -85,9 +85,17 @@ def plan(objects, *arguments):
     return code, out, err
 
 
+def shell_scripts():
+    """Every file of the project that a shell runs."""
+    files = [path for folder in (".ci", "deploy", "scripts", "tests") for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    return [path for path in files if re.match(rb"#!.*\b(ba)?sh\n", path.read_bytes()[:64])]
+
+
 class Shell(unittest.TestCase):
     def test_shellcheck_finds_nothing(self):
-        done = subprocess.run(["shellcheck", *SCRIPTS], capture_output=True, text=True)
+        scripts = shell_scripts()
+        self.assertLessEqual({INSTALL, UNINSTALL, ROOT / "deploy/e2e/run.sh", ROOT / "scripts/cluster"}, set(scripts))
+        done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
     def test_a_wrong_argument_is_named(self):
@@ -186,21 +194,27 @@ class Install(unittest.TestCase):
         ours = [workload("DaemonSet", NODE, {"app": NODE}, namespace="lustre", ours=True)]
         self.assertIn("--namespace lustre", self.refused(ours))
 
+    def test_node_setup_loads_what_the_old_pods_unload(self):
+        base = [*go_0_4(), volume(), pod("driver-1", "n1", app=NODE), pod("driver-2", "n2", app=NODE)]
+        self.done(base)
+        self.done(base, "--helm")
+
     def test_modules_that_would_go_are_a_reason_to_stop(self):
+        without = ("--helm", "--", "--set", "node.setup.enabled=false")
         base = [*go_0_4(), volume(), pod("driver-1", "n1", app=NODE), pod("driver-2", "n2", app=NODE)]
         user = pod("user", "n1", claim="claim")
-        self.assertIn("n1 n2", self.refused(base))
-        err = self.refused([*base, user])
-        self.assertIn("load them: n2", err)
+        self.assertIn("n1 n2", self.refused(base, *without))
+        err = self.refused([*base, user], *without)
+        self.assertIn("loads them again: n2", err)
         for done in (pod("user-2", "n2", claim="claim", phase="Succeeded"), pod("user-2", "n2", claim="other")):
-            self.assertIn("load them: n2", self.refused([*base, user, done]))
-        self.done([*base, user, pod("user-2", "n2", claim="claim")])
-        self.done([*base, "--lustre-stays"][:-1], "--lustre-stays")
-        self.done(base, "--helm", "--", "--set", "driver.mountFsType=tmpfs")
+            self.assertIn("loads them again: n2", self.refused([*base, user, done], *without))
+        self.done([*base, user, pod("user-2", "n2", claim="claim")], *without)
+        self.done(base, "--lustre-stays", *without)
+        self.done(base, *without, "--set", "driver.mountFsType=tmpfs")
 
     def test_an_ephemeral_volume_keeps_the_modules(self):
         base = [*go_0_4(), volume(claim="user-scratch"), pod("driver-1", "n1", app=NODE)]
-        self.done([*base, pod("user", "n1", ephemeral="scratch")])
+        self.done([*base, pod("user", "n1", ephemeral="scratch")], "--helm", "--", "--set", "node.setup.enabled=false")
 
     def test_values_that_do_not_render_change_nothing(self):
         self.assertIn("does not render", self.refused(go_0_4(), "--helm", "--", "--set", "controller.replica=3"))

@@ -1,5 +1,6 @@
 """Values: typos are refused by name, mixtures with the cure, and those of the Go driver's chart are read."""
 
+import re
 import unittest
 
 import yaml
@@ -18,6 +19,8 @@ class Refused(unittest.TestCase):
             ("node.toleration[0].operator=Exists", "toleration"),
             ("node.noble.affinityOsSku[0]=Ubuntu2404", "affinityOsSku"),
             ("node.kubeletDir=/x", "kubeletDir"),
+            ("node.setup.clientVersion.jamy=2.15.8-1-g1", "jamy"),
+            ("node.setup.packageUrl=https://x", "packageUrl"),
             ("image.repo=x", "repo"),
             ("azure.subscriptionID=x", "subscriptionID"),
             ("azure.existingsecret=x", "existingsecret"),
@@ -57,7 +60,17 @@ class Refused(unittest.TestCase):
             (["sidecars.provisioner.timeout=15"], "/sidecars/provisioner/timeout"),
             (["node.updateStrategy.maxUnavailable=0"], "maxUnavailable"),
             (["controller.podLabels.app=mine"], "'app'"),
-            (["node.setup.enabled=true"], "node.setup.enabled"),
+            (["node.setup.lnet=fake"], "/node/setup/lnet"),
+            (["node.setup.replaceClient=always"], "/node/setup/replaceClient"),
+            (["node.setup.packageKey=secret"], "/node/setup/packageKey"),
+            (["node.setup.packageSHA256=abc"], "/node/setup/packageSHA256"),
+            (["node.setup.packageURL=https://user:password@mirror"], "/node/setup/packageURL"),
+            (["node.setup.packageURL=mirror"], "/node/setup/packageURL"),
+            (["node.setup.clientVersion.noble=latest"], "/node/setup/clientVersion/noble"),
+            (["node.setup.hostRoot=host"], "/node/setup/hostRoot"),
+            (["node.tuning.oscMaxRpcsInFlight=257"], "/node/tuning/oscMaxRpcsInFlight"),
+            (["node.tuning.mdcMaxRpcsInFlight=1"], "/node/tuning/mdcMaxRpcsInFlight"),
+            (["node.jammy.lustreClient.version=2.15.8"], "needs both version and shaSuffix"),
             (["image.repository=mcr.microsoft.com/oss/v2/kubernetes-csi/azurelustre-csi"], "Go driver's image"),
             (["image.repository=mirror.example.com/oss/v2/kubernetes-csi/azurelustre-csi"], "Go driver's image"),
             (["csidriver.fsGroupPolicy=None"], "fsGroupPolicy"),
@@ -91,6 +104,27 @@ class Refused(unittest.TestCase):
                 self.assertIn(expected, refusal(*settings))
 
 
+def defaults_without_reason():
+    """Paths of values that are not empty and have no comment, nor a map around them below the top level that has one."""
+    around, comment, found = [], False, []
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        key = re.match(r"( *)([\w./]+):(.*)", line)
+        if key:
+            depth, name, value = len(key[1]), key[2], key[3].split(" #")[0].strip()
+            around = [each for each in around if each[0] < depth]
+            reason = comment or " #" in line or any(each[2] for each in around if each[0])
+            if value not in ("", '""', "[]", "{}", "0", "false") and not reason:
+                found.append(".".join([each[1] for each in around] + [name]))
+            around.append((depth, name, comment or " #" in line))
+        comment = line.strip().startswith("#")
+    return found
+
+
+class Reasons(unittest.TestCase):
+    def test_every_default_has_its_reason(self):
+        self.assertEqual(defaults_without_reason(), [])
+
+
 class Read(unittest.TestCase):
     def from_go(self):
         return render("--values", str(values_files()["go-driver-0.6"]))
@@ -106,6 +140,8 @@ class Read(unittest.TestCase):
         terms = node["template"]["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         self.assertIn("Ubuntu2004", terms["nodeSelectorTerms"][0]["matchExpressions"][2]["values"])
         self.assertEqual({template["metadata"]["labels"]["example.com/from"] for _, template in pod_templates(documents)}, {"go-driver"})
+        versions = next(each for each in container(documents, "DaemonSet", "node-setup")["args"] if "client-version" in each)
+        self.assertIn("jammy=2.15.8-40-g1234567,noble=2.17.0", versions)
         registrar = container(documents, "DaemonSet", "node-driver-registrar")
         self.assertIn("--http-endpoint=localhost:29764", registrar["args"])
         self.assertEqual(registrar["imagePullPolicy"], "Always")

@@ -233,6 +233,23 @@ fn without_packages_a_client_that_amlfs_supports_is_used() {
 }
 
 #[test]
+fn a_loaded_client_that_stays_is_completed() {
+    for on_host in [true, false] {
+        let node = Node::new();
+        node.load_client(OLD);
+        std::fs::remove_dir_all(node.path("sys/module/mgc")).unwrap();
+        *node.no_package.lock().unwrap() = Some(unreachable());
+        if on_host {
+            node.install_on_host();
+            assert_eq!(node.run(|_| {}).unwrap().client.unwrap().as_str(), OLD);
+            assert!(node.is_loaded("mgc"));
+        } else {
+            assert_eq!(node.run(|_| {}).unwrap_err(), unreachable());
+        }
+    }
+}
+
+#[test]
 fn what_is_not_to_be_installed_is_not_fetched() {
     let node = Node::new();
     let ready = node.run(|setup| setup.install = false).unwrap();

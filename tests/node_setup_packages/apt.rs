@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use azurelustre_csi::adapters::node_setup::facts::Facts;
+use azurelustre_csi::adapters::node_setup::os::Machine;
 use azurelustre_csi::adapters::node_setup::packages::keys;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
+
+use azurelustre_csi::adapters::node_setup::setup::Packages;
 
 use crate::modules::KERNEL;
 use crate::node::{Node, client, trusting};
@@ -26,6 +30,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_package_file_of_the_node_is_used_if_its_hash_is_accepted,
     hooks_of_the_host_do_not_run,
     a_file_that_changed_is_fetched_again,
+    packages_for_arm64_are_fetched_on_arm64,
+    a_proxy_of_the_environment_is_used,
+    a_plan_names_the_commands_and_runs_none,
 ];
 
 fn microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept() {
@@ -238,4 +245,40 @@ fn a_file_that_changed_is_fetched_again() {
     node.ensure(&repository.server.url()).unwrap();
     node.assert_ready();
     assert_eq!(client().as_str(), CLIENT);
+}
+
+fn packages_for_arm64_are_fetched_on_arm64() {
+    let (node, repository) = (Node::new(), Repository::empty());
+    let root = tempfile::tempdir().unwrap();
+    content(root.path());
+    repository.add(root.path(), &name(KERNEL, CLIENT), "1", "arm64");
+    repository.sign(&TRUSTED);
+    let source = trusting(&repository.server.url(), &TRUSTED.public());
+    let error = node.ensure_from(&source).unwrap_err();
+    assert!(error.why.contains("has no client"), "{error}");
+    node.ensure_for(&source, |facts| facts.machine = Ok(Machine::Aarch64)).unwrap();
+    node.assert_ready();
+}
+
+fn a_proxy_of_the_environment_is_used() {
+    let repository = Repository::new();
+    let node = Node::with_variable("http_proxy", &repository.server.url());
+    node.ensure("http://packages.invalid/repository").unwrap_err();
+    let asked = repository.server.requests();
+    assert!(asked.iter().all(|path| path.starts_with("repository/dists/")) && !asked.is_empty(), "{asked:?}");
+    node.ensure("http://packages.invalid").unwrap();
+    node.assert_ready();
+}
+
+fn a_plan_names_the_commands_and_runs_none() {
+    let node = Node::new();
+    let facts = Facts::read(&node.host).unwrap();
+    let steps = node.packages(&PackageSource::default(), |packages| packages.planned(&facts, &client()));
+    let commands: Vec<_> = steps.iter().map(|step| step.command.as_str()).collect();
+    let package = format!("{}=1", name(KERNEL, CLIENT));
+    for (at, words) in ["sources.list", "apt-get -c=", &package, "dpkg-deb -x", "depmod -b"].into_iter().enumerate() {
+        assert!(commands[at].contains(words), "{words}: {commands:?}");
+    }
+    assert!(steps[1].reason.contains("https://packages.microsoft.com/repos/amlfs-noble"));
+    assert!(node.runs().is_empty() && !node.path("var/lib/azurelustre-csi/apt").exists());
 }

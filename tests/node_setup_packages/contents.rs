@@ -21,8 +21,11 @@ fn recompile(root: &Path, kernel: &str, version: &str) {
     modules::client(&updates(root), &info);
 }
 
+/// What is done to the content of a package before it is built.
+type Change = fn(&Path);
+
 fn each_fault_of_a_package_is_refused_and_leaves_nothing() {
-    let cases: [(&str, fn(&Path)); 8] = [
+    let cases: [(&str, Change); 8] = [
         ("leads out of it", |root| symlink("/etc/passwd", root.join("lib/link")).unwrap()),
         ("leads out of it", |root| symlink("../../etc", root.join("lib/link")).unwrap()),
         ("leads out of it", |root| {

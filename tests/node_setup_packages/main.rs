@@ -41,14 +41,16 @@ fn main() -> ExitCode {
     let trial = |&(name, test): &Test| {
         let name = name.trim_start_matches("node_setup_packages::").to_owned();
         let missing = missing.clone();
-        Trial::test(name, move || match missing {
-            Some(missing) => Err(Failed::from(missing)),
-            None => {
-                test();
-                Ok(())
+        Trial::test(name, move || {
+            if let Some(missing) = missing {
+                return Err(Failed::from(missing));
             }
+            test();
+            Ok(())
         })
     };
     let trials = all.into_iter().flatten().map(trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    tools::remove_kept();
+    conclusion.exit_code()
 }

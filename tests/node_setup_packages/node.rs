@@ -1,7 +1,6 @@
 //! A node: a directory with the files of a host, the real tools of this machine, and a clock that pauses turn.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,17 +61,23 @@ pub(crate) fn host_files(root: &Path) {
 
 impl Node {
     pub(crate) fn new() -> Self {
+        Self::with_variable("UNUSED", "")
+    }
+
+    /// A node whose node-setup has this variable in its environment.
+    pub(crate) fn with_variable(name: &str, value: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         host_files(dir.path());
         modules::kernel(dir.path());
         let host = HostRoot::directory(dir.path());
         fs::create_dir_all(host.at(PrivateDir::tmp())).unwrap();
-        Self::at(dir, host)
+        Self::at(dir, host, (name, value))
     }
 
     /// A node whose host is elsewhere, with programs that run in its root.
-    pub(crate) fn at(dir: tempfile::TempDir, host: HostRoot) -> Self {
-        let environment = [(OsString::from("PATH"), OsString::from(tools::path()))];
+    pub(crate) fn at(dir: tempfile::TempDir, host: HostRoot, (name, value): (&str, &str)) -> Self {
+        let path = tools::path();
+        let environment = [("PATH", path.as_str()), (name, value)].map(|(name, value)| (name.into(), value.into()));
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_azurelustre-csi"));
         Self {
             dir,

@@ -71,7 +71,7 @@ pub(crate) fn be_child(root: &Path) {
     // Facts come from files of an Ubuntu node, programs from the read-only root of this machine.
     let dir = tempfile::Builder::new().tempdir_in("/dev/shm").unwrap();
     host_files(dir.path());
-    let node = Node::at(dir, HostRoot::mounted_at(root));
+    let node = Node::at(dir, HostRoot::mounted_at(root), ("UNUSED", ""));
     let key = fs::read_to_string(std::env::var(KEY).unwrap()).unwrap();
     node.ensure_from(&trusting(&std::env::var(URL).unwrap(), &key)).unwrap();
     node.assert_ready();

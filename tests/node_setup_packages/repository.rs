@@ -9,32 +9,32 @@ use std::sync::LazyLock;
 
 use crate::modules::{self, Info, KERNEL};
 use crate::server::Server;
-use crate::tools::run;
+use crate::tools::{kept_dir, run};
 
 /// The client that is asked for.
 pub(crate) const CLIENT: &str = "2.17.0-24-gf517bc4";
 
-/// An OpenPGP key pair with a key ring of its own.
+/// An `OpenPGP` key pair with a key ring of its own.
 #[derive(Debug)]
 pub(crate) struct Key {
-    home: tempfile::TempDir,
+    home: PathBuf,
 }
 
 impl Key {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let home = kept_dir();
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
         let key = Self { home };
         key.gpg(&["--passphrase", "", "--quick-gen-key", "Signer of tests", "rsa2048", "sign", "never"]);
         key
     }
 
     pub(crate) fn home(&self) -> &Path {
-        self.home.path()
+        &self.home
     }
 
     pub(crate) fn gpg(&self, args: &[&str]) -> String {
-        run(Command::new("gpg").env("GNUPGHOME", self.home.path()).args(["--batch", "--yes", "--quiet"]), args)
+        run(Command::new("gpg").env("GNUPGHOME", &self.home).args(["--batch", "--yes", "--quiet"]), args)
     }
 
     /// The public key, armoured.
@@ -48,9 +48,9 @@ pub(crate) static TRUSTED: LazyLock<Key> = LazyLock::new(Key::new);
 pub(crate) static OTHER: LazyLock<Key> = LazyLock::new(Key::new);
 
 /// The modules of [`CLIENT`], compiled once.
-static MODULES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
-    modules::client(dir.path(), &Info { kernel: KERNEL.to_owned(), version: CLIENT.replace('-', "_") });
+static MODULES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let dir = kept_dir();
+    modules::client(&dir, &Info { kernel: KERNEL.to_owned(), version: CLIENT.replace('-', "_") });
     dir
 });
 
@@ -68,7 +68,7 @@ pub(crate) fn updates(root: &Path) -> PathBuf {
 pub(crate) fn content(root: &Path) {
     let dir = updates(root);
     fs::create_dir_all(&dir).unwrap();
-    for entry in fs::read_dir(MODULES.path()).unwrap() {
+    for entry in fs::read_dir(&*MODULES).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
     }
@@ -84,6 +84,14 @@ pub(crate) fn deb(root: &Path, package: &str, version: &str, arch: &str, file: &
     fs::write(control.join("control"), text).unwrap();
     let args = ["--root-owner-group", "-Zgzip", "-z1", "-b"];
     run(Command::new("dpkg-deb").args(args), [root, file]);
+}
+
+/// Architectures of a repository.
+const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
+
+/// The index of an architecture.
+fn index(arch: &str) -> String {
+    format!("dists/noble/main/binary-{arch}/Packages")
 }
 
 /// A repository, served.
@@ -114,8 +122,11 @@ impl Repository {
     pub(crate) fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("pool")).unwrap();
-        fs::create_dir_all(dir.path().join("dists/noble/main/binary-amd64")).unwrap();
-        fs::write(dir.path().join("dists/noble/main/binary-amd64/Packages"), "").unwrap();
+        for arch in ARCHITECTURES {
+            let index = dir.path().join(index(arch));
+            fs::create_dir_all(index.parent().unwrap()).unwrap();
+            fs::write(index, "").unwrap();
+        }
         let server = Server::start(dir.path());
         Self { dir, server }
     }
@@ -139,7 +150,7 @@ impl Repository {
         let file = format!("pool/{indexed}_{version}_{arch}.deb");
         deb(root, package, version, arch, &self.path(&file));
         let (size, hash) = size_and_hash(&self.path(&file));
-        let index = self.path("dists/noble/main/binary-amd64/Packages");
+        let index = self.path(&index(arch));
         let mut text = fs::read_to_string(&index).unwrap();
         write!(
             text,
@@ -151,11 +162,16 @@ impl Repository {
 
     /// Writes and signs the release file.
     pub(crate) fn sign(&self, key: &Key) {
-        let index = "main/binary-amd64/Packages";
-        let (size, hash) = size_and_hash(&self.path(&format!("dists/noble/{index}")));
+        let entries = ARCHITECTURES.map(|arch| {
+            let index = index(arch);
+            let (size, hash) = size_and_hash(&self.path(&index));
+            format!(" {hash} {size} {}\n", index.trim_start_matches("dists/noble/"))
+        });
+        let entries = entries.concat();
         let date = run(&mut Command::new("date"), ["-Ru"]).replace("+0000", "UTC");
         let text = format!(
-            "Suite: noble\nCodename: noble\nArchitectures: amd64\nComponents: main\nDate: {date}SHA256:\n {hash} {size} {index}\n"
+            "Suite: noble\nCodename: noble\nArchitectures: {}\nComponents: main\nDate: {date}SHA256:\n{entries}",
+            ARCHITECTURES.join(" ")
         );
         let (release, signed) = (self.path("dists/noble/Release"), self.path("dists/noble/InRelease"));
         fs::write(&release, text).unwrap();

@@ -12,6 +12,7 @@ use azurelustre_csi::adapters::node_setup::tools::{Invocation, Output, ToolError
 use crate::modules::KERNEL;
 use crate::node::{Node, trusting};
 use crate::repository::{CLIENT, Key, OTHER, TRUSTED, content};
+use crate::tools::kept_dir;
 use crate::{Test, tests, tools};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -25,22 +26,22 @@ pub(crate) const TESTS: &[Test] = tests![
 const NAME: &str = "kmod-lustre-client-2.17.0_24_gf517bc4";
 
 /// The package, unsigned; made once.
-static UNSIGNED: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("content");
+static UNSIGNED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let dir = kept_dir();
+    let root = dir.join("content");
     content(&root);
     let spec = format!(
         "Name: {NAME}\nVersion: 6.8.0\nRelease: 1\nSummary: test\nLicense: GPL\nBuildArch: x86_64\nAutoReqProv: no\n\
          %description\ntest\n%install\nmkdir -p %{{buildroot}}\ncp -r {}/. %{{buildroot}}\n%files\n/lib\n",
         root.display()
     );
-    let file = dir.path().join("test.spec");
+    let file = dir.join("test.spec");
     fs::write(&file, spec).unwrap();
     let define = |name: &str, value: &str| ["--define".to_owned(), format!("{name} {value}")];
-    let top = dir.path().join("top");
+    let top = dir.join("top");
     let defines = [
         define("_topdir", top.to_str().unwrap()),
-        define("_rpmdir", dir.path().to_str().unwrap()),
+        define("_rpmdir", dir.to_str().unwrap()),
         define("_build_name_fmt", "package.rpm"),
         define("__os_install_post", "%{nil}"),
         define("debug_package", "%{nil}"),
@@ -54,7 +55,7 @@ static UNSIGNED: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 /// The package, signed by a key or by none.
 fn package(key: Option<&Key>, to: &Path) {
-    fs::copy(UNSIGNED.path().join("package.rpm"), to).unwrap();
+    fs::copy(UNSIGNED.join("package.rpm"), to).unwrap();
     let Some(key) = key else { return };
     let command = &mut Command::new("rpmsign");
     command.env("GNUPGHOME", key.home()).args([

@@ -78,7 +78,10 @@ fn answer(mut stream: &TcpStream, dir: &Path, state: &Mutex<State>) -> std::io::
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').replace("%2b", "+");
+    let target = request.split(' ').nth(1).unwrap_or_default();
+    // A proxy is asked for whole URLs.
+    let path = target.strip_prefix("http://").map_or(target, |rest| rest.split_once('/').map_or("", |(_, path)| path));
+    let path = path.trim_start_matches('/').replace("%2b", "+");
     let failure = {
         let mut state = state.lock().unwrap();
         state.requests.push(path.clone());

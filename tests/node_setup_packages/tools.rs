@@ -1,8 +1,10 @@
 //! Programs of this machine: which are missing, and one run that must succeed.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 /// Programs that the tests and node-setup run, with the Debian package of each.
 const NEEDED: [(&str, &str); 17] = [
@@ -39,6 +41,24 @@ pub(crate) fn missing() -> Option<String> {
     let programs: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
     let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
     (!missing.is_empty()).then(|| format!("no {} here: apt-get install -y {}", programs.join(", "), packages.join(" ")))
+}
+
+/// Directories of things that are made once and used by many tests.
+static KEPT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Makes a directory that stays until [`remove_kept`].
+pub(crate) fn kept_dir() -> PathBuf {
+    let dir = tempfile::tempdir().unwrap().keep();
+    KEPT.lock().unwrap().push(dir.clone());
+    dir
+}
+
+/// Removes those directories, and ends the agents that gpg has started for key rings in them.
+pub(crate) fn remove_kept() {
+    for dir in KEPT.lock().unwrap().drain(..) {
+        run(Command::new("gpgconf").arg("--homedir").arg(&dir), ["--kill", "all"]);
+        fs::remove_dir_all(dir).unwrap();
+    }
 }
 
 /// Runs a program that must succeed; returns its standard output.

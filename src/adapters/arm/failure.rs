@@ -1,6 +1,5 @@
 //! [`ArmFailure`] and [`TokenError`]: why a request has no useful response, and what the port reports of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::ArmAnswer;
@@ -233,7 +232,7 @@ impl TokenError {
     /// Adds the cause below. It must be free of secrets.
     #[must_use]
     pub(super) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
+        self.source = Some(source.into());
         self
     }
 }

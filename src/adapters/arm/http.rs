@@ -2,7 +2,6 @@
 //!
 //! Connections are kept, every exchange ends within its time limit, and no body is longer than its size limit.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -72,7 +71,7 @@ impl Wire for HttpWire {
 fn failed(error: reqwest::Error, time_limit: Duration) -> WireError {
     match (error.is_connect(), error.is_timeout()) {
         (false, true) => WireError::TimedOut(time_limit),
-        (true, _) => WireError::NotConnected(Arc::new(error.without_url())),
+        (true, _) => WireError::NotConnected(error.without_url().into()),
         (false, false) => WireError::broken(error.without_url()),
     }
 }

@@ -72,11 +72,11 @@ fn log(method: &Method, url: &Url, client_request_id: &str, response: &Result<Re
             let (request_id, correlation_id) = (header("x-ms-request-id"), header("x-ms-correlation-request-id"));
             let status = response.status.as_u16();
             tracing::debug!(
-                %method, host, path, status, client_request_id, %request_id, %correlation_id, duration_seconds, "response"
+                %method, host, path, status, client_request_id, %request_id, %correlation_id, duration_seconds, "HTTP response"
             );
         }
         Err(error) => {
-            tracing::debug!(%method, host, path, client_request_id, %error, duration_seconds, "no response");
+            tracing::debug!(%method, host, path, client_request_id, %error, duration_seconds, "no HTTP response");
         }
     }
 }

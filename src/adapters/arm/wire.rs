@@ -104,7 +104,7 @@ pub enum WireError {
 impl WireError {
     /// The connection broke, for this reason.
     pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Broken(Cause::from(cause.into()))
+        Self::Broken(Cause::boxed(cause))
     }
 }
 

@@ -73,6 +73,8 @@ impl Act<'_> {
         match otherwise {
             Otherwise::Fail => Err(error.clone()),
             Otherwise::KeepLoaded => {
+                // It may have been half removed by a run that died.
+                self.load_old().map_err(|_| error.clone())?;
                 self.warn(error, "the loaded client stays");
                 Ok(())
             }

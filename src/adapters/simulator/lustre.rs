@@ -108,7 +108,7 @@ impl SimulatedLustre {
         tokio::task::spawn_blocking(move || work(&node)).await.unwrap_or_else(|lost| {
             let message = "the thread that did it was lost; look at the target before another try";
             let error = MountError::new(MountErrorKind::Failed, operation, subject, message);
-            Err(MountError { source: Some(Arc::new(lost)), ..error })
+            Err(MountError { source: Some(lost.into()), ..error })
         })
     }
 

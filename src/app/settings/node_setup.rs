@@ -26,7 +26,7 @@ table! {
         package_url: Sourced = "package-url", Text("URL"), [], Unchecked,
             "Mirror of the package repository [default: Microsoft's]";
         package_key_file: PathBuf = "package-key-file", Text("FILE"), [], values::existing_file,
-            "Further OpenPGP keys that may sign packages";
+            "Further `OpenPGP` keys that may sign packages";
         package_sha256: Sourced = "package-sha256", Text("HEX"), [], Unchecked,
             "SHA-256 of a `.deb` in `/var/lib/azurelustre-csi/packages`, which is then used";
         ptlrpcd_per_cpt_max: u32 = "ptlrpcd-per-cpt-max", Number("N"), [], values::module_parameter,

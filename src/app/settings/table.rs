@@ -5,7 +5,7 @@ use super::layers::Layers;
 use super::setting::{Form, Setting};
 use crate::domain::problem::{Problem, Problems};
 
-/// A struct of settings, made by [`table!`]: the help text, the flags, the variables, the keys of the file, the defaults and
+/// A struct of settings, made by `table!`: the help text, the flags, the variables, the keys of the file, the defaults and
 /// the printed list follow its entries.
 pub trait Table: Sized {
     /// Its settings, in the order of the help text.

@@ -63,16 +63,16 @@ pub(super) struct Question {
 impl Question {
     /// Reserves what the cloud's answer says is required; the error is how many of the free addresses creations in progress
     /// take already.
-    pub(super) fn reserve(self, subnet: &SubnetId, room: SubnetCapacity) -> Result<Reservation, u64> {
+    pub(super) fn reserve(self, subnet: &SubnetId, capacity: SubnetCapacity) -> Result<Reservation, u64> {
         let mut table = locked(&self.table);
         let counts = |reserved: &&Reserved| {
             reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
         };
         let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
-        if room.required > room.available.saturating_sub(others) {
+        if capacity.required > capacity.available.saturating_sub(others) {
             return Err(others);
         }
-        let (subnet, addresses, number) = (subnet.clone(), room.required, self.number);
+        let (subnet, addresses, number) = (subnet.clone(), capacity.required, self.number);
         table.reserved.push(Reserved { subnet, addresses, number, released: None });
         drop(table);
         Ok(Reservation { table: Arc::clone(&self.table), number })
@@ -115,19 +115,19 @@ mod tests {
         SubnetId { resource_group: ResourceGroup::parse("rg").unwrap(), vnet: name.clone(), subnet: name }
     }
 
-    const ROOM: SubnetCapacity = SubnetCapacity { required: 7, available: 12 };
+    const CAPACITY: SubnetCapacity = SubnetCapacity { required: 7, available: 12 };
 
     #[test]
     fn free_addresses_are_given_once() {
         let addresses = Addresses::default();
         let [first, second, late] = [(); 3].map(|()| addresses.ask());
-        let held = first.reserve(&subnet("a"), ROOM).unwrap();
-        assert_eq!(second.reserve(&subnet("a"), ROOM).unwrap_err(), 7);
-        assert!(addresses.ask().reserve(&subnet("b"), ROOM).is_ok(), "another subnet");
+        let held = first.reserve(&subnet("a"), CAPACITY).unwrap();
+        assert_eq!(second.reserve(&subnet("a"), CAPACITY).unwrap_err(), 7);
+        assert!(addresses.ask().reserve(&subnet("b"), CAPACITY).is_ok(), "another subnet");
         drop(held);
         // It was answered after `late` asked, so the answer to `late` may be from before.
-        assert_eq!(late.reserve(&subnet("a"), ROOM).unwrap_err(), 7);
-        assert!(addresses.ask().reserve(&subnet("A"), ROOM).is_ok(), "the cloud's own count shows it now");
+        assert_eq!(late.reserve(&subnet("a"), CAPACITY).unwrap_err(), 7);
+        assert!(addresses.ask().reserve(&subnet("A"), CAPACITY).is_ok(), "the cloud's own count shows it now");
         assert!(locked(&addresses.0).reserved.is_empty() && locked(&addresses.0).asking.is_empty());
     }
 }

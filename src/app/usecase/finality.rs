@@ -1,4 +1,4 @@
-//! What an error means for the call: one function for each moment at which the cloud may fail.
+//! Finality of failures: what an error means for the call, one function for each moment at which the cloud may fail.
 //!
 //! external-provisioner forgets a claim after a *final* failure if the claim is deleted then, so a final failure is only
 //! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this

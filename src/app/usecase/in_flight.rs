@@ -1,4 +1,4 @@
-//! One operation a key at a time.
+//! The in-flight table of a node: one operation at a time for each key.
 //!
 //! Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive
 //! while the first still works. CSI wants ABORTED then ("operation pending for volume", section Error Scheme).

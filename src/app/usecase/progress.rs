@@ -1,4 +1,4 @@
-//! How far a creation or deletion is, for callers whose time ends before it does.
+//! Progress of a creation or deletion, for callers whose time ends before it does.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

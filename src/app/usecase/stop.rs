@@ -1,4 +1,4 @@
-//! The end of the process, as the use-cases hear of it: what only waits ends at once, what was sent is waited for.
+//! Shutdown of the process, for the use-cases: what only waits ends at once, what was sent is waited for.
 
 use std::future::pending;
 

@@ -48,7 +48,10 @@ pub(super) fn cloud(
         });
     let source =
         Arc::new(FromFile { file: file.clone(), started_with: settings.clone(), warned: AtomicBool::new(false) });
-    let tokens = imds.and_then(|imds| Ok(factory(source, imds, Arc::clone(http.as_ref().map_err(|()| ())?))));
+    let tokens = match (imds, &http) {
+        (Ok(imds), Ok(http)) => Ok(factory(source, imds, Arc::clone(http))),
+        _ => Err(()),
+    };
     // Made once for its errors: placeholders, ids that are not valid, addresses that are not safe. Hosts that are not known
     // yet, or wrong, keep no error about the rest back.
     let known = match &environment {

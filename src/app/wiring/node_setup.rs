@@ -76,7 +76,9 @@ pub fn host_exec(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
 pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, SetupFailure> {
     let parts = Parts::of(settings)?;
-    notes.iter().for_each(|note| parts.console.warn(note));
+    for note in notes {
+        parts.console.warn(note);
+    }
     let result = parts.with_setup(|setup| setup.run());
     parts.leave(&result, settings.termination_message_path.as_deref());
     let ready = result?;

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-from gate import audit, scenarios, setup, suite, takeover, world
+from gate import admission, audit, node_setup, scenarios, setup, suite, takeover, world
 from gate.world import NAMESPACE, Wrong
 from node.processes import Failed
 from node.settings import programs, state
@@ -27,10 +27,14 @@ ORDER = {
     "kubelet": scenarios.kubelet,
     "crowd": scenarios.crowd,
     "upgrade": scenarios.upgrade,
+    "node-setup": node_setup.judge,
     # Before anything is uninstalled: pods that are ending outlive their roles.
     "audit": audit.judge,
+    # After the audit: its requests are denied on purpose.
+    "admission-policy": admission.judge,
     "take-over": takeover.all_versions,
     "storage-suite": suite.ci,
+    "simulator": scenarios.simulator,
     "uninstall": scenarios.uninstall,
 }
 # Not of the gate: by name only.

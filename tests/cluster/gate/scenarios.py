@@ -1,6 +1,5 @@
 """The gate's scenarios that need nothing but an installed driver, in the order in which they run."""
 
-import json
 import os
 import re
 import subprocess
@@ -30,6 +29,7 @@ from gate.world import (
     volume_mounts,
     wait,
 )
+from gate.watch import Watch
 from node.settings import NODE, REPOSITORY, programs, state
 
 
@@ -43,9 +43,9 @@ def node_plugin_ready():
     return len(found) == 1 and ready(found[0]) and "deletionTimestamp" not in found[0]["metadata"]
 
 
-def settled():
-    """Both replicas and the node's pod are ready, and somebody leads."""
-    wait("both controllers are ready and one leads", controllers_ready)
+def settled(replicas=2):
+    """All replicas and the node's pod are ready, and somebody leads."""
+    wait("the controllers are ready and one leads", lambda: controllers_ready(replicas))
     wait("the node's pod is ready", node_plugin_ready)
 
 
@@ -270,15 +270,19 @@ def images():
 
 
 def upgrade():
-    """helm upgrade to another image while a volume is in use and one is being created."""
+    """helm upgrade to another image while a volume is in use and one is being created.
+
+    Until there is a release to upgrade from, the other image is the one with the simulator, which nothing here uses.
+    """
     settled()
     workload("upgrade")
     stub.times(create=6)
     apply(new_claim("upgrade-creating"))
-    install("--set", "image.tag=ci-2")
-    wait("all pods have the new image", lambda: images() == {"localhost/azurelustre-csi:ci-2"}, 90)
+    install("--set", "image.tag=ci-simulator")
+    wait("all pods have the new image", lambda: images() == {"localhost/azurelustre-csi:ci-simulator"}, 90)
     writes_on("upgrade")
     wait("the claim is bound", lambda: bound("upgrade-creating"))
+    require("simulated" not in attributes("upgrade-creating"), "a volume of Azure is said to be simulated")
     stub.judge_one_each([filesystem("upgrade-creating")])
     stub.times(create=2)
     mounts_anew("upgrade")
@@ -286,47 +290,26 @@ def upgrade():
     finish("upgrade")
 
 
-def install(*flags):
+def install(*flags, replicas=2):
     """Installs the chart, or upgrades it, and waits."""
     values = world.GATE / "values.yaml"
     world.helm("upgrade", "--install", world.RELEASE, world.CHART, "-n", world.NAMESPACE, "-f", values,
                "--wait", "--timeout", "180s", *flags)  # fmt: skip
-    settled()
+    settled(replicas)
 
 
 def fresh_installation():
     """On a node with both startup taints: they go once the driver is registered, and no other does."""
     keys = [f"{world.DRIVER}/agent-not-ready", "startup-taint.cluster-autoscaler.kubernetes.io/azurelustre-agent-not-ready"]
     kubectl("taint", "node", NODE, *[f"{key}=:NoSchedule" for key in keys], "example.com/other=:PreferNoSchedule")
-    watches = [Watch("nodes"), Watch("csinodes")]
+    watches = [Watch("nodes", NODE), Watch("csinodes", NODE)]
     install()
     wait("the driver is registered", world.registered)
     wait("the startup taints are gone", lambda: not set(keys) & set(world.taints()), 90)
-    judge_taints([event for watch in watches for event in watch.end()], set(keys))
+    judge_taints([found for watch in watches for _, found in watch.end()], set(keys))
     require("example.com/other" in world.taints(), "a taint that is not the driver's is gone")
     kubectl("taint", "node", NODE, "example.com/other-")
     apply(world.storage_class("gate"))
-
-
-class Watch:
-    """What happens to the node's object of a kind, from now on."""
-
-    def __init__(self, kind):
-        command = [programs() / "kubectl", "get", kind, NODE, "--watch", "--output-watch-events", "-o", "json"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    def end(self):
-        """The objects, as they were after each change."""
-        self.process.terminate()
-        text, decoder, found = self.process.stdout.read().strip(), json.JSONDecoder(), []
-        while text:
-            try:
-                event, end = decoder.raw_decode(text)
-            except ValueError:
-                break
-            found.append(event["object"])
-            text = text[end:].lstrip()
-        return found
 
 
 def judge_taints(objects, keys):
@@ -342,6 +325,24 @@ def judge_taints(objects, keys):
             removed += [version] if left & keys != keys else []
     require(registered and removed, f"not seen: registration {registered}, removal {removed}")
     require(min(registered) < min(removed), "a taint was removed before the driver was registered")
+
+
+def attributes(name):
+    """The volume attributes of a bound claim's volume."""
+    volume = api.get(f"/api/v1/persistentvolumes/{claim(name)['spec']['volumeName']}")
+    return volume["spec"]["csi"]["volumeAttributes"]
+
+
+def simulator():
+    """Without Azure: the cloud in the memory of the one controller, pods of the node share files, and volumes say so."""
+    settings = "driver.cloud=simulator,driver.mountFsType=,image.tag=ci-simulator,azure.existingSecret=,azure.credential=clientSecret"
+    install("--set", settings, "--set", "controller.extraArgs={--simulator-speed=60}", replicas=1)
+    apply(new_claim("simulated"))
+    wait("the claim is bound", lambda: bound("simulated"))
+    require(attributes("simulated").get("simulated") == "true", f"nothing says that it is simulated: {attributes('simulated')}")
+    remove("pvc", "simulated")
+    gone(["simulated"])
+    end_to_end("node")
 
 
 def uninstall():

@@ -1,11 +1,16 @@
-"""Objects named and selected as the Go driver's manifests of 0.3, 0.4 and 0.6 have them, with pods that only wait.
+"""Objects named and selected as the Go driver's manifests of 0.3, 0.4 and 0.6 and its chart 0.6 have them, with pods that
+only wait.
 
 Taking over is about names, selectors, labels, owners and host ports, so nothing of the old driver itself is needed.
 """
 
+import json
+
 from gate.world import CONTROLLER, NAMESPACE
 
 VERSIONS = ("0.3", "0.4", "0.6")
+# What the documents call the release of the chart, and the prefix that its objects then have.
+RELEASE, PREFIX = "azurelustre", "azurelustre-azurelustre-csi-driver"
 CONTROLLER_PORT, NODE_PORT = 29762, 29763
 
 
@@ -102,3 +107,33 @@ def objects(version):
     """All of one version."""
     made = [csi_driver(), *accounts(), controller(version), *node_plugins(version)]
     return made + (list(secrets_roles()) if version in ("0.3", "0.4") else [])
+
+
+def chart_objects():
+    """All of the chart 0.6: workloads, roles and budget are named after the release."""
+    made = objects("0.6")
+    for each in made:
+        if each["kind"] in ("Deployment", "DaemonSet"):
+            each["metadata"]["name"] = each["metadata"]["name"].replace("csi-azurelustre", PREFIX)
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"{PREFIX}-node"}
+    account = {"kind": "ServiceAccount", "name": "csi-azurelustre-node-sa", "namespace": NAMESPACE}
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": f"{PREFIX}-node"}}
+    budget = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": CONTROLLER}}}
+    return made + [
+        {**rbac, "kind": "ClusterRole", "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]}]},
+        {**rbac, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [account]},
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": f"{PREFIX}-controller", "namespace": NAMESPACE},
+            "spec": budget,
+        },
+    ]
+
+
+def chart(folder):
+    """The chart 0.6 with these objects, for helm."""
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text(json.dumps({"apiVersion": "v2", "name": "azurelustre-csi-driver", "version": "0.6.0"}))
+    (folder / "templates" / "all.yaml").write_text("\n---\n".join(map(json.dumps, chart_objects())))
+    return folder

@@ -2,7 +2,7 @@
 
 import json
 
-from node.settings import CGROUP, PODS, debian
+from node.settings import PODS, cgroup, debian
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 
@@ -63,7 +63,7 @@ def kubelet(state):
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
+        "cgroupRoot": f"/{cgroup()}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,

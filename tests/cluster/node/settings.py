@@ -11,8 +11,6 @@ API_SERVICE = "10.96.0.1"
 SERVICES = "10.96.0.0/24"
 PODS = "198.18.0.0/24"
 API = f"https://{NODE_ADDRESS}:443"
-# The cgroup of all pods; it outlives the cluster and is removed with it.
-CGROUP = "azurelustre-csi-test-cluster"
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 HERE = REPOSITORY / "tests" / "cluster"
@@ -21,6 +19,12 @@ HERE = REPOSITORY / "tests" / "cluster"
 def state():
     """The folder of the running cluster: plain files, on a disk that is no overlay."""
     return pathlib.Path(os.environ["CLUSTER_STATE"])
+
+
+def cgroup():
+    """The cgroup of all pods. Each cluster has its own, since kubelet ends what it does not know there; `scripts/cluster`
+    removes it, because it outlives the cluster."""
+    return f"azurelustre-csi-test-cluster-{state().name}"
 
 
 def programs():

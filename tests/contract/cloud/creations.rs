@@ -20,7 +20,7 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     a_failed_creation_stays_and_says_why,
     a_failed_creation_holds_its_quota,
     nothing_exists_after_a_refusal,
-    a_creation_without_room_never_becomes_ready,
+    a_creation_without_free_addresses_never_becomes_ready,
 ];
 
 async fn an_unknown_name_is_absent(world: &dyn CloudWorld) -> LawResult {
@@ -153,7 +153,7 @@ async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_creation_without_room_never_becomes_ready(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_without_free_addresses_never_becomes_ready(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(1);
     if world.cloud().begin_create(&spec("fs1")?).await.is_err() {
         assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);

@@ -1,4 +1,4 @@
-//! Laws of SKU lists and of room in subnets.
+//! Laws of SKU lists and of free addresses in subnets.
 
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::FilesystemSpec;
@@ -13,8 +13,8 @@ pub(crate) const LAWS: &[Law] = cloud_laws![
     zones_are_the_regions_and_none_means_none,
     an_odd_entry_hides_no_other,
     a_region_that_offers_nothing_has_an_empty_list,
-    room_is_what_is_free_and_shrinks,
-    a_deleted_file_system_gives_its_room_back,
+    subnet_capacity_is_what_is_free_and_shrinks,
+    a_deleted_file_system_gives_its_addresses_back,
     an_absent_subnet_is_not_found,
 ];
 
@@ -61,7 +61,7 @@ async fn a_region_that_offers_nothing_has_an_empty_list(world: &dyn CloudWorld) 
     Ok(())
 }
 
-async fn room_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> LawResult {
+async fn subnet_capacity_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(100);
     let before = world.cloud().subnet_capacity(&request(4)?).await?;
     assert_eq!(before.available, 100);
@@ -74,7 +74,7 @@ async fn room_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_deleted_file_system_gives_its_room_back(world: &dyn CloudWorld) -> LawResult {
+async fn a_deleted_file_system_gives_its_addresses_back(world: &dyn CloudWorld) -> LawResult {
     world.given_free_addresses(100);
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -87,7 +87,7 @@ async fn a_deleted_file_system_gives_its_room_back(world: &dyn CloudWorld) -> La
 
 async fn an_absent_subnet_is_not_found(world: &dyn CloudWorld) -> LawResult {
     world.given_only_known_subnets();
-    let error = world.cloud().subnet_capacity(&request(4)?).await.err().ok_or("room in a subnet that is not there")?;
+    let error = world.cloud().subnet_capacity(&request(4)?).await.err().ok_or("capacity of a subnet that is absent")?;
     assert_eq!(error.kind, CloudErrorKind::NotFound);
     let spec = FilesystemSpec { ..spec("fs1")? };
     assert!(world.cloud().begin_create(&spec).await.is_err());

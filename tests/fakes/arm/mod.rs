@@ -364,7 +364,7 @@ pub(crate) fn failed(status: u16, code: &str, message: &str) -> Response {
 
 fn answered(status: u16, body: &Value) -> Response {
     let mut answer = bare(status);
-    answer.headers.insert("content-type", value("application/json; charset=utf-8".to_owned()));
+    answer.headers.insert("content-type", value("application/json; charset=utf-8"));
     answer.body = Bytes::from(serde_json::to_vec(body).unwrap());
     answer
 }

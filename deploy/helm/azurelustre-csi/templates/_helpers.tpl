@@ -16,7 +16,27 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 
 {{/* Whether an image with the simulator is needed. */}}
 {{- define "azurelustre.simulated" -}}
-{{- if or (eq .Values.driver.cloud "simulator") (eq .Values.driver.mounter "simulator") }}true{{ end -}}
+{{- if or (eq .Values.driver.cloud "simulator") (eq .Values.driver.mounter "simulator") (eq .Values.node.setup.lnet "simulated") }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether node pods bring the Lustre client. What mounts something else needs none, unless LNet is simulated too. */}}
+{{- define "azurelustre.nodeSetup" -}}
+{{- $lustre := and (eq (include "azurelustre.mounter" .) "kernel") (not .Values.driver.mountFsType) -}}
+{{- if and .Values.node.setup.enabled (or $lustre (eq .Values.node.setup.lnet "simulated")) }}true{{ end -}}
+{{- end -}}
+
+{{/* `jammy=V,noble=V,…`; versions of the Go driver's chart win, since they stand there only if somebody wrote them. */}}
+{{- define "azurelustre.clientVersions" -}}
+{{- $pairs := list -}}
+{{- range $release, $version := .Values.node.setup.clientVersion -}}
+{{-   $client := (index $.Values.node $release | default dict).lustreClient | default dict -}}
+{{-   if ne (empty $client.version) (empty $client.shaSuffix) -}}
+{{-     fail (printf "node.%s.lustreClient needs both version and shaSuffix: give both, or node.setup.clientVersion.%s" $release $release) -}}
+{{-   end -}}
+{{-   if $client.version }}{{- $version = printf "%s-%s" $client.version $client.shaSuffix }}{{- end -}}
+{{-   if $version }}{{- $pairs = append $pairs (printf "%s=%s" $release $version) }}{{- end -}}
+{{- end -}}
+{{ join "," $pairs }}
 {{- end -}}
 
 {{- define "azurelustre.mounter" -}}

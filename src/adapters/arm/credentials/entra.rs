@@ -31,12 +31,12 @@ pub(super) struct Authority {
     scope: String,
 }
 
-/// What proves that we are the application.
+/// What proves the application's identity.
 #[derive(Clone, Copy)]
 pub(super) enum Proof<'a> {
     /// A secret of the application.
     Secret(&'a Secret),
-    /// A signed assertion: a federated token, or one of our own making.
+    /// A signed assertion: a federated token, or one signed with the key of a certificate.
     Assertion(&'a Secret),
 }
 
@@ -74,7 +74,7 @@ impl Authority {
         })
     }
 
-    /// The endpoint's URL, which an assertion of our own names as its audience.
+    /// The endpoint's URL, which an assertion names as its audience.
     pub(super) fn token_url(&self) -> &str {
         self.token_url.as_str()
     }

@@ -33,7 +33,7 @@ const HOOKS: [&str; 7] = [
 
 /// The configuration that is read after the host's own, whose proxies count. `dir` is apt's directory as apt sees it.
 fn config(dir: &Path, machine: Machine) -> String {
-    let hooks: String = HOOKS.iter().map(|hook| format!("#clear {hook};\n")).collect();
+    let hooks = HOOKS.map(|hook| format!("#clear {hook};\n")).concat();
     let dir = dir.display();
     let arch = machine.debian();
     format!(

@@ -62,7 +62,7 @@ pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let (mut hash, mut chunk) = (hmac_sha256::Hash::new(), vec![0; 64 << 10]);
     loop {
         match file.read(&mut chunk)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hash.finalize().map(|byte| format!("{byte:02x}")).concat()),
             read => hash.update(&chunk[..read]),
         }
     }

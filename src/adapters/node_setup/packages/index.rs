@@ -18,7 +18,7 @@ use crate::adapters::node_setup::tools::Invocation;
 const KERNEL_FILES: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
 
 /// How long depmod may take: it reads all modules of the kernel.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 impl Job<'_> {
     /// Where the host's modules of the running kernel are, as the host sees them.

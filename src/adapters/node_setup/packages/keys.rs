@@ -1,4 +1,4 @@
-//! OpenPGP keys that package signatures are checked with.
+//! `OpenPGP` keys that package signatures are checked with.
 
 /// Microsoft's key for the repositories of packages.microsoft.com, as published at
 /// <https://packages.microsoft.com/keys/microsoft.asc>. A test computes its fingerprint.

@@ -22,9 +22,9 @@ const JITTER: Duration = Duration::from_secs(15);
 const TRIES: u32 = 6;
 /// The longest pause after the first try; it doubles with each, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// No try begins later than this after the beginning.
-const TOTAL: Duration = Duration::from_secs(300);
+const TOTAL: Duration = Duration::from_mins(5);
 
 /// Tries until it succeeds, fails for good, or has been tried often or long enough. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn no_try_begins_after_five_minutes_and_each_gets_the_time_left() {
         let clock = Manual { fraction: 0.5, ..Manual::default() };
-        let (tries, left) = failing(&clock, Duration::from_secs(120));
+        let (tries, left) = failing(&clock, Duration::from_mins(2));
         assert_eq!(tries, 3);
-        assert!(left.windows(2).all(|pair| pair[1] + Duration::from_secs(120) < pair[0]) && left[2] > Duration::ZERO);
+        assert!(left.windows(2).all(|pair| pair[1] + Duration::from_mins(2) < pair[0]) && left[2] > Duration::ZERO);
     }
 
     #[test]

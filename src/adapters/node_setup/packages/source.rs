@@ -70,7 +70,7 @@ pub(super) fn without_userinfo(text: &str) -> String {
     })
 }
 
-/// Reads a file of this process with ASCII-armoured OpenPGP keys.
+/// Reads a file of this process with ASCII-armoured `OpenPGP` keys.
 pub fn read_keys(path: &Path) -> Result<Vec<String>, String> {
     let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     keys::blocks(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", path.display()))

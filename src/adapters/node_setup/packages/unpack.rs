@@ -12,7 +12,7 @@ use crate::adapters::node_setup::step::PlannedStep;
 use crate::adapters::node_setup::tools::Invocation;
 
 /// How long unpacking may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 impl Job<'_> {
     /// Unpacks `path` into the empty directory `root`, both as the host sees them.

@@ -150,6 +150,9 @@ mod tests {
 
     const K: &str = "6.8.0-1046-azure";
 
+    /// What is done to a package before it is checked.
+    type Change<'a> = &'a dyn Fn(&Path);
+
     /// A package with all required modules, changed.
     fn checked(change: impl FnOnce(&Path)) -> Result<Tree, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -180,7 +183,7 @@ mod tests {
     #[test]
     fn each_fault_of_a_package_is_named() {
         let updates = |root: &Path| root.join("lib/modules").join(K).join("updates");
-        let cases: [(&str, &dyn Fn(&Path)); 10] = [
+        let cases: [(&str, Change<'_>); 10] = [
             ("link to /etc", &|root| symlink("/etc", root.join("x")).unwrap()),
             ("link to ../..", &|root| symlink("../..", root.join("lib/x")).unwrap()),
             ("osc.ko is a link", &|root| {

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -22,7 +21,7 @@ pub(super) fn at(operation: &'static str, path: &Path, message: &str, cause: imp
         _ => (MountErrorKind::Failed, None),
     };
     let error = MountError::new(kind, operation, path.display().to_string(), message);
-    MountError { hint: hint.map(str::to_owned), source: Some(Arc::new(cause)), ..error }
+    MountError { hint: hint.map(str::to_owned), source: Some(cause.into()), ..error }
 }
 
 /// A call whose failure leaves open what is at the path.

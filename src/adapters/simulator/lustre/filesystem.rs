@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OpenHow, ResolveFlag, open, openat2};
@@ -110,7 +109,7 @@ impl Filesystem {
             _ => return self.failed(operation, &format!("its directory {shown} cannot be used"), errno.into()),
         };
         let error = MountError::new(kind, operation, self.source.to_string(), message);
-        MountError { hint: Some(hint.into()), source: Some(Arc::new(errno)), ..error }
+        MountError { hint: Some(hint.into()), source: Some(errno.into()), ..error }
     }
 
     fn failed(&self, operation: &'static str, message: &str, cause: io::Error) -> MountError {

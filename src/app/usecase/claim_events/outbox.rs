@@ -104,7 +104,7 @@ impl Outbox {
         self.failures = 0;
     }
 
-    /// Makes room: a claim without a waiting event if there is one, else the one whose event waits longest.
+    /// Drops one: a claim without a waiting event if there is one, else the one whose event waits longest.
     fn forget_one(&mut self, now: Duration) {
         let age = |slot: &Slot| slot.waiting.as_ref().map_or(slot.not_before, |(_, emitted)| *emitted);
         let quiet = |slot: &Slot| slot.waiting.is_none() && slot.writing.is_none() && slot.not_before <= now;

@@ -41,13 +41,13 @@ impl Creation {
             capacity: spec.capacity,
         };
         let question = self.on.addresses.ask();
-        let room = self.on.stop.unless_stopped(self.on.cloud.subnet_capacity(&request)).await;
-        let room = room.ok_or_else(|| self.poller.stopped())?.map_err(|error| {
+        let subnet_capacity = self.on.stop.unless_stopped(self.on.cloud.subnet_capacity(&request)).await;
+        let subnet_capacity = subnet_capacity.ok_or_else(|| self.poller.stopped())?.map_err(|error| {
             // A network that does not exist would be refused in any PUT.
             let absent = error.kind == CloudErrorKind::NotFound;
             self.preflight_failed(error, if absent { FailureCause::Request } else { FailureCause::Circumstance })
         })?;
-        question.reserve(&spec.subnet, room).map_err(|others| {
+        question.reserve(&spec.subnet, subnet_capacity).map_err(|others| {
             let (subnet, size) = (&spec.subnet, spec.capacity);
             let taken = match others {
                 0 => String::new(),
@@ -55,7 +55,7 @@ impl Creation {
             };
             let message = format!(
                 "subnet {subnet} is full: {} addresses are needed for {size}, {} are free{taken}",
-                room.required, room.available
+                subnet_capacity.required, subnet_capacity.available
             );
             let failure = Failure::new(FailureKind::Exhausted, message);
             self.conclude(
