@@ -37,14 +37,14 @@ impl CloudSettings {
 /// or cannot be read is a problem if it is `needed`, and otherwise as good as an empty one.
 #[cfg(feature = "arm")]
 pub(super) fn read(
-    file: CloudFile,
+    file: &CloudFile,
     needed: bool,
     azure: Option<(Variables, AuthKind)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
     let source = azure.map(|(variables, kind)| CloudSource::new(file.clone(), variables, kind));
     let azure = |reader: &mut cloud_settings::Reader<'_>| source.as_ref().and_then(|source| source.read_from(reader));
-    let document = cloud_settings::read(&file, needed, azure, problems)?;
+    let document = cloud_settings::read(file, needed, azure, problems)?;
     let Document { defaults, cloud, missing, origins } = document;
     Some(CloudSettings { defaults, azure: cloud, source, missing, origins })
 }
@@ -53,12 +53,12 @@ pub(super) fn read(
 /// `needed`, and otherwise as good as an empty one.
 #[cfg(not(feature = "arm"))]
 pub(super) fn read(
-    file: CloudFile,
+    file: &CloudFile,
     needed: bool,
     _: Option<(Variables, AuthKind)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
-    let Document { defaults, missing, origins, .. } = cloud_settings::read(&file, needed, |_| None::<()>, problems)?;
+    let Document { defaults, missing, origins, .. } = cloud_settings::read(file, needed, |_| None::<()>, problems)?;
     Some(CloudSettings { defaults, missing, origins })
 }
 

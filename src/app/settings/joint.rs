@@ -77,5 +77,5 @@ pub(super) fn cloud_settings(reader: &mut Reader<'_>, raw: &RawSettings) -> Opti
     };
     // A simulation that somebody described by a file is not to run without it.
     let needed = kind == Some(CloudKind::Simulator);
-    cloud::read(file, needed, azure, reader.problems)
+    cloud::read(&file, needed, azure, reader.problems)
 }

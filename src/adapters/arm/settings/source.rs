@@ -37,7 +37,9 @@ impl CloudSource {
         let mut problems = Problems::default();
         let read = cloud_settings::read(&self.file, false, |reader| self.read_from(reader), &mut problems);
         let (azure, missing) = read.map(|document| (document.cloud, document.missing)).unwrap_or_default();
-        missing.into_iter().for_each(|problem| problems.push(problem));
+        for problem in missing {
+            problems.push(problem);
+        }
         problems.into_result(azure).map_err(Problems::into_vec)
     }
 }
