@@ -5,6 +5,8 @@ pub mod arm;
 #[cfg(any(feature = "server", feature = "simulator"))]
 pub mod clock;
 #[cfg(feature = "server")]
+pub mod cloud_settings;
+#[cfg(feature = "server")]
 pub mod csi;
 #[cfg(feature = "kernel")]
 pub mod host_network;

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::problem::{Problem, Problems};
 #[cfg(feature = "kernel")]
 use super::settings::MounterKind;
 use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
 use super::version::VersionInfo;
+use crate::domain::problem::{Problem, Problems};
 
 mod args;
 mod azure;

@@ -5,8 +5,6 @@ pub mod cli;
 #[cfg(all(feature = "server", feature = "simulator"))]
 pub mod demo;
 #[cfg(feature = "server")]
-pub mod problem;
-#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod settings;

@@ -20,7 +20,7 @@ use tonic::transport::server::{Connected, TcpIncoming};
 
 use self::bind::Listener;
 use self::connections::Connections;
-use super::problem::Problem;
+use crate::domain::problem::Problem;
 
 mod bind;
 mod connections;

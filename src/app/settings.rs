@@ -4,13 +4,11 @@
 //! value that a higher layer replaces is not checked. Each is defined by one entry of a table ([`ServeSettings`],
 //! [`NodeSetupSettings`]).
 
-use super::problem::{Problem, Problems};
 use super::telemetry::{LogFilter, LogSettings};
 use crate::domain::client_tuning::ClientTuning;
+use crate::domain::problem::{Problem, Problems};
 
-mod azure;
 mod cloud;
-mod cloud_source;
 mod endpoint;
 mod environment;
 mod file;
@@ -26,23 +24,21 @@ mod setting;
 mod table;
 mod values;
 
-pub use azure::{Auth, AzureSettings, Hidden};
-pub use cloud::CloudSettings;
-pub use cloud_source::CloudSource;
+pub use crate::domain::go_bool::go_bool;
+pub use cloud::{AuthKind, CloudSettings, Origin};
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::is_loader;
 pub use keys::{
     CONFIG, DEFAULT_DRIVER_NAME, DRIVER_NAME, ENDPOINT, KUBELET_DIR, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY,
     WORKING_MOUNT_DIR,
 };
-pub use layers::Origin;
 pub use mode::Mode;
 pub use node_setup::NodeSetupSettings;
 pub use raw::RawSettings;
 pub use serve::ServeSettings;
 pub use setting::{Form, Setting};
 pub use table::{Sourced, Table};
-pub use values::{AuthKind, CloudKind, MounterKind, Services, absolute as absolute_path, go_bool};
+pub use values::{CloudKind, MounterKind, Services, absolute as absolute_path};
 
 use keys::{CLOUD, LOG_LEVEL, MODE, MOUNTER};
 use layer::Layer;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use super::problem::Problem;
 use super::server::ServiceWork;
 use super::settings::{CloudKind, Mode, MounterKind, Settings};
 use super::usecase::no_node::NoNode;
@@ -22,6 +21,7 @@ use crate::adapters::csi::{
 };
 use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
+use crate::domain::problem::Problem;
 use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};

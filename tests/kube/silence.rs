@@ -35,7 +35,7 @@ async fn log(level: &str, work: impl Future<Output = ()>) -> String {
     let settings = settings::load(&RawSettings { flags, environment: Vec::new() }).unwrap().settings;
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = telemetry::subscriber(&settings.log, false, move || writer.clone());
+    let subscriber = telemetry::subscriber(&settings.log(), false, move || writer.clone());
     let guard = tracing::subscriber::set_default(subscriber);
     work.await;
     drop(guard);

@@ -32,6 +32,7 @@ mod path;
 mod reason;
 mod retry_after;
 pub mod secret;
+pub mod settings;
 mod single_flight;
 mod skus;
 mod subnet_capacity;

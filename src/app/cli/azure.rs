@@ -6,11 +6,11 @@
 use serde_json::{Value, json};
 
 use super::{CliError, serve};
-use crate::app::problem::Problem;
 use crate::app::settings::{CloudKind, Settings};
 use crate::app::wiring::{self, CloudSide};
 use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
+use crate::domain::problem::Problem;
 use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, SubnetCapacityRequest};

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CheckObjectsOptions, CliError, Exit};
-use crate::app::problem::Problem;
 use crate::domain::access::{AccessMode, AccessType, Capability};
 use crate::domain::capacity::RequestedCapacity;
 use crate::domain::error::{Notice, Severity, quote};
 use crate::domain::mount::{MountPlan, PublishRequest};
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
 use crate::domain::parameters;
+use crate::domain::problem::Problem;
 use crate::domain::provisioning::{Defaults, ProvisionPlan, RequestError, VolumeRequest};
 use crate::domain::volume_attributes::UnknownAttributes;
 use crate::domain::volume_id::{Origin, VolumeId};

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{CliError, DoctorOptions, Exit, print, serve};
-use crate::app::problem::Problem;
 use crate::app::settings::{
     DRIVER_NAME, ENDPOINT, Endpoint, KUBELET_DIR, WORKING_MOUNT_DIR, absolute_path, of_running_driver,
 };
 use crate::app::wiring::node::ReportRequest;
 use crate::app::wiring::{self, ask};
 use crate::domain::mount_source::MgsAddress;
+use crate::domain::problem::Problem;
 
 /// How long the running driver may take to answer; it answers at once or not at all.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::app::problem::Problem;
 use crate::domain::error::{nearest, quote};
+use crate::domain::problem::Problem;
 
 /// How the process ends when a command fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::ffi::OsString;
 use clap::{Arg, Command};
 
 use super::error::CliError;
-use crate::app::problem::Problem;
 use crate::app::settings::go_bool;
 use crate::domain::error::{nearest, quote};
+use crate::domain::problem::Problem;
 
 /// The same arguments (without the program's name) as clap understands them. `command` must be built.
 pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, CliError> {

@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::setting_flags::{OfNodeSetup, SettingFlags};
 use super::{CliError, Exit, print};
-use crate::app::problem::Problems;
 use crate::app::settings::{NodeSetupSettings, RawSettings, load_node_setup};
 use crate::app::wiring::node_setup::{self, SetupFailure};
+use crate::domain::problem::Problems;
 
 pub(super) const AFTER_HELP: &str = "\
 Settings come from, each over the one before: defaults; the file of --config, whose keys are the flags' names; variables,

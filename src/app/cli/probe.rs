@@ -5,9 +5,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::{CliError, ProbeOptions, serve};
-use crate::app::problem::Problem;
 use crate::app::settings::{ENDPOINT, Endpoint, of_running_driver};
 use crate::app::wiring::ask;
+use crate::domain::problem::Problem;
 #[cfg(feature = "kernel")]
 use crate::ports::node_faults::NodeFault;
 

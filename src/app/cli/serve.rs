@@ -3,12 +3,12 @@
 use tokio::runtime::{Builder, Runtime};
 
 use super::{CliError, Exit};
-use crate::app::problem::Problem;
 use crate::app::server::{self, Bound, DRAIN};
 use crate::app::settings::{Mode, Settings};
 use crate::app::shutdown::StopSignals;
 use crate::app::telemetry;
 use crate::app::wiring::{self, WiringError};
+use crate::domain::problem::Problem;
 
 /// Runs the driver until SIGTERM or SIGINT. A second signal ends it without waiting for calls.
 pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {

@@ -15,11 +15,11 @@ mod storage;
 mod workload;
 
 use super::cli::{CliError, DemoOptions, Exit};
-use super::problem::{Problem, Problems};
 use super::server::ServerError;
 use super::settings::DEFAULT_DRIVER_NAME;
 use super::shutdown::StopSignals;
 use super::wiring::WiringError;
+use crate::domain::problem::{Problem, Problems};
 
 /// Why the demo ended early: a step that did not hold, or a stage that could not be set.
 #[derive(Debug)]

@@ -1,28 +1,12 @@
-//! The cluster's cloud settings: the file that Azure's Kubernetes components share, usually `/etc/kubernetes/azure.json`.
-//!
-//! It says where the cluster is, so a `StorageClass` need not. It is written for many components, so unknown keys are
-//! passed over; it may hold a secret, so nothing but the values named here is ever shown. Where it is absent or incomplete
-//! the driver runs without Azure, for static volumes; only a file that cannot be parsed, or a wrong value in it, ends the
-//! start.
+//! [`CloudSettings`]: what the cluster's cloud settings file says, read by the adapters.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
-
-use figment::value::{Dict, Value};
-
-use super::azure::{self, AzureSettings};
-use super::cloud_source::CloudSource;
-use super::layers::Origin;
-use super::raw::RawSettings;
-use super::values::{AuthKind, go_bool, read_file};
-use crate::app::problem::{Problem, Problems};
-use crate::domain::error::quote;
-use crate::domain::names::{Location, NetworkName, ResourceGroup};
+#[cfg(feature = "arm")]
+use crate::adapters::arm::settings::{AzureSettings, CloudSource};
+use crate::adapters::cloud_settings::{self, Document, Variables};
+pub use crate::adapters::cloud_settings::{AuthKind, Origin};
+pub(super) use crate::adapters::cloud_settings::{CloudFile, read_file, unreadable};
+use crate::domain::problem::{Problem, Problems};
 use crate::domain::provisioning::Defaults;
-
-/// Where the file is unless somebody says otherwise.
-const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
 
 /// What the cloud settings file and the variables beside it say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,8 +14,10 @@ pub struct CloudSettings {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
     pub defaults: Defaults,
     /// How Azure is reached. `None` where the controller does not run on Azure, and where the settings are incomplete.
+    #[cfg(feature = "arm")]
     pub azure: Option<AzureSettings>,
     /// Where `azure` comes from, to be read again.
+    #[cfg(feature = "arm")]
     pub source: Option<CloudSource>,
     /// What is missing, where the controller was to run on Azure: the file, or values in it. Empty if nothing is.
     pub missing: Vec<Problem>,
@@ -42,282 +28,41 @@ pub struct CloudSettings {
 impl CloudSettings {
     /// Why Azure cannot be reached, in one sentence that names the file and what is missing; `None` if it can.
     pub fn reason_for_static_only(&self) -> Option<String> {
-        let told: Vec<&str> = self.missing.iter().map(|problem| problem.message.as_str()).collect();
-        (!told.is_empty()).then(|| format!("the cloud settings are incomplete: {}", told.join("; ")))
+        let missing: Vec<&str> = self.missing.iter().map(|problem| problem.message.as_str()).collect();
+        (!missing.is_empty()).then(|| format!("the cloud settings are incomplete: {}", missing.join("; ")))
     }
 }
 
-/// The variables, and who chooses the credentials, where Azure has to be reached.
-pub(super) type Wanted<'a> = Option<(&'a RawSettings, AuthKind)>;
-
-/// The file that is read, and who named it.
-pub(super) struct CloudFile {
-    pub path: PathBuf,
-    pub named_by: String,
-}
-
-impl CloudFile {
-    /// The file at its usual place.
-    pub(super) fn usual() -> Self {
-        Self { path: DEFAULT_PATH.into(), named_by: "default".to_owned() }
-    }
-}
-
-/// Reads the file. One that is absent or cannot be read is a problem if it is `needed`, and otherwise as good as an empty
-/// one; everything wrong in it is a problem.
+/// Reads the file, and how Azure is reached where the variables and the kind of credentials are given. A file that is absent
+/// or cannot be read is a problem if it is `needed`, and otherwise as good as an empty one.
+#[cfg(feature = "arm")]
 pub(super) fn read(
     file: &CloudFile,
     needed: bool,
-    azure: Wanted<'_>,
+    azure: Option<(Variables, AuthKind)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
-    match read_file(&file.path) {
-        Ok(text) => parse(&text, file, azure, problems),
-        Err(problem) if needed => {
-            problems.push(problem.at(&file.named_by));
-            None
-        }
-        Err(problem) => {
-            let mut settings = parse("{}", file, azure, problems)?;
-            // Variables alone may be enough.
-            if !settings.missing.is_empty() {
-                settings.missing.insert(0, problem.at("cloud settings"));
-            }
-            Some(settings)
-        }
-    }
+    let source = azure.map(|(variables, kind)| CloudSource::new(file.clone(), variables, kind));
+    let azure = |reader: &mut cloud_settings::Reader<'_>| source.as_ref().and_then(|source| source.read_from(reader));
+    let document = cloud_settings::read(file, needed, azure, problems)?;
+    let Document { defaults, cloud, missing, origins } = document;
+    Some(CloudSettings { defaults, azure: cloud, source, missing, origins })
 }
 
-fn parse(text: &str, file: &CloudFile, azure: Wanted<'_>, problems: &mut Problems) -> Option<CloudSettings> {
-    let entries = problems.note(entries(text).map_err(|problem| problem.at(&file.path.display().to_string())))?;
-    let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), origins: Vec::new() };
-    reader.show("file", file.path.display(), file.named_by.clone());
-    let source = azure.map(|(given, kind)| CloudSource::new(&file.path, given, kind));
-    let azure = azure.map(|(given, kind)| azure::read(&mut reader, given, kind));
-    let defaults = Defaults {
-        location: reader.shown("location", Location::parse),
-        resource_group: reader.shown("resourceGroup", ResourceGroup::parse),
-        vnet_resource_group: reader.shown("vnetResourceGroup", ResourceGroup::parse),
-        vnet: reader.shown("vnetName", NetworkName::parse),
-        subnet: reader.shown("subnetName", NetworkName::parse),
-    };
-    let Reader { missing, origins, .. } = reader;
-    let azure = azure.flatten().filter(|_| missing.is_empty());
-    Some(CloudSettings { defaults, azure, source, missing, origins })
+/// Reads the file, in a build that does not reach Azure. A file that is absent or cannot be read is a problem if it is
+/// `needed`, and otherwise as good as an empty one.
+#[cfg(not(feature = "arm"))]
+pub(super) fn read(
+    file: &CloudFile,
+    needed: bool,
+    _: Option<(Variables, AuthKind)>,
+    problems: &mut Problems,
+) -> Option<CloudSettings> {
+    let Document { defaults, missing, origins, .. } = cloud_settings::read(file, needed, |_| None::<()>, problems)?;
+    Some(CloudSettings { defaults, missing, origins })
 }
 
-/// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.
-fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let document: Dict = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        if is_base64(text) {
-            return Problem::new("the content is base64, not JSON or YAML").with_hint(
-                "decode it (`base64 -d`); in a Secret, give the text as `stringData` or encode it only once",
-            );
-        }
-        // The parser's own message may quote the text, and with it a secret.
-        let place =
-            error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column())).unwrap_or_default();
-        Problem::new(format!("neither JSON nor YAML with keys and values{place}"))
-            .with_hint("correct the file, or name another one")
-    })?;
-    Ok(document.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect())
-}
-
-/// Whether a text is nothing but base64: no document of keys and values is, and one that Kubernetes keeps in a Secret is
-/// easily encoded twice.
-fn is_base64(text: &str) -> bool {
-    let plain: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let digits = plain.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-    let (body, padding) = plain.split_at(digits);
-    plain.len() >= 16
-        && plain.len().is_multiple_of(4)
-        && padding.len() <= 2
-        && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
-}
-
-/// Reads values out of the document and notes what is wrong with them.
-pub(super) struct Reader<'a> {
-    entries: BTreeMap<String, Value>,
-    path: &'a Path,
-    pub(super) problems: &'a mut Problems,
-    missing: Vec<Problem>,
-    origins: Vec<Origin>,
-}
-
-impl Reader<'_> {
-    /// The value of a key; `None` if it is absent, null or empty, or with its problem noted.
-    pub(super) fn read<T, E: Display>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        let value = self.entries.get(&key.to_lowercase()).filter(|value| !matches!(value, Value::Empty(..)))?;
-        let parsed = match value.as_str().map(str::trim) {
-            Some("") => return None,
-            Some(text) => parse(text).map_err(|error| error.to_string()),
-            None => Err("not text".to_owned()),
-        };
-        self.note(key, parsed)
-    }
-
-    /// Like [`Reader::read`], for a value that is no secret: what is found goes to the list of values in effect.
-    pub(super) fn shown<T: Display, E: Display>(
-        &mut self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let value = self.read(key, parse)?;
-        let source = self.source(key);
-        self.show(key, &value, source);
-        Some(value)
-    }
-
-    /// Any text that is no secret, on the list too.
-    pub(super) fn shown_text(&mut self, key: &'static str) -> Option<String> {
-        self.shown(key, |text| Ok::<_, String>(text.to_owned()))
-    }
-
-    /// Adds to the list of values in effect.
-    pub(super) fn show(&mut self, key: &'static str, value: impl Display, source: String) {
-        self.origins.push(Origin { key, value: value.to_string(), source });
-    }
-
-    /// A key of the file as a source.
-    pub(super) fn source(&self, key: &str) -> String {
-        format!("{} in {}", quote(key), self.path.display())
-    }
-
-    /// Any text.
-    pub(super) fn text(&mut self, key: &str) -> Option<String> {
-        self.read(key, |text| Ok::<_, String>(text.to_owned()))
-    }
-
-    /// A boolean, as such or as text; absent, null and empty are no.
-    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
-        match self.entries.get(&key.to_lowercase()) {
-            None | Some(Value::Empty(..)) => Some(false),
-            Some(Value::Bool(_, flag)) => Some(*flag),
-            Some(Value::String(_, text)) if text.trim().is_empty() => Some(false),
-            Some(Value::String(_, text)) => {
-                let parsed = go_bool(text.trim()).map_err(|problem| problem.message);
-                self.note(key, parsed)
-            }
-            Some(_) => self.note(key, Err("neither true nor false".to_owned())),
-        }
-    }
-
-    /// Notes that a value is there neither in the file nor in its variable.
-    pub(super) fn missing<T>(&mut self, key: &str, variable: &str) -> Option<T> {
-        let problem = Problem::new(format!("{}: missing in {}", quote(key), self.path.display()));
-        let hint = format!(
-            "mount the cluster's azure.json into the container (or name it by AZURE_CONFIG_FILE), or set {variable}"
-        );
-        self.missing.push(problem.with_hint(hint));
-        None
-    }
-
-    /// Notes that a kind of credentials lacks a value.
-    pub(super) fn needed<T>(&mut self, what: &str, key: &str, variable: &str) -> Option<T> {
-        let problem = Problem::new(format!("{what} needs {} in {} or {variable}", quote(key), self.path.display()));
-        self.missing.push(problem.with_hint("give it, or use other credentials"));
-        None
-    }
-
-    /// Notes that there are no credentials at all.
-    pub(super) fn no_credentials<T>(&mut self) -> Option<T> {
-        let message = format!(
-            "credentials for Azure: none; neither the variables nor the cloud settings ({}) hold any",
-            self.path.display()
-        );
-        self.missing.push(Problem::new(message).with_hint(
-            "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
-             aadClientId and aadClientSecret in the cloud settings, or say `--auth cli` at a terminal",
-        ));
-        None
-    }
-
-    fn note<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
-        let source = self.source(key);
-        let hint = "correct the file; it is shared with Azure's other components of this cluster";
-        self.problems.note(result.map_err(|rule| Problem::new(rule).with_hint(hint).at(&source)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AKS: &str = "{\n\t\"cloud\": \"AzurePublicCloud\",\n\t\"aadClientSecret\": \"geheim\",\n\t\"ResourceGroup\": \"MC_rg\",
-        \"location\": \"eastus\", \"vnetName\": \"aks-vnet\", \"VNETRESOURCEGROUP\": \"\", \"subnetName\": null, \"x\": {\"y\": [1]}}";
-
-    fn parsed(text: &str) -> (Option<CloudSettings>, Problems) {
-        let mut problems = Problems::default();
-        let file = CloudFile { path: "azure.json".into(), named_by: "test".to_owned() };
-        (parse(text, &file, None, &mut problems), problems)
-    }
-
-    #[test]
-    fn json_and_yaml_are_read_without_case_and_unknown_keys_ignored() {
-        let yaml = "resourcegroup: MC_rg\nLocation: East US\nvnetname: aks-vnet\nvmType: vmss\n";
-        for text in [AKS, yaml] {
-            let (settings, problems) = parsed(text);
-            assert_eq!(problems, Problems::default());
-            let defaults = settings.unwrap().defaults;
-            assert_eq!(defaults.location, Location::parse("eastus").ok());
-            assert_eq!(defaults.resource_group, ResourceGroup::parse("MC_rg").ok());
-            assert_eq!(defaults.vnet, NetworkName::parse("aks-vnet").ok());
-            assert_eq!((defaults.vnet_resource_group, defaults.subnet), (None, None));
-        }
-    }
-
-    #[test]
-    fn all_bad_values_are_told() {
-        let (_, problems) = parsed("location: a/b\nresourceGroup: 5\nvnetName: ../x\n");
-        let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 3, "{told:#?}");
-        assert!(told[0].contains("`location` in azure.json: `a/b` is not an Azure region"), "{told:#?}");
-    }
-
-    #[test]
-    fn base64_is_told_as_what_it_is() {
-        let encoded = "ewoJImNsb3VkIjogIkF6dXJlUHVibGljQ2xvdWQiLAoJInN1YnNjcmlwdGlvbklkIjogInMiCn0K";
-        let wrapped = encoded.as_bytes().chunks(20).map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>();
-        for text in
-            [encoded.to_owned(), format!("{encoded}\n"), wrapped.join("\n"), "bG9jYXRpb246IGVhc3R1czI=".to_owned()]
-        {
-            let (_, problems) = parsed(&text);
-            let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert!(told[0].contains("base64") && told[0].contains("decode it"), "{told:?}");
-        }
-        for other in ["location", "abc", "thisisnobase64text", "aadClientSecret:geheim=="] {
-            assert!(!is_base64(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn values_in_effect_have_a_source_and_no_secret() {
-        let origins = parsed(AKS).0.unwrap().origins;
-        let lines: Vec<String> = origins.iter().map(|o| format!("{} {} {}", o.key, o.value, o.source)).collect();
-        let expected = [
-            "file azure.json test",
-            "location eastus `location` in azure.json",
-            "resourceGroup MC_rg `resourceGroup` in azure.json",
-            "vnetName aks-vnet `vnetName` in azure.json",
-        ];
-        assert_eq!(lines, expected);
-    }
-
-    #[test]
-    fn a_broken_file_gives_away_no_secret() {
-        for broken in [
-            "aadClientSecret: geheim\n  x: [",
-            "geheim",
-            "- geheim",
-            "\"geheim",
-            "aadClientSecret: {geheim",
-            "geheim: 1\ngeheim: 2",
-        ] {
-            let (_, problems) = parsed(broken);
-            let told = problems.as_slice()[0].to_string();
-            assert!(told.contains("neither JSON nor YAML") && !told.contains("geheim"), "{told}");
-        }
-    }
+/// The variables of the process, for the adapters.
+pub(super) fn variables(environment: &[(String, String)]) -> Variables {
+    Variables::new(environment.to_vec())
 }

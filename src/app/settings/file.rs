@@ -8,8 +8,8 @@ use serde_saphyr::figment::Yaml;
 
 use super::layer::Layer;
 use super::setting::Setting;
-use crate::app::problem::{Problem, Problems};
 use crate::domain::error::{nearest, quote};
+use crate::domain::problem::{Problem, Problems};
 
 /// The settings in the file at `path`, which `named_by` named. Keys that are not `known` are problems, and so is an absent file.
 pub(super) fn layers(named_by: &str, path: &str, known: &[&'static Setting], problems: &mut Problems) -> Vec<Layer> {
@@ -35,7 +35,7 @@ fn unknown(source: &str, key: &str, known: &[&'static Setting]) -> Problem {
 
 fn read(path: &Path) -> Result<Dict, Problem> {
     let parse = parser(path)?;
-    let text = super::values::read_file(path)?;
+    let text = super::cloud::read_file(path)?;
     parse(&text).map_err(|message| {
         let problem = Problem::new(format!("{}: {}", path.display(), message.trim().replace('\n', "; ")));
         problem.with_hint("write one `key: value` (YAML) or `key = \"value\"` (TOML) a line")

@@ -9,8 +9,8 @@ use super::mode::Mode;
 use super::raw::RawSettings;
 use super::table::Reader;
 use super::values::{self, CloudKind, Services};
-use crate::app::problem::Problem;
 use crate::domain::client_tuning::{ClientTuning, Tunable};
+use crate::domain::problem::Problem;
 
 /// The keys of the client's tunables.
 const TUNABLES: [(Tunable, &str); 4] = [
@@ -66,7 +66,7 @@ pub(super) fn cloud_settings(reader: &mut Reader<'_>, raw: &RawSettings) -> Opti
     // The node asks nothing of the cloud, and the simulated one must not be confused by the real one's file.
     let on_azure = services.is_some_and(|services| services != Services::Node) && kind == Some(CloudKind::Arm);
     let auth = reader.valid(AUTH, values::auth);
-    let azure = auth.filter(|_| on_azure).map(|auth| (raw, auth));
+    let azure = auth.filter(|_| on_azure).map(|auth| (cloud::variables(&raw.environment), auth));
     let file = match reader.layers.find(CLOUD_CONFIG).map(|layer| layer.source) {
         Some(named_by) => CloudFile { path: reader.valid(CLOUD_CONFIG, values::any)?, named_by },
         None if !on_azure => return Some(CloudSettings::default()),

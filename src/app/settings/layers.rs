@@ -5,25 +5,15 @@
 
 use figment::Figment;
 
+use super::cloud::Origin;
 use super::layer::Layer;
 use super::raw::RawSettings;
 use super::setting::Setting;
 use super::{environment, file};
-use crate::app::problem::Problems;
+use crate::domain::problem::Problems;
 
 /// Source of what no layer gave.
 pub(super) const DEFAULT: &str = "default";
-
-/// A value in effect and its source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The setting.
-    pub key: &'static str,
-    /// Its value as text.
-    pub value: String,
-    /// Where it came from: `default`, a flag, a variable, a key of a file.
-    pub source: String,
-}
 
 /// All layers together.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::layer::Layer;
 use super::raw::{GO_VERSION, RawSettings};
 use super::table::{Sourced, Unchecked, table};
 use super::values;
-use crate::app::problem::{Problem, Problems};
+use crate::domain::problem::{Problem, Problems};
 
 table! {
     /// The settings of `node-setup`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cloud::AuthKind;
 use super::endpoint::Endpoint;
 use super::keys::{
     AUTH, CLOUD, CLOUD_CONFIG, DEFAULT_DRIVER_NAME, DRIVER_NAME, ENDPOINT, KUBELET_DIR, LOG_LEVEL,
@@ -10,9 +11,10 @@ use super::keys::{
     OSC_MAX_RPCS_IN_FLIGHT, WORKING_MOUNT_DIR,
 };
 use super::table::table;
-use super::values::{self, AuthKind, CloudKind, MounterKind, Services};
+use super::values::{self, CloudKind, MounterKind, Services};
 use crate::app::telemetry::{LogFilter, LogFormat};
 use crate::domain::client_tuning::Tunable;
+use crate::domain::go_bool::go_bool;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 table! {
@@ -62,7 +64,7 @@ table! {
         unknown_attributes: UnknownAttributes = "unknown-volume-attributes", Text("refuse|warn"), ["refuse"],
             values::unknown_attributes,
             "What is done when a `volumeAttributes` key is nearly one of the driver's: refuse the mount, or warn";
-        remove_not_ready_taint: bool = "remove-not-ready-taint", Boolean("BOOL"), ["true"], values::go_bool,
+        remove_not_ready_taint: bool = "remove-not-ready-taint", Boolean("BOOL"), ["true"], go_bool,
             "Remove the node's startup taint once the driver is ready";
         driver_name: String = DRIVER_NAME, Text("NAME"), [DEFAULT_DRIVER_NAME], values::driver_name,
             "Name under which the driver registers";

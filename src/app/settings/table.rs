@@ -3,7 +3,7 @@
 use super::layer::Layer;
 use super::layers::Layers;
 use super::setting::{Form, Setting};
-use crate::app::problem::{Problem, Problems};
+use crate::domain::problem::{Problem, Problems};
 
 /// A struct of settings, made by `table!`: the help text, the flags, the variables, the keys of the file, the defaults and
 /// the printed list follow its entries.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::app::problem::Problem;
 use crate::app::telemetry::LogFormat;
+use crate::domain::problem::Problem;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Cloud settings as AKS writes them; what most cases do not care about.

@@ -1,12 +1,14 @@
 //! From text to the value of one setting. Errors say what would be right; where the text came from is added by the reader.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app::problem::Problem;
+use super::cloud::{AuthKind, unreadable};
 use crate::app::telemetry::LogFormat;
 use crate::domain::client_tuning::Tunable;
 use crate::domain::error::{nearest, quote};
+use crate::domain::go_bool::go_bool;
+use crate::domain::problem::Problem;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Longest node id that CSI allows, in bytes.
@@ -43,15 +45,6 @@ pub enum MounterKind {
     Kernel,
     /// By the simulator, as directories. Only in builds that have it.
     Simulator,
-}
-
-/// Which credentials for Azure are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthKind {
-    /// What the cloud settings and the variables hold.
-    Auto,
-    /// The Azure CLI's.
-    Cli,
 }
 
 /// One of these words, and what it stands for.
@@ -136,15 +129,6 @@ pub(super) fn module_parameter(text: &str) -> Result<u32, Problem> {
 pub(super) fn simulated_lnet(text: &str) -> Result<bool, Problem> {
     let simulated = choice(text, &[("ioctl", false), ("simulated", true)])?;
     if simulated { with_simulator(true) } else { Ok(false) }
-}
-
-/// A boolean as Go's `strconv.ParseBool` spells it.
-pub fn go_bool(text: &str) -> Result<bool, Problem> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Problem::new(format!("{} is neither true nor false", quote(text))).with_hint("write true or false")),
-    }
 }
 
 /// klog's verbosity.
@@ -249,19 +233,4 @@ pub(super) fn existing_file(text: &str) -> Result<PathBuf, Problem> {
         Ok(_) => Err(Problem::new(format!("{} is no file", quote(text))).with_hint("name a file")),
         Err(error) => Err(unreadable(&path, &error)),
     }
-}
-
-/// The text of a file.
-pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
-    let hint = match error.kind() {
-        std::io::ErrorKind::NotFound => "correct the path, or mount the file into the container",
-        std::io::ErrorKind::PermissionDenied => "let the driver's user read it",
-        std::io::ErrorKind::InvalidData => "write it in UTF-8",
-        _ => "name a readable file",
-    };
-    Problem::new(format!("{}: {error}", quote(&path.to_string_lossy()))).with_hint(hint)
 }

@@ -10,15 +10,15 @@ use url::Url;
 use crate::adapters::arm::cloud::ArmCloud;
 use crate::adapters::arm::connection::{Connector, TokenFactory};
 use crate::adapters::arm::credentials::{
-    CredentialKind, CredentialSource, IMDS, ManagedIdentity, ReloadingCredential, Secret, TokenEndpoints, TokenError,
-    TokenErrorKind,
+    CredentialKind, CredentialSource, IMDS, ReloadingCredential, TokenEndpoints, TokenError, TokenErrorKind,
 };
 use crate::adapters::arm::environment::{self, CloudChoice, CloudEndpoints, Environment};
 use crate::adapters::arm::http::HttpWire;
 use crate::adapters::arm::http_stack::HttpStack;
+use crate::adapters::arm::settings::{AzureSettings, CloudSource};
 use crate::adapters::arm::transport::Tokens;
-use crate::app::problem::Problem;
-use crate::app::settings::{Auth, AzureSettings, CloudSettings, CloudSource};
+use crate::app::settings::CloudSettings;
+use crate::domain::problem::Problem;
 use crate::ports::clock::Clock;
 
 /// The cloud that the settings describe. Nothing is asked of it yet. Every problem found is in the error.
@@ -101,7 +101,7 @@ fn factory(source: Arc<FromFile>, imds: Url, http: Arc<HttpStack>) -> TokenFacto
         let authority = environment::endpoint(endpoints.authority.as_str())
             .map_err(|rule| TokenError::new(TokenErrorKind::Refused, rule))?;
         let at = TokenEndpoints { authority, imds: imds.clone() };
-        let first = kind(source.started_with.auth.clone());
+        let first = source.started_with.auth.clone();
         let (source, http) = (Arc::clone(&source) as Arc<dyn CredentialSource>, Arc::clone(&http));
         let credential = ReloadingCredential::new(first, at, endpoints.scope(), http, source)?;
         Ok(Arc::new(credential) as Arc<dyn Tokens>)
@@ -135,29 +135,6 @@ impl CredentialSource for FromFile {
                 "subscription or cloud of the cloud settings have changed: restart the driver; only credentials are read again"
             );
         }
-        Ok(kind(read.auth))
-    }
-}
-
-fn kind(auth: Auth) -> CredentialKind {
-    match auth {
-        Auth::WorkloadIdentity { tenant_id, client_id, token_file } => {
-            CredentialKind::WorkloadIdentity { tenant_id, client_id, token_file }
-        }
-        Auth::ManagedIdentity(id) => CredentialKind::ManagedIdentity(match id {
-            None => ManagedIdentity::System,
-            Some(id) if id.to_ascii_lowercase().contains("/subscriptions/") => ManagedIdentity::ResourceId(id),
-            Some(id) => ManagedIdentity::ClientId(id),
-        }),
-        Auth::ClientSecret { tenant_id, client_id, secret } => {
-            CredentialKind::ClientSecret { tenant_id, client_id, secret: Secret::new(secret.reveal()) }
-        }
-        Auth::ClientCertificate { tenant_id, client_id, path, password } => CredentialKind::ClientCertificate {
-            tenant_id,
-            client_id,
-            path,
-            password: password.map(|password| Secret::new(password.reveal())),
-        },
-        Auth::AzureCli(tenant_id) => CredentialKind::AzureCli { tenant_id, program: "az".into() },
+        Ok(read.auth)
     }
 }

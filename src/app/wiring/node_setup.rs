@@ -21,8 +21,8 @@ use crate::adapters::node_setup::remove::{Kernel, RemoveModule, Rmmod};
 use crate::adapters::node_setup::report::{self, LastResult};
 use crate::adapters::node_setup::setup::{Console, NodeSetup, Ready};
 use crate::adapters::node_setup::version::ClientVersions;
-use crate::app::problem::{Problem, Problems};
 use crate::app::settings::{NodeSetupSettings, Sourced};
+use crate::domain::problem::{Problem, Problems};
 
 /// Where the root of the host is mounted in the container.
 const HOST: &str = "/host";

@@ -1,8 +1,8 @@
 //! Which credentials are chosen from which file and variables, and what is told when none can be.
 
 use super::*;
-use crate::app::problem::Problems;
-use crate::app::settings::cloud;
+use crate::adapters::cloud_settings::{self, CloudFile};
+use crate::domain::problem::Problems;
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 
@@ -11,31 +11,33 @@ const AKS: &str = r#"{"cloud": "AzurePublicCloud", "tenantId": "11111111-1111-11
     "subscriptionId": "sub-1", "aadClientId": "msi", "aadClientSecret": "msi", "useManagedIdentityExtension": true,
     "userAssignedIdentityID": "kubelet-id", "resourceGroup": "MC_rg", "location": "eastus"}"#;
 
-fn read(file: &str, variables: &[(&str, &str)], auth: &str) -> Result<AzureSettings, Problems> {
+fn read(file: &str, variables: &[(&str, &str)], auth: &str) -> Result<AzureSettings, Vec<Problem>> {
     let file = {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), file).unwrap();
         path
     };
     let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let given = RawSettings { flags: Vec::new(), environment };
-    let mut problems = Problems::default();
     let kind = if auth == "cli" { AuthKind::Cli } else { AuthKind::Auto };
-    let file = cloud::CloudFile { path: file.path().to_owned(), named_by: "test".to_owned() };
-    let settings = cloud::read(&file, true, Some((&given, kind)), &mut problems);
-    for missing in settings.iter().flat_map(|settings| &settings.missing) {
-        problems.push(missing.clone());
-    }
-    problems.into_result(settings.and_then(|settings| settings.azure))
+    let file = CloudFile { path: file.path().to_owned(), named_by: "test".to_owned() };
+    CloudSource::new(file, Variables::new(environment), kind).read()
 }
 
-fn auth(file: &str, variables: &[(&str, &str)]) -> Auth {
+fn auth(file: &str, variables: &[(&str, &str)]) -> CredentialKind {
     read(file, variables, "auto").unwrap().auth
+}
+
+fn user_assigned(client_id: &str) -> CredentialKind {
+    CredentialKind::ManagedIdentity(ManagedIdentity::ClientId(client_id.to_owned()))
+}
+
+fn cli(tenant: Option<&str>) -> CredentialKind {
+    CredentialKind::AzureCli { tenant_id: tenant.map(str::to_owned), program: "az".into() }
 }
 
 fn told(file: &str, variables: &[(&str, &str)]) -> String {
     let problems = read(file, variables, "auto").unwrap_err();
-    problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn with(changes: &[(&str, &str)]) -> String {
@@ -48,21 +50,24 @@ fn with(changes: &[(&str, &str)]) -> String {
 #[test]
 fn a_cluster_of_aks_uses_its_managed_identity() {
     let settings = read(AKS, &[], "auto").unwrap();
-    assert_eq!(settings.auth, Auth::ManagedIdentity(Some("kubelet-id".to_owned())));
+    assert_eq!(settings.auth, user_assigned("kubelet-id"));
     assert_eq!((settings.subscription_id.as_str(), settings.cloud.as_deref()), ("sub-1", Some("AzurePublicCloud")));
-    assert_eq!(auth(AKS, &[("AZURE_CLIENT_ID", "mine")]), Auth::ManagedIdentity(Some("mine".to_owned())));
-    assert_eq!(auth(&with(&[("kubelet-id", "")]), &[]), Auth::ManagedIdentity(None));
-    assert_eq!(auth(&with(&[("kubelet-id", "msi")]), &[]), Auth::ManagedIdentity(None));
-    assert_eq!(auth(&with(&[("true", "\"True\"")]), &[]), Auth::ManagedIdentity(Some("kubelet-id".to_owned())));
+    assert_eq!(auth(AKS, &[("AZURE_CLIENT_ID", "mine")]), user_assigned("mine"));
+    assert_eq!(auth(&with(&[("kubelet-id", "")]), &[]), CredentialKind::ManagedIdentity(ManagedIdentity::System));
+    assert_eq!(auth(&with(&[("kubelet-id", "msi")]), &[]), CredentialKind::ManagedIdentity(ManagedIdentity::System));
+    assert_eq!(auth(&with(&[("true", "\"True\"")]), &[]), user_assigned("kubelet-id"));
 }
 
 #[test]
 fn the_file_is_read_however_its_writer_spells() {
-    let identity = |id: &str| Auth::ManagedIdentity(Some(id.to_owned()));
+    let identity = user_assigned;
     assert_eq!(auth(&format!("\u{feff}{AKS}"), &[]), identity("kubelet-id"), "a byte order mark");
     assert_eq!(auth(&AKS.replace('\n', "\r\n"), &[]), identity("kubelet-id"));
     let resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
-    assert_eq!(auth(&with(&[("kubelet-id", &resource.replace('/', "\\/"))]), &[]), identity(resource));
+    assert_eq!(
+        auth(&with(&[("kubelet-id", &resource.replace('/', "\\/"))]), &[]),
+        CredentialKind::ManagedIdentity(ManagedIdentity::ResourceId(resource.to_owned()))
+    );
     for number in ["12345678", "0123", "1e10", "0x10", "true", "null"] {
         let file = with(&[("\"sub-1\"", &format!("\"{number}\""))]);
         assert_eq!(read(&file, &[], "auto").unwrap().subscription_id, number, "text stays text");
@@ -75,7 +80,7 @@ fn the_file_is_read_however_its_writer_spells() {
 fn variables_win_over_the_file_and_workload_identity_over_all() {
     let workload =
         [("AZURE_FEDERATED_TOKEN_FILE", "/token"), ("AZURE_CLIENT_ID", "app"), ("AZURE_CLIENT_SECRET", "geheim")];
-    let expected = |client: &str, tenant: &str| Auth::WorkloadIdentity {
+    let expected = |client: &str, tenant: &str| CredentialKind::WorkloadIdentity {
         tenant_id: tenant.to_owned(),
         client_id: client.to_owned(),
         token_file: "/token".into(),
@@ -92,11 +97,11 @@ fn variables_win_over_the_file_and_workload_identity_over_all() {
     ]);
     assert_eq!(auth(&from_file, &[]), expected("file-app", TENANT));
     let secret = [("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app")];
-    assert!(matches!(auth(AKS, &secret), Auth::ClientSecret { client_id, secret, .. }
+    assert!(matches!(auth(AKS, &secret), CredentialKind::ClientSecret { client_id, secret, .. }
         if client_id == "app" && secret.reveal() == "geheim"));
     let certificate = [("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"), ("AZURE_CLIENT_ID", "app")];
     assert!(
-        matches!(auth(AKS, &certificate), Auth::ClientCertificate { path, password: None, .. } if path.as_os_str() == "/c.pem")
+        matches!(auth(AKS, &certificate), CredentialKind::ClientCertificate { path, password: None, .. } if path.as_os_str() == "/c.pem")
     );
 }
 
@@ -108,7 +113,7 @@ fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
         ("\"msi\"", "\"app\""),
     ]);
     assert!(
-        matches!(auth(&secret, &[]), Auth::ClientSecret { client_id, secret, .. } if client_id == "app" && secret.reveal() == "geheim")
+        matches!(auth(&secret, &[]), CredentialKind::ClientSecret { client_id, secret, .. } if client_id == "app" && secret.reveal() == "geheim")
     );
     let certificate = with(&[
         ("true", "false"),
@@ -116,7 +121,7 @@ fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
         ("\"msi\"", "\"app\""),
     ]);
     assert!(
-        matches!(auth(&certificate, &[]), Auth::ClientCertificate { password: Some(password), .. } if password.reveal() == "geheim")
+        matches!(auth(&certificate, &[]), CredentialKind::ClientCertificate { password: Some(password), .. } if password.reveal() == "geheim")
     );
 }
 
@@ -130,8 +135,8 @@ fn a_client_secret_may_stand_in_a_file() {
     std::fs::write(&file, "\n").unwrap();
     assert!(told(AKS, &variables).contains("is empty"));
     std::fs::write(&file, "geheim \n").unwrap();
-    let Auth::ClientSecret { secret, client_id, .. } = auth(AKS, &variables) else { panic!("another kind") };
-    assert_eq!((secret.0.as_str(), client_id.as_str()), ("geheim ", "app"));
+    let CredentialKind::ClientSecret { secret, client_id, .. } = auth(AKS, &variables) else { panic!("another kind") };
+    assert_eq!((secret.reveal(), client_id.as_str()), ("geheim ", "app"));
 }
 
 /// The placeholder is never taken for an id or a secret.
@@ -143,10 +148,10 @@ fn placeholders_are_no_credentials() {
 
 #[test]
 fn the_azure_cli_is_used_only_when_asked() {
-    assert_eq!(read(AKS, &[], "cli").unwrap().auth, Auth::AzureCli(Some(TENANT.to_owned())));
+    assert_eq!(read(AKS, &[], "cli").unwrap().auth, cli(Some(TENANT)));
     let variables = [("AZURE_SUBSCRIPTION_ID", "sub-2")];
     let settings = read("{}", &variables, "cli").unwrap();
-    assert_eq!((settings.subscription_id.as_str(), settings.auth), ("sub-2", Auth::AzureCli(None)));
+    assert_eq!((settings.subscription_id.as_str(), settings.auth), ("sub-2", cli(None)));
 }
 
 #[test]
@@ -175,10 +180,11 @@ fn what_is_in_effect_is_listed_with_its_source() {
     std::fs::write(file.path(), AKS).unwrap();
     let listed = |variables: &[(&str, &str)], kind| {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let given = RawSettings { flags: Vec::new(), environment };
-        let named = cloud::CloudFile { path: file.path().to_owned(), named_by: "AZURE_CONFIG_FILE".to_owned() };
-        let settings = cloud::read(&named, false, Some((&given, kind)), &mut Problems::default()).unwrap();
-        let line = |origin: &crate::app::settings::Origin| format!("{}={} {}", origin.key, origin.value, origin.source);
+        let named = CloudFile { path: file.path().to_owned(), named_by: "AZURE_CONFIG_FILE".to_owned() };
+        let source = CloudSource::new(named.clone(), Variables::new(environment), kind);
+        let azure = |reader: &mut Reader<'_>| source.read_from(reader);
+        let settings = cloud_settings::read(&named, false, azure, &mut Problems::default()).unwrap();
+        let line = |origin: &cloud_settings::Origin| format!("{}={} {}", origin.key, origin.value, origin.source);
         settings
             .origins
             .iter()
@@ -223,7 +229,6 @@ fn what_is_in_effect_is_listed_with_its_source() {
 fn secrets_are_not_shown() {
     let settings = read(AKS, &[("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app")], "auto").unwrap();
     assert!(!format!("{settings:?}").contains("geheim"));
-    let given =
-        RawSettings { flags: Vec::new(), environment: vec![("AZURE_CLIENT_SECRET".to_owned(), "geheim".to_owned())] };
+    let given = Variables::new(vec![("AZURE_CLIENT_SECRET".to_owned(), "geheim".to_owned())]);
     assert!(!format!("{given:?}").contains("geheim"));
 }

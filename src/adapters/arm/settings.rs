@@ -4,30 +4,14 @@
 //! (`msi` where there is no secret). Variables win over the file, as with every Azure component; what is chosen is chosen
 //! by what is there, never by trying.
 
-use std::path::PathBuf;
-
-use super::cloud::Reader;
-use super::raw::RawSettings;
-use super::values::{AuthKind, read_file};
-use crate::app::problem::Problem;
+use super::credentials::{CredentialKind, ManagedIdentity, Secret};
+use crate::adapters::cloud_settings::{AuthKind, Reader, Variables, read_file};
 use crate::domain::error::quote;
+use crate::domain::problem::Problem;
 
-/// Text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
+mod source;
 
-impl Hidden {
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
-}
+pub use source::CloudSource;
 
 /// What the controller needs to reach Azure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,46 +30,8 @@ pub struct AzureSettings {
     pub environment_file: Option<String>,
     /// Where managed identities are asked for, if not at the usual address (`AZURE_POD_IDENTITY_AUTHORITY_HOST`).
     pub identity_endpoint: Option<String>,
-    /// What proves who we are.
-    pub auth: Auth,
-}
-
-/// What proves who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// A federated token in a file.
-    WorkloadIdentity {
-        /// Tenant.
-        tenant_id: String,
-        /// Application or identity.
-        client_id: String,
-        /// The file.
-        token_file: PathBuf,
-    },
-    /// An identity of the machine: its client id, its resource id, or `None` for the machine's own.
-    ManagedIdentity(Option<String>),
-    /// A service principal with a secret.
-    ClientSecret {
-        /// Tenant.
-        tenant_id: String,
-        /// Application.
-        client_id: String,
-        /// Secret.
-        secret: Hidden,
-    },
-    /// A service principal with a certificate.
-    ClientCertificate {
-        /// Tenant.
-        tenant_id: String,
-        /// Application.
-        client_id: String,
-        /// PEM file.
-        path: PathBuf,
-        /// Its password.
-        password: Option<Hidden>,
-    },
-    /// Whoever is signed in to the Azure CLI, in this tenant or the usual one.
-    AzureCli(Option<String>),
+    /// Which credential is used.
+    pub auth: CredentialKind,
 }
 
 /// Names a file that holds the client secret: a Secret that is mounted into the pod, so that it is in no environment.
@@ -95,8 +41,8 @@ const SECRET_FILE: &str = "AZURE_CLIENT_SECRET_FILE";
 const PLACEHOLDER: &str = "msi";
 
 /// Reads everything; all problems are noted, and everything that is missing.
-pub(super) fn read(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind) -> Option<AzureSettings> {
-    let environment_file = given.variable("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
+pub(super) fn read(reader: &mut Reader<'_>, variables: &Variables, kind: AuthKind) -> Option<AzureSettings> {
+    let environment_file = variables.get("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
         let read = read_file(path.as_ref()).map_err(|problem| problem.at("AZURE_ENVIRONMENT_FILEPATH"));
         reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
         reader.problems.note(read)
@@ -106,24 +52,24 @@ pub(super) fn read(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind)
         reader.show("cloud", "AzurePublicCloud", "default".to_owned());
     }
     let resource_manager = reader.shown_text("resourceManagerEndpoint");
-    let subscription_id = subscription(reader, given);
+    let subscription_id = subscription(reader, variables);
     let network_subscription_id = reader.shown("networkResourceSubscriptionID", id);
-    let auth = choose(reader, given, kind);
+    let auth = choose(reader, variables, kind);
     Some(AzureSettings {
         subscription_id: subscription_id?,
         network_subscription_id,
         cloud,
         resource_manager,
-        authority_host: address(reader, given, "authority-host", "AZURE_AUTHORITY_HOST"),
+        authority_host: address(reader, variables, "authority-host", "AZURE_AUTHORITY_HOST"),
         environment_file: environment_file.map_or(Some(None), |read| read.map(Some))?,
-        identity_endpoint: address(reader, given, "identity-endpoint", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
+        identity_endpoint: address(reader, variables, "identity-endpoint", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
         auth: auth?,
     })
 }
 
-fn subscription(reader: &mut Reader<'_>, given: &RawSettings) -> Option<String> {
+fn subscription(reader: &mut Reader<'_>, variables: &Variables) -> Option<String> {
     let variable = "AZURE_SUBSCRIPTION_ID";
-    let Some(text) = given.variable(variable) else {
+    let Some(text) = variables.get(variable) else {
         return reader.shown("subscriptionId", id).or_else(|| reader.missing("subscriptionId", variable));
     };
     let id = reader.problems.note(checked(variable, text))?;
@@ -131,8 +77,8 @@ fn subscription(reader: &mut Reader<'_>, given: &RawSettings) -> Option<String> 
     Some(id)
 }
 
-fn address(reader: &mut Reader<'_>, given: &RawSettings, key: &'static str, variable: &str) -> Option<String> {
-    let address = given.variable(variable)?;
+fn address(reader: &mut Reader<'_>, variables: &Variables, key: &'static str, variable: &str) -> Option<String> {
+    let address = variables.get(variable)?;
     reader.show(key, address, variable.to_owned());
     Some(address.to_owned())
 }
@@ -168,22 +114,27 @@ impl Parties {
         Some((tenant, client))
     }
 
-    fn token_file(&self, (path, source): Sourced, reader: &mut Reader<'_>) -> Option<Auth> {
+    fn token_file(&self, (path, source): Sourced, reader: &mut Reader<'_>) -> Option<CredentialKind> {
         let (tenant_id, client_id) = self.both("workload identity", &source, reader)?;
         reader.show("token-file", &path, source);
-        Some(Auth::WorkloadIdentity { tenant_id, client_id, token_file: path.into() })
+        Some(CredentialKind::WorkloadIdentity { tenant_id, client_id, token_file: path.into() })
     }
 
-    fn secret(&self, (secret, source): Sourced, reader: &mut Reader<'_>) -> Option<Auth> {
+    fn secret(&self, (secret, source): Sourced, reader: &mut Reader<'_>) -> Option<CredentialKind> {
         let (tenant_id, client_id) = self.both("client secret", &source, reader)?;
-        Some(Auth::ClientSecret { tenant_id, client_id, secret: Hidden(secret) })
+        Some(CredentialKind::ClientSecret { tenant_id, client_id, secret: Secret::new(secret) })
     }
 
-    fn certificate(&self, (path, source): Sourced, password: Option<String>, reader: &mut Reader<'_>) -> Option<Auth> {
+    fn certificate(
+        &self,
+        (path, source): Sourced,
+        password: Option<String>,
+        reader: &mut Reader<'_>,
+    ) -> Option<CredentialKind> {
         let (tenant_id, client_id) = self.both("client certificate", &source, reader)?;
         reader.show("certificate", &path, source);
-        let password = password.map(Hidden);
-        Some(Auth::ClientCertificate { tenant_id, client_id, path: path.into(), password })
+        let password = password.map(Secret::new);
+        Some(CredentialKind::ClientCertificate { tenant_id, client_id, path: path.into(), password })
     }
 }
 
@@ -192,15 +143,15 @@ fn is_real(text: &str) -> bool {
 }
 
 /// The first that is there: variables before the file; of each, workload identity, managed identity, service principal.
-fn choose(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind) -> Option<Auth> {
-    let variable = |name: &str| given.variable(name).map(|value| (value.to_owned(), name.to_owned()));
+fn choose(reader: &mut Reader<'_>, variables: &Variables, kind: AuthKind) -> Option<CredentialKind> {
+    let variable = |name: &str| variables.get(name).map(|value| (value.to_owned(), name.to_owned()));
     let tenant_id = variable("AZURE_TENANT_ID").or_else(|| from_key(reader, "tenantId"));
     if kind == AuthKind::Cli {
         reader.show("credentials", "Azure CLI", "--auth".to_owned());
         if let Some((tenant, source)) = &tenant_id {
             reader.show("tenant-id", tenant, source.clone());
         }
-        return Some(Auth::AzureCli(tenant_id.map(|(tenant, _)| tenant)));
+        return Some(CredentialKind::AzureCli { tenant_id: tenant_id.map(|(tenant, _)| tenant), program: "az".into() });
     }
     let asked_client = variable("AZURE_CLIENT_ID");
     let client_id = asked_client.clone().or_else(|| from_key(reader, "aadClientId").filter(|(text, _)| is_real(text)));
@@ -211,7 +162,7 @@ fn choose(reader: &mut Reader<'_>, given: &RawSettings, kind: AuthKind) -> Optio
     if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|(text, _)| is_real(text)) {
         return parties.secret(secret, reader);
     }
-    if let Some(path) = given.variable(SECRET_FILE) {
+    if let Some(path) = variables.get(SECRET_FILE) {
         let secret = reader.problems.note(secret_of(path))?;
         return parties.secret((secret, SECRET_FILE.to_owned()), reader);
     }
@@ -238,7 +189,7 @@ fn from_key(reader: &mut Reader<'_>, key: &str) -> Option<Sourced> {
     Some((value, reader.source(key)))
 }
 
-fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<Sourced>) -> Option<Auth> {
+fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<Sourced>) -> Option<CredentialKind> {
     let federated = reader.flag("useFederatedWorkloadIdentityExtension");
     let managed = reader.flag("useManagedIdentityExtension");
     if federated? {
@@ -260,7 +211,7 @@ fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<So
     reader.no_credentials()
 }
 
-fn managed_identity(reader: &mut Reader<'_>, asked_client: Option<Sourced>) -> Auth {
+fn managed_identity(reader: &mut Reader<'_>, asked_client: Option<Sourced>) -> CredentialKind {
     let source = reader.source("useManagedIdentityExtension");
     reader.show("credentials", "managed identity", source);
     let key = "userAssignedIdentityID";
@@ -269,7 +220,11 @@ fn managed_identity(reader: &mut Reader<'_>, asked_client: Option<Sourced>) -> A
         Some((id, source)) => reader.show("client-id", id, source.clone()),
         None => reader.show("client-id", "the identity of the machine", "default".to_owned()),
     }
-    Auth::ManagedIdentity(assigned.map(|(id, _)| id))
+    CredentialKind::ManagedIdentity(match assigned {
+        None => ManagedIdentity::System,
+        Some((id, _)) if id.to_ascii_lowercase().contains("/subscriptions/") => ManagedIdentity::ResourceId(id),
+        Some((id, _)) => ManagedIdentity::ClientId(id),
+    })
 }
 
 #[cfg(test)]
