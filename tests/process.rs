@@ -9,9 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
-use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
-use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::client::CsiClient;
 use azurelustre_csi::adapters::csi::proto::volume_capability::access_mode::Mode;
 use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume};
 use azurelustre_csi::adapters::csi::proto::{
@@ -21,7 +19,6 @@ use azurelustre_csi::adapters::csi::proto::{
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_azurelustre-csi");
 
@@ -131,22 +128,20 @@ async fn a_mode_serves_its_services_and_identity_only() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("csi.sock");
         let _driver = Driver::serve_as(mode, &socket, folder.path());
-        let channel = connect(&socket).await;
-        let mut identity = IdentityClient::new(channel.clone());
+        let client = connect(&socket).await;
+        let mut identity = client.identity();
         assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true), "{mode}");
         let claimed = identity.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
         assert_eq!(!claimed.capabilities.is_empty(), controller == Code::Ok, "{mode}");
-        let asked = ControllerClient::new(channel.clone())
-            .controller_get_capabilities(ControllerGetCapabilitiesRequest {})
-            .await;
+        let asked = client.controller().controller_get_capabilities(ControllerGetCapabilitiesRequest {}).await;
         assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), controller, "{mode}");
-        let asked = NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await;
+        let asked = client.node().node_get_info(NodeGetInfoRequest {}).await;
         assert_eq!(asked.map_or_else(|status| status.code(), |_| Code::Ok), node, "{mode}");
     }
 }
 
-async fn connect(socket: &Path) -> Channel {
-    Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap()
+async fn connect(socket: &Path) -> CsiClient {
+    CsiClient::unix(socket).await.unwrap()
 }
 
 fn creation(parameters: &[(&str, &str)]) -> CreateVolumeRequest {
@@ -187,7 +182,7 @@ async fn without_cloud_settings_static_volumes_are_served() {
         let (driver, log) = Driver::start(&[arguments, &[file]].concat(), &socket, folder.path());
         assert!(log.contains("only static volumes are served") && log.contains(missing), "{log}");
         assert!(!log.contains("geheim"), "{log}");
-        let mut controller = ControllerClient::new(connect(&socket).await);
+        let mut controller = connect(&socket).await.controller();
         let volume = controller.create_volume(creation(&[("mgs-ip-address", "10.0.0.4")])).await.unwrap().into_inner();
         assert_eq!(volume.volume.unwrap().volume_id, "pvc-1#lustrefs#10.0.0.4##f#");
         for parameters in [&DYNAMIC[..], &[("sku-nam", "x")]] {
@@ -218,12 +213,12 @@ async fn the_go_drivers_controller_refuses_the_calls_of_a_node() {
     assert!(log.contains("neither --mode nor --nodeid is given"), "{log}");
     assert!(log.contains("cloud settings: ") && log.contains("credentials managed identity"), "{log}");
     assert!(log.contains("location eastus (`location` in "), "{log}");
-    let channel = connect(&socket).await;
-    let mut identity = IdentityClient::new(channel.clone());
+    let client = connect(&socket).await;
+    let mut identity = client.identity();
     assert_eq!(identity.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
     let claimed = identity.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
     assert!(!claimed.capabilities.is_empty());
-    let mut node = NodeClient::new(channel);
+    let mut node = client.node();
     let info = node.node_get_info(NodeGetInfoRequest {}).await.unwrap_err();
     let unpublish = NodeUnpublishVolumeRequest { volume_id: "v".to_owned(), target_path: "/t".to_owned() };
     let unpublished = node.node_unpublish_volume(unpublish).await.unwrap_err();
@@ -249,9 +244,9 @@ async fn what_is_passed_over_is_logged_once() {
         "--log-level=debug",
     ];
     let (driver, _) = Driver::start(&arguments, &socket, folder.path());
-    let channel = connect(&socket).await;
+    let client = connect(&socket).await;
     let class = [("mgs-ip-address", "10.0.0.4"), ("fs-name", "lustreAKS"), ("csi.storage.k8s.io/foo", "bar")];
-    ControllerClient::new(channel.clone()).create_volume(creation(&class)).await.unwrap();
+    client.controller().create_volume(creation(&class)).await.unwrap();
     let attributes = [("mgs-ip-address", "10.0.0.4"), ("fs-name", "lustreAKS"), ("subdir", "a"), ("team", "b")];
     let publish = |attributes: &[(&str, &str)]| NodePublishVolumeRequest {
         volume_id: "static-volume".to_owned(),
@@ -260,7 +255,7 @@ async fn what_is_passed_over_is_logged_once() {
         volume_context: creation(attributes).parameters,
         ..Default::default()
     };
-    let mut node = NodeClient::new(channel);
+    let mut node = client.node();
     node.node_publish_volume(publish(&attributes)).await.unwrap();
     let unpublish =
         NodeUnpublishVolumeRequest { volume_id: "static-volume".to_owned(), target_path: target.display().to_string() };
@@ -291,7 +286,7 @@ async fn a_near_miss_is_refused_unless_the_setting_says_otherwise() {
         volume_context: creation(&[("mgs-ip-address", "10.0.0.4"), ("subdir", "team-a")]).parameters,
         ..Default::default()
     };
-    let refused = NodeClient::new(connect(&socket).await).node_publish_volume(request).await.unwrap_err();
+    let refused = connect(&socket).await.node().node_publish_volume(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     for part in ["pv-team-a", "did you mean sub-dir?", "Retain"] {
         assert!(refused.message().contains(part), "{refused:?}");

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use azurelustre_csi::adapters::csi::client::CsiClient;
 use azurelustre_csi::app::server::{Bound, ServerError, serve};
 use azurelustre_csi::app::settings::Endpoint;
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// Answers every call with `UNIMPLEMENTED`, once it is let through.
@@ -84,14 +84,7 @@ async fn bind(path: &Path) -> Result<Bound, ServerError> {
 }
 
 async fn channel(path: PathBuf) -> Channel {
-    let connect = move |_: Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    };
-    tonic::transport::Endpoint::from_static("http://socket")
-        .connect_with_connector(tower::service_fn(connect))
-        .await
-        .unwrap()
+    CsiClient::unix(&path).await.unwrap().channel()
 }
 
 fn call(channel: Channel) -> JoinHandle<Status> {

@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::settings::MounterKind;
 use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
 use super::version::VersionInfo;
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::Problem;
 
 mod args;
 mod azure;
@@ -28,12 +28,10 @@ mod probe;
 mod serve;
 mod setting_flags;
 
-#[cfg(feature = "simulator")]
-pub use args::DemoOptions;
+pub use super::command_error::{CliError, Exit};
 #[cfg(feature = "kernel")]
 pub use args::DoctorOptions;
 pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
-pub use error::{CliError, Exit};
 #[cfg(feature = "kernel")]
 pub use node_setup::NodeSetupOptions;
 
@@ -168,10 +166,4 @@ fn print(text: &str) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| CliError::failure(Problem::new(format!("cannot write to stdout: {error}"))))
-}
-
-impl From<Problems> for CliError {
-    fn from(problems: Problems) -> Self {
-        Self::new(Exit::Usage, problems.into_vec())
-    }
 }

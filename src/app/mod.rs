@@ -2,6 +2,8 @@
 
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod command_error;
 #[cfg(all(feature = "server", feature = "simulator"))]
 pub mod demo;
 #[cfg(feature = "server")]

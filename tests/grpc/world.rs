@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azurelustre_csi::adapters::csi::client::CsiClient;
 use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
 use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
@@ -12,7 +13,7 @@ use azurelustre_csi::ports::inbound::{Provisioning, Publishing, Ready};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Server};
 
 use super::ports::{Script, Scripted};
 
@@ -42,14 +43,8 @@ pub async fn serve(
         .add_service(ControllerServer::new(Controller::new(provisioning, work.clone())))
         .add_service(NodeServer::new(Node::new(NodeInfo { node_id: "node-7".to_owned() }, publishing, work.clone())));
     tokio::spawn(server.serve_with_incoming(incoming));
-    let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
-    World {
-        identity: IdentityClient::new(channel.clone()),
-        controller: ControllerClient::new(channel.clone()),
-        node: NodeClient::new(channel),
-        work,
-        _socket: folder,
-    }
+    let client = CsiClient::unix(&socket).await.unwrap();
+    World { identity: client.identity(), controller: client.controller(), node: client.node(), work, _socket: folder }
 }
 
 /// Serves the front end over scripted ports.

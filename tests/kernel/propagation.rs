@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
-use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::client::CsiClient;
 use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume, access_mode};
 use azurelustre_csi::adapters::csi::proto::{
     NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
@@ -19,7 +18,6 @@ use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::mount::{MsFlags, mount};
 use tonic::Code;
-use tonic::transport::Endpoint;
 
 use super::world::{Bench, HEALTHY, LONG, is_mounted, patient, plan, source, until, with_limits};
 use super::{Test, tests};
@@ -177,8 +175,8 @@ async fn the_driver_answers_unavailable_and_stays_ready() {
     let (_driver, log) = serve(&socket, &node.kubelet_dir, &work);
     let finding = format!("{} is not a shared mount", node.kubelet_dir.display());
     assert!(log.contains(&finding) && log.contains("mountPropagation: Bidirectional"), "{log}");
-    let channel = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap().connect().await.unwrap();
-    let (mut kubelet, mut identity) = (NodeClient::new(channel.clone()), IdentityClient::new(channel));
+    let driver = CsiClient::unix(&socket).await.unwrap();
+    let (mut kubelet, mut identity) = (driver.node(), driver.identity());
     let refused = kubelet.node_publish_volume(publication(&target)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     for part in [finding.as_str(), "mountPropagation: Bidirectional"] {

@@ -17,6 +17,7 @@
 //! [`NodeServer`].
 
 mod call;
+pub mod client;
 mod controller;
 mod convert;
 mod identity;

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "kernel")]
 use super::node_setup::{AFTER_HELP as AFTER_NODE_SETUP, NodeSetupOptions};
 use super::setting_flags::{OfServe, OfSkus, SettingFlags};
+#[cfg(feature = "simulator")]
+use crate::app::demo::DemoOptions;
 use crate::app::settings::DEFAULT_DRIVER_NAME;
 
 const ABOUT: &str = "Kubernetes CSI driver for Azure Managed Lustre.\n\nWithout a command it runs `serve`.";
@@ -160,33 +162,6 @@ pub struct DoctorOptions {
     /// An MGS to try besides those of the mounts
     #[arg(long, value_name = "ADDRESS")]
     pub mgs: Option<String>,
-}
-
-/// How the demo runs.
-#[cfg(feature = "simulator")]
-#[derive(Debug, Clone, Default, Args)]
-pub struct DemoOptions {
-    /// Leave the server running at the end, and print its socket and example calls
-    #[arg(long)]
-    pub keep: bool,
-    /// Use this `StorageClass` instead of the article's
-    #[arg(long, value_name = "FILE")]
-    pub storage_class: Option<std::path::PathBuf>,
-    /// Use this claim instead of the article's
-    #[arg(long, value_name = "FILE")]
-    pub claim: Option<std::path::PathBuf>,
-    /// Use this pod instead of the article's
-    #[arg(long, value_name = "FILE")]
-    pub pod: Option<std::path::PathBuf>,
-    /// Walk through a volume on an existing file system instead of a new one
-    #[arg(long = "static")]
-    pub static_volume: bool,
-    /// Simulated seconds per second [default: 600]
-    #[arg(long, value_name = "N")]
-    pub simulator_speed: Option<f64>,
-    /// The simulator's regions, SKUs and networks [default: a built-in world]
-    #[arg(long, value_name = "FILE")]
-    pub simulator_world: Option<std::path::PathBuf>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::error::CliError;
+use super::CliError;
 use crate::app::settings::go_bool;
 use crate::domain::error::{nearest, quote};
 use crate::domain::problem::Problem;

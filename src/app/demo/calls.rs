@@ -2,19 +2,14 @@
 //! their requests, their deadlines and their retries.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 
 use super::DemoError;
 use super::manifests::Manifests;
-use crate::adapters::csi::proto::controller_client::ControllerClient;
-use crate::adapters::csi::proto::identity_client::IdentityClient;
-use crate::adapters::csi::proto::node_client::NodeClient;
+use crate::adapters::csi::client::CsiClient;
 use crate::adapters::csi::proto::volume_capability::access_mode::Mode;
 use crate::adapters::csi::proto::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
 use crate::adapters::csi::proto::{
@@ -28,23 +23,19 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 /// A connection to the driver.
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
-    channel: Channel,
+    driver: CsiClient,
 }
 
 impl Calls {
     /// Connects to the driver's socket.
-    pub(super) async fn connect(socket: PathBuf) -> Result<Self, DemoError> {
-        let connector = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let channel = Endpoint::from_static("http://csi.sock").connect_with_connector(connector).await;
-        Ok(Self { channel: channel.map_err(|error| DemoError::new(format!("the driver's socket: {error}")))? })
+    pub(super) async fn connect(socket: &Path) -> Result<Self, DemoError> {
+        let driver = CsiClient::unix(socket).await;
+        Ok(Self { driver: driver.map_err(|why| DemoError::new(format!("the driver's socket: {why}")))? })
     }
 
     /// Name and version of the driver, once it says that it is ready.
     pub(super) async fn identify(&self) -> Result<(String, String), DemoError> {
-        let mut identity = IdentityClient::new(self.channel.clone());
+        let mut identity = self.driver.identity();
         let probe = identity.probe(timed(ProbeRequest {})).await.map_err(|status| failed("Probe", &status))?;
         if probe.into_inner().ready == Some(false) {
             return Err(DemoError::new("Probe: the driver is not ready"));
@@ -70,7 +61,7 @@ impl Calls {
             ..CreateVolumeRequest::default()
         };
         loop {
-            match ControllerClient::new(self.channel.clone()).create_volume(timed(request.clone())).await {
+            match self.driver.controller().create_volume(timed(request.clone())).await {
                 Err(status) if under_way(&status) => {}
                 Err(status) => return Err(failed("CreateVolume", &status)),
                 Ok(response) => {
@@ -85,7 +76,7 @@ impl Calls {
     pub(super) async fn delete(&self, volume_id: &str) -> Result<(), DemoError> {
         let request = DeleteVolumeRequest { volume_id: volume_id.to_owned(), ..DeleteVolumeRequest::default() };
         loop {
-            match ControllerClient::new(self.channel.clone()).delete_volume(timed(request.clone())).await {
+            match self.driver.controller().delete_volume(timed(request.clone())).await {
                 Err(status) if under_way(&status) => {}
                 Err(status) => return Err(failed("DeleteVolume", &status)),
                 Ok(_) => return Ok(()),
@@ -110,7 +101,7 @@ impl Calls {
             readonly: manifests.read_only,
             ..NodePublishVolumeRequest::default()
         };
-        let result = NodeClient::new(self.channel.clone()).node_publish_volume(timed(request)).await;
+        let result = self.driver.node().node_publish_volume(timed(request)).await;
         result.map(drop).map_err(|status| failed("NodePublishVolume", &status))
     }
 
@@ -118,7 +109,7 @@ impl Calls {
     pub(super) async fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), DemoError> {
         let request =
             NodeUnpublishVolumeRequest { volume_id: volume_id.to_owned(), target_path: target.display().to_string() };
-        let result = NodeClient::new(self.channel.clone()).node_unpublish_volume(timed(request)).await;
+        let result = self.driver.node().node_unpublish_volume(timed(request)).await;
         result.map(drop).map_err(|status| failed("NodeUnpublishVolume", &status))
     }
 
@@ -129,7 +120,7 @@ impl Calls {
             volume_path: target.display().to_string(),
             ..NodeGetVolumeStatsRequest::default()
         };
-        let result = NodeClient::new(self.channel.clone()).node_get_volume_stats(timed(request)).await;
+        let result = self.driver.node().node_get_volume_stats(timed(request)).await;
         result.map(|response| response.into_inner().usage).map_err(|status| failed("NodeGetVolumeStats", &status))
     }
 }

@@ -9,11 +9,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::DemoOptions;
 use super::objects::{self, Object};
 use super::storage::{Claim, Class, is_object_name};
 use super::workload::{self, Workload};
 use super::{DemoError, quantity};
-use crate::app::cli::DemoOptions;
 use crate::domain::error::quote;
 use crate::domain::mount_options::MountOptions;
 

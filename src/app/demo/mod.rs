@@ -6,6 +6,7 @@
 mod calls;
 mod manifests;
 mod objects;
+mod options;
 mod quantity;
 mod schema;
 mod screen;
@@ -14,7 +15,9 @@ mod steps;
 mod storage;
 mod workload;
 
-use super::cli::{CliError, DemoOptions, Exit};
+pub use options::DemoOptions;
+
+use super::command_error::{CliError, Exit};
 use super::server::ServerError;
 use super::settings::DEFAULT_DRIVER_NAME;
 use super::shutdown::StopSignals;

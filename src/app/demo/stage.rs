@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::DemoError;
+use super::DemoOptions;
 use super::calls::Calls;
 use super::screen::Screen;
-use crate::app::cli::DemoOptions;
 use crate::app::server::{self, Bound, ServerError};
 use crate::app::settings::{self, RawSettings, Settings};
 use crate::app::wiring;
@@ -55,7 +55,7 @@ impl Stage {
             drop(wired.keep);
             ended
         });
-        let calls = Calls::connect(socket.clone()).await?;
+        let calls = Calls::connect(&socket).await?;
         Ok(Self { calls, socket, speed: settings.values.simulator_speed, simulation, folder, stop, served })
     }
 
