@@ -1,6 +1,6 @@
 //! The shape of the source, kept by a test: inner circles name no outer ones.
 //!
-//! Why it exists: with all features on, the compiler accepts a `tonic` type in the domain as gladly as anywhere. Here each
+//! With all features on, the compiler accepts a `tonic` type in the domain as gladly as anywhere. Here each
 //! file is read as tokens, so that every way to name a thing counts (imports, inline paths, macro bodies) and comments
 //! and strings do not. The checker itself is tested at the end.
 
@@ -221,14 +221,14 @@ const RULES: [Rule; 23] = [
         except: &[],
         refused: &["app", "csi", "simulator", "domain", "tonic", "prost"],
         core: false,
-        because: "a clock tells the time",
+        because: "a clock reads the time",
     },
     Rule {
         scope: "src/adapters/log.rs",
         except: &[],
         refused: &["app", "csi", "simulator", "arm", "domain", "tonic", "prost"],
         core: false,
-        because: "it only tells",
+        because: "it only logs",
     },
     Rule {
         scope: "src/adapters/no_cloud.rs",

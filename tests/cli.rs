@@ -126,7 +126,7 @@ fn help_shows_every_flag_and_the_exit_codes() {
 }
 
 #[test]
-fn what_is_unknown_is_told_with_the_nearest() {
+fn what_is_unknown_is_reported_with_the_nearest() {
     for (arguments, message, hint) in [
         (&["--nodeidd=x"] as &[_], "error: unknown flag `--nodeidd`", "hint: did you mean `--nodeid`?"),
         (&["-endpont=x"], "error: unknown flag `--endpont`", "hint: did you mean `--endpoint`?"),
@@ -248,7 +248,7 @@ fn the_go_drivers_controller_arguments_mean_controller() {
     assert!(ran.stdout.starts_with("mode: \"controller\"  # default without a node id\n"), "{}", ran.stdout);
 }
 
-/// What only the adapter can judge is told at the start too.
+/// What only the adapter can judge is reported at the start too.
 #[cfg(feature = "arm")]
 #[test]
 fn a_controller_with_unusable_cloud_settings_ends_at_once() {
@@ -314,13 +314,13 @@ fn check_config_online_asks_the_cloud() {
     let world = write(directory.path(), "world.yaml", "any-subnet-exists: false\n");
     let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: read subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
     // Everything at once, the subnet also where no SKU is known.
     let world = write(directory.path(), "empty.yaml", "any-subnet-exists: false\nskus: []\n");
     let ran = run(&["check-config", "--online", "--mode=controller", "--cloud=simulator", "--simulator-world", &world]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("no AMLFS SKU is offered in eastus"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("error: look at subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: read subnet MC_hpc_aks_eastus/aks-vnet/aks-subnet"), "{}", ran.stderr);
     let node = run(&["check-config", "--online", "--mode=node", "--nodeid=n"]);
     assert!(node.code == Some(0) && node.stdout.ends_with("a node asks nothing of the cloud\n"), "{}", node.stdout);
 }
@@ -359,7 +359,7 @@ fn probe_tells_that_nobody_answers() {
     }
 }
 
-/// Works on any machine: one without Lustre is told what it lacks.
+/// Works on any machine: for one without Lustre the report says what it lacks.
 #[cfg(feature = "kernel")]
 #[test]
 fn doctor_tells_what_a_node_lacks() {

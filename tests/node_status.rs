@@ -169,5 +169,5 @@ fn a_working_directory_that_cannot_be_used_is_reported_everywhere() {
     assert!(stderr.starts_with(&format!("error: {fault}")) && stderr.contains(&format!("hint: {cure}")), "{stderr}");
     let without = ["doctor", "node", "--endpoint", &endpoint(&socket), "--working-mount-dir", work];
     let (code, stdout, _) = run(&without);
-    assert!(code == Some(1) && stdout.contains(&fault), "without a driver it is looked for from here: {stdout}");
+    assert!(code == Some(1) && stdout.contains(&fault), "without a driver it is checked from here: {stdout}");
 }

@@ -59,8 +59,8 @@ async fn probe(socket: &Path, by_variable: bool) -> (Option<i32>, String) {
         command.args(["--endpoint", &endpoint])
     };
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(told).unwrap())
+    let reported = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(reported).unwrap())
 }
 
 #[tokio::test]
@@ -77,9 +77,9 @@ async fn the_exit_code_and_one_line_say_what_the_driver_answers() {
         let socket = folder.path().join("csi.sock");
         driver.serve(&socket);
         for by_variable in [false, true] {
-            let (exit, told) = probe(&socket, by_variable).await;
-            assert_eq!(exit, Some(code), "{told}");
-            assert!(told.lines().next().unwrap().ends_with(line), "{told}");
+            let (exit, reported) = probe(&socket, by_variable).await;
+            assert_eq!(exit, Some(code), "{reported}");
+            assert!(reported.lines().next().unwrap().ends_with(line), "{reported}");
         }
     }
 }
@@ -87,7 +87,10 @@ async fn the_exit_code_and_one_line_say_what_the_driver_answers() {
 #[tokio::test]
 async fn nobody_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
-    let (exit, told) = probe(&folder.path().join("csi.sock"), true).await;
-    assert_eq!(exit, Some(1), "{told}");
-    assert!(told.contains("csi.sock: No such file or directory") && told.contains("hint: is it running"), "{told}");
+    let (exit, reported) = probe(&folder.path().join("csi.sock"), true).await;
+    assert_eq!(exit, Some(1), "{reported}");
+    assert!(
+        reported.contains("csi.sock: No such file or directory") && reported.contains("hint: is it running"),
+        "{reported}"
+    );
 }

@@ -116,8 +116,8 @@ fn a_killed_process_is_succeeded_and_a_living_one_is_not_robbed() {
     let second =
         Command::new(BINARY).args(arguments).arg(format!("--endpoint=unix://{}", socket.display())).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(told.contains("is in use by process") && told.contains("hint:"), "{told}");
+    let reported = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(reported.contains("is in use by process") && reported.contains("hint:"), "{reported}");
     assert!(UnixStream::connect(&socket).is_ok(), "the living one still answers");
 }
 
@@ -310,9 +310,9 @@ fn a_broken_cloud_settings_file_ends_the_start() {
         std::fs::write(&broken, text).unwrap();
         let ended =
             Command::new(BINARY).env_clear().arg(format!("--cloud-config={}", broken.display())).output().unwrap();
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(2), "{told}");
-        assert!(told.contains(expected) && told.matches("error: ").count() == 1, "{told}");
+        let reported = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{reported}");
+        assert!(reported.contains(expected) && reported.matches("error: ").count() == 1, "{reported}");
     }
 }
 
@@ -321,17 +321,20 @@ fn demo(arguments: &[&str]) -> (Option<i32>, String, Vec<String>) {
     let mut command = Command::new(BINARY);
     command.env_clear().env("TMPDIR", folder.path()).arg("demo").args(arguments);
     let output = command.output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output.status.code(), told, entries(folder.path()))
+    let reported = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), reported, entries(folder.path()))
 }
 
 #[test]
 fn the_demo_holds_and_leaves_nothing() {
     for arguments in [&[][..], &["--static"], &["--simulator-speed", "100000"]] {
-        let (code, told, left) = demo(arguments);
-        assert_eq!(code, Some(0), "{told}");
-        assert!(told.contains("Every step held, and nothing is left") && !told.contains('\u{1b}'), "{told}");
-        assert!(told.contains("@tcp:/lustrefs "), "{told}");
+        let (code, reported, left) = demo(arguments);
+        assert_eq!(code, Some(0), "{reported}");
+        assert!(
+            reported.contains("Every step held, and nothing is left") && !reported.contains('\u{1b}'),
+            "{reported}"
+        );
+        assert!(reported.contains("@tcp:/lustrefs "), "{reported}");
         assert_eq!(left, Vec::<String>::new(), "{arguments:?}");
     }
 }
@@ -342,25 +345,28 @@ fn a_demo_that_does_not_hold_says_why_and_leaves_nothing() {
     let class = folder.path().join("class.yaml");
     let text = "kind: StorageClass\nmetadata: {name: azurelustre-dynprov}\nprovisioner: azurelustre.csi.azure.com\nparameters: {sku-nam: x}\n";
     std::fs::write(&class, text).unwrap();
-    let (code, told, left) = demo(&["--storage-class", &class.display().to_string()]);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("error: CreateVolume: InvalidArgument") && told.contains("did you mean sku-name?"), "{told}");
+    let (code, reported, left) = demo(&["--storage-class", &class.display().to_string()]);
+    assert_eq!(code, Some(1), "{reported}");
+    assert!(
+        reported.contains("error: CreateVolume: InvalidArgument") && reported.contains("did you mean sku-name?"),
+        "{reported}"
+    );
     assert_eq!(left, Vec::<String>::new());
     let class = class.display().to_string();
     // A class without fs-name and with fstype, and a Deployment, through the real server.
     let text = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: azurelustre-static}\nprovisioner: azurelustre.csi.azure.com\nparameters: {mgs-ip-address: 10.0.0.4, csi.storage.k8s.io/fstype: lustre, sub-dir: team-a}\n";
     std::fs::write(&class, text).unwrap();
-    let (code, told, left) = demo(&["--static", "--storage-class", &class]);
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("10.0.0.4@tcp:/lustrefs/team-a "), "{told}");
+    let (code, reported, left) = demo(&["--static", "--storage-class", &class]);
+    assert_eq!(code, Some(0), "{reported}");
+    assert!(reported.contains("10.0.0.4@tcp:/lustrefs/team-a "), "{reported}");
     assert_eq!(left, Vec::<String>::new());
     std::fs::write(&class, text.replace("mgs-ip-address: 10.0.0.4", "zone: 1")).unwrap();
-    let (code, told, _) = demo(&["--static", "--storage-class", &class]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("quote it: \"1\""), "{told}");
-    let (code, told, _) = demo(&["--claim", "/does/not/exist"]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("error:") && told.contains("hint:"), "{told}");
+    let (code, reported, _) = demo(&["--static", "--storage-class", &class]);
+    assert_eq!(code, Some(2), "{reported}");
+    assert!(reported.contains("quote it: \"1\""), "{reported}");
+    let (code, reported, _) = demo(&["--claim", "/does/not/exist"]);
+    assert_eq!(code, Some(2), "{reported}");
+    assert!(reported.contains("error:") && reported.contains("hint:"), "{reported}");
 }
 
 #[test]

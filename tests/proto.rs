@@ -1,7 +1,7 @@
 //! Is `proto/csi.proto` the CSI protocol? Everything in it against a listing of CSI 1.12, and the messages with secrets
 //! against `build.rs`.
 //!
-//! Why it exists: the file is our own text; a wrong number would be read by kubelet as another field, without an error.
+//! The file is our own text; a wrong number would be read by kubelet as another field, without an error.
 
 use std::collections::BTreeSet;
 

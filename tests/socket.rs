@@ -254,7 +254,7 @@ async fn work_that_goes_on_without_its_caller_is_waited_for() {
         finished.send("finished").unwrap();
     });
     running.stop.send(()).unwrap();
-    // The server closes the tracker once no call is under way: from then on it waits for this task alone.
+    // The server closes the tracker once no call is in progress: from then on it waits for this task alone.
     while !tasks.is_closed() {
         tokio::task::yield_now().await;
     }

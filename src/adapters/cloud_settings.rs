@@ -319,24 +319,24 @@ mod tests {
     }
 
     #[test]
-    fn all_bad_values_are_told() {
+    fn all_bad_values_are_reported() {
         let (_, problems) = parsed("location: a/b\nresourceGroup: 5\nvnetName: ../x\n");
-        let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 3, "{told:#?}");
-        assert!(told[0].contains("`location` in azure.json: `a/b` is not an Azure region"), "{told:#?}");
+        let reported: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+        assert_eq!(reported.len(), 3, "{reported:#?}");
+        assert!(reported[0].contains("`location` in azure.json: `a/b` is not an Azure region"), "{reported:#?}");
     }
 
     #[test]
-    fn base64_is_told_as_what_it_is() {
+    fn base64_is_reported_as_what_it_is() {
         let encoded = "ewoJImNsb3VkIjogIkF6dXJlUHVibGljQ2xvdWQiLAoJInN1YnNjcmlwdGlvbklkIjogInMiCn0K";
         let wrapped = encoded.as_bytes().chunks(20).map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>();
         for text in
             [encoded.to_owned(), format!("{encoded}\n"), wrapped.join("\n"), "bG9jYXRpb246IGVhc3R1czI=".to_owned()]
         {
             let (_, problems) = parsed(&text);
-            let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert!(told[0].contains("base64") && told[0].contains("decode it"), "{told:?}");
+            let reported: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+            assert_eq!(reported.len(), 1, "{reported:?}");
+            assert!(reported[0].contains("base64") && reported[0].contains("decode it"), "{reported:?}");
         }
         for other in ["location", "abc", "thisisnobase64text", "aadClientSecret:geheim=="] {
             assert!(!is_base64(other), "{other}");
@@ -367,8 +367,8 @@ mod tests {
             "geheim: 1\ngeheim: 2",
         ] {
             let (_, problems) = parsed(broken);
-            let told = problems.as_slice()[0].to_string();
-            assert!(told.contains("neither JSON nor YAML") && !told.contains("geheim"), "{told}");
+            let reported = problems.as_slice()[0].to_string();
+            assert!(reported.contains("neither JSON nor YAML") && !reported.contains("geheim"), "{reported}");
         }
     }
 }

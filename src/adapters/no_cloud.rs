@@ -52,6 +52,6 @@ impl Cloud for NoCloud {
     }
 
     async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
-        Err(self.error("look at subnet", &request.subnet))
+        Err(self.error("observe subnet", &request.subnet))
     }
 }

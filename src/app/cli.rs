@@ -37,7 +37,7 @@ pub use error::{CliError, Exit};
 #[cfg(feature = "kernel")]
 pub use node_setup::NodeSetupOptions;
 
-/// Runs a command line, the program's name first, and tells what went wrong on stderr.
+/// Runs a command line, the program's name first, and reports what went wrong on stderr.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // The words after it are a command of the host's, and none of them is to be read here.
@@ -48,7 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse(arguments).and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell if stderr is gone.
+            // Nobody is left to read it if stderr is gone.
             drop(write!(std::io::stderr(), "{error}"));
             error.exit().into()
         }

@@ -45,7 +45,7 @@ pub enum ServerError {
     InUse {
         /// The socket.
         path: PathBuf,
-        /// The other process, as far as it can be told.
+        /// The other process, as far as it is known.
         holder: String,
     },
     /// Something that is no socket is in the way.

@@ -1,6 +1,6 @@
 //! The signals that end the process.
 //!
-//! Why it exists: kubelet ends a container with SIGTERM, a person at a terminal with SIGINT or by closing it (SIGHUP), and
+//! Kubelet ends a container with SIGTERM, a person at a terminal with SIGINT or by closing it (SIGHUP), and
 //! all mean the same: finish what runs, leave no socket behind, exit with 0.
 
 use std::io;

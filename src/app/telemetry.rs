@@ -1,6 +1,6 @@
 //! Logs: tracing events as text or JSON on stderr.
 //!
-//! Why it exists: besides choosing a form, it guards two promises. No setting can make the Azure SDK print what it prints
+//! Besides choosing a form, it guards two promises. No setting can make the Azure SDK print what it prints
 //! below INFO, and `debug` shows the driver's own work without every HTTP/2 frame.
 
 use std::io::IsTerminal;
@@ -17,10 +17,10 @@ use crate::domain::problem::Problem;
 /// Levels by name, loudest last.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Libraries that tell of every frame at DEBUG. They stay at INFO unless a directive names them, such as `h2=trace`.
+/// Libraries that log every frame at DEBUG. They stay at INFO unless a directive names them, such as `h2=trace`.
 const NOISY: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,tonic=info,tower=info";
 
-/// How log lines look.
+/// Form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
@@ -80,7 +80,7 @@ fn is_level(word: &str) -> bool {
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// How lines look.
+    /// Form of the lines.
     pub format: LogFormat,
     /// Which events make a line.
     pub filter: LogFilter,

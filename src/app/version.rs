@@ -1,6 +1,6 @@
 //! What this binary is and how it was built.
 //!
-//! Why it exists: support requests begin with it, and scripts read the YAML of `--version` by the field names of the Go
+//! Support requests begin with it, and scripts read the YAML of `--version` by the field names of the Go
 //! driver. A plain `cargo build` knows neither commit nor date; image builds pass them in `BUILD_GIT_COMMIT`, `BUILD_DATE`
 //! and `BUILD_RUSTC` while compiling.
 
@@ -9,7 +9,7 @@ use std::fmt;
 /// What is printed where the build did not say.
 const UNKNOWN: &str = "N/A";
 
-/// Version of the driver, as CSI's `GetPluginInfo` and `--version` tell it.
+/// Version of the driver, as CSI's `GetPluginInfo` and `--version` report it.
 pub const DRIVER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All that is known about the build. `Display` is YAML, keys sorted.

@@ -1,6 +1,6 @@
 //! What is wrong and what to do about it, for the person who starts the process.
 //!
-//! Why it exists: a deployment is mended by its log, often one restart a try. So problems are collected, told all at
+//! A deployment is mended by its log, often one restart a try. So problems are collected, reported all at
 //! once, and each says what to do next.
 
 use std::fmt;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_is_told_in_two_lines() {
+    fn a_problem_is_printed_in_two_lines() {
         let problem = Problem::new("`x` is no mode").with_hint("use `all`").at("--mode");
         assert_eq!(problem.to_string(), "error: --mode: `x` is no mode\nhint: use `all`");
         assert_eq!(Problem::new("gone").to_string(), "error: gone");

@@ -126,8 +126,8 @@ async fn a_panic_is_an_answer_and_the_next_call_works() {
         for (call, method) in ported(&world).into_iter().zip(methods) {
             let status = call.await.unwrap_err();
             // What it changed may still go on: a final code would let a deleted claim be forgotten with its file system.
-            let looks = matches!(method, "ValidateVolumeCapabilities" | "NodeGetVolumeStats");
-            let code = if looks { Code::Internal } else { Code::Unavailable };
+            let reads = matches!(method, "ValidateVolumeCapabilities" | "NodeGetVolumeStats");
+            let code = if reads { Code::Internal } else { Code::Unavailable };
             assert_eq!((status.code(), status.message()), (code, &*format!("{method} panicked; see the driver's log")));
         }
         assert_eq!(world.identity.probe(ProbeRequest {}).await.unwrap_err().code(), Code::Internal);
@@ -151,7 +151,7 @@ async fn what_changes_something_outlives_its_caller_and_what_looks_does_not() {
             assert_eq!(ports.ended().await, End::Dropped(method));
             continue;
         }
-        // The connection is in order: once a later call that only looks is seen to be dropped, so was this one.
+        // The connection is in order: once a later call that only reads is seen to be dropped, so was this one.
         let later = tokio::spawn(ported(&world).into_iter().next_back().unwrap());
         ports.begun().await;
         later.abort();

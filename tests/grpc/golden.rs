@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use super::ports::{Script, VOLUME_ID};
 use super::world::{World, scripted};
 
-/// A call to be made; its answer is told as text.
+/// A call to be made; its answer is text.
 pub type Calling = Pin<Box<dyn Future<Output = Result<String, Status>> + Send>>;
 
 /// A request, the code that it gets, and what the answer or the message says among other things.

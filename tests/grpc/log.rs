@@ -1,7 +1,7 @@
 //! What the log says about a call, and what it never says.
 //!
 //! Everything is captured, at the lowest level, also what the libraries below write. The tests share one capture, so each
-//! looks only for texts of its own.
+//! searches only for texts of its own.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,7 +45,7 @@ fn written() -> String {
     String::from_utf8_lossy(&WRITTEN.lock().unwrap()).into_owned()
 }
 
-/// The lines of our own that tell about a volume.
+/// The lines of our own about a volume.
 fn lines_about(volume: &str) -> Vec<String> {
     written()
         .lines()
@@ -55,7 +55,7 @@ fn lines_about(volume: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_once_with_method_volume_code_and_message() {
+async fn a_failure_is_logged_once_with_method_volume_code_and_message() {
     capture();
     for (volume, kind, level, code) in [
         ("volume-unavailable", FailureKind::Unavailable, " WARN ", "code=Unavailable"),
@@ -76,15 +76,15 @@ async fn a_failure_is_told_once_with_method_volume_code_and_message() {
 }
 
 #[tokio::test]
-async fn an_act_is_told_at_info_and_a_look_only_for_debugging() {
+async fn a_change_is_logged_at_info_and_a_read_only_at_debug() {
     capture();
     let (mut world, _ports) = scripted(Script::Succeed).await;
     let id = |name: &str| name.to_owned();
     let acts = NodePublishVolumeRequest { volume_id: id("volume-published"), ..publication() };
     world.node.node_publish_volume(acts).await.unwrap();
-    let looks = NodeGetVolumeStatsRequest { volume_id: id("volume-looked-at"), ..stats() };
-    world.node.node_get_volume_stats(looks).await.unwrap();
-    for (volume, level) in [("volume-published", " INFO "), ("volume-looked-at", "DEBUG ")] {
+    let read = NodeGetVolumeStatsRequest { volume_id: id("volume-read"), ..stats() };
+    world.node.node_get_volume_stats(read).await.unwrap();
+    for (volume, level) in [("volume-published", " INFO "), ("volume-read", "DEBUG ")] {
         let lines = lines_about(volume);
         assert!(matches!(lines.as_slice(), [line] if line.contains(level) && line.contains("code=Ok")), "{lines:#?}");
     }

@@ -1,4 +1,4 @@
-//! Driving ports that do as they are told and remember what they were asked.
+//! Driving ports that follow a script and remember what they were asked.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

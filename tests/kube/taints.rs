@@ -127,7 +127,7 @@ async fn what_somebody_else_removed_first_is_done() {
 }
 
 #[tokio::test]
-async fn denials_are_told_from_conflicts_and_keep_the_policys_text() {
+async fn denials_are_distinguished_from_conflicts_and_keep_the_policys_text() {
     let policy =
         "nodes \"n\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no node edits";
     let webhook = "admission webhook \"validation.gatekeeper.sh\" denied the request: [azurepolicy] not allowed";

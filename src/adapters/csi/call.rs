@@ -1,6 +1,6 @@
 //! What every RPC has in common, whatever it does: a span, a deadline, a fence round panics, one log line.
 //!
-//! Why it exists: tonic drops a handler when its caller goes away or its `grpc-timeout` passes, and a panic would cost
+//! Tonic drops a handler when its caller goes away or its `grpc-timeout` passes, and a panic would cost
 //! the caller's connection. An act that has begun must run to its end, since half of it would be left behind; so calls
 //! that change something live in a task of their own, and only waiting for them can be dropped.
 
@@ -36,7 +36,7 @@ impl Call {
         Self { method, volume: String::new(), span, arrived: Instant::now(), changes: false }
     }
 
-    /// A call that only looks at a volume.
+    /// A call that only reads a volume.
     pub(super) fn reading(method: &'static str, volume: &str) -> Self {
         // Of the highest level, so that what happens inside says to which call it belongs, whatever is logged.
         let span = error_span!("rpc", method, volume, code = Empty, duration_ms = Empty);

@@ -1,6 +1,6 @@
 //! Between CSI's messages and the domain's words, the only place.
 //!
-//! Why it exists: what CSI lets a caller send and this driver has no use for is refused or dropped here, in view, so that
+//! What CSI lets a caller send and this driver has no use for is refused or dropped here, in view, so that
 //! no message reaches a use-case. What a volume needs is the domain's to check.
 
 use std::path::PathBuf;
@@ -164,7 +164,7 @@ fn access_mode(number: i32) -> Option<AccessMode> {
     }
 }
 
-/// CSI's numbers are signed; more than they hold is told as the most that they hold.
+/// CSI's numbers are signed; more than they hold is reported as the most that they hold.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_of_a_request_is_told() {
+    fn every_refusal_of_a_request_is_reported() {
         let request = proto::CreateVolumeRequest {
             secrets: [("key".to_owned(), "hunter2".to_owned())].into(),
             volume_content_source: Some(proto::VolumeContentSource::default()),

@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A service that tells `info` and asks `ready` on each Probe.
+    /// A service that answers `info` and asks `ready` on each Probe.
     pub fn new(info: IdentityInfo, ready: Arc<dyn Ready>) -> Self {
         Self { info, ready }
     }

@@ -1,6 +1,6 @@
 //! The CSI front end: Kubernetes' sidecars and kubelet talk gRPC to it, and it talks to the driving ports.
 //!
-//! Why it exists: everything that is CSI's and not ours stays in this folder. An RPC is converted, handed to a port and
+//! Everything that is CSI's and not ours stays in this folder. An RPC is converted, handed to a port and
 //! its outcome converted back; no rule about volumes is decided here, and no use-case or other adapter is named.
 //!
 //! ```text

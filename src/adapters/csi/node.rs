@@ -1,4 +1,4 @@
-//! CSI's Node service: kubelet's requests to mount and unmount, and to tell what is used.
+//! CSI's Node service: kubelet's requests to mount and unmount, and to report what is used.
 //!
 //! There is no staging: all mounts of one Lustre share device number and root, which kubelet's checks of a staged volume
 //! take for one mount.
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A service that tells `info` and leaves the work to `publishing`.
+    /// A service that answers `info` and leaves the work to `publishing`.
     pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, work: Work) -> Self {
         Self { info, publishing, work }
     }

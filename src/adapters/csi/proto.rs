@@ -1,7 +1,7 @@
 //! The messages and services of CSI, generated from `proto/csi.proto` by the build script.
 //!
 //! Why a module of its own: generated code answers to no lint of ours, here and nowhere else. And messages with secrets
-//! are generated without `Debug`; they get one here that tells how many secrets there are and never what they hold, so
+//! are generated without `Debug`; they get one here that shows how many secrets there are and never what they hold, so
 //! that no log line, no test failure and no library's trace can leak them.
 
 use std::fmt;

@@ -115,15 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once_and_the_hint_comes_last() {
+    fn causes_are_reported_once_and_the_hint_comes_last() {
         #[derive(Debug, thiserror::Error)]
         #[error("GET amlFilesystems/v failed")]
         struct Get(#[source] io::Error);
 
-        let failure = Failure::new(FailureKind::Unavailable, "cannot look at `v`")
+        let failure = Failure::new(FailureKind::Unavailable, "cannot observe `v`")
             .caused_by(Get(io::Error::other("connection reset")))
             .with_hint("try again");
-        let expected = "cannot look at `v`: GET amlFilesystems/v failed: connection reset; hint: try again";
+        let expected = "cannot observe `v`: GET amlFilesystems/v failed: connection reset; hint: try again";
         assert_eq!(Status::from(failure).message(), expected);
 
         let failure = Failure::new(FailureKind::Internal, "broken: connection reset")

@@ -22,7 +22,7 @@ pub fn now() -> Timestamp {
 pub struct Reporter {
     /// The driver's name; shown in the column "From" of `kubectl describe`.
     pub component: String,
-    /// The pod's name, which tells replicas apart.
+    /// The pod's name, which distinguishes replicas.
     pub instance: String,
 }
 

@@ -40,7 +40,7 @@ pub struct KubeOrchestrator {
 }
 
 impl KubeOrchestrator {
-    /// The orchestrator behind `api`. `driver_name` is the name under which kubelet registers the driver; `instance` tells
+    /// The orchestrator behind `api`. `driver_name` is the name under which kubelet registers the driver; `instance` distinguishes
     /// replicas apart in events (the pod's name).
     pub fn new(api: ApiServer, driver_name: &str, node: Option<&str>, instance: &str) -> Self {
         Self {

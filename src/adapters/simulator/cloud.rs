@@ -1,6 +1,6 @@
 //! The simulated Azure Resource Manager: file systems that are made, fail, and go, in their time.
 //!
-//! Why it exists: everything that the driver may meet in Azure can be met here, deterministically: Creating with an empty
+//! Everything that the driver may meet in Azure can be met here, deterministically: Creating with an empty
 //! address, Failed creations that stay and hold quota and addresses, Deleting that is still visible. A synchronous state
 //! under one lock; the async port only delegates.
 
@@ -212,12 +212,11 @@ impl State {
     fn subnet_capacity(&mut self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
         self.requests.subnet_capacity += 1;
         let resource = request.subnet.to_string();
-        let missing =
-            |message: &str| refusal(CloudErrorKind::NotFound, "look at subnet", &resource, "NotFound", message);
+        let missing = |message: &str| refusal(CloudErrorKind::NotFound, "read subnet", &resource, "NotFound", message);
         let available = self.free(request).ok_or_else(|| missing("the subnet or its network was not found"))?;
         let entry = self.world.skus.iter().find(|entry| entry.name.eq_ignore_ascii_case(&request.sku_name));
         let sku = entry.and_then(|entry| entry.to_domain(Vec::new()).ok()).ok_or_else(|| {
-            refusal(CloudErrorKind::Invalid, "look at subnet", &resource, "InvalidParameter", "unknown SKU")
+            refusal(CloudErrorKind::Invalid, "read subnet", &resource, "InvalidParameter", "unknown SKU")
         })?;
         Ok(SubnetCapacity { required: required_addresses(&sku, request.capacity), available })
     }

@@ -44,7 +44,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Tries a read-only bind mount in the system's directory for temporary files: capabilities alone do not tell, since
+    /// Tries a read-only bind mount in the system's directory for temporary files: capabilities alone do not decide it, since
     /// a container's seccomp or `AppArmor` profile may refuse it all the same. Blocks for a moment.
     pub fn detect() -> Self {
         Self::detect_below(&std::env::temp_dir())
@@ -106,7 +106,7 @@ impl SimulatedLustre {
     ) -> Result<T, MountError> {
         let node = Arc::clone(&self.node);
         tokio::task::spawn_blocking(move || work(&node)).await.unwrap_or_else(|lost| {
-            let message = "the thread that did it was lost; look at the target before another try";
+            let message = "the thread that did it was lost; examine the target before another try";
             let error = MountError::new(MountErrorKind::Failed, operation, subject, message);
             Err(MountError { source: Some(lost.into()), ..error })
         })

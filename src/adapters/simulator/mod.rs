@@ -1,6 +1,6 @@
 //! The simulator: an Azure and a Lustre in memory, complete in behaviour.
 //!
-//! Why it exists: the driver can be tried, tested and measured without an Azure subscription and without a kernel module.
+//! The driver can be tried, tested and measured without an Azure subscription and without a kernel module.
 //! It is under the same contract tests as the real adapters and never switches on magic names: how it behaves is data
 //! (a [`World`]), and faults are wrappers in the tests. Release images do not contain it.
 //!

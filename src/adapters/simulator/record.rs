@@ -1,6 +1,6 @@
 //! One file system of the simulated cloud: what was asked for and where it is in its life.
 //!
-//! Why it exists: the state is a function of what happened and of the time; no task runs in the background, so a test that
+//! The state is a function of what happened and of the time; no task runs in the background, so a test that
 //! turns the clock sees exactly what the cloud would show then.
 
 use std::net::Ipv4Addr;

@@ -1,6 +1,6 @@
 //! What the simulated cloud accepts: the checks that ARM makes before it takes a request.
 //!
-//! Why it exists: a wish that the real cloud refuses must be refused here, with the same meaning, or the driver would be
+//! A request that the real cloud refuses must be refused here, with the same meaning, or the driver would be
 //! tested against a friendlier world than its own.
 
 use super::record::Record;

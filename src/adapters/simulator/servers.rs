@@ -1,6 +1,6 @@
 //! The simulated Lustre servers: which file system answers at which address, and where its files are.
 //!
-//! Why it exists: it is the one thing that the simulated cloud and the simulated mounter share. The cloud starts servers
+//! It is the one thing that the simulated cloud and the simulated mounter share. The cloud starts servers
 //! when a file system becomes ready and stops them when it goes; the mounter asks who answers.
 
 use std::collections::BTreeMap;

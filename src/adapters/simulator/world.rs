@@ -1,6 +1,6 @@
 //! What exists in a simulated world and how it behaves: plain data, from code or from a YAML file.
 //!
-//! Why it exists: tests and users change the world instead of the code: a region without zones, a full subnet, a quota of
+//! Tests and users change the world instead of the code: a region without zones, a full subnet, a quota of
 //! one, creations that fail. The default is a cluster in eastus in a subscription with room.
 
 use std::collections::BTreeMap;

@@ -83,7 +83,7 @@ pub struct Flags {
 /// What is checked.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CheckOptions {
-    /// Also ask Azure: get a token, list the region's SKUs, look at the subnet, and say what is missing
+    /// Also ask Azure: get a token, list the region's SKUs, check the subnet, and say what is missing
     #[arg(long)]
     pub online: bool,
     /// The flags of `serve`.
@@ -128,7 +128,7 @@ pub struct ProbeOptions {
     pub timeout: String,
 }
 
-/// What is looked at.
+/// What is reported.
 #[cfg(feature = "kernel")]
 #[derive(Debug, Clone, Args)]
 pub struct DoctorOptions {
@@ -138,7 +138,7 @@ pub struct DoctorOptions {
     /// Form of the output
     #[arg(long, short, value_name = "text|json", default_value = "text")]
     pub output: String,
-    /// Mounts to look at; the host's from a container that sees its processes
+    /// Mounts to list; the host's from a container that sees its processes
     #[arg(long, value_name = "FILE", default_value = "/proc/self/mountinfo")]
     pub mountinfo: std::path::PathBuf,
     /// The running driver's socket: `unix:///path` or `tcp://host:port` [default: as of `serve`,

@@ -1,6 +1,6 @@
 //! Commands that ask the cloud: `check-config --online` and `skus`.
 //!
-//! Why they exist: a missing permission shows at the first claim otherwise, half an hour after the deployment, to somebody
+//! A missing permission shows at the first claim otherwise, half an hour after the deployment, to somebody
 //! else.
 
 use serde_json::{Value, json};
@@ -24,26 +24,26 @@ pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Asks the cloud for everything that a claim needs; returns what is well, or tells all that is not.
+/// Asks the cloud for everything that a claim needs; returns what is well, or an error with all that is not.
 pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
     if !settings.mode.has_controller() {
         return Ok("online: a node asks nothing of the cloud\n".to_owned());
     }
     serve::runtime()?.block_on(async {
         let side = wiring::cloud(settings)?;
-        let mut checks = Checks { side: &side, told: String::new(), problems: Vec::new() };
+        let mut checks = Checks { side: &side, reported: String::new(), problems: Vec::new() };
         checks.run().await;
-        let Checks { told, problems, .. } = checks;
-        if problems.is_empty() { Ok(told) } else { Err(CliError::new(super::Exit::Failure, problems)) }
+        let Checks { reported, problems, .. } = checks;
+        if problems.is_empty() { Ok(reported) } else { Err(CliError::new(super::Exit::Failure, problems)) }
     })
 }
 
-/// The SKU and size that need the fewest addresses, for a look at the subnet where no list says so.
+/// The SKU and size that need the fewest addresses, for the check of the subnet where no list says so.
 const SMALLEST: (&str, Tib) = ("AMLFS-Durable-Premium-500", Tib(4));
 
 struct Checks<'a> {
     side: &'a CloudSide,
-    told: String,
+    reported: String,
     problems: Vec<Problem>,
 }
 
@@ -58,7 +58,7 @@ impl Checks<'_> {
         // The SKU that begins smallest: whatever has no room for it has no room at all.
         let smallest = skus.as_ref().and_then(|skus| skus.skus().iter().min_by_key(|sku| sku.increment));
         let smallest = smallest.map(|sku| (sku.name.clone(), sku.increment));
-        // Without a list the subnet is looked at all the same, so that everything is told at once.
+        // Without a list the subnet is checked all the same, so that everything is reported at once.
         self.subnet(smallest.unwrap_or_else(|| (SMALLEST.0.to_owned(), SMALLEST.1))).await;
     }
 
@@ -103,8 +103,8 @@ impl Checks<'_> {
     }
 
     fn line(&mut self, text: &str) {
-        self.told.push_str(text);
-        self.told.push('\n');
+        self.reported.push_str(text);
+        self.reported.push('\n');
     }
 
     /// No mistake: a StorageClass may say it.

@@ -1,4 +1,4 @@
-//! How a command fails: an exit code and what is told.
+//! How a command fails: an exit code and problems.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ pub struct CliError {
 }
 
 impl CliError {
-    /// A failure told by these problems.
+    /// A failure with these problems.
     pub fn new(exit: Exit, problems: Vec<Problem>) -> Self {
         Self { exit, problems }
     }

@@ -1,7 +1,7 @@
 //! Go's way of writing flags, put into clap's.
 //!
-//! Why it exists: the Go driver's manifests pass `-v=5`, `-endpoint=…`, `--nodeid $(NAME)`; Go's flag package takes one dash
-//! or two, lets a flag eat the next word whatever it looks like, and never lets a boolean do so. Here everything becomes
+//! The Go driver's manifests pass `-v=5`, `-endpoint=…`, `--nodeid $(NAME)`; Go's flag package takes one dash
+//! or two, lets a flag eat the next word whatever its form, and never lets a boolean do so. Here everything becomes
 //! `--name=value`, and the sub-command goes first, wherever it stood.
 
 use std::ffi::OsString;

@@ -54,7 +54,7 @@ impl Calls {
         Ok((info.name, info.vendor_version))
     }
 
-    /// Creates the claim's volume; like external-provisioner, repeats the call while it is said to be under way.
+    /// Creates the claim's volume; like external-provisioner, repeats the call while it is reported to be in progress.
     pub(super) async fn create(&self, name: &str, manifests: &Manifests) -> Result<Volume, DemoError> {
         let mut parameters = manifests.parameters.clone();
         for (key, value) in
@@ -173,7 +173,7 @@ fn timed<T>(message: T) -> Request<T> {
     request
 }
 
-/// The codes after which Kubernetes repeats a call because it may still be under way.
+/// The codes after which Kubernetes repeats a call because it may still be in progress.
 fn under_way(status: &Status) -> bool {
     matches!(status.code(), Code::Aborted | Code::DeadlineExceeded)
 }

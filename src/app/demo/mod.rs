@@ -34,11 +34,11 @@ impl DemoError {
     fn in_files(problems: Vec<String>) -> Self {
         let hint = "give files that `kubectl apply` would take and that belong together, or none to see the examples";
         let last = problems.len().saturating_sub(1);
-        let told = problems.into_iter().enumerate().map(|(at, message)| {
+        let reported = problems.into_iter().enumerate().map(|(at, message)| {
             let problem = Problem::new(message);
             if at == last { problem.with_hint(hint) } else { problem }
         });
-        Self(CliError::new(Exit::Usage, told.collect()))
+        Self(CliError::new(Exit::Usage, reported.collect()))
     }
 }
 

@@ -351,18 +351,18 @@ mod tests {
 
     use super::*;
 
-    fn told(value: &Value, shape: &Shape) -> Vec<String> {
+    fn reported(value: &Value, shape: &Shape) -> Vec<String> {
         let mut problems = Vec::new();
         check("", value, shape, &mut problems);
         problems
     }
 
     #[test]
-    fn fields_and_their_types_are_told_in_the_users_words() {
+    fn fields_and_their_types_are_reported_in_the_users_words() {
         let class = json!({"kind": "StorageClass", "paramaters": {}, "parameters": {"zone": 1, "tags": true, "x": null},
             "mountOptions": "noatime", "allowVolumeExpansion": "yes"});
         assert_eq!(
-            told(&class, &STORAGE_CLASS),
+            reported(&class, &STORAGE_CLASS),
             [
                 "allowVolumeExpansion is the text `yes`, not true or false (without quotes)",
                 "mountOptions is the text `noatime`, not a list; begin each item with a dash",
@@ -373,7 +373,7 @@ mod tests {
         );
         let pod = json!({"spec": {"containers": [{"name": "a", "volumeMounts": [{"mountpath": "/x"}]}]}});
         assert_eq!(
-            told(&pod, &POD),
+            reported(&pod, &POD),
             [
                 "spec.containers[0].volumeMounts[0].mountpath is not a field that Kubernetes knows; did you mean mountPath?"
             ]

@@ -1,6 +1,6 @@
-//! What the demo shows: steps, facts and a bar, with colours and live lines only where a person looks.
+//! What the demo shows: steps, facts and a bar, with colours and live lines only at a terminal.
 //!
-//! Why it exists: the same run is watched at a terminal and kept in CI's log; the log gets plain lines and no control
+//! The same run is watched at a terminal and kept in CI's log; the log gets plain lines and no control
 //! characters.
 
 use std::io::{IsTerminal, Write, stdout};

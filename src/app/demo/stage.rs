@@ -1,7 +1,7 @@
 //! The stage of the demo: the driver, served as `serve` does on a private socket, over a simulated world that the demo can
-//! look into.
+//! inspect.
 //!
-//! Why it exists: the walk talks to the driver by gRPC alone; what it needs to know beyond that (what Azure would bill,
+//! The walk talks to the driver by gRPC alone; what it needs to know beyond that (what Azure would bill,
 //! what is still mounted) it asks the simulated world here.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::app::settings::{self, RawSettings, Settings};
 use crate::app::wiring;
 use crate::app::wiring::simulation::Simulation;
 
-/// How long the server may take to end; nothing is under way by then.
+/// How long the server may take to end; nothing is in progress by then.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// A served driver and the world behind it.
@@ -115,7 +115,7 @@ impl Stage {
         }
     }
 
-    /// Ends the server and the world, and looks that nothing is left of either.
+    /// Ends the server and the world, and checks that nothing is left of either.
     pub(super) async fn clear(self) -> Result<(), DemoError> {
         let Self { calls, socket, simulation, folder, stop, served, .. } = self;
         drop(calls);

@@ -1,6 +1,6 @@
 //! Listening, and the rules of the socket file.
 //!
-//! Why it exists: whoever can connect can have volumes deleted and things mounted as root, so the file is private from its
+//! Whoever can connect can have volumes deleted and things mounted as root, so the file is private from its
 //! first moment; and a file left by a killed process must not keep its successor from starting, while one that a living
 //! process serves must not be taken from it.
 
@@ -66,7 +66,7 @@ async fn bind_unix(path: &Path, address: String) -> Result<Bound, ServerError> {
     // wider one, and the umask, which all threads share, is left alone.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| failed("restrict", path, errno.into()))?;
     socket.bind(path).map_err(|source| failed("listen at", path, source))?;
-    let file = SocketFile::at(path).map_err(|source| failed("look at", path, source))?;
+    let file = SocketFile::at(path).map_err(|source| failed("examine", path, source))?;
     let listener = socket.listen(BACKLOG).map_err(|source| failed("listen at", path, source))?;
     Ok(Bound { listener: Listener::Unix(listener), file: Some(file), address })
 }
@@ -76,7 +76,7 @@ async fn clear(path: &Path) -> Result<(), ServerError> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(failed("look at", path, source)),
+        Err(source) => return Err(failed("examine", path, source)),
     };
     if !found.file_type().is_socket() {
         return Err(ServerError::NotASocket { path: path.to_owned() });
@@ -91,7 +91,7 @@ async fn clear(path: &Path) -> Result<(), ServerError> {
     }
 }
 
-/// The process at the other end, as far as it can be told: in a container, a process of another one has no number.
+/// The process at the other end, as far as it is known: in a container, a process of another one has no number.
 fn holder(connection: Option<&UnixStream>) -> String {
     let credentials = connection.and_then(|connection| connection.peer_cred().ok());
     match credentials.and_then(|credentials| credentials.pid()).filter(|pid| *pid > 0) {

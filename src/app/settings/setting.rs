@@ -8,7 +8,7 @@ pub(super) const PREFIX: &str = "AZURELUSTRE_CSI_";
 pub struct Setting {
     /// Its name, in lower case with dashes.
     pub key: &'static str,
-    /// What its value looks like in the help text.
+    /// The form of its value in the help text.
     pub value_name: &'static str,
     /// One sentence without a full stop; ends in `[default: …]` where that is no plain text.
     pub help: &'static str,

@@ -1,4 +1,4 @@
-//! Tables of what is read, refused and told.
+//! Tables of what is read, refused and reported.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Set
     load(&given(flags, environment)).unwrap().settings
 }
 
-fn told(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Vec<String> {
+fn reported(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Vec<String> {
     load(&given(flags, environment)).unwrap_err().as_slice().iter().map(Problem::to_string).collect()
 }
 
@@ -74,7 +74,7 @@ fn flags_beat_variables_beat_the_file_beats_defaults() {
 }
 
 #[test]
-fn every_value_is_told_with_its_source() {
+fn every_value_is_reported_with_its_source() {
     let file = file(".yaml", "log-format: json\n");
     let environment = [("AZURELUSTRE_CSI_CONFIG", path(&file)), ("AZURELUSTRE_CSI_MODE", "controller")];
     let origins = load(&given(&[("v", "4")], &environment)).unwrap().origins;
@@ -88,7 +88,7 @@ fn every_value_is_told_with_its_source() {
 }
 
 #[test]
-fn all_problems_of_all_layers_are_told_at_once() {
+fn all_problems_of_all_layers_are_reported_at_once() {
     let file = file(".toml", "mod = 'node'\nlog-format = 7\nendpoint = { unix = 1 }\n");
     let environment = [("AZURELUSTRE_CSI_SIMULATOR_SPEED", "fast"), ("AZURELUSTRE_CSI_NODID", "n1")];
     let flags = [
@@ -98,7 +98,7 @@ fn all_problems_of_all_layers_are_told_at_once() {
         ("working-mount-dir", "tmp"),
         ("log-level", "inof"),
     ];
-    let told = told(&flags, &environment).join("\n");
+    let reported = reported(&flags, &environment).join("\n");
     for expected in [
         "error: --mode: `nod` is none of controller, node, all\nhint: did you mean `node`?".to_owned(),
         format!("error: `mod` in {}: no setting has this name\nhint: did you mean `mode`?", path(&file)),
@@ -111,18 +111,18 @@ fn all_problems_of_all_layers_are_told_at_once() {
         "error: --working-mount-dir: `tmp` is no absolute path".to_owned(),
         "error: --log-level: `inof` is no log level".to_owned(),
     ] {
-        assert!(told.contains(&expected), "{expected}\n-- in --\n{told}");
+        assert!(reported.contains(&expected), "{expected}\n-- in --\n{reported}");
     }
-    assert_eq!(told.matches("error: ").count(), told.matches("hint: ").count(), "{told}");
-    assert_eq!(told.matches("error: ").count(), 9, "{told}");
+    assert_eq!(reported.matches("error: ").count(), reported.matches("hint: ").count(), "{reported}");
+    assert_eq!(reported.matches("error: ").count(), 9, "{reported}");
 }
 
 #[test]
 fn files_that_somebody_named_must_be_there() {
     let flags = [("mode", "controller"), ("config", "/nowhere/a.toml"), ("simulator-world", "/nowhere/c")];
-    let told = told(&flags, &[]).join("\n");
+    let reported = reported(&flags, &[]).join("\n");
     for expected in ["--config: `/nowhere/a.toml`", "--simulator-world: `/nowhere/c`"] {
-        assert!(told.contains(expected), "{told}");
+        assert!(reported.contains(expected), "{reported}");
     }
 }
 
@@ -166,9 +166,9 @@ fn cloud_settings_that_are_absent_or_incomplete_leave_static_volumes() {
 fn only_a_cloud_settings_file_that_cannot_be_parsed_ends_the_start() {
     for broken in ["{", "[]", "text", "eyJzdWJzY3JpcHRpb25JZCI6ICJzIn0K"] {
         let broken = file(".json", broken);
-        let told = told(&[("nodeid", "n"), ("cloud-config", path(&broken))], &[]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains(path(&broken)), "{told:?}");
+        let reported = reported(&[("nodeid", "n"), ("cloud-config", path(&broken))], &[]);
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].contains(path(&broken)), "{reported:?}");
     }
 }
 
@@ -183,7 +183,7 @@ fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
         assert_eq!((shown.value.as_str(), shown.source.as_str()), ("controller", "default without a node id"));
     }
     assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_NODEID", "n")]).mode, Mode::All { node_id: "n".to_owned() });
-    assert!(told(&[], &[("AZURELUSTRE_CSI_MODE", "all")])[0].starts_with("error: --nodeid: missing"));
+    assert!(reported(&[], &[("AZURELUSTRE_CSI_MODE", "all")])[0].starts_with("error: --nodeid: missing"));
 }
 
 #[test]
@@ -191,26 +191,26 @@ fn near_misses_of_attributes_are_refused_unless_a_setting_says_otherwise() {
     assert_eq!(settings(&[("nodeid", "n")], &[]).values.unknown_attributes, UnknownAttributes::Refuse);
     let warn = settings(&[("nodeid", "n"), ("unknown-volume-attributes", "warn")], &[]);
     assert_eq!(warn.values.unknown_attributes, UnknownAttributes::Warn);
-    assert!(told(&[("nodeid", "n"), ("unknown-volume-attributes", "ignore")], &[])[0].contains("refuse, warn"));
+    assert!(reported(&[("nodeid", "n"), ("unknown-volume-attributes", "ignore")], &[])[0].contains("refuse, warn"));
 }
 
 #[test]
 fn a_settings_file_is_toml_or_yaml_by_name() {
     let (json, broken) = (file(".json", "{}"), file(".toml", "mode = "));
-    assert!(told(&[("mode", "controller"), ("config", path(&json))], &[])[0].contains("neither TOML nor YAML"));
-    assert!(told(&[("mode", "controller"), ("config", path(&broken))], &[])[0].starts_with("error: --config: "));
+    assert!(reported(&[("mode", "controller"), ("config", path(&json))], &[])[0].contains("neither TOML nor YAML"));
+    assert!(reported(&[("mode", "controller"), ("config", path(&broken))], &[])[0].starts_with("error: --config: "));
 }
 
 #[test]
 fn a_node_needs_its_name_and_a_controller_does_not() {
     for nothing in [&[("mode", "node")] as &[_], &[("mode", "all"), ("nodeid", "")], &[("mode", "all")]] {
-        let told = told(nothing, &[]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("error: --nodeid: missing\nhint: "), "{told:?}");
+        let reported = reported(nothing, &[]);
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].starts_with("error: --nodeid: missing\nhint: "), "{reported:?}");
     }
     assert_eq!(settings(&[("mode", "controller"), ("nodeid", "")], &[]).mode, Mode::Controller);
-    assert!(told(&[("nodeid", "$(KUBE_NODE_NAME)")], &[])[0].contains("not replaced"));
-    assert!(told(&[("nodeid", "a b")], &[])[0].contains("no node name"));
+    assert!(reported(&[("nodeid", "$(KUBE_NODE_NAME)")], &[])[0].contains("not replaced"));
+    assert!(reported(&[("nodeid", "a b")], &[])[0].contains("no node name"));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn the_cloud_settings_file_is_found_by_flag_then_variable() {
 fn mock_switches_that_are_off_change_nothing() {
     let off = [("nodeid", "n"), (MOCK_MOUNT.key, "false"), (MOCK_PROVISIONING.key, "F")];
     assert_eq!(settings(&off, &[]), settings(&[("nodeid", "n")], &[]));
-    assert!(told(&[("nodeid", "n"), (MOCK_MOUNT.key, "maybe")], &[])[0].contains("neither true nor false"));
+    assert!(reported(&[("nodeid", "n"), (MOCK_MOUNT.key, "maybe")], &[])[0].contains("neither true nor false"));
 }
 
 #[cfg(not(feature = "simulator"))]
@@ -249,9 +249,9 @@ fn a_build_without_the_simulator_says_so() {
     for flag in
         [("cloud", "simulator"), ("mounter", "simulator"), (MOCK_MOUNT.key, "true"), (MOCK_PROVISIONING.key, "1")]
     {
-        let told = told(&[("nodeid", "n"), flag], &[]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("this build has no simulator\nhint: "), "{told:?}");
+        let reported = reported(&[("nodeid", "n"), flag], &[]);
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].contains("this build has no simulator\nhint: "), "{reported:?}");
     }
 }
 
@@ -265,19 +265,19 @@ mod simulator {
         assert_eq!((on.values.cloud, on.values.mounter), (CloudKind::Arm, MounterKind::Simulator));
         let on = settings(&[("nodeid", "n"), (MOCK_PROVISIONING.key, "true"), ("cloud", "simulator")], &[]);
         assert_eq!((on.values.cloud, on.values.mounter), (CloudKind::Simulator, MounterKind::Kernel));
-        let both = told(&[("nodeid", "n"), (MOCK_PROVISIONING.key, "true"), ("cloud", "arm")], &[]);
+        let both = reported(&[("nodeid", "n"), (MOCK_PROVISIONING.key, "true"), ("cloud", "arm")], &[]);
         assert!(both[0].contains("contradicts --cloud=arm"), "{both:?}");
     }
 
     #[test]
-    fn the_simulated_cloud_reads_the_real_ones_file_only_when_told() {
+    fn the_simulated_cloud_reads_the_real_ones_file_only_when_a_flag_names_it() {
         let file = file(".json", r#"{"location": "eastus"}"#);
         let variable = [("AZURE_CONFIG_FILE", path(&file))];
         let flags = [("mode", "controller"), ("cloud", "simulator")];
         assert_eq!(settings(&flags, &variable).cloud_settings, CloudSettings::default());
         let read = settings(&[flags[0], flags[1], ("cloud-config", path(&file))], &[]);
         assert!(read.cloud_settings.defaults.location.is_some());
-        let lost = told(&[flags[0], flags[1], ("cloud-config", "/nowhere/azure.json")], &[]);
+        let lost = reported(&[flags[0], flags[1], ("cloud-config", "/nowhere/azure.json")], &[]);
         assert!(lost[0].starts_with("error: --cloud-config: `/nowhere"), "{lost:?}");
     }
 }
@@ -301,7 +301,7 @@ fn tunables_of_the_client_are_off_unless_they_are_set_anywhere() {
 #[test]
 fn tunables_that_no_client_takes_are_refused_at_once() {
     let flags = [("nodeid", "n1"), ("osc-max-rpcs-in-flight", "257"), ("osc-max-dirty-mb", "many")];
-    let problems = told(&flags, &[("AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT", "1")]);
+    let problems = reported(&flags, &[("AZURELUSTRE_CSI_MDC_MAX_RPCS_IN_FLIGHT", "1")]);
     assert_eq!(problems.len(), 3, "{problems:?}");
     for said in [
         "--osc-max-rpcs-in-flight: `257` is not a value of osc.max_rpcs_in_flight: give a whole number from 1 to 256",
@@ -310,7 +310,7 @@ fn tunables_that_no_client_takes_are_refused_at_once() {
     ] {
         assert!(problems.iter().any(|problem| problem.contains(said)), "{said}: {problems:?}");
     }
-    let problems = told(&[("nodeid", "n1"), ("mdc-max-mod-rpcs-in-flight", "8")], &[]);
+    let problems = reported(&[("nodeid", "n1"), ("mdc-max-mod-rpcs-in-flight", "8")], &[]);
     let [problem] = problems.as_slice() else { panic!("{problems:?}") };
     assert!(
         problem.contains("--mdc-max-mod-rpcs-in-flight: mdc.max_mod_rpcs_in_flight of 8 must be less"),

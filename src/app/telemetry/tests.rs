@@ -1,4 +1,4 @@
-//! Tables of what is read, refused and told.
+//! Tables of what is read, refused and reported.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -36,16 +36,16 @@ fn no_directive_lets_the_azure_sdk_print_its_tokens() {
         "off,azure_core=trace",
         "azure_identity=debug",
     ] {
-        let told = logged(filter, LogFormat::Text, || {
+        let reported = logged(filter, LogFormat::Text, || {
             tracing::trace!(target: "azure_core", "TOKEN");
             tracing::debug!(target: "azure_core::policies::transport", "TOKEN");
             tracing::debug!(target: "azure_identity", "TOKEN");
             tracing::info!(target: "azure_core", "harmless");
         });
-        assert!(!told.contains("TOKEN"), "{filter}: {told}");
+        assert!(!reported.contains("TOKEN"), "{filter}: {reported}");
     }
-    let told = logged("azure_core=trace", LogFormat::Text, || tracing::info!(target: "azure_core", "harmless"));
-    assert!(told.contains("harmless"));
+    let reported = logged("azure_core=trace", LogFormat::Text, || tracing::info!(target: "azure_core", "harmless"));
+    assert!(reported.contains("harmless"));
 }
 
 #[test]
@@ -54,21 +54,21 @@ fn frames_show_only_where_they_were_asked_for_by_name() {
         tracing::debug!(target: "h2::codec", "frame");
         tracing::debug!(target: "azurelustre_csi::app", "own");
     };
-    let told = logged("debug", LogFormat::Text, events);
-    assert!(told.contains("own") && !told.contains("frame"), "{told}");
+    let reported = logged("debug", LogFormat::Text, events);
+    assert!(reported.contains("own") && !reported.contains("frame"), "{reported}");
     assert!(logged("info,h2=trace", LogFormat::Text, events).contains("frame"));
     assert!(logged("info,azurelustre_csi=debug", LogFormat::Text, events).contains("own"));
 }
 
 #[test]
 fn json_is_one_object_a_line() {
-    let told = logged("info", LogFormat::Json, || tracing::info!(volume = "pvc-1", "created"));
-    assert!(told.starts_with('{') && told.ends_with("}\n") && told.lines().count() == 1, "{told}");
-    assert!(told.contains(r#""volume":"pvc-1""#), "{told}");
+    let reported = logged("info", LogFormat::Json, || tracing::info!(volume = "pvc-1", "created"));
+    assert!(reported.starts_with('{') && reported.ends_with("}\n") && reported.lines().count() == 1, "{reported}");
+    assert!(reported.contains(r#""volume":"pvc-1""#), "{reported}");
 }
 
 #[test]
-fn bad_directives_are_told_with_the_nearest_level() {
+fn bad_directives_are_reported_with_the_nearest_level() {
     let problem = LogFilter::parse("inof").unwrap_err();
     assert_eq!(problem.to_string(), "error: `inof` is no log level\nhint: did you mean `info`?");
     for bad in

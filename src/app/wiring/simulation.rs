@@ -1,6 +1,6 @@
 //! The simulator behind the ports: a world, its time, and a directory for its files.
 //!
-//! Why a file of its own: the demo looks behind the scenes while it serves the same adapters as `serve` does.
+//! The demo inspects the world while it serves the same adapters as `serve` does.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which credentials are chosen from which file and variables, and what is told when none can be.
+//! Which credentials are chosen from which file and variables, and what is reported when none can be.
 
 use super::*;
 use crate::adapters::cloud_settings::{self, CloudFile};
@@ -35,7 +35,7 @@ fn cli(tenant: Option<&str>) -> CredentialKind {
     CredentialKind::AzureCli { tenant_id: tenant.map(str::to_owned), program: "az".into() }
 }
 
-fn told(file: &str, variables: &[(&str, &str)]) -> String {
+fn reported(file: &str, variables: &[(&str, &str)]) -> String {
     let problems = read(file, variables, "auto").unwrap_err();
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -130,10 +130,10 @@ fn a_client_secret_may_stand_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clientSecret");
     let variables = [("AZURE_CLIENT_SECRET_FILE", file.to_str().unwrap()), ("AZURE_CLIENT_ID", "app")];
-    let problem = told(AKS, &variables);
+    let problem = reported(AKS, &variables);
     assert!(problem.contains("AZURE_CLIENT_SECRET_FILE") && problem.contains("clientSecret"), "{problem}");
     std::fs::write(&file, "\n").unwrap();
-    assert!(told(AKS, &variables).contains("is empty"));
+    assert!(reported(AKS, &variables).contains("is empty"));
     std::fs::write(&file, "geheim \n").unwrap();
     let CredentialKind::ClientSecret { secret, client_id, .. } = auth(AKS, &variables) else { panic!("another kind") };
     assert_eq!((secret.reveal(), client_id.as_str()), ("geheim ", "app"));
@@ -142,8 +142,11 @@ fn a_client_secret_may_stand_in_a_file() {
 /// The placeholder is never taken for an id or a secret.
 #[test]
 fn placeholders_are_no_credentials() {
-    let told = told(&with(&[("true", "false")]), &[("AZURE_CLIENT_SECRET", "msi")]);
-    assert!(told.contains("credentials for Azure: none") && told.contains("AZURE_FEDERATED_TOKEN_FILE"), "{told}");
+    let reported = reported(&with(&[("true", "false")]), &[("AZURE_CLIENT_SECRET", "msi")]);
+    assert!(
+        reported.contains("credentials for Azure: none") && reported.contains("AZURE_FEDERATED_TOKEN_FILE"),
+        "{reported}"
+    );
 }
 
 #[test]
@@ -155,8 +158,8 @@ fn the_azure_cli_is_used_only_when_asked() {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
-    let told = told(
+fn everything_that_is_missing_is_reported_at_once() {
+    let reported = reported(
         r#"{"useFederatedWorkloadIdentityExtension": "maybe", "networkResourceSubscriptionID": "a/b"}"#,
         &[("AZURE_ENVIRONMENT_FILEPATH", "/nowhere/stack.json")],
     );
@@ -167,9 +170,9 @@ fn everything_that_is_missing_is_told_at_once() {
         "`a/b` is no subscription id",
         "`useFederatedWorkloadIdentityExtension`",
     ] {
-        assert!(told.contains(expected), "{expected} in {told}");
+        assert!(reported.contains(expected), "{expected} in {reported}");
     }
-    let workload = super::tests::told("{\"subscriptionId\": \"s\"}", &[("AZURE_FEDERATED_TOKEN_FILE", "/token")]);
+    let workload = super::tests::reported("{\"subscriptionId\": \"s\"}", &[("AZURE_FEDERATED_TOKEN_FILE", "/token")]);
     assert!(workload.contains("tenantId") && workload.contains("aadClientId"), "{workload}");
 }
 

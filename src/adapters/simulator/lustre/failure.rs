@@ -1,6 +1,6 @@
 //! Failed system calls as errors of the port.
 //!
-//! Why it exists: one place decides what an errno means to a caller, and none of the callers can forget path and cause.
+//! One place decides what an errno means to a caller, and none of the callers can forget path and cause.
 
 use std::io;
 use std::path::Path;

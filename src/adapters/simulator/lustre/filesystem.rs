@@ -37,7 +37,7 @@ pub(super) struct Filesystem {
 }
 
 impl Filesystem {
-    /// Asks the servers for the file system of a source; its sub-directory is not looked at.
+    /// Asks the servers for the file system of a source; its sub-directory is not read.
     pub(super) fn open(operation: &'static str, servers: &Servers, source: &MountSource) -> Result<Self, MountError> {
         let source = &existing(servers, source);
         let served =
@@ -117,7 +117,7 @@ impl Filesystem {
         MountError { subject: self.source.to_string(), ..error }
     }
 
-    /// Space and inodes of the whole file system, as Lustre tells them for mounts of sub-directories too.
+    /// Space and inodes of the whole file system, as Lustre reports them for mounts of sub-directories too.
     pub(super) fn usage(&self) -> Usage {
         let (bytes, inodes) = count(&self.served.files);
         let capacity = self.served.capacity.0;

@@ -284,7 +284,7 @@ fn a_mount_in_use_is_busy_and_stays() {
 }
 
 #[test]
-fn the_node_says_what_it_was_told_of_its_readiness() {
+fn the_node_reports_the_readiness_that_was_set() {
     let bench = Bench::new(Mode::Link);
     assert_eq!(bench.node.readiness(), Readiness::Ready);
     let missing = Readiness::NotReady(vec!["LNet has no network".into()]);

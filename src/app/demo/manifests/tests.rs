@@ -94,10 +94,10 @@ fn parameters_of_the_provisioner_are_stripped() {
     let keys: Vec<&str> = read.parameters.keys().map(String::as_str).collect();
     assert_eq!((keys, read.fs_type.as_str()), (vec!["mgs-ip-address"], "lustre"));
     assert_eq!((read.pods.as_slice(), read.bytes), (["web".to_owned(), "web-2".to_owned()].as_slice(), 8 << 40));
-    let told = refused(&CLASS.replace("fstype", "fstyp"), CLAIM, &pod());
-    assert!(told.contains("did you mean csi.storage.k8s.io/fstype?"), "{told}");
-    let told = refused(&CLASS.replace("fstype", "provisioner-secret-name"), CLAIM, &pod());
-    assert!(told.contains("refuses secrets"), "{told}");
+    let reported = refused(&CLASS.replace("fstype", "fstyp"), CLAIM, &pod());
+    assert!(reported.contains("did you mean csi.storage.k8s.io/fstype?"), "{reported}");
+    let reported = refused(&CLASS.replace("fstype", "provisioner-secret-name"), CLAIM, &pod());
+    assert!(reported.contains("refuses secrets"), "{reported}");
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn classes_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
         ),
         ("azurelustre.csi.azure.com", "file.csi.azure.com", "provisioner is `file.csi.azure.com`"),
     ] {
-        let told = refused(&CLASS.replacen(from, to, 1), CLAIM, &pod());
-        assert!(told.contains(expected) && told.contains("hint: "), "{expected} is not in {told}");
+        let reported = refused(&CLASS.replacen(from, to, 1), CLAIM, &pod());
+        assert!(reported.contains(expected) && reported.contains("hint: "), "{expected} is not in {reported}");
     }
 }
 
@@ -200,8 +200,8 @@ fn claims_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
         ("storageClassName", "volumeName: pv-1, storageClassName", "volumeName asks for a volume that exists"),
         ("name: scratch", "name: scratch, namespace: team", "a pod can only use claims of its own namespace"),
     ] {
-        let told = refused(CLASS, &CLAIM.replacen(from, to, 1), &pod());
-        assert!(told.contains(expected) && told.contains("hint: "), "{expected} is not in {told}");
+        let reported = refused(CLASS, &CLAIM.replacen(from, to, 1), &pod());
+        assert!(reported.contains(expected) && reported.contains("hint: "), "{expected} is not in {reported}");
     }
 }
 
@@ -223,19 +223,19 @@ fn pods_that_kubernetes_would_refuse_are_refused_in_the_users_words() {
         ),
         ("volumes: [", "volumes: [{name: x, csi: {driver: azurelustre.csi.azure.com}}, ", "inline volume"),
     ] {
-        let told = refused(CLASS, CLAIM, &pod().replacen(from, to, 1));
-        assert!(told.contains(expected) && told.contains("hint: "), "{expected} is not in {told}");
+        let reported = refused(CLASS, CLAIM, &pod().replacen(from, to, 1));
+        assert!(reported.contains(expected) && reported.contains("hint: "), "{expected} is not in {reported}");
     }
-    let told = refused(CLASS, CLAIM, &set("Deployment", "").replace("labels: {app: web}", "labels: {app: other}"));
-    assert!(told.contains("spec.selector does not match"), "{told}");
+    let reported = refused(CLASS, CLAIM, &set("Deployment", "").replace("labels: {app: web}", "labels: {app: other}"));
+    assert!(reported.contains("spec.selector does not match"), "{reported}");
     assert!(refused(CLASS, CLAIM, &set("Job", "")).contains("a Job takes OnFailure or Never"));
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
-    let told =
+fn every_mistake_is_reported_at_once() {
+    let reported =
         refused(&CLASS.replace("azure.com", "test"), &CLAIM.replace("fast", "other").replace("8Ti", "8"), &pod());
-    assert_eq!(told.matches("error: ").count(), 2, "{told}");
+    assert_eq!(reported.matches("error: ").count(), 2, "{reported}");
 }
 
 #[test]
@@ -252,6 +252,6 @@ fn defaults_of_the_cluster_are_honoured() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let options = DemoOptions { pod: Some("/does/not/exist".into()), ..DemoOptions::default() };
-    let told = Manifests::load(&options, DRIVER).unwrap_err().0.to_string();
-    assert!(told.contains("/does/not/exist"), "{told}");
+    let reported = Manifests::load(&options, DRIVER).unwrap_err().0.to_string();
+    assert!(reported.contains("/does/not/exist"), "{reported}");
 }
