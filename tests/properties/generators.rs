@@ -353,7 +353,8 @@ pub(crate) fn written_keys(bad_percent: u8) -> impl Strategy<Value = Vec<(&'stat
 /// Everything that may ever be said to the kernel, written out a second time on purpose.
 pub(crate) const WORDS: &str = "ro rw nosuid nodev noexec sync nodiratime relatime noatime flock noflock localflock user_xattr \
     nouser_xattr checksum nochecksum lruresize nolruresize lazystatfs nolazystatfs user_fid2path nouser_fid2path verbose \
-    noverbose encrypt noencrypt statfs_project nostatfs_project always_ping 32bitapi nolock unique_fsid";
+    noverbose encrypt noencrypt statfs_project nostatfs_project sync_on_close \
+    nosync_on_close always_ping 32bitapi nolock unique_fsid";
 
 pub(crate) fn context() -> impl Strategy<Value = BTreeMap<String, String>> {
     let key = select(VARIABLES.map(|(_, key)| key.to_owned()).to_vec());
