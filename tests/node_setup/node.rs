@@ -16,7 +16,7 @@ use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PrivateDir};
 use azurelustre_csi::adapters::node_setup::load::Parameters;
 use azurelustre_csi::adapters::node_setup::plan::Replace;
 use azurelustre_csi::adapters::node_setup::remove::{RemoveError, RemoveModule};
-use azurelustre_csi::adapters::node_setup::setup::{Console, NodeSetup, Packages, Ready};
+use azurelustre_csi::adapters::node_setup::setup::{Console, NodeSetup, Packages, Patience, Ready};
 use azurelustre_csi::adapters::node_setup::step::PlannedStep;
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::{ClientVersion, ClientVersions};
@@ -57,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) refused: Mutex<Vec<&'static str>>,
     /// Why no package can be had.
     pub(crate) no_package: Mutex<Option<SetupError>>,
+    /// How patient the last fetch was to be.
+    pub(crate) patience: Mutex<Option<Patience>>,
     /// Modules that cannot be loaded from a client, and what modprobe says.
     pub(crate) not_loadable: Mutex<Option<(&'static str, &'static str, &'static str)>>,
     /// What happens while node-setup waits.
@@ -79,6 +81,7 @@ impl Node {
             fault: Mutex::default(),
             refused: Mutex::default(),
             no_package: Mutex::default(),
+            patience: Mutex::default(),
             not_loadable: Mutex::default(),
             on_pause: Mutex::default(),
         };
@@ -403,7 +406,8 @@ impl Lnet for Node {
 }
 
 impl Packages for Node {
-    fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError> {
+    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError> {
+        *self.patience.lock().unwrap() = Some(patience);
         let failed = self.step(format!("fetch {version}"));
         let unreachable =
             || SetupError::try_again("cannot fetch", "Could not resolve 'packages.microsoft.com'", "Allow it.");

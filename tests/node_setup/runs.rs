@@ -1,8 +1,12 @@
 //! What a run does in each state that a node can be in.
 
+use std::sync::LazyLock;
+
 use azurelustre_csi::adapters::node_setup::error::SetupError;
+use azurelustre_csi::adapters::node_setup::interfaces::InterfaceRule;
 use azurelustre_csi::adapters::node_setup::load::Parameters;
 use azurelustre_csi::adapters::node_setup::plan::Replace;
+use azurelustre_csi::adapters::node_setup::setup::Patience;
 
 use crate::node::{BOTH, Fault, KERNEL, NEW, Node, OLD};
 
@@ -346,4 +350,36 @@ fn a_dry_run_names_each_step_with_its_command_and_its_reason_and_changes_nothing
     assert_eq!(titles[10..], ["configure LNet", "add eth1 to LNet's network tcp"]);
     node.load_client(NEW);
     assert_eq!(node.with(|_| {}, |setup| setup.dry_run()).unwrap(), (Vec::new(), Vec::new()));
+}
+
+/// An interface that the node does not have.
+static ABSENT: LazyLock<InterfaceRule> = LazyLock::new(|| InterfaceRule::Listed(vec!["eth9".to_owned()]));
+
+#[test]
+fn an_idle_client_is_not_replaced_while_no_interface_can_be_chosen() {
+    let node = Node::new();
+    node.load_client(OLD);
+    let ready = node.run(|setup| setup.interfaces = &ABSENT).unwrap();
+    assert_eq!(ready.client.unwrap().as_str(), OLD);
+    assert!(!node.take_log().iter().any(|step| step.starts_with("remove") || step.contains("modprobe")));
+    assert!(ready.warnings.iter().any(|warning| warning.contains("so does the loaded client")), "{:?}", ready.warnings);
+}
+
+#[test]
+fn a_node_that_is_to_have_no_client_needs_no_interface() {
+    let node = Node::new();
+    let ready = node.run(|setup| (setup.install, setup.interfaces) = (false, &ABSENT)).unwrap();
+    assert!(ready.without_client && node.take_log().is_empty(), "{ready:?}");
+}
+
+#[test]
+fn only_a_download_without_which_the_node_cannot_mount_is_repeated() {
+    let node = Node::new();
+    node.run(|_| {}).unwrap();
+    assert_eq!(node.patience.lock().unwrap().take(), Some(Patience::Needed));
+    let node = Node::new();
+    node.load_client(OLD);
+    node.mount();
+    node.run(|_| {}).unwrap();
+    assert_eq!(node.patience.lock().unwrap().take(), Some(Patience::Optional));
 }

@@ -14,7 +14,7 @@ use azurelustre_csi::adapters::node_setup::host_exec::Programs;
 use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
 use azurelustre_csi::adapters::node_setup::packages::{ClientPackages, Pauses};
-use azurelustre_csi::adapters::node_setup::setup::{Console, Packages};
+use azurelustre_csi::adapters::node_setup::setup::{Console, Packages, Patience};
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::ClientVersion;
 
@@ -134,7 +134,7 @@ impl Node {
     pub(crate) fn ensure_for(&self, source: &PackageSource, change: impl FnOnce(&mut Facts)) -> Result<(), SetupError> {
         let mut facts = Facts::read(&HostRoot::directory(self.dir.path())).unwrap();
         change(&mut facts);
-        self.packages(source, |packages| packages.ensure(&facts, &client()))
+        self.packages(source, |packages| packages.ensure(&facts, &client(), Patience::Needed))
     }
 
     pub(crate) fn packages<T>(&self, source: &PackageSource, act: impl FnOnce(&ClientPackages<'_>) -> T) -> T {

@@ -7,7 +7,7 @@ use super::load::Loader;
 use super::modules::{Modules, NEEDED, REMOVAL_ORDER};
 use super::plan::{Action, Otherwise, Plan, Source, Wanted, plan};
 use super::remove::RemoveError;
-use super::setup::NodeSetup;
+use super::setup::{NodeSetup, Patience};
 
 /// A plan that is carried out.
 pub(super) struct Act<'a> {
@@ -38,7 +38,9 @@ impl Act<'_> {
             match action {
                 Action::Fetch { version, otherwise } => {
                     self.setup.console.progress(&format!("fetching client {version} for kernel {}", self.facts.kernel));
-                    match self.setup.packages.ensure(self.facts, version) {
+                    let needed = *otherwise == Otherwise::Fail;
+                    let patience = if needed { Patience::Needed } else { Patience::Optional };
+                    match self.setup.packages.ensure(self.facts, version, patience) {
                         Ok(()) => {}
                         Err(error) if error.exit == SetupExit::TryAgain => {
                             return self.without_package(&error, otherwise);
@@ -47,7 +49,7 @@ impl Act<'_> {
                     }
                 }
                 Action::Prefetch { version } => {
-                    if let Err(error) = self.setup.packages.ensure(self.facts, version) {
+                    if let Err(error) = self.setup.packages.ensure(self.facts, version, Patience::Optional) {
                         self.warn(&error, "the next boot tries again");
                     }
                 }

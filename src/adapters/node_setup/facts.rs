@@ -85,7 +85,7 @@ fn some_of(mounts: &[String]) -> String {
 }
 
 fn text(host: &HostRoot, path: impl AsRef<Path>) -> Option<String> {
-    fs::read_to_string(host.at(path)).ok()
+    fs::read(host.at(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// NIs belong to the network namespace of the process that makes them, so it must be the host's.

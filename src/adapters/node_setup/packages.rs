@@ -37,7 +37,7 @@ use super::error::SetupError;
 use super::facts::Facts;
 use super::layout::HostRoot;
 use super::os::{Machine, Os};
-use super::setup::{Console, Packages};
+use super::setup::{Console, Packages, Patience};
 use super::step::PlannedStep;
 use super::tools::{HostTools, Invocation, Output, ToolError};
 use super::version::ClientVersion;
@@ -82,14 +82,14 @@ struct PackageFile {
 }
 
 impl Packages for ClientPackages<'_> {
-    fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError> {
+    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError> {
         let job = self.job(facts, version)?;
         let store = Store::new(self.host, &facts.kernel, version);
         store.remove_leftovers()?;
         if record::is_complete(self.host, &facts.kernel, version) {
             return Ok(());
         }
-        let package = self.obtain(&job)?;
+        let package = self.obtain(&job, patience)?;
         let unpacked = job.unpack(&store, &package);
         if unpacked.is_err() {
             store.discard();
@@ -130,12 +130,12 @@ impl<'a> ClientPackages<'a> {
     }
 
     /// A package file of the node, or else a download.
-    fn obtain(&self, job: &Job<'_>) -> Result<PackageFile, SetupError> {
+    fn obtain(&self, job: &Job<'_>, patience: Patience) -> Result<PackageFile, SetupError> {
         if let Some(path) = job.preplaced()? {
             self.console.progress(&format!("using the package file {}", path.display()));
             return Ok(PackageFile { path, downloaded: false });
         }
-        let path = retry::repeat(self.pauses, self.console, |left| match job.os {
+        let path = retry::repeat(self.pauses, self.console, patience, |left| match job.os {
             Os::Jammy | Os::Noble => job.download_by_apt(left),
             Os::AzureLinux3 => job.download_by_tdnf(left),
         })?;
@@ -185,6 +185,9 @@ impl Job<'_> {
 
     fn planned(&self) -> Vec<PlannedStep> {
         let reason = format!("client {} for kernel {} is not unpacked", self.client, self.kernel);
+        if let Some(file) = self.planned_file(&reason) {
+            return std::iter::once(file).chain(self.planned_unpacking()).collect();
+        }
         let fetch = match self.os {
             Os::Jammy | Os::Noble => self.planned_by_apt(&reason),
             Os::AzureLinux3 => self.planned_by_tdnf(&reason),

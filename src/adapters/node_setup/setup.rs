@@ -22,10 +22,20 @@ use crate::adapters::lnet::{Lnet, LocalNi, Nid};
 /// How often an interface that is not up yet is observed again, once a second.
 const INTERFACE_TRIES: usize = 30;
 
+/// How often a download that fails is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As often as useful: without the package the node cannot mount.
+    Needed,
+    /// Not at all: the node has a client, and its driver must not wait.
+    Optional,
+}
+
 /// Packages of the client: fetched, checked and unpacked into the private directory.
 pub trait Packages: Debug {
-    /// Unpacks this version for the node, fetched if it is not there yet.
-    fn ensure(&self, facts: &Facts, version: &ClientVersion) -> Result<(), SetupError>;
+    /// Unpacks this version for the node, fetched if it is not there yet; `patience` is how long the driver's container may
+    /// wait for the network.
+    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError>;
     /// Whether this version is unpacked, complete and unaltered.
     fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool;
     /// The steps of [`Self::ensure`], for people.
@@ -187,14 +197,23 @@ impl NodeSetup<'_> {
         }
         let mut warnings = facts.warnings.clone();
         let nis = if facts.modules.has("lnet") { self.nis(&mut warnings)? } else { Some(Vec::new()) };
+        // What does not depend on interfaces comes first: nothing to load, or nothing that could be.
+        let without_interface = plan::plan(&facts, &wanted, "")?;
+        if without_interface.without_client {
+            warnings.extend(without_interface.notes.iter().cloned());
+            return Ok(Outlook { facts, wanted, chosen: Vec::new(), nis, plan: without_interface, warnings });
+        }
         let serves = facts.modules.has("lustre") && nis.as_ref().is_none_or(|nis| !nis.is_empty());
+        let mut wanted = wanted;
         let chosen = match self.choice(wait && !serves) {
             Ok(Choice { chosen, notes }) => {
                 warnings.extend(notes);
                 chosen
             }
             Err(error) if serves => {
-                warnings.push(format!("{error}: LNet stays as it is. {}", error.hint));
+                warnings.push(format!("{error}: LNet stays as it is, and so does the loaded client. {}", error.hint));
+                // A client that is loaded anew without an interface takes any that is up.
+                wanted.replace = Replace::Never;
                 Vec::new()
             }
             Err(error) => return Err(error),
@@ -258,10 +277,12 @@ impl NodeSetup<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, SetupError> {
         let Some(nis) = self.nis(warnings)? else { return Ok(Vec::new()) };
-        let (steps, notes) = network::steps(chosen, &nis, facts.mounted().is_some());
+        // A fetch takes minutes, in which a mount may have begun.
+        let mounted = if changed { Facts::read(self.host)?.mounted() } else { facts.mounted() }.is_some();
+        let (steps, notes) = network::steps(chosen, &nis, mounted);
         let all_there = chosen.iter().all(|one| nis.iter().any(|ni| one.has(ni, chosen)));
         let nis = if changed || !steps.is_empty() || !all_there {
-            self.configure(chosen, facts.mounted().is_some(), warnings)?;
+            self.configure(chosen, mounted, warnings)?;
             self.nis(warnings)?.unwrap_or_default()
         } else {
             warnings.extend(notes);

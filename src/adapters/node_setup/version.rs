@@ -11,12 +11,14 @@ pub struct ClientVersion(String);
 
 impl ClientVersion {
     /// Reads `2.17.0-24-gf517bc4`, and `2.17.0_24_gf517bc4` as `/sys/module/lustre/version` and rpm packages spell it. `None`
-    /// where it does not begin with a number or has characters that no package name has.
+    /// where it does not begin with a number or has characters that no package name has, or reads as the name of a directory
+    /// that is being unpacked.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replace('_', "-");
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '~' | '+'));
         let begins = text.starts_with(|c: char| c.is_ascii_digit());
-        (plain && begins && text.len() <= 64 && !text.contains("..")).then_some(Self(text))
+        (plain && begins && text.len() <= 64 && ["..", ".tmp-"].iter().all(|odd| !text.contains(odd)))
+            .then_some(Self(text))
     }
 
     /// The version that is installed where none is asked for.

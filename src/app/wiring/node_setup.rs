@@ -54,10 +54,24 @@ impl From<SetupError> for SetupFailure {
 pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
     let mut text = problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
+    let host = host_root(settings.and_then(|settings| settings.host_root.as_deref()));
+    let exit = SetupExit::WrongSetting as u8;
+    let last = LastResult { at: seconds_since_1970(), exit, message: text.clone(), hint: None, warnings: Vec::new() };
+    // The private directory is absent where the command line is tried outside of a pod.
+    drop(last.write(&host));
     let path = settings.and_then(|settings| settings.termination_message_path.as_deref());
     if let Err(error) = report::write_termination_message(path, &text) {
         Stderr.warn(&format!("the termination message cannot be written: {error}"));
     }
+}
+
+/// The root of the host: a directory that a flag names, or where the pod mounts it.
+fn host_root(directory: Option<&Path>) -> HostRoot {
+    directory.map_or_else(|| HostRoot::mounted_at(HOST), |directory| HostRoot::directory(directory.to_owned()))
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// How the last run on this node ended, as the node's container sees the private directory.
@@ -123,7 +137,7 @@ impl Parts {
         if !problems.as_slice().is_empty() {
             return Err(SetupFailure::Settings(problems));
         }
-        let host = settings.host_root.clone().map_or_else(|| HostRoot::mounted_at(HOST), HostRoot::directory);
+        let host = host_root(settings.host_root.as_deref());
         let programs = Programs::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
         Ok(Self {
             programs,
@@ -170,8 +184,7 @@ impl Parts {
 
     /// Leaves the result where Kubernetes and `doctor node` read it. That it cannot be left is no failure of the node.
     fn leave(&self, result: &Result<Ready, SetupError>, termination: Option<&Path>) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let last = LastResult::of(result, now.as_secs());
+        let last = LastResult::of(result, seconds_since_1970());
         if let Err(error) = last.write(&self.host) {
             self.console.warn(&format!("{PRIVATE_DIR}: the result cannot be left for doctor node: {error}"));
         }

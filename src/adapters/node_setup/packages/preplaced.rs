@@ -11,6 +11,7 @@ use super::{Job, files};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
 use crate::adapters::node_setup::os::Os;
+use crate::adapters::node_setup::step::PlannedStep;
 
 impl Job<'_> {
     /// The package file of the node for this kernel and client, if there is one. One that is there and not accepted is an
@@ -24,7 +25,7 @@ impl Job<'_> {
 
     fn preplaced_deb(&self) -> Result<Option<PathBuf>, SetupError> {
         for path in self.files_of_node("deb") {
-            if self.is_asked_for(&path)? {
+            if self.or_another(&path, self.is_asked_for(&path))? {
                 let at = self.host.at(&path);
                 let hash = files::sha256(&at).map_err(|error| files::failed("read", &path, &error))?;
                 let accepted = self.source.accepts(&hash);
@@ -36,13 +37,27 @@ impl Job<'_> {
 
     fn preplaced_rpm(&self) -> Result<Option<PathBuf>, SetupError> {
         for path in self.files_of_node("rpm") {
-            if self.rpm_is_for(&path)? {
+            if self.or_another(&path, self.rpm_is_for(&path))? {
                 self.import_keys()?;
                 self.check_signature(&path)?;
                 return Ok(Some(path));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a file is the one that is asked for. One that cannot be read is another, unless it is named after the running
+    /// kernel: then it is a damaged copy, which its owner has to know.
+    fn or_another(&self, path: &Path, asked_for: Result<bool, SetupError>) -> Result<bool, SetupError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        asked_for.or_else(|error| if name.contains(self.kernel) { Err(error) } else { Ok(false) })
+    }
+
+    /// The step that stands for a download where a file of the node would be used. Files of rpm are not read for a plan,
+    /// since rpm may write.
+    pub(super) fn planned_file(&self, reason: &str) -> Option<PlannedStep> {
+        let path = self.preplaced_deb().ok().flatten().filter(|_| self.os != Os::AzureLinux3)?;
+        Some(PlannedStep::new("use the package file of the node", path.display().to_string(), reason))
     }
 
     /// Files with this ending, in the order of their names, as the host sees them.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::setup::Console;
+use crate::adapters::node_setup::setup::{Console, Patience};
 
 /// Time between tries. Real time in production, a manual clock in tests.
 pub trait Pauses: Debug {
@@ -26,19 +26,22 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// No try begins later than this after the beginning.
 const TOTAL: Duration = Duration::from_mins(5);
 
-/// Tries until it succeeds, fails for good, or has been tried often or long enough. `attempt` gets the time that is left.
+/// Tries until it succeeds, fails for good, or has been tried often or long enough; once alone where the package is
+/// optional. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
     pauses: &dyn Pauses,
     console: &dyn Console,
+    patience: Patience,
     mut attempt: impl FnMut(Duration) -> Result<T, SetupError>,
 ) -> Result<T, SetupError> {
+    let most = if patience == Patience::Needed { TRIES } else { 1 };
     let begun = pauses.elapsed();
     let left = || TOTAL.saturating_sub(pauses.elapsed().saturating_sub(begun));
     pauses.pause(JITTER.mul_f64(pauses.fraction()));
     let mut tries = 1;
     loop {
         let error = match attempt(left()) {
-            Err(error) if error.transient && tries < TRIES => error,
+            Err(error) if error.transient && tries < most => error,
             result => return result,
         };
         let pause = longest_pause(tries).mul_f64(pauses.fraction());
@@ -46,7 +49,7 @@ pub(super) fn repeat<T>(
             return Err(error);
         }
         console.progress(&format!(
-            "try {tries} of {TRIES} failed: {error}; the next is in {} s",
+            "try {tries} of {most} failed: {error}; the next is in {} s",
             pause.as_secs_f64().ceil()
         ));
         pauses.pause(pause);
@@ -102,7 +105,7 @@ mod tests {
 
     fn failing(clock: &Manual, each: Duration) -> (u32, Vec<Duration>) {
         let (mut tries, mut left) = (0, Vec::new());
-        let result = repeat(clock, clock, |time| {
+        let result = repeat(clock, clock, Patience::Needed, |time| {
             tries += 1;
             left.push(time);
             clock.now.set(clock.now.get() + each);
@@ -141,14 +144,14 @@ mod tests {
         let clock = Manual::default();
         for error in [SetupError::try_again("", "", ""), SetupError::needs_human("", "", "")] {
             let mut tries = 0;
-            let result = repeat(&clock, &clock, |_| {
+            let result = repeat(&clock, &clock, Patience::Needed, |_| {
                 tries += 1;
                 Err::<(), _>(error.clone())
             });
             assert_eq!((result, tries), (Err(error), 1));
         }
         let mut tries = 0;
-        let second = repeat(&clock, &clock, |_| {
+        let second = repeat(&clock, &clock, Patience::Needed, |_| {
             tries += 1;
             if tries == 2 { Ok(tries) } else { Err(network()) }
         });

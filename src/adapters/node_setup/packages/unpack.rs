@@ -57,13 +57,18 @@ fn stays_inside(line: &str) -> bool {
     match kind {
         'd' | '-' => is_inside(Path::new(name), Path::new("")),
         'l' => {
-            name.split_once(" -> ").is_some_and(|(name, target)| link_stays_inside(Path::new(name), Path::new(target)))
+            separated(name, " -> ").is_some_and(|(name, target)| link_stays_inside(Path::new(name), Path::new(target)))
         }
-        'h' => name.split_once(" link to ").is_some_and(|(name, target)| {
+        'h' => separated(name, " link to ").is_some_and(|(name, target)| {
             is_inside(Path::new(name), Path::new("")) && is_inside(Path::new(target), Path::new(""))
         }),
         _ => false,
     }
+}
+
+/// Name and target of a link; none if the separator stands there twice, since it cannot be told which one is meant.
+fn separated<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    text.split_once(separator).filter(|(_, target)| !target.contains(separator))
 }
 
 /// What follows the fifth word.
