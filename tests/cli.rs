@@ -158,11 +158,11 @@ fn check_config_tells_all_problems_at_once() {
     );
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
     for expected in [
-        "--mode: `nod` is none of".to_owned(),
+        "--mode: `nod` is not one of".to_owned(),
         "--simulator-speed: `-1` is no speed".to_owned(),
         "AZURELUSTRE_CSI_ENDPOINT: `tmp/csi.sock` is not an endpoint".to_owned(),
         format!("`moed` in {config}: no setting has this name"),
-        format!("`log-format` in {config}: `jsn` is none of text, json"),
+        format!("`log-format` in {config}: `jsn` is not one of text, json"),
         format!("`location` in {cloud}: `a/b` is not an Azure region"),
     ] {
         assert!(ran.stderr.contains(&format!("error: {expected}")), "{expected}\n-- in --\n{}", ran.stderr);

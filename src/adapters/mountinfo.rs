@@ -41,7 +41,7 @@ impl Line {
     }
 }
 
-/// All mounts of one moment: the file itself. A node has hundreds of mounts, and a look is about one path, so a line is
+/// All mounts of one moment: the file itself. A node has hundreds of mounts, and a question is about one path, so a line is
 /// taken apart only as far as that path needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mountinfo {

@@ -36,7 +36,7 @@ impl Cloud for NoCloud {
     }
 
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
-        Err(self.error("look for file system", id))
+        Err(self.error("observe file system", id))
     }
 
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {

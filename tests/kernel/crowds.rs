@@ -219,9 +219,9 @@ fn resident() -> u64 {
 /// In a process of its own: other tests run beside this one.
 async fn fifty_hung_mounts_cost_little_memory() {
     let output = Command::new(std::env::current_exe().unwrap()).env(MEASURED, "1").output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    let grown: u64 = told.trim().parse().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    let grown: u64 = shown.trim().parse().unwrap();
     assert!(grown < GROWTH, "{grown} bytes");
 }
 

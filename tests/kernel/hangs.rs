@@ -121,7 +121,7 @@ async fn a_caller_that_leaves_leaves_the_mount_to_go_on() {
 }
 
 async fn a_measurement_that_hangs_is_asked_once() {
-    let bench = Bench::new(with_limits(Limits { statfs: SHORT, look: SHORT, ..patient() }));
+    let bench = Bench::new(with_limits(Limits { statfs: SHORT, observe: SHORT, ..patient() }));
     let target = bench.mounted("pod", SICK).await;
     let statfs = format!("statfs {}", target.display());
     bench.kernel.hang(&statfs);

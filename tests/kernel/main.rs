@@ -19,7 +19,7 @@ mod gate;
 mod hangs;
 mod kills;
 mod load;
-mod looks;
+mod observations;
 mod propagation;
 mod silence;
 mod sub_dirs;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         hangs::TESTS,
         kills::TESTS,
         load::TESTS,
-        looks::TESTS,
+        observations::TESTS,
         propagation::TESTS,
         sub_dirs::TESTS,
         unmounts::TESTS,

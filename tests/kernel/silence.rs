@@ -62,7 +62,7 @@ impl Volume {
     /// A healthy volume, published by an earlier process of the driver.
     fn published(fs_type: &str) -> Self {
         let bench = Bench::new(with_limits(patient()));
-        let limits = Limits { unmount: SHORT, statfs: SHORT, look: SHORT, ..patient() };
+        let limits = Limits { unmount: SHORT, statfs: SHORT, observe: SHORT, ..patient() };
         let settings = KernelSettings { fs_type: fs_type.into(), limits, ..bench.settings.clone() };
         let network = Arc::<Network>::default();
         let mounter = Arc::new(KernelMounter::new(settings, Parts { calls: network.clone(), ..Parts::default() }));
@@ -104,7 +104,7 @@ impl Volume {
     }
 
     async fn settled(&self) {
-        until("nothing is under way", || self.mounter.in_progress().is_empty()).await;
+        until("nothing is in progress", || self.mounter.in_progress().is_empty()).await;
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn patient() -> Limits {
         unmount_at_most: LONG,
         thread: LONG,
         statfs: LONG,
-        look: LONG,
+        observe: LONG,
         second_look: Duration::ZERO,
         connect: SHORT,
         give_up: SHORT,
@@ -101,7 +101,7 @@ impl Bench {
         target
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is in progress.
     pub(crate) async fn settled(&self) {
         until("everything has ended", || self.mounter.in_progress().is_empty()).await;
     }

@@ -19,7 +19,7 @@ const DATA_MAX: usize = 4095;
 /// The arguments of one mount(2) call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountCall {
-    /// `10.0.0.4@tcp:/lustrefs/dir`. Lustre itself looks at `device=` only.
+    /// `10.0.0.4@tcp:/lustrefs/dir`. Lustre itself reads `device=` only.
     pub source: String,
     /// Where, free of symbolic links.
     pub target: PathBuf,

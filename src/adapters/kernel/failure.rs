@@ -14,7 +14,7 @@ use super::threads::NoThread;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
-/// What to look at when servers do not answer.
+/// What to check when servers do not answer.
 pub(super) const REACHABILITY: &str = "check that the file system exists, and on the way to it the VNet peering, the \
     network security groups and firewalls: TCP port 988 in both directions, from source ports 1019 to 1023";
 
@@ -51,7 +51,7 @@ pub(super) fn no_thread(none: &NoThread, operation: &'static str, subject: Strin
     MountError::new(MountErrorKind::NotReady, operation, subject, message).with_hint(hint)
 }
 
-/// mount(2) of a file system. `may_mount` tells whether the process itself may.
+/// mount(2) of a file system. `may_mount` says whether the process itself may.
 pub(super) fn of_mount(errno: SysError, operation: &'static str, source: &MountSource, may_mount: bool) -> MountError {
     use MountErrorKind::{Denied, Failed, Invalid, NotFound, NotReady, Unknown, Unreachable};
     let dir = source.sub_dir.as_ref().map(|dir| format!("the directory `{dir}`"));

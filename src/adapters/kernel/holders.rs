@@ -1,4 +1,4 @@
-//! Who uses a mount that cannot be unmounted, as far as `/proc` tells.
+//! Who uses a mount that cannot be unmounted, as far as `/proc` shows.
 //!
 //! Why: "device is busy" sends people searching. Only names of links are read, never what they lead to, so that this does
 //! not hang with the servers. Processes of other process namespaces are not seen.

@@ -199,7 +199,7 @@ impl KernelMounter {
 impl Mounter for KernelMounter {
     async fn readiness(&self) -> Readiness {
         let ask = self.parts.readiness.clone();
-        let limit = self.node.settings.limits.look;
+        let limit = self.node.settings.limits.observe;
         let answer = self.on_thread("examine", "the node".to_owned(), limit, move |_| Ok(ask.ask())).await;
         answer.unwrap_or_else(|fault| Readiness::NotReady(vec![fault.to_string()]))
     }

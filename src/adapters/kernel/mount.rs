@@ -94,7 +94,7 @@ impl KernelMounter {
     }
 
     async fn corrupt_errno(&self, place: &Path) -> Option<super::syscalls::SysError> {
-        let answer = self.statfs(place, self.node.settings.limits.look).await.err()?;
+        let answer = self.statfs(place, self.node.settings.limits.observe).await.err()?;
         failure::errno(&answer).filter(|errno| is_corrupt(*errno))
     }
 }
@@ -137,7 +137,7 @@ impl Node {
         replace: Option<u64>,
     ) -> Result<Option<Attempt>, MountError> {
         self.check_propagation(&plan.target, place)?;
-        // Nothing is mounted on a directory that did not exist: it needs no look at mountinfo.
+        // Nothing is mounted on a directory that did not exist: mountinfo need not be read.
         let made = target::make(&plan.target)?;
         if !made && let Some(found) = self.examine(plan, place, replace)? {
             return Ok(Some(found));
@@ -273,7 +273,7 @@ impl Node {
     }
 
     /// mount(2) with the options that this client takes: `unique_fsid` is known to Microsoft's builds only, and no
-    /// version tells which those are.
+    /// version says which those are.
     fn without_refused(
         &self,
         options: &MountOptions,

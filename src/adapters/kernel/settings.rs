@@ -45,7 +45,7 @@ pub struct Limits {
     /// statfs(2). With dead servers 16 s were seen.
     pub statfs: Duration,
     /// Whether what is mounted at a target still works, by statfs(2); without an answer it counts as working.
-    pub look: Duration,
+    pub observe: Duration,
     /// How long after a first error a mount is asked again before it counts as corrupt: an evicted client is well again
     /// after 2 s.
     pub second_look: Duration,
@@ -79,7 +79,7 @@ impl Default for Limits {
             unmount_at_most: Duration::from_mins(10),
             thread: Duration::from_secs(30),
             statfs: Duration::from_secs(20),
-            look: Duration::from_secs(5),
+            observe: Duration::from_secs(5),
             second_look: Duration::from_secs(2),
             connect: Duration::from_secs(2),
             give_up: Duration::from_secs(2),

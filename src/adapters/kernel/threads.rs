@@ -47,7 +47,7 @@ struct Shared(Mutex<State>);
 struct State {
     /// Threads without work, the last one became idle last.
     idle: Vec<(u64, SyncSender<Work>)>,
-    /// Work that waits for a thread, and how its caller hears that it has one.
+    /// Work that waits for a thread, and how its caller learns that it has one.
     waiting: VecDeque<(Work, oneshot::Sender<()>)>,
     alive: usize,
     numbers: u64,
@@ -86,7 +86,7 @@ impl Threads {
         self.shared.state().forget_abandoned();
     }
 
-    /// Begins work, or lets it wait: then returns how to hear of its beginning, and why the system refuses a thread.
+    /// Begins work, or lets it wait: then returns how to learn of its beginning, and why the system refuses a thread.
     fn begin(&self, work: Work) -> Option<(oneshot::Receiver<()>, Option<String>)> {
         let mut state = self.shared.state();
         if let Some((_, thread)) = state.idle.pop() {
@@ -157,9 +157,9 @@ impl State {
 
     fn enqueue(&mut self, work: Work) -> oneshot::Receiver<()> {
         self.forget_abandoned();
-        let (begun, hear) = oneshot::channel();
+        let (begun, receiver) = oneshot::channel();
         self.waiting.push_back((work, begun));
-        hear
+        receiver
     }
 
     /// The next work that waits; what nobody waits for any more is dropped.
@@ -184,7 +184,7 @@ impl Shared {
         let mut next = first.recv().ok();
         while let Some(work) = next {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                tracing::error!("an operation panicked; its caller is told that it was lost");
+                tracing::error!("an operation panicked; the operation is reported as lost to its caller");
             }
             next = self.next();
         }
@@ -241,16 +241,16 @@ mod tests {
 
     #[tokio::test]
     async fn work_has_a_thread_to_itself_and_threads_are_used_again() {
-        let (threads, (told, hear), (release, hold)) = (Threads::new(3), channel(), channel::<()>());
+        let (threads, (sender, receiver), (release, hold)) = (Threads::new(3), channel(), channel::<()>());
         let hold = Arc::new(Mutex::new(hold));
         for _ in 0..2 {
             let hold = Arc::clone(&hold);
             threads.run(move || assert!(hold.lock().unwrap().recv().is_err()), LONG).await.unwrap();
         }
         for number in 0..20 {
-            let told = told.clone();
-            threads.run(move || told.send(number).unwrap(), LONG).await.unwrap();
-            assert_eq!(hear.recv().unwrap(), number);
+            let sender = sender.clone();
+            threads.run(move || sender.send(number).unwrap(), LONG).await.unwrap();
+            assert_eq!(receiver.recv().unwrap(), number);
             wait_for_idle(&threads);
         }
         assert_eq!(threads.alive(), 3);
@@ -259,21 +259,21 @@ mod tests {
 
     #[tokio::test]
     async fn work_waits_for_a_thread_within_its_limit() {
-        let (threads, (release, hold), (told, hear)) = (Threads::new(1), channel::<()>(), channel());
+        let (threads, (release, hold), (sender, receiver)) = (Threads::new(1), channel::<()>(), channel());
         threads.run(move || assert!(hold.recv().is_err()), LONG).await.unwrap();
-        let (given_up, waits) = (told.clone(), told);
+        let (given_up, waits) = (sender.clone(), sender);
         let none = threads.run(move || given_up.send("given up").unwrap(), Duration::ZERO).await;
         assert_eq!(none, Err(NoThread { occupied: 1, refused: None }));
         let waiting = threads.run(move || waits.send("waited").unwrap(), LONG);
         let (begun, ()) = futures_lite::future::zip(waiting, async { drop(release) }).await;
         begun.unwrap();
-        assert_eq!(hear.iter().collect::<Vec<_>>(), ["waited"], "what was given up never begins");
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["waited"], "what was given up never begins");
         assert_eq!(threads.alive(), 1);
     }
 
     #[tokio::test]
     async fn the_thread_that_became_idle_last_is_used_first() {
-        let (threads, (told, hear)) = (Threads::new(4), channel());
+        let (threads, (sender, receiver)) = (Threads::new(4), channel());
         let (release, hold) = channel::<()>();
         let hold = Arc::new(Mutex::new(hold));
         for _ in 0..4 {
@@ -286,9 +286,12 @@ mod tests {
         }
         let mut used = std::collections::BTreeSet::new();
         for _ in 0..50 {
-            let told = told.clone();
-            threads.run(move || told.send(format!("{:?}", std::thread::current().id())).unwrap(), LONG).await.unwrap();
-            used.insert(hear.recv().unwrap());
+            let sender = sender.clone();
+            threads
+                .run(move || sender.send(format!("{:?}", std::thread::current().id())).unwrap(), LONG)
+                .await
+                .unwrap();
+            used.insert(receiver.recv().unwrap());
             while threads.shared.state().idle.len() < 4 {
                 std::thread::yield_now();
             }
@@ -298,11 +301,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_not_the_thread() {
-        let (threads, (told, hear)) = (Threads::new(1), channel());
+        let (threads, (sender, receiver)) = (Threads::new(1), channel());
         threads.run(|| panic!("on purpose"), LONG).await.unwrap();
         wait_for_idle(&threads);
-        threads.run(move || told.send(()).unwrap(), LONG).await.unwrap();
-        hear.recv().unwrap();
+        threads.run(move || sender.send(()).unwrap(), LONG).await.unwrap();
+        receiver.recv().unwrap();
     }
 
     #[tokio::test]
@@ -311,8 +314,8 @@ mod tests {
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim().to_owned()
         };
-        let (threads, (told, hear), before) = (Threads::new(1), channel(), shown());
-        threads.run(move || told.send(shown()).unwrap(), LONG).await.unwrap();
-        assert_eq!((hear.recv().unwrap().as_str(), shown()), ("0000", before));
+        let (threads, (sender, receiver), before) = (Threads::new(1), channel(), shown());
+        threads.run(move || sender.send(shown()).unwrap(), LONG).await.unwrap();
+        assert_eq!((receiver.recv().unwrap().as_str(), shown()), ("0000", before));
     }
 }

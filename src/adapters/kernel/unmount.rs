@@ -146,7 +146,7 @@ impl Node {
                     return Ok(());
                 }
                 Ok(()) => {}
-                // Somebody else was faster, or it cannot be unmounted from here: the next look shows which.
+                // Somebody else was faster, or it cannot be unmounted from here: the next observation shows which.
                 Err((Errno::EINVAL | Errno::ENOENT, _)) => refused = Some(top.id),
                 Err((Errno::EBUSY, _)) => self.unmount_busy(target, place, &top, before, &mounts)?,
                 Err((_, error)) => return Err(failure::of_unmount(error, target)),

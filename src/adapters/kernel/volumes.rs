@@ -27,7 +27,7 @@ const LIST: &str = "list the mounts of";
 /// A mount that this process made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its source as mountinfo shows it. It tells whether what is at the place now is still that mount; a number that the
+    /// Its source as mountinfo shows it. It says whether what is at the place now is still that mount; a number that the
     /// kernel gives to mounts would not, since the next mount gets it again.
     pub(super) shown: String,
     pub(super) volume_id: String,

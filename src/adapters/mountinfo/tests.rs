@@ -93,7 +93,7 @@ fn a_walk_enters_the_mounts_on_its_way() {
     assert_eq!(along("/"), [1]);
 }
 
-/// Numbers of mounts are used again, so a smaller number may be the upper mount, and the order of lines tells nothing.
+/// Numbers of mounts are used again, so a smaller number may be the upper mount, and the order of lines means nothing.
 #[test]
 fn a_stack_is_ordered_by_what_sits_on_what() {
     let root = (1, 0, "/");

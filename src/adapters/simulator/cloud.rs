@@ -43,7 +43,7 @@ struct State {
 /// Requests that the cloud has answered, refused ones included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Looks at a file system.
+    /// Observes a file system.
     pub observe: u64,
     /// Creations.
     pub create: u64,

@@ -56,7 +56,7 @@ pub enum Command {
     /// Ask a running driver whether it is ready: one line, exit code 0 or 1; for exec probes
     #[command(args_override_self = true)]
     Probe(ProbeOptions),
-    /// Look at what the driver stands on
+    /// Examine what the driver depends on
     #[cfg(feature = "kernel")]
     Doctor(DoctorOptions),
     /// Make the Lustre client of this node ready: the init container of the node's pod

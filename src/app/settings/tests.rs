@@ -100,7 +100,7 @@ fn all_problems_of_all_layers_are_reported_at_once() {
     ];
     let reported = reported(&flags, &environment).join("\n");
     for expected in [
-        "error: --mode: `nod` is none of controller, node, all\nhint: did you mean `node`?".to_owned(),
+        "error: --mode: `nod` is not one of controller, node, all\nhint: did you mean `node`?".to_owned(),
         format!("error: `mod` in {}: no setting has this name\nhint: did you mean `mode`?", path(&file)),
         format!("error: `log-format` in {}: not text", path(&file)),
         format!("error: `endpoint` in {}: not text", path(&file)),

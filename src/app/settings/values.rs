@@ -55,7 +55,7 @@ fn choice<T: Copy>(text: &str, options: &[(&'static str, T)]) -> Result<T, Probl
     let words: Vec<&str> = options.iter().map(|(word, _)| *word).collect();
     let hint = nearest(text, words.iter().copied())
         .map_or_else(|| "use one of these".to_owned(), |word| format!("did you mean `{word}`?"));
-    Err(Problem::new(format!("{} is none of {}", quote(text), words.join(", "))).with_hint(hint))
+    Err(Problem::new(format!("{} is not one of {}", quote(text), words.join(", "))).with_hint(hint))
 }
 
 pub(super) fn services(text: &str) -> Result<Services, Problem> {
@@ -200,7 +200,7 @@ pub(super) fn fs_type(text: &str) -> Result<String, Problem> {
 pub(super) fn permissions(text: &str) -> Result<u32, Problem> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o1777);
     mode.ok_or_else(|| {
-        let problem = Problem::new(format!("{} are no permissions", quote(text)));
+        let problem = Problem::new(format!("{} is not a valid octal mode", quote(text)));
         problem.with_hint("give octal digits up to 1777, such as 0775")
     })
 }

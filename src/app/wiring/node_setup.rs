@@ -112,7 +112,7 @@ pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String,
     Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
 }
 
-/// Everything that a run stands on.
+/// Everything that a run needs.
 struct Parts {
     host: HostRoot,
     programs: Programs,

@@ -1,6 +1,6 @@
 //! Mount options that clients of some versions alone know, and what to do about them on an older client.
 //!
-//! `unique_fsid` is not among them: no version tells which builds know it.
+//! `unique_fsid` is not among them: the version does not say which builds know it.
 
 use super::MountOptions;
 use crate::domain::lustre_version::LustreVersion;

@@ -14,7 +14,7 @@ const HEALTH: [&str; 2] = ["/sys/fs/lustre/health_check", "/proc/fs/lustre/healt
 pub struct Client {
     /// Whether the module is loaded. If not, whether the kernel could load it is unknown: it tries at the first mount.
     pub loaded: Observed<bool>,
-    /// Such as `2.15.5`; none if it is not told.
+    /// Such as `2.15.5`; none if the module does not report it.
     pub version: Option<String>,
     /// What it says of itself.
     pub health: Observed<Health>,

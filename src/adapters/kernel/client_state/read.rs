@@ -202,8 +202,8 @@ mod tests {
             ("/sys/fs/lustre/version", PermissionDenied, "by this user"),
             ("/sys/fs/lustre/version", io::ErrorKind::FileTooLarge, "cannot be read: "),
         ] {
-            let told = unreadable(path, &io::Error::from(kind));
-            assert!(told.contains(path) && told.contains(said), "{told}");
+            let text = unreadable(path, &io::Error::from(kind));
+            assert!(text.contains(path) && text.contains(said), "{text}");
         }
         assert_eq!(one_line("a\nb\u{1b}[1m é"), "a\\nb\\u{1b}[1m é");
     }

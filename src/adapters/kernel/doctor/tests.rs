@@ -238,8 +238,8 @@ fn faults_are_those_of_the_running_driver_or_are_looked_for_from_here() {
     let tree = Tree::mounted();
     let fault = NodeFault { message: "/x is not a shared mount".to_owned(), hint: "set it".to_owned() };
     let driver = Observed::Known(DriverStatus { faults: vec![fault], ..DriverStatus::default() });
-    let told = report(&Request { driver, ..request(&tree) }, Reach::Reached);
-    assert_eq!((told.healthy, told.reasons), (false, vec!["/x is not a shared mount: set it".to_owned()]));
+    let shown = report(&Request { driver, ..request(&tree) }, Reach::Reached);
+    assert_eq!((shown.healthy, shown.reasons), (false, vec!["/x is not a shared mount: set it".to_owned()]));
     let alone = |tree: &Tree| {
         let working_dir = tree.paths().at("/proc/self/mountinfo");
         let driver = Observed::Unknown("nobody".to_owned());

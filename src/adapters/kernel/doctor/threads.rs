@@ -1,7 +1,7 @@
 //! Threads of a running driver that are blocked in the kernel, from `/proc/PID/task/TID`.
 //!
 //! mount(2) of a dead MGS waits in state `S` for some seconds and in `I` (`TASK_IDLE`) for minutes, other calls in `D`. An
-//! idle thread of the driver is in state `S` too: what it waits for tells them apart. The driver need not answer for this.
+//! idle thread of the driver is in state `S` too: what it waits for is the difference. The driver need not answer for this.
 
 use std::fs;
 use std::path::{Path, PathBuf};

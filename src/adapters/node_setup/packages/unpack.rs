@@ -66,7 +66,7 @@ fn stays_inside(line: &str) -> bool {
     }
 }
 
-/// Name and target of a link; none if the separator stands there twice, since it cannot be told which one is meant.
+/// Name and target of a link; none if the separator stands there twice, since it is not known which one is meant.
 fn separated<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
     text.split_once(separator).filter(|(_, target)| !target.contains(separator))
 }

@@ -126,7 +126,7 @@ pub(super) fn unmount(target: &Path) -> Result<(), MountError> {
     if rest.is_empty() {
         return Ok(());
     }
-    let message = format!("{} mounts stay that this process cannot take away", rest.len());
+    let message = format!("{} mounts stay that this process cannot unmount", rest.len());
     let hint = "another mount hides them, or they belong to an outer mount namespace: unmount them there";
     Err(failure::refused(MountErrorKind::Failed, "unmount", target, message, hint))
 }
