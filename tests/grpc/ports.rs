@@ -60,7 +60,7 @@ pub struct Scripted {
     ends: (mpsc::UnboundedSender<End>, tokio::sync::Mutex<mpsc::UnboundedReceiver<End>>),
 }
 
-/// Tells how a hanging call ends, whichever way that is.
+/// Reports how a hanging call ends, whichever way that is.
 struct Witness<'a> {
     method: &'static str,
     finished: bool,

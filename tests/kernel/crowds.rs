@@ -41,7 +41,7 @@ const ROUNDS: usize = 8;
 const RETRIES: usize = 10;
 /// Most memory that mounts and retries together may take, in bytes: a few pages for each thread that hangs.
 const GROWTH: u64 = 6 << 20;
-/// Tells a process of this program that it only measures itself.
+/// Marks a process of this program that only measures itself.
 const MEASURED: &str = "AZURELUSTRE_TEST_MEMORY";
 
 /// What makes mounts of the sick server hang.

@@ -203,7 +203,7 @@ async fn lustrefs_is_not_tried_while_the_mgs_does_not_answer() {
     assert!(!bench.kernel.calls().iter().any(|call| call.contains("/lustrefs")), "{:?}", bench.kernel.calls());
 }
 
-/// Only Microsoft's builds know it, and no version tells which those are.
+/// Only Microsoft's builds know it, and no version says which those are.
 async fn unique_fsid_is_left_out_where_the_client_refuses_it() {
     for (is_microsofts, expected) in
         [(true, vec!["flock,unique_fsid"; 2]), (false, vec!["flock,unique_fsid", "flock", "flock"])]
