@@ -57,8 +57,9 @@ impl Host {
         let dir = format!("var/lib/azurelustre-csi/{KERNEL}/{version}");
         let names = ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
         let paths = names.map(|name| format!("lib/modules/{KERNEL}/updates/{name}.ko"));
+        let root = format!("{dir}/root");
         for path in &paths {
-            self.node.write(&format!("{dir}/root/{path}"), "x");
+            self.node.write(&format!("{root}/{path}"), "x");
         }
         let files = paths.map(|path| format!("\"{path}\":{{\"size\":1,\"sha256\":\"{SHA256_OF_X}\"}}")).join(",");
         let record = format!("{{\"package\":\"kmod.deb\",\"sha256\":\"{SHA256_OF_X}\",\"files\":{{{files}}}}}");
