@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, Work};
-use azurelustre_csi::adapters::kernel::call::MountCall;
+use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
@@ -22,7 +22,7 @@ use super::serve::serve;
 struct Slow(Duration);
 
 impl Syscalls for Slow {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
+    fn mount(&self, call: &MountArgs, directory: &File) -> Result<(), SysError> {
         std::thread::sleep(self.0);
         Kernel.mount(call, directory)
     }

@@ -76,7 +76,7 @@ impl WiringError {
 
 /// What stands behind the driven ports.
 #[derive(Debug)]
-pub struct Driven {
+pub struct Adapters {
     /// Where file systems come from, where the controller runs.
     pub cloud: Option<CloudSide>,
     /// How volumes are mounted, where the node runs.
@@ -148,9 +148,9 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
              is not shared with other nodes"
         );
         let simulated = simulation.driven();
-        let Driven { cloud, node, orchestrator, removes_taint } = real(settings)?;
+        let Adapters { cloud, node, orchestrator, removes_taint } = real(settings)?;
         let (cloud, node) = (cloud.or(simulated.cloud), node.or(simulated.node));
-        let driven = Driven { cloud, node, orchestrator, removes_taint };
+        let driven = Adapters { cloud, node, orchestrator, removes_taint };
         let Wired { routes, tasks, keep } = assemble(settings, driven);
         // The work in the background ends before the simulated world does.
         return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
@@ -159,7 +159,7 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
 }
 
 /// The adapters of the real world that the settings ask for.
-fn real(settings: &Settings) -> Result<Driven, WiringError> {
+fn real(settings: &Settings) -> Result<Adapters, WiringError> {
     let azure = settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm;
     let cloud = azure.then(|| without_azure(settings).map_or_else(|| on_azure(settings), Ok)).transpose()?;
     #[cfg(feature = "kernel")]
@@ -170,7 +170,7 @@ fn real(settings: &Settings) -> Result<Driven, WiringError> {
     #[cfg(not(feature = "kernel"))]
     let node = None;
     let (orchestrator, removes_taint) = cluster::orchestrator(settings);
-    Ok(Driven { cloud, node, orchestrator, removes_taint })
+    Ok(Adapters { cloud, node, orchestrator, removes_taint })
 }
 
 /// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
@@ -234,8 +234,8 @@ fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
 }
 
 /// The services that the mode asks for, over the given adapters.
-pub fn assemble(settings: &Settings, driven: Driven) -> Wired {
-    let Driven { cloud, node, orchestrator, removes_taint } = driven;
+pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
+    let Adapters { cloud, node, orchestrator, removes_taint } = driven;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let node = settings.mode.node_id().zip(node);
     let work = cloud.as_ref().map(|side| Work::over(side.tasks.clone())).unwrap_or_default();

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::kernel::call::MountCall;
-use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, SysError, Syscalls};
+use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
+use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls, UnmountFlags};
 use azurelustre_csi::domain::mount_source::{Host, MountSource};
 use azurelustre_csi::ports::mounter::Usage;
 use nix::errno::Errno;
@@ -279,7 +279,7 @@ fn escape(text: &str) -> String {
 }
 
 impl Syscalls for TreeKernel {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
+    fn mount(&self, call: &MountArgs, directory: &File) -> Result<(), SysError> {
         let words = format!("mount {} {}", call.source, call.target.display());
         self.state.lock().unwrap().calls.push(words);
         self.may(&format!("mount {}", call.target.display()))?;
@@ -319,15 +319,15 @@ impl Syscalls for TreeKernel {
         }
     }
 
-    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
+    fn unmount(&self, target: &Path, how: UnmountFlags) -> Result<(), SysError> {
         let word = match how {
-            How::Plain => "plain",
-            How::Detach => "detach",
+            UnmountFlags::Plain => "plain",
+            UnmountFlags::Detach => "detach",
         };
         let words = format!("{word} {}", target.display());
         self.state.lock().unwrap().calls.push(words.clone());
         self.may(&words)?;
-        if how == How::Plain {
+        if how == UnmountFlags::Plain {
             self.pass(&format!("unmount {}", target.display()));
         }
         Kernel.unmount(target, how)?;

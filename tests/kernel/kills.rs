@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use azurelustre_csi::adapters::clock::SystemClock;
-use azurelustre_csi::adapters::kernel::call::MountCall;
+use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::syscalls::{How, Kernel, SysError, Syscalls};
+use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls, UnmountFlags};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
@@ -62,14 +62,14 @@ impl Deadly {
 }
 
 impl Syscalls for Deadly {
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
+    fn mount(&self, call: &MountArgs, directory: &File) -> Result<(), SysError> {
         if call.source.ends_with("/a/b") && !self.root.join("made").exists() {
             return self.around(|| Err(Errno::ENOENT.into()));
         }
         self.around(|| Kernel.mount(call, directory))
     }
 
-    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
+    fn unmount(&self, target: &Path, how: UnmountFlags) -> Result<(), SysError> {
         if target.starts_with(self.root.join("working")) {
             std::fs::write(self.root.join("made"), "").unwrap();
         }

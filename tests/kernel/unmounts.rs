@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::kernel::call::MountCall;
+use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
 use azurelustre_csi::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts};
@@ -366,7 +366,7 @@ async fn equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted() {
     let target = bench.target("pod");
     let directory = std::fs::File::open(&target).unwrap();
     for server in [SICK, SICK, crate::world::HEALTHY] {
-        let call = MountCall::new(&source(server), &MountOptions::default(), &target, "lustre").unwrap();
+        let call = MountArgs::new(&source(server), &MountOptions::default(), &target, "lustre").unwrap();
         bench.kernel.mount(&call, &directory).unwrap();
         let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
         if server == SICK {

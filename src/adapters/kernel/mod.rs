@@ -13,14 +13,15 @@
 //!
 //! [`Stuck`]: crate::ports::mounter::MountErrorKind::Stuck
 
-pub mod call;
 pub mod client_state;
 pub mod doctor;
-mod failure;
-mod holders;
+mod errno;
 mod mgs_limit;
 mod mount;
+pub mod mount_args;
+mod mount_records;
 mod node;
+mod open_users;
 mod parts;
 pub mod propagation;
 mod registry;
@@ -35,7 +36,6 @@ mod threads;
 mod tuning;
 mod unmount;
 mod usage;
-mod volumes;
 pub mod working_dir;
 
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ impl KernelMounter {
         }
         let limit = limit.min(self.node.settings.limits.thread);
         let Some(queued) = self.node.threads.run_or_queue(work) else { return Ok(()) };
-        let fault = failure::no_thread(&queued.why, operation, subject());
+        let fault = errno::no_thread(&queued.why, operation, subject());
         let _note = self.starved.note(fault.clone());
         queued.begun(limit).await.map_err(|_| fault)
     }
@@ -160,7 +160,7 @@ impl KernelMounter {
                 let message = "the thread that did it was lost; what is at the target is not known";
                 Err(MountError::new(MountErrorKind::Unknown, operation, subject, message))
             }
-            Err(_) => Err(failure::stuck(operation, subject, limit)),
+            Err(_) => Err(errno::stuck(operation, subject, limit)),
         }
     }
 
@@ -190,7 +190,7 @@ impl KernelMounter {
                 format!("{most} mounts of the MGS {mgs} are in progress, {overdue} of them overdue; no more are begun");
             // Nothing was changed, and nothing goes on: not `Stuck`.
             MountError::new(MountErrorKind::Unreachable, operation, source.to_string(), message)
-                .with_hint(failure::REACHABILITY)
+                .with_hint(errno::REACHABILITY)
         })
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::failure::{self, is_corrupt};
+use super::errno::{self, is_corrupt};
 use super::mgs_limit::{self, Permit};
+use super::mount_records::{self, Record};
 use super::node::{Node, open_directory};
 use super::registry::{Answer, Attempt, Key, Met, Signal, Start, Ticket, What};
-use super::syscalls::How;
-use super::volumes::{self, Record};
+use super::syscalls::UnmountFlags;
 use super::{KernelMounter, resolve};
 use crate::adapters::mountinfo::Line;
 use crate::adapters::target;
@@ -44,7 +44,7 @@ impl KernelMounter {
         }
         let message = "what is mounted there is corrupt, however often it is replaced";
         Err(MountError::at(MountErrorKind::Unreachable, OPERATION, &plan.target, message)
-            .with_hint(failure::REACHABILITY))
+            .with_hint(errno::REACHABILITY))
     }
 
     /// One attempt, which waits for an unmount in progress and for a permit of the MGS.
@@ -63,7 +63,7 @@ impl KernelMounter {
                 Some(Signal::Ended(reply)) => return attempt_of(reply?, plan),
                 Some(Signal::NeedsPermit) => permit = Some(self.permit(OPERATION, &plan.source).await?),
                 Some(Signal::Met(_)) => {}
-                None => return Err(failure::stuck(OPERATION, plan.target.display().to_string(), limit)),
+                None => return Err(errno::stuck(OPERATION, plan.target.display().to_string(), limit)),
             }
         }
     }
@@ -95,7 +95,7 @@ impl KernelMounter {
 
     async fn corrupt_errno(&self, place: &Path) -> Option<super::syscalls::SysError> {
         let answer = self.statfs(place, self.node.settings.limits.observe).await.err()?;
-        failure::errno(&answer).filter(|errno| is_corrupt(*errno))
+        errno::errno(&answer).filter(|errno| is_corrupt(*errno))
     }
 }
 
@@ -157,7 +157,7 @@ impl Node {
     fn examine(&self, plan: &MountPlan, place: &Path, replace: Option<u64>) -> Result<Option<Attempt>, MountError> {
         let mut lines = self.mounts(OPERATION, &plan.target)?.at(place);
         if replace.is_some() && lines.last().map(|top| top.id) == replace {
-            self.unmount_or_detach(place).map_err(|errno| failure::of_unmount(errno, &plan.target).unknown())?;
+            self.unmount_or_detach(place).map_err(|errno| errno::of_unmount(errno, &plan.target).unknown())?;
             self.records.forget(place);
             lines = self.mounts(OPERATION, &plan.target)?.at(place);
         }
@@ -205,7 +205,7 @@ impl Node {
         if same.contains(&Some(true)) || !same.contains(&None) {
             return Ok(same.contains(&Some(true)));
         }
-        if volumes::kubelets_volume_id(&line.point).is_some_and(|id| id == plan.volume_id) {
+        if mount_records::kubelets_volume_id(&line.point).is_some_and(|id| id == plan.volume_id) {
             return Ok(true);
         }
         let (shown, planned) = (&line.source, &plan.source);
@@ -290,7 +290,7 @@ impl Node {
             return mount(&without);
         }
         match mount(options) {
-            Err(fault) if failure::errno(&fault).is_some_and(|errno| errno.errno() == Errno::EINVAL) => {
+            Err(fault) if errno::errno(&fault).is_some_and(|errno| errno.errno() == Errno::EINVAL) => {
                 mount(&without)?;
                 if !self.refuses_unique_fsid.swap(true, Relaxed) {
                     tracing::warn!(
@@ -315,8 +315,8 @@ impl Node {
         if lines.last().is_some_and(is_whole) {
             return Ok(());
         }
-        self.unmount_or_detach(place).map_err(|errno| failure::of_unmount(errno, &plan.target).unknown())?;
-        Err(failure::cut_at_comma(OPERATION, mounted))
+        self.unmount_or_detach(place).map_err(|errno| errno::of_unmount(errno, &plan.target).unknown())?;
+        Err(errno::cut_at_comma(OPERATION, mounted))
     }
 
     /// Ends a mount: as it is, or undone if it was abandoned meanwhile.
@@ -342,8 +342,10 @@ impl Node {
         let is_recorded = |top: &Line| self.records.of(top).is_some();
         let mounts = self.mounts("unmount", place);
         if mounts.is_ok_and(|mounts| mounts.at(place).last().is_some_and(is_recorded))
-            && let Err(errno) =
-                self.calls.unmount(place, How::Plain).or_else(|_| self.calls.unmount(place, How::Detach))
+            && let Err(errno) = self
+                .calls
+                .unmount(place, UnmountFlags::Plain)
+                .or_else(|_| self.calls.unmount(place, UnmountFlags::Detach))
         {
             tracing::error!(%errno, target = %place.display(), "a mount that nobody wants stays; unmount it by hand");
         }

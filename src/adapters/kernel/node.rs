@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use nix::fcntl::open;
 use nix::sys::stat::Mode;
 
-use super::call::MountCall;
-use super::failure;
+use super::errno;
 use super::mgs_limit::{self, MgsLimit};
+use super::mount_args::MountArgs;
+use super::mount_records::Records;
 use super::parts::{ImportsSource, Parts};
 use super::propagation::Propagation;
 use super::registry::Registry;
 use super::settings::KernelSettings;
-use super::syscalls::{How, SysError, Syscalls};
+use super::syscalls::{SysError, Syscalls, UnmountFlags};
 use super::threads::Threads;
 use super::tuning::Tuner;
-use super::volumes::Records;
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::adapters::target::{self, TargetError};
 use crate::domain::mount_options::MountOptions;
@@ -66,7 +66,7 @@ impl Node {
     /// All mounts of the moment.
     pub(super) fn mounts(&self, operation: &'static str, subject: &Path) -> Result<Mountinfo, MountError> {
         let failed = |cause| {
-            failure::of_path(
+            errno::of_path(
                 &cause,
                 operation,
                 subject,
@@ -98,20 +98,20 @@ impl Node {
         place: &Path,
         directory: &File,
     ) -> Result<(), MountError> {
-        let call = MountCall::new(source, options, place, &self.settings.fs_type).map_err(|_| {
+        let call = MountArgs::new(source, options, place, &self.settings.fs_type).map_err(|_| {
             let message = "source and options together are longer than the kernel takes";
             MountError::new(MountErrorKind::Invalid, operation, source.to_string(), message)
                 .with_hint("shorten sub-dir")
         })?;
         let result = self.calls.mount(&call, directory);
-        let answered = !result.is_err_and(failure::is_silence);
+        let answered = !result.is_err_and(errno::is_silence);
         self.mgs_limit.note(&mgs_limit::key(source), answered);
-        result.map_err(|errno| failure::of_mount(errno, operation, source, self.calls.may_mount()))
+        result.map_err(|errno| errno::of_mount(errno, operation, source, self.calls.may_mount()))
     }
 
     /// Unmounts the uppermost mount at a place, and detaches what is in use. For mounts whose data nobody needs.
     pub(super) fn unmount_or_detach(&self, place: &Path) -> Result<(), SysError> {
-        self.calls.unmount(place, How::Plain).or_else(|_| self.calls.unmount(place, How::Detach))
+        self.calls.unmount(place, UnmountFlags::Plain).or_else(|_| self.calls.unmount(place, UnmountFlags::Detach))
     }
 }
 

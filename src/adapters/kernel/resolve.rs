@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::failure::REACHABILITY;
+use super::errno::REACHABILITY;
 use super::mgs_limit::Standing;
 use super::syscalls::Syscalls;
 use crate::domain::mount_source::{Host, MgsAddress, MountSource, Nid};

@@ -17,11 +17,11 @@ use nix::fcntl::{OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::geteuid;
 
-use super::failure;
+use super::errno;
 use super::mgs_limit::{self, Permit};
 use super::node::{Node, open_directory};
 use super::registry::{Answer, Key, Signal, Start, What};
-use super::syscalls::{How, SysError};
+use super::syscalls::{SysError, UnmountFlags};
 use super::{KernelMounter, resolve, working_dir};
 use crate::adapters::target;
 use crate::domain::mount_options::MountOptions;
@@ -55,7 +55,7 @@ impl KernelMounter {
                 Some(Signal::Ended(reply)) => return reply.map(drop),
                 Some(Signal::NeedsPermit) => permit = Some(self.permit(OPERATION, &source).await?),
                 Some(Signal::Met(_)) => {}
-                None => return Err(failure::stuck(OPERATION, shown, limit)),
+                None => return Err(errno::stuck(OPERATION, shown, limit)),
             }
         }
     }
@@ -142,7 +142,7 @@ impl Node {
                 );
             }
             last = Some(top.id);
-            self.calls.unmount(place, How::Detach).map_err(|errno| failure::of_unmount(errno, place))?;
+            self.calls.unmount(place, UnmountFlags::Detach).map_err(|errno| errno::of_unmount(errno, place))?;
         }
     }
 }
@@ -223,7 +223,7 @@ fn make_private(operation: &'static str, place: &Path) -> Result<(), MountError>
 fn unusable(operation: &'static str, working_dir: &Path, cause: &io::Error) -> MountError {
     let NodeFault { message, hint } = working_dir::unusable(working_dir, working_dir::SETTING, cause);
     let error = MountError::at(MountErrorKind::NotReady, operation, working_dir, message).with_hint(hint);
-    failure::of_errno(cause, error)
+    errno::of_errno(cause, error)
 }
 
 fn make_below(root: &File, sub_dir: &SubDir, mode: Mode) -> Result<(), Errno> {
@@ -265,8 +265,8 @@ fn no_directory(source: &MountSource, sub_dir: &SubDir, errno: Errno) -> MountEr
             "check the root squash settings of the file system, or make the directory beforehand",
         ),
         Errno::ENOSPC | Errno::EDQUOT => (Failed, format!("there is no room to make `{sub_dir}`"), "free some space"),
-        errno if failure::is_silence(errno.into()) => {
-            (Unreachable, format!("the servers at {} do not answer", source.mgs), failure::REACHABILITY)
+        errno if errno::is_silence(errno.into()) => {
+            (Unreachable, format!("the servers at {} do not answer", source.mgs), errno::REACHABILITY)
         }
         _ => (Failed, format!("`{sub_dir}` cannot be made"), "the kernel's log (dmesg) may have more about it"),
     };

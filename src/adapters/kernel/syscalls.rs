@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::statvfs::statvfs;
 use sys_mount::Mount;
 
-use super::call::MountCall;
+use super::mount_args::MountArgs;
 use crate::ports::mounter::{Capacity, Usage};
 
 /// The number of a failed system call. Lustre also returns numbers that the kernel keeps to itself (512 to 530) and for
@@ -84,7 +84,7 @@ impl std::error::Error for SysError {}
 /// and Lustre's handler of it (`ll_umount_begin`) uses the root mount of the process that mounted, which is gone once the
 /// container of an earlier driver is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum UnmountFlags {
     /// If nobody uses it.
     Plain,
     /// `MNT_DETACH`: gone from its path at once; it ends with its last user, and what is unwritten goes out before that.
@@ -97,7 +97,7 @@ const MOUNTINFO_ROOM: usize = 32 << 10;
 /// The operating system: the real one, unless a stand-in says otherwise.
 pub trait Syscalls: Send + Sync + std::fmt::Debug {
     /// mount(2) on an open directory, which is the one at the call's target.
-    fn mount(&self, call: &MountCall, directory: &File) -> Result<(), SysError> {
+    fn mount(&self, call: &MountArgs, directory: &File) -> Result<(), SysError> {
         // By number: a symbolic link that is planted at the path by now leads nowhere.
         let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let builder = Mount::builder().fstype(call.fs_type.as_str()).flags(call.flags).data(&call.data);
@@ -105,10 +105,10 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
     }
 
     /// umount2(2) of the uppermost mount at the target, which is not followed if it is a symbolic link.
-    fn unmount(&self, target: &Path, how: How) -> Result<(), SysError> {
+    fn unmount(&self, target: &Path, how: UnmountFlags) -> Result<(), SysError> {
         let how = match how {
-            How::Plain => MntFlags::empty(),
-            How::Detach => MntFlags::MNT_DETACH,
+            UnmountFlags::Plain => MntFlags::empty(),
+            UnmountFlags::Detach => MntFlags::MNT_DETACH,
         };
         umount2(target, how | MntFlags::UMOUNT_NOFOLLOW).map_err(SysError::of_last)
     }

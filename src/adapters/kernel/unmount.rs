@@ -10,12 +10,12 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::failure;
+use super::errno;
 use super::node::Node;
 use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
 use super::servers::Servers;
-use super::syscalls::{How, SysError};
-use super::{KernelMounter, holders};
+use super::syscalls::{SysError, UnmountFlags};
+use super::{KernelMounter, open_users};
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::adapters::target;
 use crate::ports::mounter::{MountError, MountErrorKind};
@@ -71,7 +71,7 @@ impl KernelMounter {
                 return Ok(true);
             }
             if is_last {
-                return Err(failure::stuck(OPERATION, target.display().to_string(), since.elapsed()));
+                return Err(errno::stuck(OPERATION, target.display().to_string(), since.elapsed()));
             }
         }
     }
@@ -92,7 +92,7 @@ impl KernelMounter {
         let (given, limit) = (target.to_owned(), self.node.settings.limits.give_up);
         self.local(OPERATION, target, move |node| {
             if node.is_mounted(&given)? {
-                return Err(failure::stuck(OPERATION, given.display().to_string(), limit));
+                return Err(errno::stuck(OPERATION, given.display().to_string(), limit));
             }
             tracing::warn!(target = %given.display(), "a mount hangs whose target is unpublished; it is left to end alone");
             Ok(target::remove(&given)?)
@@ -134,13 +134,13 @@ impl Node {
                 return Err(not_owned(target, &top));
             }
             if refused == Some(top.id) {
-                return Err(failure::of_unmount(Errno::EINVAL.into(), target));
+                return Err(errno::of_unmount(Errno::EINVAL.into(), target));
             }
             let before = self.servers_by_imports(&top.source);
             self.registry.update(ticket.key(), |what| {
                 *what = What::Unmount { source: Some(top.source.clone()), before };
             });
-            match self.calls.unmount(place, How::Plain).map_err(|error| (error.errno(), error)) {
+            match self.calls.unmount(place, UnmountFlags::Plain).map_err(|error| (error.errno(), error)) {
                 Ok(()) if stack.is_empty() => {
                     self.records.forget(place);
                     return Ok(());
@@ -149,7 +149,7 @@ impl Node {
                 // Somebody else was faster, or it cannot be unmounted from here: the next observation shows which.
                 Err((Errno::EINVAL | Errno::ENOENT, _)) => refused = Some(top.id),
                 Err((Errno::EBUSY, _)) => self.unmount_busy(target, place, &top, before, &mounts)?,
-                Err((_, error)) => return Err(failure::of_unmount(error, target)),
+                Err((_, error)) => return Err(errno::of_unmount(error, target)),
             }
         }
         let message = format!("more than {STACKED} mounts are stacked there");
@@ -167,14 +167,14 @@ impl Node {
     ) -> Result<(), MountError> {
         let servers = self.servers(&top.source, before);
         if servers == Servers::Dead {
-            return self.detach(place, &top.source).map_err(|errno| failure::of_unmount(errno, target));
+            return self.detach(place, &top.source).map_err(|errno| errno::of_unmount(errno, target));
         }
         // What used it may have been the driver's own statfs, or has ended meanwhile.
-        if self.calls.unmount(place, How::Plain).is_ok() {
+        if self.calls.unmount(place, UnmountFlags::Plain).is_ok() {
             return Ok(());
         }
-        let holders = holders::find(top, mounts);
-        let users = if holders.is_empty() { String::new() } else { format!(": {}", holders.join(", ")) };
+        let users = open_users::find(top, mounts);
+        let users = if users.is_empty() { String::new() } else { format!(": {}", users.join(", ")) };
         let doubt = if servers == Servers::Unknown { "; whether its servers answer is unknown" } else { "" };
         let hint = "end what uses it; it is detached only when its servers are dead";
         let message = format!("the mount is in use{users}{doubt}");
@@ -194,7 +194,7 @@ impl Node {
         let mounted = self.mounts(OPERATION, target)?.at(&place).pop();
         match (mounted, servers) {
             (Some(top), Servers::Dead) if self.is_ours(&top) => {
-                self.detach(&place, &top.source).map_err(|errno| failure::of_unmount(errno, target))?;
+                self.detach(&place, &top.source).map_err(|errno| errno::of_unmount(errno, target))?;
             }
             (None, Servers::Dead) => {
                 tracing::warn!(target = %place.display(), source, "unmounted, though its dead servers have not taken all data");
@@ -213,7 +213,7 @@ impl Node {
     /// Detaches the uppermost mount of a place.
     fn detach(&self, place: &Path, source: &str) -> Result<(), SysError> {
         tracing::warn!(target = %place.display(), source, "the servers of a mount are dead; it is detached");
-        match self.calls.unmount(place, How::Detach) {
+        match self.calls.unmount(place, UnmountFlags::Detach) {
             Err(error) if !matches!(error.errno(), Errno::EINVAL | Errno::ENOENT) => Err(error),
             _ => Ok(()),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::KernelMounter;
-use super::failure;
+use super::errno;
 use super::node::Node;
 use super::registry::{Answer, Key, Signal, Start, What};
 use crate::adapters::target;
@@ -46,7 +46,7 @@ impl KernelMounter {
                 Answer::Usage(usage) => usage,
                 Answer::Done | Answer::Mount(_) => None,
             }),
-            _ => Err(failure::stuck(OPERATION, path.display().to_string(), limit)),
+            _ => Err(errno::stuck(OPERATION, path.display().to_string(), limit)),
         }
     }
 }
@@ -69,7 +69,7 @@ impl Node {
 
     fn statfs(&self, place: &Path, start: Start) {
         let Some(ticket) = self.registry.begin(Key::Statfs(place.to_owned()), What::Statfs, start) else { return };
-        let answer = self.calls.statfs(place).map_err(|errno| failure::of_statfs(errno, place));
+        let answer = self.calls.statfs(place).map_err(|errno| errno::of_statfs(errno, place));
         ticket.finish(answer.map(|usage| Answer::Usage(Some(usage))));
     }
 }

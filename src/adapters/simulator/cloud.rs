@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::record::{Life, Record};
+use super::record::{Lifecycle, Record};
 use super::rules::{CREATE, no_group, refusal, required_addresses};
 use super::servers::Servers;
 use super::world::{AML_FILESYSTEMS, SkuEntry, World};
@@ -135,7 +135,7 @@ impl State {
     fn settle(&mut self, now: Duration, servers: &Servers) {
         let next_server = &mut self.next_server;
         self.records.retain(|_, record| match record.life.clone() {
-            Life::Creating { until, failure: None } if until <= now => {
+            Lifecycle::Creating { until, failure: None } if until <= now => {
                 let server = Ipv4Addr::from(*next_server);
                 *next_server += 1;
                 record.finish(server);
@@ -144,17 +144,17 @@ impl State {
                 }
                 true
             }
-            Life::Creating { until, failure: Some(reason) } if until <= now => {
-                record.life = Life::Failed { reason };
+            Lifecycle::Creating { until, failure: Some(reason) } if until <= now => {
+                record.life = Lifecycle::Failed { reason };
                 true
             }
-            Life::Deleting { until } if until <= now => {
+            Lifecycle::Deleting { until } if until <= now => {
                 if let Some(Err(error)) = record.server.map(|server| servers.stop(server)) {
                     tracing::warn!(%error, filesystem = %record.id, "files of a deleted simulated file system are left");
                 }
                 false
             }
-            Life::Creating { .. } | Life::Deleting { .. } | Life::Succeeded | Life::Failed { .. } => true,
+            Lifecycle::Creating { .. } | Lifecycle::Deleting { .. } | Lifecycle::Succeeded | Lifecycle::Failed { .. } => true,
         });
     }
 
@@ -170,7 +170,7 @@ impl State {
         let until = now.saturating_add(Duration::from_secs(seconds));
         let spec = FilesystemSpec { capacity: size, ..spec.clone() };
         let record =
-            Record::new(&spec, addresses, Life::Creating { until, failure: failure.map(|(_, reason)| reason) });
+            Record::new(&spec, addresses, Lifecycle::Creating { until, failure: failure.map(|(_, reason)| reason) });
         self.records.insert(key(&spec.id), record);
         *self.accepted.entry(spec.id.name.to_string()).or_default() += 1;
         Ok(())
@@ -203,9 +203,9 @@ impl State {
         self.requests.delete += 1;
         let until = now.saturating_add(Duration::from_secs(self.world.delete_seconds));
         if let Some(record) = self.records.get_mut(&key(id))
-            && !matches!(record.life, Life::Deleting { .. })
+            && !matches!(record.life, Lifecycle::Deleting { .. })
         {
-            record.life = Life::Deleting { until };
+            record.life = Lifecycle::Deleting { until };
         }
     }
 
@@ -228,9 +228,9 @@ fn repeat(record: &mut Record, spec: &FilesystemSpec) -> Result<(), CloudError> 
     let resource = spec.id.to_string();
     let busy = |message: &str| refusal(CloudErrorKind::Busy, CREATE, &resource, "Conflict", message);
     match &record.life {
-        Life::Deleting { .. } => Err(busy("another operation (delete) is in progress")),
-        Life::Failed { .. } => Err(busy("its creation failed; delete this amlfilesystem and try again")),
-        Life::Creating { .. } | Life::Succeeded => {
+        Lifecycle::Deleting { .. } => Err(busy("another operation (delete) is in progress")),
+        Lifecycle::Failed { .. } => Err(busy("its creation failed; delete this amlfilesystem and try again")),
+        Lifecycle::Creating { .. } | Lifecycle::Succeeded => {
             let wanted = Record::new(spec, record.addresses, record.life.clone()).view;
             let same =
                 |view: &Filesystem| (view.sku_name.clone(), view.zones.clone(), view.capacity, view.location.clone());

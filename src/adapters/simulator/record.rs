@@ -12,7 +12,7 @@ use crate::domain::names::FilesystemId;
 
 /// Where a file system is in its life. Times are when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum Lifecycle {
     Creating { until: Duration, failure: Option<String> },
     Succeeded,
     Failed { reason: String },
@@ -24,7 +24,7 @@ pub(super) enum Life {
 pub(super) struct Record {
     pub(super) id: FilesystemId,
     pub(super) view: Filesystem,
-    pub(super) life: Life,
+    pub(super) life: Lifecycle,
     /// Addresses of the subnet that it holds until it is gone.
     pub(super) addresses: u64,
     pub(super) server: Option<Ipv4Addr>,
@@ -32,7 +32,7 @@ pub(super) struct Record {
 
 impl Record {
     /// A file system that begins to be made.
-    pub(super) fn new(spec: &FilesystemSpec, addresses: u64, life: Life) -> Self {
+    pub(super) fn new(spec: &FilesystemSpec, addresses: u64, life: Lifecycle) -> Self {
         let view = Filesystem {
             location: Some(spec.location.clone()),
             sku_name: Some(spec.sku_name.clone()),
@@ -51,10 +51,10 @@ impl Record {
     /// A file system that was there before the driver, in the state that its view shows.
     pub(super) fn placed(id: FilesystemId, view: Filesystem) -> Self {
         let life = match view.state {
-            ProvisioningState::Failed => Life::Failed { reason: view.failure.clone().unwrap_or_default() },
-            ProvisioningState::Creating => Life::Creating { until: Duration::MAX, failure: None },
-            ProvisioningState::Deleting => Life::Deleting { until: Duration::MAX },
-            _ => Life::Succeeded,
+            ProvisioningState::Failed => Lifecycle::Failed { reason: view.failure.clone().unwrap_or_default() },
+            ProvisioningState::Creating => Lifecycle::Creating { until: Duration::MAX, failure: None },
+            ProvisioningState::Deleting => Lifecycle::Deleting { until: Duration::MAX },
+            _ => Lifecycle::Succeeded,
         };
         Self { id, view, life, addresses: 0, server: None }
     }
@@ -63,10 +63,10 @@ impl Record {
     pub(super) fn shown(&self) -> Filesystem {
         let mut view = self.view.clone();
         match &self.life {
-            Life::Creating { .. } => view.state = ProvisioningState::Creating,
-            Life::Deleting { .. } => view.state = ProvisioningState::Deleting,
-            Life::Succeeded => {}
-            Life::Failed { reason } => {
+            Lifecycle::Creating { .. } => view.state = ProvisioningState::Creating,
+            Lifecycle::Deleting { .. } => view.state = ProvisioningState::Deleting,
+            Lifecycle::Succeeded => {}
+            Lifecycle::Failed { reason } => {
                 view.state = ProvisioningState::Failed;
                 view.failure = Some(reason.clone());
             }
@@ -76,7 +76,7 @@ impl Record {
 
     /// The creation is over.
     pub(super) fn finish(&mut self, server: Ipv4Addr) {
-        self.life = Life::Succeeded;
+        self.life = Lifecycle::Succeeded;
         self.view.state = ProvisioningState::Succeeded;
         self.view.mgs_address = ReportedMgsAddress::parse(&server.to_string());
         self.server = Some(server);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use super::{CloudSide, Driven, NodeSide, WiringError};
+use super::{Adapters, CloudSide, NodeSide, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -46,8 +46,8 @@ impl Simulation {
     }
 
     /// The world behind the driven ports.
-    pub fn driven(&self) -> Driven {
-        Driven {
+    pub fn driven(&self) -> Adapters {
+        Adapters {
             cloud: Some(self.cloud_side()),
             node: Some(NodeSide {
                 mounter: Arc::clone(&self.lustre) as _,

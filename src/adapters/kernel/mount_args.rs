@@ -18,7 +18,7 @@ const DATA_MAX: usize = 4095;
 
 /// The arguments of one mount(2) call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountCall {
+pub struct MountArgs {
     /// `10.0.0.4@tcp:/lustrefs/dir`. Lustre itself reads `device=` only.
     pub source: String,
     /// Where, free of symbolic links.
@@ -36,7 +36,7 @@ pub struct MountCall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
-impl MountCall {
+impl MountArgs {
     /// The call that mounts a source at a target. Host names in the source must have been resolved.
     pub fn new(source: &MountSource, options: &MountOptions, target: &Path, fs_type: &str) -> Result<Self, TooLong> {
         let source = source.to_string();
@@ -75,10 +75,10 @@ fn flags(options: &MountOptions) -> MountFlags {
 mod tests {
     use super::*;
 
-    fn call(source: &str, options: &str, fs_type: &str) -> Result<MountCall, TooLong> {
+    fn call(source: &str, options: &str, fs_type: &str) -> Result<MountArgs, TooLong> {
         let flags: Vec<String> = options.split(',').filter(|flag| !flag.is_empty()).map(str::to_owned).collect();
         let (source, options) = (MountSource::parse(source).unwrap(), MountOptions::parse(&flags).unwrap());
-        MountCall::new(&source, &options, Path::new("/target"), fs_type)
+        MountArgs::new(&source, &options, Path::new("/target"), fs_type)
     }
 
     /// The calls that mount.lustre was seen to make, and those where it loses an option.
