@@ -1,12 +1,13 @@
 //! [`HttpStack`]: what requests to ARM, to token endpoints and to an Azure Stack have in common: request id, user agent,
 //! metrics, and a line in the log without secrets.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
 use url::Url;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use super::metrics::RequestCounts;
 use super::wire::{Method, Request, Response, Wire, WireError};
@@ -44,7 +45,7 @@ impl HttpStack {
 
     /// Sends a request once and reads the response, whatever its status, within the request's own limits.
     pub(super) async fn send(&self, mut request: Request) -> Result<Response, WireError> {
-        let id = Uuid::new_v4().to_string();
+        let id = random_uuid().to_string();
         for name in CLIENT_REQUEST_ID {
             // A UUID is a valid header value.
             request.headers.extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static(name), id)));
@@ -78,5 +79,26 @@ fn log(method: &Method, url: &Url, client_request_id: &str, response: &Result<Re
         Err(error) => {
             tracing::debug!(%method, host, path, client_request_id, %error, duration_seconds, "no HTTP response");
         }
+    }
+}
+
+/// A UUID of version 4 that nobody else has, where nothing secret depends on it: request ids, ids of assertions. Its bits are
+/// those of the standard library's hasher, which the system seeds by a call; `Uuid::new_v4` panics in a static binary whose
+/// root has no `/dev/urandom`, as that of an image alone.
+pub(super) fn random_uuid() -> Uuid {
+    let number = || u128::from(RandomState::new().build_hasher().finish());
+    Builder::from_random_bytes(((number() << 64) | number()).to_be_bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_are_of_version_4_and_differ() {
+        let uuids: std::collections::HashSet<Uuid> = (0..1000).map(|_| random_uuid()).collect();
+        assert_eq!(uuids.len(), 1000);
+        let kinds = uuids.iter().map(|uuid| (uuid.get_version_num(), uuid.get_variant()));
+        assert!(kinds.into_iter().all(|kind| kind == (4, uuid::Variant::RFC4122)));
     }
 }

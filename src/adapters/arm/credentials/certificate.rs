@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::entra::unix_time;
 use super::{Secret, TokenError};
+use crate::adapters::arm::http_stack::random_uuid;
 use crate::domain::error::quote;
 
 /// Seconds that an assertion is good for.
@@ -37,7 +38,7 @@ pub(super) async fn assertion(path: &Path, client_id: &str, audience: &str) -> R
         "aud": audience,
         "iss": client_id,
         "sub": client_id,
-        "jti": uuid::Uuid::new_v4().simple().to_string(),
+        "jti": random_uuid().simple().to_string(),
         "nbf": now,
         "exp": now + LIFETIME,
     });
