@@ -251,6 +251,11 @@ fn wrong_settings_end_with_2_all_at_once_and_reach_the_termination_message() {
     for text in ["--client-version", "--replace-client", "--lnet-interfaces"] {
         assert!(stderr.contains(text) && host.read("sys/termination").contains(text), "{stderr}");
     }
+    // In a pod the private directory is there before node-setup begins.
+    host.node.write("var/lib/azurelustre-csi/node-setup.json", "of the last run");
+    let (code, ..) = host.run(&["--replace-client", "always"]);
+    let last = host.read("var/lib/azurelustre-csi/node-setup.json");
+    assert!(code == 2 && last.contains("\"exit\":2") && last.contains("--replace-client"), "{last}");
     let flatcar = Host::new();
     flatcar.node.write("etc/os-release", "ID=flatcar\nVERSION_ID=4081\n");
     let (code, _, stderr) = flatcar.run(&[]);

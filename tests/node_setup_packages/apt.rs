@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_package_that_only_matches_as_a_regular_expression_is_not_taken,
     a_package_that_says_another_name_is_not_taken,
     a_package_file_of_the_node_is_used_if_its_hash_is_accepted,
+    a_damaged_package_file_stops_only_its_own_kernel,
     hooks_of_the_host_do_not_run,
     a_file_that_changed_is_fetched_again,
     packages_for_arm64_are_fetched_on_arm64,
@@ -187,6 +188,21 @@ fn a_package_that_says_another_name_is_not_taken() {
         node.ensure(&repository.server.url()).unwrap_err();
         node.assert_nothing_unpacked();
     }
+}
+
+fn a_damaged_package_file_stops_only_its_own_kernel() {
+    let (node, repository) = (Node::new(), Repository::new());
+    let dir = node.path("var/lib/azurelustre-csi/packages");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("another.deb"), "half a copy").unwrap();
+    let own = dir.join(format!("kmod-lustre-client-{}.deb", KERNEL));
+    fs::write(&own, "half a copy").unwrap();
+    let error = node.ensure(&repository.server.url()).unwrap_err();
+    assert!(error.to_string().contains("kmod-lustre-client"), "{error}");
+    node.assert_nothing_unpacked();
+    fs::remove_file(own).unwrap();
+    node.ensure(&repository.server.url()).unwrap();
+    node.assert_ready();
 }
 
 fn a_package_file_of_the_node_is_used_if_its_hash_is_accepted() {

@@ -90,7 +90,7 @@ impl Act<'_> {
     }
 
     fn load(&mut self, source: &Source, modules: &[&'static str], removal: Option<Removal>) -> Result<(), SetupError> {
-        self.setup.console.progress(&format!("loading {}", modules.join(", ")));
+        self.setup.console.progress(&format!("loading {}", self.loader.described(modules)));
         let loaded = self.load_and_check(source, modules, removal);
         match loaded {
             Err(error) if removal == Some(Removal::Done) && self.facts.modules.has("lustre") => {

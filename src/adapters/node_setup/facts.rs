@@ -173,6 +173,14 @@ pub(super) fn host_modules(host: &HostRoot, kernel: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_byte_that_is_no_text_hides_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("os-release"), b"NAME=\"\xff\"\nID=ubuntu\n").unwrap();
+        let shown = text(&HostRoot::directory(dir.path()), "/os-release").unwrap();
+        assert!(shown.ends_with("\nID=ubuntu\n"), "{shown:?}");
+    }
+
     /// A node with Ubuntu 24.04 and these files changed; an empty text removes one.
     fn facts(changed: &[(&str, &str)]) -> Result<Facts, SetupError> {
         let dir = tempfile::tempdir().unwrap();

@@ -64,6 +64,13 @@ impl Loader<'_> {
         self.order(modules).into_iter().try_for_each(|module| self.load_one(source, module))
     }
 
+    /// The modules in their order, each with the parameters that it gets, for the log.
+    pub fn described(&self, modules: &[&'static str]) -> String {
+        let described =
+            |module: &str| std::iter::once(module.to_owned()).chain(self.parameters_of(module)).collect::<Vec<_>>();
+        self.order(modules).into_iter().map(|module| described(module).join(" ")).collect::<Vec<_>>().join(", ")
+    }
+
     /// The same as steps for people.
     pub fn planned(&self, source: &Source, modules: &[&'static str], reason: &str) -> Vec<PlannedStep> {
         let step = |module| {
@@ -188,6 +195,17 @@ mod tests {
         assert_eq!(of_host[2], "modprobe -S K -C /dev/null lustre");
         let below = commands(&HostRoot::directory("/d"), &private, Parameters::default());
         assert_eq!(below[2], format!("modprobe -d /d{root} -S K -C /dev/null lustre"));
+    }
+
+    #[test]
+    fn the_log_names_the_parameters_that_are_set() {
+        let host = HostRoot::mounted_at("/host");
+        let parameters = Parameters { ptlrpcd_per_cpt_max: Some(32), ksocklnd_credits: None };
+        let loader = Loader { tools: &NoTools, host: &host, kernel: "K", networks: "tcp(eth0)", parameters };
+        assert_eq!(
+            loader.described(&["lnet", "ksocklnd", "lustre"]),
+            "lnet networks=tcp(eth0), ksocklnd skip_mr_route_setup=1, ptlrpc ptlrpcd_per_cpt_max=32, lustre"
+        );
     }
 
     #[test]

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_no_package_name_holds_is_no_version() {
-        for text in ["", "latest", "2.17.0/../..", "2.17.0;reboot", "2..17", "2.17.0 x", "-2.17"] {
+        for text in ["", "latest", "2.17.0/../..", "2.17.0;reboot", "2..17", "2.17.0 x", "-2.17", "2.17.0.tmp-1"] {
             assert_eq!(ClientVersion::parse(text), None, "{text}");
         }
     }

@@ -259,6 +259,7 @@ mod tests {
             ("E: Failed to fetch U  503  Service Unavailable [IP: 10.0.0.1 443]".into(), "overloaded", 1, true),
             (format!("E: Failed to fetch U  503  Service Unavailable\nE: The repository '{u} InRelease' is not signed."), "overloaded", 1, true),
             (format!("E: Failed to fetch U  403  Forbidden\nE: The repository '{u} InRelease' is not signed."), "refuses access", 1, false),
+            (format!("E: Failed to fetch U  Could not handshake: Error in the pull function.\nE: The repository '{u} InRelease' is not signed."), "reached", 1, true),
             ("E: Failed to fetch U  404  Not Found".into(), "no signed repository", 1, false),
             (format!("E: The repository '{u} Release' does not have a Release file."), "no signed repository", 1, false),
             (format!("E: Release file for {u} is not valid yet (invalid for another 1h)"), "clock", 1, false),

@@ -56,7 +56,10 @@ impl Job<'_> {
     /// The step that stands for a download where a file of the node would be used. Files of rpm are not read for a plan,
     /// since rpm may write.
     pub(super) fn planned_file(&self, reason: &str) -> Option<PlannedStep> {
-        let path = self.preplaced_deb().ok().flatten().filter(|_| self.os != Os::AzureLinux3)?;
+        if self.os == Os::AzureLinux3 {
+            return None;
+        }
+        let path = self.preplaced_deb().ok().flatten()?;
         Some(PlannedStep::new("use the package file of the node", path.display().to_string(), reason))
     }
 

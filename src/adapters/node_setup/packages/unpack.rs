@@ -123,6 +123,8 @@ mod tests {
             ("lrwxrwxrwx root/root         0 2026-01-01 00:00 ./a -> /etc", false),
             ("lrwxrwxrwx root/root         0 2026-01-01 00:00 ./a/b -> ../c/../d", false),
             ("hrw-r--r-- root/root         0 2026-01-01 00:00 ./a link to ../etc/passwd", false),
+            ("lrwxrwxrwx root/root         0 2026-01-01 00:00 ./a -> b -> /etc", false),
+            ("hrw-r--r-- root/root         0 2026-01-01 00:00 ./a link to b link to /etc/passwd", false),
             ("-rw-r--r-- root/root         0 2026-01-01 00:00 ../etc/passwd", false),
             ("-rw-r--r-- root/root         0 2026-01-01 00:00 ./a/../../b", false),
             ("-rw-r--r-- root/root         0 2026-01-01 00:00 /etc/passwd", false),
