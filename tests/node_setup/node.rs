@@ -18,6 +18,7 @@ use azurelustre_csi::adapters::node_setup::plan::Replace;
 use azurelustre_csi::adapters::node_setup::remove::{RemoveError, RemoveModule};
 use azurelustre_csi::adapters::node_setup::setup::{Console, NodeSetup, Packages, Patience, Ready};
 use azurelustre_csi::adapters::node_setup::step::PlannedStep;
+use azurelustre_csi::adapters::node_setup::timer::Timer;
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::{ClientVersion, ClientVersions};
 
@@ -234,6 +235,7 @@ impl Node {
             remover: self,
             packages: self,
             console: self,
+            timer: self,
             versions: &versions,
             install: true,
             replace: Replace::Idle,
@@ -434,11 +436,21 @@ impl Packages for Node {
 }
 
 impl Console for Node {
-    fn pause(&self, _: Duration) {
+    fn progress(&self, _: &str) {}
+}
+
+impl Timer for Node {
+    fn sleep(&self, _: Duration) {
         if let Some(act) = *self.on_pause.lock().unwrap() {
             act(self);
         }
     }
 
-    fn progress(&self, _: &str) {}
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn random_fraction(&self) -> f64 {
+        0.0
+    }
 }

@@ -12,9 +12,10 @@ use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::facts::Facts;
 use azurelustre_csi::adapters::node_setup::host_exec::Programs;
 use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use azurelustre_csi::adapters::node_setup::packages::ClientPackages;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
-use azurelustre_csi::adapters::node_setup::packages::{ClientPackages, Pauses};
 use azurelustre_csi::adapters::node_setup::setup::{Console, Packages, Patience};
+use azurelustre_csi::adapters::node_setup::timer::Timer;
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::ClientVersion;
 
@@ -138,7 +139,7 @@ impl Node {
     }
 
     pub(crate) fn packages<T>(&self, source: &PackageSource, act: impl FnOnce(&ClientPackages<'_>) -> T) -> T {
-        act(&ClientPackages { tools: self, host: &self.host, source, console: self, pauses: self })
+        act(&ClientPackages { tools: self, host: &self.host, source, console: self, timer: self })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -196,17 +197,13 @@ impl HostTools for Node {
 }
 
 impl Console for Node {
-    fn pause(&self, _: Duration) {
-        panic!("packages have pauses of their own")
-    }
-
     fn progress(&self, line: &str) {
         self.lines.lock().unwrap().push(line.to_owned());
     }
 }
 
-impl Pauses for Node {
-    fn pause(&self, time: Duration) {
+impl Timer for Node {
+    fn sleep(&self, time: Duration) {
         let count = {
             let mut pauses = self.pauses.lock().unwrap();
             pauses.push(time);
@@ -219,7 +216,7 @@ impl Pauses for Node {
         self.pauses.lock().unwrap().iter().sum()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         0.5
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::error::SetupError;
 use super::layout::{HostRoot, PrivateDir};
-use super::messages;
 use super::modules::Modules;
 use super::plan::Source;
 use super::step::PlannedStep;
+use super::tool_failures::of_modprobe;
 use super::tools::{HostTools, Invocation, ToolError};
 
 /// Parameters of modules that settings may give.
@@ -120,7 +120,7 @@ impl Loader<'_> {
                 Source::Private(version) => PrivateDir::unpacked(self.kernel, version),
                 Source::Host => format!("/lib/modules/{}", self.kernel).into(),
             };
-            return Err(messages::of_modprobe(module, &output.stderr, output.code, &dir));
+            return Err(of_modprobe(module, &output.stderr, output.code, &dir));
         }
         if Modules::read(self.host).has(module) {
             return Ok(());

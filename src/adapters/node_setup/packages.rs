@@ -29,7 +29,6 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use retry::Pauses;
 use source::PackageSource;
 use store::Store;
 
@@ -39,6 +38,7 @@ use super::layout::HostRoot;
 use super::os::{Machine, Os};
 use super::setup::{Console, Packages, Patience};
 use super::step::PlannedStep;
+use super::timer::Timer;
 use super::tools::{HostTools, Invocation, Output, ToolError};
 use super::version::ClientVersion;
 
@@ -53,8 +53,8 @@ pub struct ClientPackages<'a> {
     pub source: &'a PackageSource,
     /// Reports progress.
     pub console: &'a dyn Console,
-    /// The pauses between repeated downloads.
-    pub pauses: &'a dyn Pauses,
+    /// Waits between repeated downloads.
+    pub timer: &'a dyn Timer,
 }
 
 /// One client on one node, with what is needed to obtain it.
@@ -135,7 +135,7 @@ impl<'a> ClientPackages<'a> {
             self.console.progress(&format!("using the package file {}", path.display()));
             return Ok(PackageFile { path, downloaded: false });
         }
-        let path = retry::repeat(self.pauses, self.console, patience, |left| match job.os {
+        let path = retry::repeat(self.timer, self.console, patience, |left| match job.os {
             Os::Jammy | Os::Noble => job.download_by_apt(left),
             Os::AzureLinux3 => job.download_by_tdnf(left),
         })?;
@@ -180,7 +180,7 @@ impl Job<'_> {
         if output.ok() {
             return Ok(output);
         }
-        Err(fetch_errors::of_tool(what(), run.program, &output))
+        Err(fetch_errors::of_tool(&what(), run.program, &output))
     }
 
     fn planned(&self) -> Vec<PlannedStep> {

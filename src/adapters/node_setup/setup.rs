@@ -15,6 +15,7 @@ use super::network;
 use super::plan::{self, Action, Plan, Replace, Wanted};
 use super::remove::RemoveModule;
 use super::step::PlannedStep;
+use super::timer::Timer;
 use super::tools::HostTools;
 use super::version::{ClientVersion, ClientVersions};
 use crate::adapters::lnet::{Lnet, LocalNi, Nid};
@@ -44,10 +45,8 @@ pub trait Packages: Debug {
     fn prune(&self, kernel: &str, keep: Option<&ClientVersion>);
 }
 
-/// Waits and reports progress.
+/// Reports progress.
 pub trait Console: Debug {
-    /// Waits.
-    fn pause(&self, time: Duration);
     /// Reports what is being done, a line for people.
     fn progress(&self, line: &str);
 }
@@ -65,8 +64,10 @@ pub struct NodeSetup<'a> {
     pub remover: &'a dyn RemoveModule,
     /// The client's packages.
     pub packages: &'a dyn Packages,
-    /// Waits and reports progress.
+    /// Reports progress.
     pub console: &'a dyn Console,
+    /// Waits for interfaces.
+    pub timer: &'a dyn Timer,
     /// Versions of the client.
     pub versions: &'a ClientVersions,
     /// Whether packages may be fetched.
@@ -232,7 +233,7 @@ impl NodeSetup<'_> {
                     if tries == INTERFACE_TRIES {
                         self.console.progress(&format!("{error}: waiting for it"));
                     }
-                    self.console.pause(Duration::from_secs(1));
+                    self.timer.sleep(Duration::from_secs(1));
                     tries -= 1;
                 }
                 result => return result,

@@ -14,12 +14,13 @@ use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 use crate::adapters::node_setup::load::Parameters;
 #[cfg(feature = "simulator")]
 use crate::adapters::node_setup::network;
+use crate::adapters::node_setup::packages::ClientPackages;
 use crate::adapters::node_setup::packages::source::{self, PackageSource};
-use crate::adapters::node_setup::packages::{ClientPackages, Pauses};
 use crate::adapters::node_setup::plan::Replace;
 use crate::adapters::node_setup::remove::{Kernel, RemoveModule, Rmmod};
 use crate::adapters::node_setup::report::{self, LastResult};
 use crate::adapters::node_setup::setup::{Console, NodeSetup, Ready};
+use crate::adapters::node_setup::timer::Timer;
 use crate::adapters::node_setup::version::ClientVersions;
 use crate::app::settings::{NodeSetupSettings, Sourced};
 use crate::domain::problem::{Problem, Problems};
@@ -119,7 +120,7 @@ struct Parts {
     lnet: Box<dyn Lnet>,
     console: Stderr,
     source: PackageSource,
-    pauses: RealPauses,
+    timer: RealTime,
     versions: ClientVersions,
     interfaces: InterfaceRule,
     replace: Replace,
@@ -145,7 +146,7 @@ impl Parts {
             host,
             console: Stderr,
             source,
-            pauses: RealPauses(Instant::now()),
+            timer: RealTime(Instant::now()),
             versions: versions.unwrap_or_default(),
             interfaces: interfaces.unwrap_or(InterfaceRule::Auto),
             replace: replace.unwrap_or_default(),
@@ -165,7 +166,7 @@ impl Parts {
             host: &self.host,
             source: &self.source,
             console: &self.console,
-            pauses: &self.pauses,
+            timer: &self.timer,
         };
         act(NodeSetup {
             host: &self.host,
@@ -174,6 +175,7 @@ impl Parts {
             remover,
             packages: &packages,
             console: &self.console,
+            timer: &self.timer,
             versions: &self.versions,
             install: self.install,
             replace: self.replace,
@@ -240,22 +242,18 @@ impl Stderr {
 }
 
 impl Console for Stderr {
-    fn pause(&self, time: Duration) {
-        std::thread::sleep(time);
-    }
-
     fn progress(&self, line: &str) {
         // Nobody is left to read it if stderr is gone.
         drop(writeln!(std::io::stderr(), "{line}"));
     }
 }
 
-/// Pauses of real time, of a random part of their longest.
+/// Real time since the start of the run.
 #[derive(Debug)]
-struct RealPauses(Instant);
+struct RealTime(Instant);
 
-impl Pauses for RealPauses {
-    fn pause(&self, time: Duration) {
+impl Timer for RealTime {
+    fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }
 
@@ -264,7 +262,7 @@ impl Pauses for RealPauses {
     }
 
     /// The standard library seeds its hash maps at random, which is enough to spread nodes over time.
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         let random = RandomState::new().build_hasher().finish() >> 32;
         f64::from(u32::try_from(random).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }

@@ -129,7 +129,7 @@ impl Job<'_> {
 
     fn apt_get(&self, run: &Invocation) -> Result<(), SetupError> {
         let output = self.tools.run(run).map_err(|error| not_run(self.what(), &error))?;
-        if output.ok() { Ok(()) } else { Err(fetch_errors::of_fetch(self.what(), "apt-get", &output)) }
+        if output.ok() { Ok(()) } else { Err(fetch_errors::of_fetch(&self.what(), "apt-get", &output)) }
     }
 
     fn download(&self, left: Duration) -> Result<PathBuf, SetupError> {
@@ -138,7 +138,7 @@ impl Job<'_> {
             return Err(self.not_published());
         }
         if !output.ok() {
-            let mut error = fetch_errors::of_fetch(self.what(), "apt-get", &output);
+            let mut error = fetch_errors::of_fetch(&self.what(), "apt-get", &output);
             // The signed index names it, so a mirror that does not have it yet is being synchronised.
             error.transient |= output.stderr.contains("404 ");
             return Err(error);

@@ -1,20 +1,10 @@
 //! Repeated downloads: few, spread over time, and only for failures of the network's kind.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::setup::{Console, Patience};
-
-/// Time between tries. Real time in production, a manual clock in tests.
-pub trait Pauses: Debug {
-    /// Waits.
-    fn pause(&self, time: Duration);
-    /// Time since a fixed moment.
-    fn elapsed(&self) -> Duration;
-    /// A random number, at least 0 and below 1.
-    fn fraction(&self) -> f64;
-}
+use crate::adapters::node_setup::timer::Timer;
 
 /// The first try comes at a random time within this, so that many nodes that start at once do not ask at once.
 const JITTER: Duration = Duration::from_secs(15);
@@ -29,22 +19,22 @@ const TOTAL: Duration = Duration::from_mins(5);
 /// Tries until it succeeds, fails for good, or has been tried often or long enough; once alone where the package is
 /// optional. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
-    pauses: &dyn Pauses,
+    timer: &dyn Timer,
     console: &dyn Console,
     patience: Patience,
     mut attempt: impl FnMut(Duration) -> Result<T, SetupError>,
 ) -> Result<T, SetupError> {
     let most = if patience == Patience::Needed { TRIES } else { 1 };
-    let begun = pauses.elapsed();
-    let left = || TOTAL.saturating_sub(pauses.elapsed().saturating_sub(begun));
-    pauses.pause(JITTER.mul_f64(pauses.fraction()));
+    let begun = timer.elapsed();
+    let left = || TOTAL.saturating_sub(timer.elapsed().saturating_sub(begun));
+    timer.sleep(JITTER.mul_f64(timer.random_fraction()));
     let mut tries = 1;
     loop {
         let error = match attempt(left()) {
             Err(error) if error.transient && tries < most => error,
             result => return result,
         };
-        let pause = longest_pause(tries).mul_f64(pauses.fraction());
+        let pause = longest_pause(tries).mul_f64(timer.random_fraction());
         if pause >= left() {
             return Err(error);
         }
@@ -52,7 +42,7 @@ pub(super) fn repeat<T>(
             "try {tries} of {most} failed: {error}; the next is in {} s",
             pause.as_secs_f64().ceil()
         ));
-        pauses.pause(pause);
+        timer.sleep(pause);
         tries += 1;
     }
 }
@@ -77,23 +67,20 @@ mod tests {
         lines: RefCell<Vec<String>>,
     }
 
-    impl Pauses for Manual {
-        fn pause(&self, time: Duration) {
+    impl Timer for Manual {
+        fn sleep(&self, time: Duration) {
             self.now.set(self.now.get() + time);
             self.pauses.borrow_mut().push(time.as_secs());
         }
         fn elapsed(&self) -> Duration {
             self.now.get()
         }
-        fn fraction(&self) -> f64 {
+        fn random_fraction(&self) -> f64 {
             self.fraction
         }
     }
 
     impl Console for Manual {
-        fn pause(&self, _: Duration) {
-            panic!("it pauses by its own clock")
-        }
         fn progress(&self, line: &str) {
             self.lines.borrow_mut().push(line.to_owned());
         }

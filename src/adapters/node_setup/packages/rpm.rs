@@ -69,7 +69,7 @@ impl Job<'_> {
         for way in ways {
             match way(self, path, root) {
                 Ok(output) if output.ok() => return Ok(()),
-                Ok(output) => return Err(fetch_errors::of_tool(what(), "unpacking", &output)),
+                Ok(output) => return Err(fetch_errors::of_tool(&what(), "unpacking", &output)),
                 Err(ToolError::Missing { program }) => missing.push(program),
                 Err(error) => return Err(not_run(what(), &error)),
             }

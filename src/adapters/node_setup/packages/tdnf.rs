@@ -65,7 +65,7 @@ impl Job<'_> {
     fn kmod(&self, left: Duration) -> Result<String, SetupError> {
         let output = self.tools.run(&self.query(left)).map_err(|error| not_run(self.what(), &error))?;
         if !output.ok() && !fetch_errors::is_not_found(&output) {
-            return Err(fetch_errors::of_fetch(self.what(), "tdnf", &output));
+            return Err(fetch_errors::of_fetch(&self.what(), "tdnf", &output));
         }
         required_kmod(&output.text()).ok_or_else(|| self.no_client(&[]))
     }
@@ -76,7 +76,7 @@ impl Job<'_> {
         if output.ok() {
             return Ok(());
         }
-        let error = fetch_errors::of_fetch(self.what(), "tdnf", &output);
+        let error = fetch_errors::of_fetch(&self.what(), "tdnf", &output);
         if error.transient {
             return Err(error);
         }
@@ -94,7 +94,7 @@ impl Job<'_> {
         ];
         match self.tools.run(&self.tdnf("dnf", &args, left)) {
             Ok(output) if output.ok() => Ok(()),
-            Ok(output) => Err(fetch_errors::of_fetch(self.what(), "dnf", &output)),
+            Ok(output) => Err(fetch_errors::of_fetch(&self.what(), "dnf", &output)),
             Err(ToolError::Missing { .. }) => Err(error),
             Err(failed) => Err(not_run(self.what(), &failed)),
         }
