@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::setup::{Console, Patience};
+use crate::adapters::node_setup::ports::{ProgressLog, RetryPolicy};
 
 /// Time between tries. Real time in production, a manual clock in tests.
 pub trait Pauses: Debug {
@@ -30,11 +30,11 @@ const TOTAL: Duration = Duration::from_mins(5);
 /// optional. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
     pauses: &dyn Pauses,
-    console: &dyn Console,
-    patience: Patience,
+    console: &dyn ProgressLog,
+    patience: RetryPolicy,
     mut attempt: impl FnMut(Duration) -> Result<T, SetupError>,
 ) -> Result<T, SetupError> {
-    let most = if patience == Patience::Needed { TRIES } else { 1 };
+    let most = if patience == RetryPolicy::WithBackoff { TRIES } else { 1 };
     let begun = pauses.elapsed();
     let left = || TOTAL.saturating_sub(pauses.elapsed().saturating_sub(begun));
     pauses.pause(JITTER.mul_f64(pauses.fraction()));
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    impl Console for Manual {
+    impl ProgressLog for Manual {
         fn pause(&self, _: Duration) {
             panic!("it pauses by its own clock")
         }
@@ -105,7 +105,7 @@ mod tests {
 
     fn failing(clock: &Manual, each: Duration) -> (u32, Vec<Duration>) {
         let (mut tries, mut left) = (0, Vec::new());
-        let result = repeat(clock, clock, Patience::Needed, |time| {
+        let result = repeat(clock, clock, RetryPolicy::WithBackoff, |time| {
             tries += 1;
             left.push(time);
             clock.now.set(clock.now.get() + each);
@@ -144,14 +144,14 @@ mod tests {
         let clock = Manual::default();
         for error in [SetupError::try_again("", "", ""), SetupError::needs_human("", "", "")] {
             let mut tries = 0;
-            let result = repeat(&clock, &clock, Patience::Needed, |_| {
+            let result = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
                 tries += 1;
                 Err::<(), _>(error.clone())
             });
             assert_eq!((result, tries), (Err(error), 1));
         }
         let mut tries = 0;
-        let second = repeat(&clock, &clock, Patience::Needed, |_| {
+        let second = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
             tries += 1;
             if tries == 2 { Ok(tries) } else { Err(network()) }
         });
