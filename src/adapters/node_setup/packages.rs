@@ -33,12 +33,10 @@ use source::PackageSource;
 use store::Store;
 
 use super::error::SetupError;
-use super::facts::Facts;
+use super::host_state::HostState;
 use super::layout::HostRoot;
 use super::os::{Machine, Os};
-use super::setup::{Console, Packages, Patience};
-use super::step::PlannedStep;
-use super::timer::Timer;
+use super::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
 use super::tools::{HostTools, Invocation, Output, ToolError};
 use super::version::ClientVersion;
 
@@ -52,7 +50,7 @@ pub struct ClientPackages<'a> {
     /// Where packages come from.
     pub source: &'a PackageSource,
     /// Reports progress.
-    pub console: &'a dyn Console,
+    pub console: &'a dyn ProgressLog,
     /// Waits between repeated downloads.
     pub timer: &'a dyn Timer,
 }
@@ -82,7 +80,7 @@ struct PackageFile {
 }
 
 impl Packages for ClientPackages<'_> {
-    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError> {
+    fn ensure(&self, facts: &HostState, version: &ClientVersion, patience: RetryPolicy) -> Result<(), SetupError> {
         let job = self.job(facts, version)?;
         let store = Store::new(self.host, &facts.kernel, version);
         store.remove_leftovers()?;
@@ -100,7 +98,7 @@ impl Packages for ClientPackages<'_> {
         unpacked
     }
 
-    fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
+    fn planned(&self, facts: &HostState, version: &ClientVersion) -> Vec<PlannedStep> {
         self.job(facts, version).map(|job| job.planned()).unwrap_or_default()
     }
 
@@ -116,7 +114,7 @@ impl Packages for ClientPackages<'_> {
 }
 
 impl<'a> ClientPackages<'a> {
-    fn job(&self, facts: &'a Facts, client: &'a ClientVersion) -> Result<Job<'a>, SetupError> {
+    fn job(&self, facts: &'a HostState, client: &'a ClientVersion) -> Result<Job<'a>, SetupError> {
         Ok(Job {
             tools: self.tools,
             host: self.host,
@@ -124,13 +122,13 @@ impl<'a> ClientPackages<'a> {
             os: facts.os.clone()?,
             machine: facts.machine.clone()?,
             kernel: &facts.kernel,
-            signed: facts.signed,
+            signed: facts.requires_signed_modules,
             client,
         })
     }
 
     /// A package file of the node, or else a download.
-    fn obtain(&self, job: &Job<'_>, patience: Patience) -> Result<PackageFile, SetupError> {
+    fn obtain(&self, job: &Job<'_>, patience: RetryPolicy) -> Result<PackageFile, SetupError> {
         if let Some(path) = job.preplaced()? {
             self.console.progress(&format!("using the package file {}", path.display()));
             return Ok(PackageFile { path, downloaded: false });

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::setup::{Console, Patience};
-use crate::adapters::node_setup::timer::Timer;
+use crate::adapters::node_setup::ports::{ProgressLog, RetryPolicy, Timer};
 
 /// The first try comes at a random time within this, so that many nodes that start at once do not ask at once.
 const JITTER: Duration = Duration::from_secs(15);
@@ -20,11 +19,11 @@ const TOTAL: Duration = Duration::from_mins(5);
 /// optional. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
     timer: &dyn Timer,
-    console: &dyn Console,
-    patience: Patience,
+    console: &dyn ProgressLog,
+    patience: RetryPolicy,
     mut attempt: impl FnMut(Duration) -> Result<T, SetupError>,
 ) -> Result<T, SetupError> {
-    let most = if patience == Patience::Needed { TRIES } else { 1 };
+    let most = if patience == RetryPolicy::WithBackoff { TRIES } else { 1 };
     let begun = timer.elapsed();
     let left = || TOTAL.saturating_sub(timer.elapsed().saturating_sub(begun));
     timer.sleep(JITTER.mul_f64(timer.random_fraction()));
@@ -80,7 +79,7 @@ mod tests {
         }
     }
 
-    impl Console for Manual {
+    impl ProgressLog for Manual {
         fn progress(&self, line: &str) {
             self.lines.borrow_mut().push(line.to_owned());
         }
@@ -92,7 +91,7 @@ mod tests {
 
     fn failing(clock: &Manual, each: Duration) -> (u32, Vec<Duration>) {
         let (mut tries, mut left) = (0, Vec::new());
-        let result = repeat(clock, clock, Patience::Needed, |time| {
+        let result = repeat(clock, clock, RetryPolicy::WithBackoff, |time| {
             tries += 1;
             left.push(time);
             clock.now.set(clock.now.get() + each);
@@ -131,14 +130,14 @@ mod tests {
         let clock = Manual::default();
         for error in [SetupError::try_again("", "", ""), SetupError::needs_human("", "", "")] {
             let mut tries = 0;
-            let result = repeat(&clock, &clock, Patience::Needed, |_| {
+            let result = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
                 tries += 1;
                 Err::<(), _>(error.clone())
             });
             assert_eq!((result, tries), (Err(error), 1));
         }
         let mut tries = 0;
-        let second = repeat(&clock, &clock, Patience::Needed, |_| {
+        let second = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
             tries += 1;
             if tries == 2 { Ok(tries) } else { Err(network()) }
         });

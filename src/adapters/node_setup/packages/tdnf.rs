@@ -12,7 +12,7 @@ use super::rpm::KMOD;
 use super::{Job, fetch_errors, files, limit, not_run};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
-use crate::adapters::node_setup::step::PlannedStep;
+use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::{Invocation, ToolError};
 
 /// How long one run may take.
@@ -39,7 +39,7 @@ impl Job<'_> {
 
     fn configure_tdnf(&self) -> Result<(), SetupError> {
         let dir = PrivateDir::dnf_dir();
-        let (seen, at) = (self.host.seen(&dir), |name: &str| self.host.at(dir.join(name)));
+        let (seen, at) = (self.host.path_in_host(&dir), |name: &str| self.host.at(dir.join(name)));
         files::make_dir(&at("repos"))?;
         files::empty_dir(&at("cache"))?;
         files::empty_dir(&at("rpms"))?;
@@ -52,7 +52,7 @@ impl Job<'_> {
     }
 
     fn tdnf(&self, program: &'static str, args: &[OsString], left: Duration) -> Invocation {
-        let config = self.host.seen(PrivateDir::dnf_dir().join("tdnf.conf")).into_os_string();
+        let config = self.host.path_in_host(PrivateDir::dnf_dir().join("tdnf.conf")).into_os_string();
         let words = ["-c".into(), config, "-q".into(), "-y".into()].into_iter().chain(args.iter().cloned());
         Invocation::new(program, words).within(limit(LIMIT, left))
     }
@@ -80,7 +80,7 @@ impl Job<'_> {
         if error.transient {
             return Err(error);
         }
-        let dir = self.host.seen(PrivateDir::dnf_dir());
+        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
         let option = |name: &str, path: &str| OsString::from(format!("--setopt={name}={}", dir.join(path).display()));
         let destination = dir.join("rpms").into_os_string();
         let args = [
@@ -101,7 +101,7 @@ impl Job<'_> {
     }
 
     fn install(&self, package: &str, left: Duration) -> Invocation {
-        let rpms = self.host.seen(PrivateDir::dnf_dir().join("rpms")).into_os_string();
+        let rpms = self.host.path_in_host(PrivateDir::dnf_dir().join("rpms")).into_os_string();
         let args = ["install".into(), "--downloadonly".into(), "--downloaddir".into(), rpms, package.into()];
         self.tdnf("tdnf", &args, left)
     }
@@ -127,7 +127,7 @@ impl Job<'_> {
     }
 
     pub(super) fn planned_by_tdnf(&self, reason: &str) -> Vec<PlannedStep> {
-        let dir = self.host.seen(PrivateDir::dnf_dir());
+        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
         vec![
             PlannedStep::new(
                 "write tdnf's private configuration",
