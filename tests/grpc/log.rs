@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azurelustre_csi::adapters::csi::{Identity, IdentityInfo};
-use azurelustre_csi::app::usecase::readiness::ReadyOnce;
+use azurelustre_csi::app::usecase::readiness::LatchedReadiness;
 use azurelustre_csi::ports::operations::{Operation, OperationKind, Operations};
 
 use azurelustre_csi::adapters::csi::proto::*;
@@ -13,7 +13,7 @@ use azurelustre_csi::ports::inbound::FailureKind;
 use super::golden::{creation, deletion, map, publication, stats, validation};
 use super::ports::Script;
 use super::world::scripted;
-use crate::fakes::log::LogBuffer;
+use crate::log_buffer::LogBuffer;
 
 fn written() -> String {
     LogBuffer::of_process().text()
@@ -85,7 +85,7 @@ impl Operations for Hanging {
 #[tokio::test]
 async fn probe_names_the_operations_that_are_past_their_limit() {
     LogBuffer::of_process();
-    let ready = ReadyOnce::new(None).with_operations(Some(Arc::new(Hanging)));
+    let ready = LatchedReadiness::new(None).with_operations(Some(Arc::new(Hanging)));
     let info = IdentityInfo { driver_name: "d".to_owned(), vendor_version: "0".to_owned(), controller: false };
     let identity = Identity::new(info, Arc::new(ready));
     let answer = identity_server::Identity::probe(&identity, tonic::Request::new(ProbeRequest {})).await.unwrap();

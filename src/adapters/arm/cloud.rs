@@ -22,10 +22,10 @@ use super::skus::Skus;
 use super::subnet_capacity::SubnetCapacities;
 use super::urls::FilesystemKey;
 use super::writes::WriteResult;
-use crate::domain::error::quote;
 use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed};
 use crate::domain::names::{FilesystemId, Location, ResourceGroup};
 use crate::domain::sku::SkuCatalog;
+use crate::domain::text::quote;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 

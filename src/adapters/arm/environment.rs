@@ -10,7 +10,7 @@ use url::Url;
 use super::error::{ArmError, ErrorResponse, response};
 use super::http::stack::HttpStack;
 use super::http::{Method, Request, StatusCode, is_loopback};
-use crate::domain::error::{nearest, quote};
+use crate::domain::text::{nearest, quote};
 
 /// The endpoints of one cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@
 use super::credentials::{CredentialKind, ManagedIdentity, Secret};
 use super::environment::CloudSelection;
 use crate::adapters::cloud_settings::{CredentialSelection, Reader, Variables, read_file};
-use crate::domain::error::quote;
 use crate::domain::problem::Problem;
+use crate::domain::text::quote;
 
 mod source;
 

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::client::Client;
 use super::operation::LIST_SKUS;
 use super::single_flight::SingleFlight;
-use crate::domain::error::{Violation, quote};
 use crate::domain::names::{Location, Zone};
+use crate::domain::problem::Problem;
 use crate::domain::sku::{Sku, SkuCatalog};
+use crate::domain::text::quote;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::CloudError;
 
@@ -22,7 +23,7 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 const AML_FILESYSTEMS: &str = "amlFilesystems";
 
 /// A SKU of AMLFS, or why it could not be read.
-type Entry = Result<ResourceSku, Violation>;
+type Entry = Result<ResourceSku, Problem>;
 
 /// The list, shared.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ fn entry(entry: &Value) -> Option<Entry> {
         text("name").filter(|_| text("resourceType").is_some_and(|kind| kind.eq_ignore_ascii_case(AML_FILESYSTEMS)))?;
     Some(ResourceSku::deserialize(entry).map_err(|error| {
         tracing::warn!(name, %error, "an entry of the SKU list cannot be read and is left out");
-        Violation::new(name, format!("Azure's list describes it in a way that cannot be read ({error})"))
+        Problem::of(name, format!("Azure's list describes it in a way that cannot be read ({error})"))
     }))
 }
 
@@ -80,11 +81,11 @@ fn is(location: &Location, name: &str) -> bool {
     Location::parse(name).is_ok_and(|parsed| parsed == *location)
 }
 
-fn sku(entry: &ResourceSku, location: &Location) -> Result<Sku, Violation> {
+fn sku(entry: &ResourceSku, location: &Location) -> Result<Sku, Problem> {
     let name = entry.name.as_deref().unwrap_or_default();
     if let Some(reason) = entry.restrictions.iter().find_map(|restriction| restricted(restriction, location)) {
         let rule = format!("Azure does not offer it to this subscription in {location} ({reason})");
-        return Err(Violation::new(name, rule));
+        return Err(Problem::of(name, rule));
     }
     let info = entry.location_info.iter().find(|info| info.location.as_deref().is_some_and(|name| is(location, name)));
     let zones = info.into_iter().flat_map(|info| &info.zones);

@@ -7,8 +7,8 @@
 use url::Url;
 
 use super::error::ArmError;
-use crate::domain::error::quote;
 use crate::domain::names::{FilesystemId, NetworkName, ResourceGroup, SubnetId};
+use crate::domain::text::quote;
 
 /// API version of all requests.
 pub(super) const API_VERSION: &str = "2024-03-01";

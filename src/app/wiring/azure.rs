@@ -106,7 +106,7 @@ impl CredentialSource for SettingsFile {
 
     fn read(&self) -> Result<CredentialKind, TokenError> {
         let read = self.source.read().map_err(|problems| {
-            let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+            let messages: Vec<String> = problems.iter().map(Problem::to_string).collect();
             TokenError::refused(messages.join("; "))
         })?;
         let others = AzureSettings { credential: self.initial.credential.clone(), ..read.clone() };

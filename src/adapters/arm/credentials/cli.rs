@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::TokenError;
 use super::entra::{Issued, token_response};
 use crate::adapters::arm::text::redacted;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Time limit of one run: the CLI starts slowly.
 const TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -34,7 +34,7 @@ use self::entra::{Application, Issued, Proof};
 use super::http::stack::HttpStack;
 use super::http::{HttpError, Method, Request, Response, is_loopback};
 pub use super::token::{Secret, TokenError, TokenErrorKind, TokenProvider};
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Address of the instance metadata service of an Azure machine.
 pub const IMDS: &str = "http://169.254.169.254";

@@ -62,7 +62,7 @@ const CODES: [Row; 18] = [
     (&["LocationNotAvailableForResourceType", "NoRegisteredProviderFound", "InvalidLocation", "LocationNotSupported"], LASTING, Any(
         "choose a location that has Azure Managed Lustre (`location` in the StorageClass or cloud settings)",
     )),
-    (&["RequestDisallowedByPolicy", "RequestDisallowedByAzure", "DisallowedByPolicy", "PolicyViolation"], LASTING, By([
+    (&["RequestDisallowedByPolicy", "RequestDisallowedByAzure", "DisallowedByPolicy", "PolicyProblem"], LASTING, By([
         "an Azure Policy forbids it, not a missing permission: choose what the policy allows (location, tags, SKU), or exempt \
          the resource group from the policy",
         "an Azure Policy forbids the deletion, not a missing permission: exempt the file system from the policy, or keep it: \

@@ -204,7 +204,7 @@ mod tests {
             "policyAssignmentDisplayName": "Only Europe",
             "policyAssignmentId": "/subscriptions/s/providers/Microsoft.Authorization/policyAssignments/deny-1",
         });
-        let additional = json!([{ "type": "PolicyViolation", "info": info }, { "type": "Other", "info": { "a": 1 } }]);
+        let additional = json!([{ "type": "PolicyProblem", "info": info }, { "type": "Other", "info": { "a": 1 } }]);
         let body =
             json!({ "error": { "code": "RequestDisallowedByPolicy", "message": "no", "additionalInfo": additional } });
         assert_eq!(

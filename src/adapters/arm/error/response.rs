@@ -12,7 +12,7 @@ use super::detail::ErrorDetail;
 use crate::adapters::arm::http::Response;
 use crate::adapters::arm::http::retry_after::retry_after;
 use crate::adapters::arm::text::one_line;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 use crate::ports::cloud::CloudErrorKind;
 
 /// ARM sets this header in every response; no proxy does.
