@@ -39,8 +39,8 @@ impl Stack {
 
     /// A process whose requests meet what the plan says.
     pub(crate) fn process(&self, plan: HttpPlan) -> Process {
-        let wire = Arc::new(StubClient::new(self.stub.clone(), self.azure.clock.clone(), plan));
-        let adapter = Arc::new(adapter(wire, ENDPOINT, self.azure.clock.clone()));
+        let client = Arc::new(StubClient::new(self.stub.clone(), self.azure.clock.clone(), plan));
+        let adapter = Arc::new(adapter(client, ENDPOINT, self.azure.clock.clone()));
         let driver = self.azure.driver_over(adapter.clone(), Faults::none(self.azure.clock.clone()));
         Process { driver, adapter }
     }
