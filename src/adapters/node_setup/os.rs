@@ -37,7 +37,7 @@ impl Os {
     }
 
     /// Whether packages for this architecture are published.
-    pub fn has(self, machine: Machine) -> bool {
+    pub fn supports(self, machine: Machine) -> bool {
         machine == Machine::X86_64 || self == Self::Noble
     }
 

@@ -104,7 +104,7 @@ impl ClientVersions {
 
     /// The version for `os`, by default [`ClientVersion::default_for`]; `None` for an operating system that is not known and
     /// no version that counts everywhere.
-    pub fn of(&self, os: Option<Os>) -> Option<ClientVersion> {
+    pub fn for_os(&self, os: Option<Os>) -> Option<ClientVersion> {
         let given = os.and_then(|os| self.by_os.iter().find(|(other, _)| *other == os));
         let given = given.map(|(_, version)| version).or(self.everywhere.as_ref());
         given.cloned().or_else(|| os.map(ClientVersion::default_for))
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn versions_are_given_for_all_or_by_operating_system() {
-        let of = |text: &str, os| ClientVersions::parse(text).unwrap().of(os).map(|version| version.to_string());
+        let of = |text: &str, os| ClientVersions::parse(text).unwrap().for_os(os).map(|version| version.to_string());
         assert_eq!(of("2.17.0-19-gbb5310f", Some(Os::Jammy)).as_deref(), Some("2.17.0-19-gbb5310f"));
         assert_eq!(of("2.17.0-19-gbb5310f", None).as_deref(), Some("2.17.0-19-gbb5310f"));
         let list = "jammy=2.15.7-33-g79ddf99, azurelinux3=2.16.1_21_g153e389";
