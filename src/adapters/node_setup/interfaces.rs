@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use super::error::SetupError;
 use crate::adapters::host_network::{INTERFACES, Interface, NetworkFacts};
 use crate::adapters::lnet::{LocalNi, TCP};
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` of `linux/if.h` without the final NUL).
 const LONGEST_NAME: usize = 15;

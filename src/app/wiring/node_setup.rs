@@ -44,7 +44,7 @@ pub enum SetupFailure {
 /// Publishes the problems of settings as [`run`] publishes its result. The private directory may be absent, where the
 /// command line is tried outside of a pod.
 pub fn publish_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
-    let mut text = problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let mut text = problems.as_slice().iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("\n");
     text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
     let host = host_root(settings.and_then(|settings| settings.host_root.as_deref()));
     let exit = SetupExit::WrongSetting.code();
