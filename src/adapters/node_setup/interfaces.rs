@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 use super::error::SetupError;
-use crate::adapters::host_network::{INTERFACES, Interface, NetworkFacts};
+use crate::adapters::host_network::{HostNetwork, INTERFACES, Interface};
 use crate::adapters::lnet::{LocalNi, TCP};
 use crate::domain::text::quote;
 
@@ -149,7 +149,7 @@ impl Selection {
 /// # Errors
 /// A transient one while the interface is not up, has no address, or there is no default route: the network of a node that
 /// boots may need some seconds. One of the setting if what it names cannot be used.
-pub fn select(network: &NetworkFacts, rule: &InterfaceRule) -> Result<Selection, SetupError> {
+pub fn select(network: &HostNetwork, rule: &InterfaceRule) -> Result<Selection, SetupError> {
     let mut selection = Selection { notes: network.missing.clone(), ..Selection::default() };
     let default = default_interface(network);
     let default_name = default.as_ref().map(|interface| interface.name.as_str());
@@ -173,7 +173,7 @@ pub fn select(network: &NetworkFacts, rule: &InterfaceRule) -> Result<Selection,
 
 /// The interface of the default route.
 fn select_auto(
-    network: &NetworkFacts,
+    network: &HostNetwork,
     default: Option<&Interface>,
     selection: &mut Selection,
 ) -> Result<(), SetupError> {
@@ -190,7 +190,7 @@ fn select_auto(
 }
 
 /// The only physical interface, where the routes are not known.
-fn select_without_routes(network: &NetworkFacts, selection: &mut Selection) -> Result<(), SetupError> {
+fn select_without_routes(network: &HostNetwork, selection: &mut Selection) -> Result<(), SetupError> {
     let physical: Vec<&Interface> = network.interfaces.iter().filter(|it| exclusion(it).is_none()).collect();
     match physical.as_slice() {
         [only] => selection.add(only).map_err(|why| not_usable_yet(&why)),
@@ -205,7 +205,7 @@ fn select_without_routes(network: &NetworkFacts, selection: &mut Selection) -> R
     }
 }
 
-fn no_default_interface(network: &NetworkFacts) -> SetupError {
+fn no_default_interface(network: &HostNetwork) -> SetupError {
     let why = |name: &String| match network.interface(name) {
         Some(interface) => unusable(interface).map(|why| format!("{name}: {why}")),
         None => Some(format!("{name}: {INTERFACES} of the host does not have it")),
@@ -220,7 +220,7 @@ fn no_default_interface(network: &NetworkFacts) -> SetupError {
 }
 
 /// An interface that the setting names. One of a host whose interfaces are not known is taken by its name.
-fn listed_interface(network: &NetworkFacts, name: &str, default: Option<&str>) -> Result<Interface, SetupError> {
+fn listed_interface(network: &HostNetwork, name: &str, default: Option<&str>) -> Result<Interface, SetupError> {
     if network.interfaces.is_empty() {
         return Ok(Interface::named(name));
     }
@@ -246,7 +246,7 @@ fn not_usable_yet(why: &str) -> SetupError {
 
 /// The interface of the default route with the lowest metric. One that pods or container runtimes make comes last,
 /// whatever its metric, and a bridge does not count as one: the old Azure CNI puts the node's address on `azure0`.
-fn default_interface(network: &NetworkFacts) -> Option<Interface> {
+fn default_interface(network: &HostNetwork) -> Option<Interface> {
     let routed = network.default_routes.iter().flatten();
     let known = routed.filter_map(|name| match network.interface(name) {
         None if network.interfaces.is_empty() => Some(Interface::named(name)),

@@ -10,7 +10,7 @@ use super::interfaces::LnetInterface;
 use super::layout::HostRoot;
 use super::ports::PlannedStep;
 #[cfg(feature = "simulator")]
-use crate::adapters::host_network;
+use crate::adapters::host_network::HostNetwork;
 use crate::adapters::lnet::{Lnet, LnetError, LocalNi, Nid, TCP};
 
 /// How long a ping of the node's own NID may take; 50 ms were measured.
@@ -153,7 +153,7 @@ pub fn local_nis(lnet: &dyn Lnet) -> Result<Vec<LocalNi>, SetupError> {
 #[cfg(feature = "simulator")]
 pub fn simulated_address(host: &HostRoot, interface: &str) -> Option<Ipv4Addr> {
     const STAND_IN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-    let network = host_network::collect(&host.dir);
+    let network = HostNetwork::read(&host.dir);
     let known = network.interface(interface).and_then(|interface| interface.addresses.as_ref());
     known.map_or(Some(STAND_IN), |own| own.first().copied())
 }

@@ -7,7 +7,7 @@ use super::host_state::HostState;
 use super::interfaces::{self, LnetInterface, Selection};
 use super::plan::{DesiredClient, ModulePlan, ReplaceClient, plan};
 use super::setup::NodeSetup;
-use crate::adapters::host_network;
+use crate::adapters::host_network::HostNetwork;
 use crate::adapters::lnet::LocalNi;
 
 /// How often an interface that is not up yet is observed again, once a second.
@@ -66,7 +66,7 @@ impl NodeSetup<'_> {
     /// The interfaces of LNet; with `wait`, polls until the one of the default route is up.
     fn select_interfaces(&self, wait: bool) -> Result<Selection, SetupError> {
         let polls = if wait { INTERFACE_POLLS } else { 0 };
-        let select = || interfaces::select(&host_network::collect(&self.host.dir), &self.settings.interfaces);
+        let select = || interfaces::select(&HostNetwork::read(&self.host.dir), &self.settings.interfaces);
         let mut selection = select();
         for poll in 0..polls {
             let Some(error) = selection.as_ref().err().filter(|error| error.transient) else { break };

@@ -22,8 +22,8 @@ fn azure(name: &str) -> Interface {
     }
 }
 
-fn network(interfaces: &[Interface], default_routes: &[&str]) -> NetworkFacts {
-    NetworkFacts {
+fn network(interfaces: &[Interface], default_routes: &[&str]) -> HostNetwork {
+    HostNetwork {
         interfaces: interfaces.to_vec(),
         default_routes: Some(default_routes.iter().map(|name| (*name).to_owned()).collect()),
         missing: Vec::new(),
@@ -43,11 +43,11 @@ fn names(selection: &Selection) -> Vec<&str> {
     selection.interfaces.iter().map(|interface| interface.name.as_str()).collect()
 }
 
-fn selected(network: &NetworkFacts, rule: &str) -> Selection {
+fn selected(network: &HostNetwork, rule: &str) -> Selection {
     select(network, &InterfaceRule::parse(rule).unwrap()).unwrap_or_else(|error| panic!("{rule}: {error}"))
 }
 
-fn refused(network: &NetworkFacts, rule: &str) -> SetupError {
+fn refused(network: &HostNetwork, rule: &str) -> SetupError {
     let selection = select(network, &InterfaceRule::parse(rule).unwrap());
     selection.map_or_else(|error| error, |selection| panic!("{rule}: {selection:?}"))
 }
@@ -213,7 +213,7 @@ fn a_name_that_no_interface_has_is_a_wrong_setting() {
 #[test]
 fn what_is_not_known_is_noted_and_stops_nothing() {
     let missing = vec!["/proc/net/route of the host cannot be read: absent".to_owned()];
-    let unknown = |interfaces: &[Interface]| NetworkFacts {
+    let unknown = |interfaces: &[Interface]| HostNetwork {
         interfaces: interfaces.to_vec(),
         default_routes: None,
         missing: missing.clone(),

@@ -209,9 +209,9 @@ fn simulated_lnet_serves_a_host_whose_addresses_are_not_known() {
     std::fs::create_dir_all(host.at("/proc/net")).unwrap();
     let route = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
     std::fs::write(host.at("/proc/net/route"), route).unwrap();
-    let interfaces = select(&host_network::collect(&host.dir), &InterfaceRule::Auto).unwrap().interfaces;
+    let interfaces = select(&HostNetwork::read(&host.dir), &InterfaceRule::Auto).unwrap().interfaces;
     let state = directory.path().join("lnet");
-    let lnet = simulated::open(&state, move |name| simulated_address(&host, name));
+    let lnet = simulated::device(&state, move |name| simulated_address(&host, name));
     assert_eq!(apply(&lnet, &interfaces, false), Ok(Vec::new()));
     assert_eq!(apply(&lnet, &interfaces, true), Ok(Vec::new()), "a second run has nothing to do");
     assert!(matches!(lnet.add_local_ni(TCP, "eth0"), Err(LnetError::Exists { .. })));
