@@ -1,13 +1,13 @@
 //! Dry run of node-setup: the steps of a run, which changes nothing and does not wait.
 
 use super::error::SetupError;
-use super::interfaces::LnetInterface;
 use super::lnet_config::{self, LnetStep};
 use super::modules::REMOVAL_ORDER;
 use super::plan::Action;
 use super::ports::PlannedStep;
 use super::prepare::Prepared;
 use super::setup::NodeSetup;
+use crate::adapters::host_network::Interface;
 use crate::adapters::lnet::{LocalNi, Nid};
 
 impl NodeSetup<'_> {
@@ -45,7 +45,7 @@ impl NodeSetup<'_> {
 }
 
 /// The NI that loading the modules makes, if its address is known.
-fn ni_of_load(interfaces: &[LnetInterface]) -> Option<LocalNi> {
+fn ni_of_load(interfaces: &[Interface]) -> Option<LocalNi> {
     let first = interfaces.first()?;
     let address = first.addresses.as_ref()?.first()?;
     Some(LocalNi { nid: Nid::tcp(*address), interface: Some(first.name.clone()), up: Some(true) })

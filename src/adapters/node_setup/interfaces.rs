@@ -3,11 +3,8 @@
 //! AMLFS is served over TCP on the node's own network, so one interface is enough: that of the IPv4 default route. Virtual
 //! functions below it, interfaces of pods, InfiniBand and bridges of container runtimes must never be used.
 
-use std::net::Ipv4Addr;
-
 use super::error::SetupError;
 use crate::adapters::host_network::{HostNetwork, INTERFACES, Interface};
-use crate::adapters::lnet::{LocalNi, TCP};
 use crate::domain::text::quote;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` of `linux/if.h` without the final NUL).
@@ -61,43 +58,12 @@ impl InterfaceRule {
     }
 }
 
-/// An interface that LNet is to use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LnetInterface {
-    /// Its name.
-    pub name: String,
-    /// The node's addresses that may be its own, as [`Interface::addresses`]; `None` if they are not known.
-    pub addresses: Option<Vec<Ipv4Addr>>,
-}
-
-impl LnetInterface {
-    /// Whether an NI is the one of this interface in the network `tcp`: it has one of its addresses, and no other name of
-    /// `all`. The name alone is not enough: an interface that was renamed has an NI under its old name, one whose address
-    /// has changed an NI with the old address.
-    pub fn has(&self, ni: &LocalNi, all: &[Self]) -> bool {
-        let is_another = |name: &str| all.iter().any(|other| other.name == name);
-        let ni_name = ni.interface.as_deref();
-        let own_name = ni_name.is_none_or(|name| name == self.name);
-        ni.nid.net() == TCP
-            && match &self.addresses {
-                Some(own) => own.contains(&ni.nid.address()) && (own_name || !ni_name.is_some_and(is_another)),
-                None => own_name,
-            }
-    }
-
-    /// Whether an NI was made for an address that this interface no longer has.
-    pub fn has_stale(&self, ni: &LocalNi) -> bool {
-        let moved = self.addresses.as_ref().is_some_and(|own| !own.contains(&ni.nid.address()));
-        ni.nid.net() == TCP && ni.interface.as_ref() == Some(&self.name) && moved
-    }
-}
-
 /// The interfaces for LNet, with notes for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// The interface of the default route first: LNet is loaded with the first one alone, since one bad interface fails
     /// them all. Empty only where neither interfaces nor routes are known; the kernel then takes its first interface.
-    pub interfaces: Vec<LnetInterface>,
+    pub interfaces: Vec<Interface>,
     /// Why an interface of the setting is not used, and what is not known.
     pub notes: Vec<String>,
 }
@@ -116,7 +82,7 @@ impl Selection {
             Some(_) => {}
             None => self.notes.push(format!("the address of {name} is not known; its NID is not compared")),
         }
-        self.interfaces.push(LnetInterface { name: name.clone(), addresses: addresses.clone() });
+        self.interfaces.push(interface.clone());
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::error::SetupError;
 
 /// A supported release of an operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Os {
     /// Ubuntu 22.04.
     Jammy,
@@ -41,23 +41,30 @@ impl Os {
         machine == Machine::X86_64 || self == Self::Noble
     }
 
+    /// The name in settings and in the repositories of packages.microsoft.com, the name for people, and the version of the
+    /// client that is installed where the settings give none.
+    fn row(self) -> [&'static str; 3] {
+        match self {
+            Self::Jammy => ["jammy", "Ubuntu 22.04", "2.15.8-39-g2d32b59"],
+            Self::Noble => ["noble", "Ubuntu 24.04", "2.17.0-24-gf517bc4"],
+            Self::AzureLinux3 => ["azurelinux3", "Azure Linux 3", "2.17.0-24-gf517bc4"],
+        }
+    }
+
     /// The name in settings and in the repositories of packages.microsoft.com.
     pub fn key(self) -> &'static str {
-        match self {
-            Self::Jammy => "jammy",
-            Self::Noble => "noble",
-            Self::AzureLinux3 => "azurelinux3",
-        }
+        self.row()[0]
+    }
+
+    /// The version of the client that is installed where the settings give none.
+    pub fn default_client(self) -> &'static str {
+        self.row()[2]
     }
 }
 
 impl fmt::Display for Os {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Jammy => "Ubuntu 22.04",
-            Self::Noble => "Ubuntu 24.04",
-            Self::AzureLinux3 => "Azure Linux 3",
-        })
+        f.write_str(self.row()[1])
     }
 }
 

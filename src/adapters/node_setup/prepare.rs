@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::error::SetupError;
 use super::host_state::HostState;
-use super::interfaces::{self, LnetInterface, Selection};
+use super::interfaces::{self, Selection};
 use super::plan::{DesiredClient, ModulePlan, ReplaceClient, plan};
 use super::setup::NodeSetup;
-use crate::adapters::host_network::HostNetwork;
+use crate::adapters::host_network::{HostNetwork, Interface};
 use crate::adapters::lnet::LocalNi;
 
 /// How often an interface that is not up yet is observed again, once a second.
@@ -18,7 +18,7 @@ pub(super) struct Prepared {
     pub(super) host: HostState,
     pub(super) desired: DesiredClient,
     /// The interfaces of LNet; empty where LNet stays as it is.
-    pub(super) interfaces: Vec<LnetInterface>,
+    pub(super) interfaces: Vec<Interface>,
     /// The value of lnet's parameter `networks`; empty where no interface is known.
     pub(super) networks: String,
     /// `None` where they are not known.
@@ -81,6 +81,6 @@ impl NodeSetup<'_> {
 }
 
 /// The first interface alone, since one bad interface fails all; the others are added by ioctl.
-fn networks(interfaces: &[LnetInterface]) -> String {
+fn networks(interfaces: &[Interface]) -> String {
     interfaces.first().map(|first| format!("tcp({})", first.name)).unwrap_or_default()
 }

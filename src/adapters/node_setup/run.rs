@@ -2,7 +2,7 @@
 
 use super::error::SetupError;
 use super::host_state::HostState;
-use super::lnet_config;
+use super::lnet_config::{self, is_ni_of};
 use super::lock;
 use super::modules::LoadedModules;
 use super::prepare::Prepared;
@@ -46,7 +46,7 @@ impl NodeSetup<'_> {
         let blocker = if unchanged { host.mount_blocker() } else { HostState::read(self.host)?.mount_blocker() };
         let mounted = blocker.is_some();
         let (steps, notes) = lnet_config::steps(interfaces, &nis, mounted);
-        let has_all = || interfaces.iter().all(|one| nis.iter().any(|ni| one.has(ni, interfaces)));
+        let has_all = || interfaces.iter().all(|one| nis.iter().any(|ni| is_ni_of(one, ni, interfaces)));
         if unchanged && steps.is_empty() && has_all() {
             warnings.extend(notes);
         } else {

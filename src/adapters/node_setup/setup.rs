@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::error::SetupError;
 use super::host_state::HostState;
-use super::interfaces::{InterfaceRule, LnetInterface};
+use super::interfaces::InterfaceRule;
 use super::layout::HostRoot;
 use super::lnet_config;
 use super::load::{ModuleLoader, ModuleParameters};
@@ -13,6 +13,7 @@ use super::ports::{Packages, ProgressLog, Timer};
 use super::remove::ModuleRemover;
 use super::tools::HostTools;
 use super::version::{ClientVersion, ClientVersions};
+use crate::adapters::host_network::Interface;
 use crate::adapters::lnet::{Lnet, LocalNi};
 
 /// Settings of a run.
@@ -102,7 +103,7 @@ impl NodeSetup<'_> {
     /// Gives LNet these interfaces, if its NIs are known.
     pub(super) fn configure_lnet(
         &self,
-        interfaces: &[LnetInterface],
+        interfaces: &[Interface],
         mounted: bool,
         warnings: &mut Vec<String>,
     ) -> Result<(), SetupError> {

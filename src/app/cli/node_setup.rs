@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::setting_flags::{OfNodeSetup, SettingFlags};
-use super::{CliError, Exit, print};
-use crate::app::settings::{NodeSetupSettings, RawSettings, load_node_setup};
-use crate::app::wiring::node_setup::{self, SetupFailure};
-use crate::domain::problem::{Problem, Problems};
+use super::{CliError, print};
+use crate::app::settings::{RawSettings, load_node_setup};
+use crate::app::wiring::node_setup;
+use crate::domain::problem::Problems;
 
 pub(super) const AFTER_HELP: &str = "\
 Settings come from, each over the one before: defaults; the file of --config, whose keys are the flags' names; variables,
@@ -31,29 +31,12 @@ pub struct NodeSetupOptions {
 /// Runs node-setup. Progress goes to stderr, the result to stdout.
 pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CliError> {
     let loaded = load_node_setup(&RawSettings::with_process_environment(options.settings.given.clone()));
-    let (settings, notes) = loaded.inspect_err(|problems| publish_problems(options, problems, None))?;
-    let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
-    let result = run(&settings, &notes);
-    if let Err(SetupFailure::Settings(problems)) = &result {
-        publish_problems(options, problems, Some(&settings));
-    }
-    print(&result?)
-}
-
-fn publish_problems(options: &NodeSetupOptions, problems: &Problems, settings: Option<&NodeSetupSettings>) {
-    if !options.dry_run {
-        node_setup::publish_problems(problems, settings);
-    }
-}
-
-impl From<SetupFailure> for CliError {
-    fn from(failure: SetupFailure) -> Self {
-        match failure {
-            SetupFailure::Settings(problems) => problems.into(),
-            SetupFailure::NotReady(error) => {
-                let problem = Problem::new(error.to_string()).with_hint(error.hint);
-                Self::new(Exit::Code(error.exit.code()), vec![problem])
-            }
+    let publish = |problems: &Problems| {
+        if !options.dry_run {
+            node_setup::publish_problems(problems, None);
         }
-    }
+    };
+    let (settings, notes) = loaded.inspect_err(publish)?;
+    let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
+    print(&run(&settings, &notes)?)
 }

@@ -1,6 +1,5 @@
 //! Wiring of node-setup: settings parsed, programs of the host, kernel and LNet behind its ports, results published.
 
-use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::lnet::{self, Lnet};
 use crate::adapters::node_setup::error::{SetupError, SetupExit};
-use crate::adapters::node_setup::host_exec::{self, HostProcesses};
+use crate::adapters::node_setup::host_exec::HostProcesses;
+pub use crate::adapters::node_setup::host_exec::{COMMAND as HOST_EXEC, become_program as host_exec};
 use crate::adapters::node_setup::interfaces::InterfaceRule;
 use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 #[cfg(feature = "simulator")]
@@ -23,6 +23,7 @@ use crate::adapters::node_setup::remove::{DeleteModule, ModuleRemover, Rmmod};
 use crate::adapters::node_setup::report::{self, SetupResult};
 use crate::adapters::node_setup::setup::{NodeSetup, SetupSettings};
 use crate::adapters::node_setup::version::ClientVersions;
+use crate::app::command_error::{CliError, Exit};
 use crate::app::settings::{NodeSetupSettings, Sourced};
 use crate::domain::problem::{Problem, Problems};
 use crate::ports::clock::Clock;
@@ -32,17 +33,15 @@ const HOST: &str = "/host";
 /// This program, for children that change their root. It is the same file whatever the root of this process.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// Why node-setup failed, for the command line.
-#[derive(Debug)]
-pub enum SetupFailure {
-    /// Settings are wrong; nothing was done.
-    Settings(Problems),
-    /// The node is not ready.
-    NotReady(SetupError),
+impl From<SetupError> for CliError {
+    fn from(error: SetupError) -> Self {
+        let problem = Problem::new(error.to_string()).with_hint(error.hint);
+        Self::new(Exit::Code(error.exit.code()), vec![problem])
+    }
 }
 
-/// Publishes the problems of settings as [`run`] publishes its result. The private directory may be absent, where the
-/// command line is tried outside of a pod.
+/// Publishes the problems of settings as [`run`] publishes its result. Without `settings` they go to the default places. The
+/// private directory may be absent, where the command line is tried outside of a pod.
 pub fn publish_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
     let mut text = problems.as_slice().iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("\n");
     text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
@@ -73,17 +72,9 @@ pub(super) fn last_result() -> Option<SetupResult> {
     SetupResult::read(&PrivateDir::last_result())
 }
 
-/// The hidden command that executes a program in the root of the host.
-pub const HOST_EXEC: &str = host_exec::COMMAND;
-
-/// Executes a program in the root of the host; returns the exit code if it cannot.
-pub fn host_exec(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    host_exec::become_program(arguments)
-}
-
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
-pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, SetupFailure> {
-    let adapters = Adapters::new(settings)?;
+pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
+    let adapters = Adapters::new(settings).inspect_err(|problems| publish_problems(problems, Some(settings)))?;
     notes.iter().for_each(|note| warn(note));
     let result = adapters.with_setup(|setup| setup.run());
     let published = SetupResult::of(&result, unix_time());
@@ -92,15 +83,15 @@ pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, Set
         warn(&format!("{PRIVATE_DIR}: the result cannot be left for doctor node: {error}"));
     }
     write_termination_message(settings.termination_message_path.as_deref(), &published.termination_message());
-    let ready = result.map_err(SetupFailure::NotReady)?;
+    let ready = result?;
     ready.warnings.iter().for_each(|warning| warn(warning));
     Ok(format!("{ready}\n"))
 }
 
 /// The steps that [`run`] would take, each with its command and its reason.
-pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, SetupFailure> {
+pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
     let adapters = Adapters::new(settings)?;
-    let (steps, warnings) = adapters.with_setup(|setup| setup.dry_run()).map_err(SetupFailure::NotReady)?;
+    let (steps, warnings) = adapters.with_setup(|setup| setup.dry_run())?;
     notes.iter().chain(&warnings).for_each(|warning| warn(warning));
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
@@ -120,11 +111,11 @@ struct Adapters {
 }
 
 impl Adapters {
-    fn new(settings: &NodeSetupSettings) -> Result<Self, SetupFailure> {
+    fn new(settings: &NodeSetupSettings) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let setup_settings = setup_settings(settings, &mut problems);
         let source = package_source(settings, &mut problems);
-        let setup_settings = problems.into_result(setup_settings).map_err(SetupFailure::Settings)?;
+        let setup_settings = problems.into_result(setup_settings)?;
         let host = host_root(settings.host_root.as_deref());
         let processes = HostProcesses::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
         let lnet = lnet_of(settings, &host);

@@ -1,7 +1,8 @@
 //! Interfaces as nodes of AKS, of kind and of tests have them.
 
+use std::net::Ipv4Addr;
+
 use super::*;
-use crate::adapters::lnet::Nid;
 use crate::adapters::node_setup::error::SetupExit;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 224, 0, 4);
@@ -68,8 +69,7 @@ fn auto_is_the_interface_of_the_default_route() {
     let second = Interface { addresses: Some(vec![Ipv4Addr::new(10, 1, 0, 4)]), ..azure("eth1") };
     let network = network(&[azure("eth0"), second, pair("azv1")], &["eth0"]);
     let selection = selected(&network, "auto");
-    let eth0 = LnetInterface { name: "eth0".to_owned(), addresses: Some(vec![ADDRESS]) };
-    assert_eq!(selection, Selection { interfaces: vec![eth0], notes: Vec::new() });
+    assert_eq!(selection, Selection { interfaces: vec![azure("eth0")], notes: Vec::new() });
 }
 
 #[test]
@@ -226,32 +226,6 @@ fn what_is_not_known_is_noted_and_stops_nothing() {
     assert_eq!(names(&selected(&unknown(&[]), "eth0")), ["eth0"]);
     // Routes alone.
     let selection = selected(&network(&[], &["eth0"]), "auto");
-    assert_eq!(selection.interfaces, [LnetInterface { name: "eth0".to_owned(), addresses: None }]);
+    assert_eq!(selection.interfaces, [Interface::named("eth0")]);
     assert!(selection.notes.concat().contains("the address of eth0 is not known"), "{:?}", selection.notes);
-}
-
-fn ni(address: [u8; 4], interface: Option<&str>) -> LocalNi {
-    LocalNi { nid: Nid::tcp(address.into()), interface: interface.map(str::to_owned), up: Some(true) }
-}
-
-#[test]
-fn an_ni_belongs_to_the_interface_whose_address_it_has() {
-    let chosen = |name: &str, addresses: Option<&[[u8; 4]]>| LnetInterface {
-        name: name.to_owned(),
-        addresses: addresses.map(|own| own.iter().map(|address| Ipv4Addr::from(*address)).collect()),
-    };
-    let (a, b) = ([10, 0, 0, 4], [10, 0, 0, 5]);
-    let all = [chosen("eth0", Some(&[a, b])), chosen("eth1", Some(&[a, b]))];
-    let has = |ni: &LocalNi| all.iter().map(|chosen| chosen.has(ni, &all)).collect::<Vec<_>>();
-    assert_eq!(has(&ni(a, Some("eth0"))), [true, false]);
-    assert_eq!(has(&ni(b, Some("eth1"))), [false, true]);
-    assert_eq!(has(&ni([10, 0, 0, 9], Some("eth0"))), [false, false]);
-    // The interface was renamed, and the NI keeps the old name.
-    assert_eq!(has(&ni(a, Some("old0"))), [true, true]);
-    let unknown = [chosen("eth0", None)];
-    assert!(unknown[0].has(&ni(b, Some("eth0")), &unknown) && unknown[0].has(&ni(b, None), &unknown));
-    assert!(!unknown[0].has(&ni(b, Some("eth1")), &unknown) && !unknown[0].has_stale(&ni(b, Some("eth0"))));
-    assert!(all[0].has_stale(&ni([10, 0, 0, 9], Some("eth0"))) && !all[0].has_stale(&ni(a, Some("eth0"))));
-    let other_net = LocalNi { nid: Nid::new(TCP | 1, a.into()), ..ni(a, Some("eth0")) };
-    assert!(!all[0].has(&other_net, &all) && !all[0].has_stale(&other_net));
 }

@@ -93,8 +93,8 @@ fn ni(address: Ipv4Addr, interface: &str, up: bool) -> LocalNi {
     LocalNi { nid: Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(up) }
 }
 
-fn interface(name: &str, address: Ipv4Addr) -> LnetInterface {
-    LnetInterface { name: name.to_owned(), addresses: Some(vec![address]) }
+fn interface(name: &str, address: Ipv4Addr) -> Interface {
+    Interface { addresses: Some(vec![address]), ..Interface::named(name) }
 }
 
 const BOTH: [(&str, Ipv4Addr); 2] = [("eth0", A), ("eth1", B)];
@@ -181,6 +181,27 @@ fn nids_that_cannot_be_listed_are_an_error() {
     let error = apply(&kernel, &[interface("eth0", A)], false).unwrap_err();
     assert!(error.why.contains("CAP_SYS_ADMIN") && error.hint.contains("privileged"), "{error}");
     assert_eq!(apply(&kernel, &[], false), Ok(Vec::new()), "nothing is wanted");
+}
+
+#[test]
+fn an_ni_belongs_to_the_interface_whose_address_it_has() {
+    let other = Ipv4Addr::new(10, 0, 0, 9);
+    let two = |name| Interface { addresses: Some(vec![A, B]), ..Interface::named(name) };
+    let all = [two("eth0"), two("eth1")];
+    let owners = |ni: &LocalNi| all.iter().map(|interface| is_ni_of(interface, ni, &all)).collect::<Vec<_>>();
+    assert_eq!(owners(&ni(A, "eth0", true)), [true, false]);
+    assert_eq!(owners(&ni(B, "eth1", true)), [false, true]);
+    assert_eq!(owners(&ni(other, "eth0", true)), [false, false]);
+    // The interface was renamed, and the NI keeps the old name.
+    assert_eq!(owners(&ni(A, "old0", true)), [true, true]);
+    let unknown = [Interface::named("eth0")];
+    let unnamed = LocalNi { interface: None, ..ni(B, "", true) };
+    assert!(is_ni_of(&unknown[0], &ni(B, "eth0", true), &unknown) && is_ni_of(&unknown[0], &unnamed, &unknown));
+    assert!(!is_ni_of(&unknown[0], &ni(B, "eth1", true), &unknown));
+    assert!(!is_stale_ni_of(&unknown[0], &ni(B, "eth0", true)));
+    assert!(is_stale_ni_of(&all[0], &ni(other, "eth0", true)) && !is_stale_ni_of(&all[0], &ni(A, "eth0", true)));
+    let other_net = LocalNi { nid: Nid::new(TCP | 1, A), ..ni(A, "eth0", true) };
+    assert!(!is_ni_of(&all[0], &other_net, &all) && !is_stale_ni_of(&all[0], &other_net));
 }
 
 #[test]
