@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, TMP_DIR};
 use super::tools::{HostTools, Invocation, Output, ToolError};
 
 /// The hidden command of this binary.
@@ -56,7 +56,7 @@ impl HostProcesses {
         let is_path = |name: &OsString| name == "PATH" && !root.chroot;
         let inherited = |name: &OsString| is_path(name) || PROXIES.iter().any(|proxy| name == proxy);
         let mut environment: Vec<_> = environment.into_iter().filter(|(name, _)| inherited(name)).collect();
-        let tmp = root.path_in_host(PrivateDir::tmp()).into_os_string();
+        let tmp = root.path_in_host(TMP_DIR).into_os_string();
         let fixed = [("LC_ALL", "C".into()), ("HOME", tmp.clone()), ("TMPDIR", tmp)];
         environment.extend(fixed.map(|(name, value)| (name.into(), value)));
         environment.push(("DEBIAN_FRONTEND".into(), "noninteractive".into()));

@@ -5,8 +5,36 @@ use std::path::{Component, Path, PathBuf};
 
 use super::version::ClientVersion;
 
-/// The only directory of the host that is written, as the host sees it.
-pub const PRIVATE_DIR: &str = "/var/lib/azurelustre-csi";
+/// A path in the private directory.
+macro_rules! private {
+    ($($path:literal)?) => { concat!("/var/lib/azurelustre-csi", $($path)?) };
+}
+
+/// The only directory of the host that is written. This and all paths below it are as the host opens them;
+/// [`HostRoot::at`] makes paths of this process of them.
+pub const PRIVATE_DIR: &str = private!();
+/// apt's configuration, key, lists and cache.
+pub const APT_DIR: &str = private!("/apt");
+/// tdnf's configuration, key and cache.
+pub const DNF_DIR: &str = private!("/dnf");
+/// `HOME` and `TMPDIR` of the host's programs.
+pub const TMP_DIR: &str = private!("/tmp");
+/// The lock that a run holds from its first write to its end.
+pub const LOCK_FILE: &str = private!("/lock");
+/// Package files that the owner of the node laid there.
+pub const PACKAGES_DIR: &str = private!("/packages");
+/// The result of the last run, for `doctor node`.
+pub const RESULT_FILE: &str = private!("/node-setup.json");
+
+/// The unpacked modules of `version` for `kernel` (`uname -r`), complete once the directory exists.
+pub fn unpacked_dir(kernel: &str, version: &ClientVersion) -> PathBuf {
+    Path::new(PRIVATE_DIR).join(kernel).join(version.as_str())
+}
+
+/// Where process `pid` prepares [`unpacked_dir`].
+pub fn staging_dir(kernel: &str, version: &ClientVersion, pid: u32) -> PathBuf {
+    Path::new(PRIVATE_DIR).join(kernel).join(format!("{version}.tmp-{pid}"))
+}
 
 /// Where the root of the host is, and whether its programs run with it as their root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,52 +72,6 @@ impl HostRoot {
     /// cannot be read.
     pub(super) fn read_text(&self, path: impl AsRef<Path>) -> Option<String> {
         fs::read(self.at(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
-    }
-}
-
-/// Paths below [`PRIVATE_DIR`], as the host sees them; [`HostRoot::at`] makes paths of this process of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrivateDir;
-
-impl PrivateDir {
-    /// apt's configuration, key, lists and cache.
-    pub fn apt_dir() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("apt")
-    }
-
-    /// tdnf's configuration, key and cache.
-    pub fn dnf_dir() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("dnf")
-    }
-
-    /// `HOME` and `TMPDIR` of the host's programs.
-    pub fn tmp() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("tmp")
-    }
-
-    /// The lock that a run holds from its first write to its end.
-    pub fn lock() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("lock")
-    }
-
-    /// Package files that the owner of the node laid there.
-    pub fn packages() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("packages")
-    }
-
-    /// The result of the last run, for `doctor node`.
-    pub fn last_result() -> PathBuf {
-        Path::new(PRIVATE_DIR).join("node-setup.json")
-    }
-
-    /// The unpacked modules of `version` for `kernel` (`uname -r`), complete once it exists.
-    pub fn unpacked(kernel: &str, version: &ClientVersion) -> PathBuf {
-        Path::new(PRIVATE_DIR).join(kernel).join(version.as_str())
-    }
-
-    /// Where process `pid` prepares [`Self::unpacked`].
-    pub fn staging(kernel: &str, version: &ClientVersion, pid: u32) -> PathBuf {
-        Path::new(PRIVATE_DIR).join(kernel).join(format!("{version}.tmp-{pid}"))
     }
 }
 

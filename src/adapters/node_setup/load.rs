@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::SetupError;
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, unpacked_dir};
 use super::modules::LoadedModules;
 use super::plan::ModuleSource;
 use super::ports::PlannedStep;
@@ -95,7 +95,7 @@ impl ModuleLoader<'_> {
     fn modprobe(&self, source: &ModuleSource, module: &'static str) -> Invocation {
         let mut args: Vec<OsString> = Vec::new();
         if let ModuleSource::Unpacked(version) = source {
-            let root = PrivateDir::unpacked(self.kernel, version).join("root");
+            let root = unpacked_dir(self.kernel, version).join("root");
             args.extend(["-d".into(), self.host.path_in_host(root).into_os_string()]);
         }
         args.extend(["-S", self.kernel, "-C", "/dev/null", module].map(Into::into));
@@ -119,7 +119,7 @@ impl ModuleLoader<'_> {
         let output = self.tools.run(&run).map_err(|error| modprobe_not_run(module, &error))?;
         if !output.ok() {
             let dir = match source {
-                ModuleSource::Unpacked(version) => PrivateDir::unpacked(self.kernel, version),
+                ModuleSource::Unpacked(version) => unpacked_dir(self.kernel, version),
                 ModuleSource::Host => PathBuf::from(format!("/lib/modules/{}", self.kernel)),
             };
             return Err(of_modprobe(module, &output.stderr, output.code, &dir));

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 use super::error::SetupError;
-use super::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use super::layout::{HostRoot, LOCK_FILE, PRIVATE_DIR, TMP_DIR};
 
 /// Creates the private directory and locks it (`flock(2)`) until the file is dropped or the process ends. Calls
 /// `on_wait` before it waits for another process.
@@ -21,12 +21,12 @@ pub(super) fn acquire(host: &HostRoot, on_wait: impl FnOnce()) -> Result<File, S
 }
 
 fn try_acquire(host: &HostRoot, on_wait: impl FnOnce()) -> io::Result<File> {
-    for directory in [PRIVATE_DIR.into(), PrivateDir::tmp()] {
+    for directory in [PRIVATE_DIR, TMP_DIR] {
         DirBuilder::new().recursive(true).mode(0o755).create(host.at(directory))?;
     }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(host.at(PrivateDir::lock()))?;
+    let file = options.open(host.at(LOCK_FILE))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
             on_wait();

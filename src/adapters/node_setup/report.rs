@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::SetupError;
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, RESULT_FILE};
 use super::setup::Ready;
 
 /// The termination message of a container whose pod sets no `terminationMessagePath` (`Container` of the Kubernetes API).
@@ -60,7 +60,7 @@ impl SetupResult {
 
     /// Writes `node-setup.json` into the private directory of the host; a reader sees the old file or the new one.
     pub fn write(&self, host: &HostRoot) -> io::Result<()> {
-        let path = host.at(PrivateDir::last_result());
+        let path = host.at(RESULT_FILE);
         let new = path.with_extension("json.new");
         fs::write(&new, serde_json::to_vec(self)?)?;
         fs::rename(new, path)
@@ -126,7 +126,7 @@ mod tests {
     fn a_result_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::directory(dir.path());
-        let path = host.at(PrivateDir::last_result());
+        let path = host.at(RESULT_FILE);
         assert_eq!(SetupResult::read(&path), None);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         for result in [failed("x"), SetupResult { exit: 0, hint: None, warnings: vec!["w".to_owned()], ..failed("y") }]

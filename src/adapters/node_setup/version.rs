@@ -13,7 +13,7 @@ pub struct ClientVersion(String);
 impl ClientVersion {
     /// Parses `2.17.0-24-gf517bc4`, and `2.17.0_24_gf517bc4` as `/sys/module/lustre/version` and rpm packages spell it. `None`
     /// where it does not begin with a number, has characters that no package name has, or is the name of a staging directory
-    /// ([`PrivateDir::staging`](super::layout::PrivateDir::staging)).
+    /// ([`staging_dir`](super::layout::staging_dir)).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replace('_', "-");
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '~' | '+'));

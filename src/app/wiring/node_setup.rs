@@ -11,7 +11,7 @@ use crate::adapters::node_setup::error::{SetupError, SetupExit};
 use crate::adapters::node_setup::host_exec::HostProcesses;
 pub use crate::adapters::node_setup::host_exec::{COMMAND as HOST_EXEC, become_program as host_exec};
 use crate::adapters::node_setup::interfaces::InterfaceRule;
-use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, RESULT_FILE};
 #[cfg(feature = "simulator")]
 use crate::adapters::node_setup::lnet_config::simulated_address;
 use crate::adapters::node_setup::load::ModuleParameters;
@@ -69,7 +69,7 @@ fn unix_time() -> u64 {
 
 /// The result of the last run on this node, from the private directory as the node's container mounts it.
 pub(super) fn last_result() -> Option<SetupResult> {
-    SetupResult::read(&PrivateDir::last_result())
+    SetupResult::read(Path::new(RESULT_FILE))
 }
 
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.

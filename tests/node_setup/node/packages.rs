@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::host_state::HostState;
-use azurelustre_csi::adapters::node_setup::layout::PrivateDir;
+use azurelustre_csi::adapters::node_setup::layout::unpacked_dir;
 use azurelustre_csi::adapters::node_setup::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
 use azurelustre_csi::adapters::node_setup::version::ClientVersion;
 
@@ -25,7 +25,7 @@ impl Packages for FakeNode {
     }
 
     fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool {
-        let record = self.host().at(PrivateDir::unpacked(kernel, version)).join("ok.json");
+        let record = self.host().at(unpacked_dir(kernel, version)).join("ok.json");
         fs::read_to_string(record).is_ok_and(|text| text == "{}")
     }
 
