@@ -18,7 +18,7 @@ impl NodeSetup<'_> {
         let Prepared { host, interfaces, nis, plan, .. } = &prepared;
         let mut steps: Vec<_> = plan.actions.iter().flat_map(|action| self.planned(&prepared, action)).collect();
         if let Some(nis) = nis.as_ref().filter(|_| !plan.without_client) {
-            let loads = plan.actions.iter().any(|action| matches!(action, Action::Load { .. }));
+            let loads = plan.actions.iter().any(|action| matches!(action, Action::Load(..)));
             let made_by_load = if loads && nis.is_empty() { ni_of_load(interfaces) } else { None };
             let nis: Vec<_> = nis.iter().cloned().chain(made_by_load).collect();
             let (lnet_steps, notes) = lnet_config::steps(interfaces, &nis, host.mount_blocker().is_some());
@@ -31,13 +31,13 @@ impl NodeSetup<'_> {
     fn planned(&self, prepared: &Prepared, action: &Action) -> Vec<PlannedStep> {
         let host = &prepared.host;
         match action {
-            Action::Fetch { version, .. } | Action::Prefetch { version } => self.packages.planned(host, version),
-            Action::Unload { reason } => {
+            Action::Fetch(version, _) | Action::Prefetch(version) => self.packages.planned(host, version),
+            Action::Unload(reason) => {
                 let names: Vec<_> = REMOVAL_ORDER.into_iter().filter(|name| host.modules.has(name)).collect();
                 let command = format!("delete_module(O_NONBLOCK) of {}", names.join(" "));
                 vec![PlannedStep::new("remove the modules that are loaded", command, reason.clone())]
             }
-            Action::Load { source, modules } => {
+            Action::Load(source, modules) => {
                 self.loader(host, &prepared.networks).planned(source, modules, "it is not loaded")
             }
         }

@@ -42,7 +42,7 @@ impl Execution<'_> {
         let mut unloaded = None;
         for action in &plan.actions {
             match action {
-                Action::Fetch { version, fallback } => {
+                Action::Fetch(version, fallback) => {
                     console.progress(&format!("fetching client {version} for kernel {}", host.kernel));
                     let needed = *fallback == FetchFallback::Fail;
                     let retry = if needed { RetryPolicy::WithBackoff } else { RetryPolicy::Once };
@@ -51,19 +51,19 @@ impl Execution<'_> {
                         result => result?,
                     }
                 }
-                Action::Prefetch { version } => {
+                Action::Prefetch(version) => {
                     if let Err(error) = packages.ensure(host, version, RetryPolicy::Once) {
                         self.warn(&error, "the next boot tries again");
                     }
                 }
-                Action::Unload { reason } => {
+                Action::Unload(reason) => {
                     console.progress(&format!("removing the loaded modules: {reason}"));
                     unloaded = Some(self.unload()?).filter(|unloaded| *unloaded != Unloaded::Nothing);
                     if unloaded.is_none() {
                         return Ok(());
                     }
                 }
-                Action::Load { source, modules } => self.load_or_restore(source, modules, unloaded)?,
+                Action::Load(source, modules) => self.load_or_restore(source, modules, unloaded)?,
             }
         }
         Ok(())

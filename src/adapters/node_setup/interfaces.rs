@@ -166,7 +166,7 @@ fn select_without_routes(network: &HostNetwork, selection: &mut Selection) -> Re
         }
         _ => {
             let why = "the routes of the host are not known, and it has several network interfaces";
-            Err(SetupError::wrong_setting(WHAT, why, format!("name one with {SETTING}")))
+            Err(wrong_setting(why, "name one with"))
         }
     }
 }
@@ -182,7 +182,7 @@ fn no_default_interface(network: &HostNetwork) -> SetupError {
         return SetupError::try_again(WHAT, "the host has no IPv4 default route", hint).transient();
     }
     let why = format!("no interface of a default route can be used ({})", refused.join("; "));
-    SetupError::wrong_setting(WHAT, why, format!("name an interface with {SETTING}"))
+    wrong_setting(why, "name an interface with")
 }
 
 /// An interface that the setting names. One of a host whose interfaces are not known is taken by its name.
@@ -193,15 +193,19 @@ fn listed_interface(network: &HostNetwork, name: &str, default: Option<&str>) ->
     let Some(interface) = network.interface(name) else {
         let known: Vec<&str> = network.interfaces.iter().map(|other| other.name.as_str()).collect();
         let why = format!("the host has no interface {}; it has {}", quote(name), known.join(", "));
-        return Err(SetupError::wrong_setting(WHAT, why, format!("correct {SETTING}")));
+        return Err(wrong_setting(why, "correct"));
     };
     match exclusion(interface) {
         Some(why) if default != Some(name) => {
-            let why = format!("{name} cannot be used: {why}");
-            Err(SetupError::wrong_setting(WHAT, why, format!("remove {name} from {SETTING}")))
+            Err(wrong_setting(format!("{name} cannot be used: {why}"), &format!("remove {name} from")))
         }
         _ => Ok(interface.clone()),
     }
+}
+
+/// `instruction` is followed by the setting.
+fn wrong_setting(why: impl Into<String>, instruction: &str) -> SetupError {
+    SetupError::wrong_setting(WHAT, why, format!("{instruction} {SETTING}"))
 }
 
 fn not_usable_yet(why: &str) -> SetupError {

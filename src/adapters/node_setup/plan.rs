@@ -62,29 +62,13 @@ pub enum FetchFallback {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Fetch and unpack this version, since it is loaded next.
-    Fetch {
-        /// The version.
-        version: ClientVersion,
-        /// What is done if it is not available for now.
-        fallback: FetchFallback,
-    },
+    Fetch(ClientVersion, FetchFallback),
     /// Fetch and unpack this version for the next boot; a failure is a warning.
-    Prefetch {
-        /// The version.
-        version: ClientVersion,
-    },
-    /// Remove the modules that are loaded.
-    Unload {
-        /// What makes it necessary.
-        reason: String,
-    },
-    /// Load modules that are not loaded.
-    Load {
-        /// From where.
-        source: ModuleSource,
-        /// Their names, in loading order.
-        modules: Vec<&'static str>,
-    },
+    Prefetch(ClientVersion),
+    /// Remove the modules that are loaded, for this reason.
+    Unload(String),
+    /// Load these modules, which are not loaded, in this order.
+    Load(ModuleSource, Vec<&'static str>),
 }
 
 /// What is done about the modules.
@@ -116,7 +100,7 @@ fn plan_without_lustre(host: &HostState, desired: &DesiredClient, networks: &str
     } else if desired.install {
         let version = fetchable_version(host, desired)?;
         let fallback = present_client(host).map_or(FetchFallback::Fail, |_| FetchFallback::UsePresent);
-        actions.push(Action::Fetch { version: version.clone(), fallback });
+        actions.push(Action::Fetch(version.clone(), fallback));
         ModuleSource::Unpacked(version)
     } else if let Some(present) = present_client(host) {
         present
@@ -126,11 +110,11 @@ fn plan_without_lustre(host: &HostState, desired: &DesiredClient, networks: &str
     let modules = match mismatch(host, &source, networks) {
         None => host.modules.missing(),
         Some(reason) => {
-            actions.push(Action::Unload { reason });
+            actions.push(Action::Unload(reason));
             LOAD_ORDER.to_vec()
         }
     };
-    actions.push(Action::Load { source, modules });
+    actions.push(Action::Load(source, modules));
     Ok(ModulePlan { actions, ..ModulePlan::default() })
 }
 
@@ -202,16 +186,16 @@ fn plan_with_lustre(host: &HostState, desired: &DesiredClient) -> Result<ModuleP
             .push(format!("client {loaded} stays until the node is rebooted or drained, {other} is wanted: {why}"));
         load_missing(host, desired, loaded, &mut plan);
         if desired.install && !is_unpacked {
-            plan.actions.push(Action::Prefetch { version: other.clone() });
+            plan.actions.push(Action::Prefetch(other.clone()));
         }
         return Ok(plan);
     }
     if !is_unpacked {
         let fallback = if is_supported(loaded) { FetchFallback::KeepLoaded } else { FetchFallback::Fail };
-        plan.actions.push(Action::Fetch { version: fetchable_version(host, desired)?, fallback });
+        plan.actions.push(Action::Fetch(fetchable_version(host, desired)?, fallback));
     }
-    plan.actions.push(Action::Unload { reason: format!("client {loaded} is loaded and idle, {other} is wanted") });
-    plan.actions.push(Action::Load { source: ModuleSource::Unpacked(other.clone()), modules: LOAD_ORDER.to_vec() });
+    plan.actions.push(Action::Unload(format!("client {loaded} is loaded and idle, {other} is wanted")));
+    plan.actions.push(Action::Load(ModuleSource::Unpacked(other.clone()), LOAD_ORDER.to_vec()));
     Ok(plan)
 }
 
@@ -233,14 +217,14 @@ fn load_missing(host: &HostState, desired: &DesiredClient, loaded: &ClientVersio
     } else if host.host_has_client {
         ModuleSource::Host
     } else if desired.install {
-        plan.actions.push(Action::Fetch { version: loaded.clone(), fallback: FetchFallback::Fail });
+        plan.actions.push(Action::Fetch(loaded.clone(), FetchFallback::Fail));
         ModuleSource::Unpacked(loaded.clone())
     } else {
         let missing = modules.join(", ");
         plan.notes.push(format!("client {loaded} is loaded without {missing}, and nothing on this node has them"));
         return;
     };
-    plan.actions.push(Action::Load { source, modules });
+    plan.actions.push(Action::Load(source, modules));
 }
 
 #[cfg(test)]

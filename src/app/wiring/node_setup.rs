@@ -74,24 +74,25 @@ pub(super) fn last_result() -> Option<SetupResult> {
 
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
 pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
-    let adapters = Adapters::new(settings).inspect_err(|problems| publish_problems(problems, Some(settings)))?;
-    notes.iter().for_each(|note| warn(note));
-    let result = adapters.with_setup(|setup| setup.run());
-    let published = SetupResult::of(&result, unix_time());
-    // A result that cannot be published is no failure of the node.
-    if let Err(error) = published.write(&adapters.host) {
-        warn(&format!("{PRIVATE_DIR}: the result cannot be left for doctor node: {error}"));
-    }
-    write_termination_message(settings.termination_message_path.as_deref(), &published.termination_message());
-    let ready = result?;
+    let result = with_setup(settings, |setup| {
+        notes.iter().for_each(|note| warn(note));
+        let result = setup.run();
+        let published = SetupResult::of(&result, unix_time());
+        // A result that cannot be published is no failure of the node.
+        if let Err(error) = published.write(setup.host) {
+            warn(&format!("{PRIVATE_DIR}: the result cannot be left for doctor node: {error}"));
+        }
+        write_termination_message(settings.termination_message_path.as_deref(), &published.termination_message());
+        result
+    });
+    let ready = result.inspect_err(|problems| publish_problems(problems, Some(settings)))??;
     ready.warnings.iter().for_each(|warning| warn(warning));
     Ok(format!("{ready}\n"))
 }
 
 /// The steps that [`run`] would take, each with its command and its reason.
 pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
-    let adapters = Adapters::new(settings)?;
-    let (steps, warnings) = adapters.with_setup(|setup| setup.dry_run())?;
+    let (steps, warnings) = with_setup(settings, |setup| setup.dry_run())??;
     notes.iter().chain(&warnings).for_each(|warning| warn(warning));
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
@@ -100,44 +101,19 @@ pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String,
     Ok(lines.collect())
 }
 
-/// Adapters and settings of a run.
-struct Adapters {
-    host: HostRoot,
-    processes: HostProcesses,
-    lnet: Box<dyn Lnet>,
-    source: PackageSource,
-    timer: RealTime,
-    settings: SetupSettings,
-}
-
-impl Adapters {
-    fn new(settings: &NodeSetupSettings) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let setup_settings = setup_settings(settings, &mut problems);
-        let source = package_source(settings, &mut problems);
-        let setup_settings = problems.into_result(setup_settings)?;
-        let host = host_root(settings.host_root.as_deref());
-        let processes = HostProcesses::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
-        let lnet = lnet_of(settings, &host);
-        Ok(Self { host, processes, lnet, source, timer: RealTime(Instant::now()), settings: setup_settings })
-    }
-
-    fn with_setup<T>(&self, run: impl FnOnce(NodeSetup<'_>) -> T) -> T {
-        let (host, tools, timer) = (&self.host, &self.processes, &self.timer);
-        let rmmod = Rmmod(tools);
-        let remover: &dyn ModuleRemover = if host.chroot { &DeleteModule } else { &rmmod };
-        let packages = ClientPackages { tools, host, source: &self.source, console: &Stderr, timer };
-        run(NodeSetup {
-            host,
-            tools,
-            lnet: self.lnet.as_ref(),
-            remover,
-            packages: &packages,
-            console: &Stderr,
-            timer,
-            settings: &self.settings,
-        })
-    }
+/// The result of `operation` on the setup that the settings describe.
+fn with_setup<T>(settings: &NodeSetupSettings, operation: impl FnOnce(NodeSetup<'_>) -> T) -> Result<T, Problems> {
+    let mut problems = Problems::default();
+    let parsed = setup_settings(settings, &mut problems);
+    let source = &package_source(settings, &mut problems);
+    let parsed = &problems.into_result(parsed)?;
+    let host = &host_root(settings.host_root.as_deref());
+    let tools = &HostProcesses::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
+    let lnet = &*lnet_of(settings, host);
+    let (console, timer, rmmod) = (&Stderr, &RealTime(Instant::now()), Rmmod(tools));
+    let remover: &dyn ModuleRemover = if host.chroot { &DeleteModule } else { &rmmod };
+    let packages = &ClientPackages { tools, host, source, console, timer };
+    Ok(operation(NodeSetup { host, tools, lnet, remover, packages, console, timer, settings: parsed }))
 }
 
 fn setup_settings(settings: &NodeSetupSettings, problems: &mut Problems) -> Option<SetupSettings> {

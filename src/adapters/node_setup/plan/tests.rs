@@ -59,15 +59,15 @@ fn short(host: &HostState, desired: &DesiredClient) -> String {
         ModuleSource::Host => "host".to_owned(),
     };
     let action = |action: &Action| match action {
-        Action::Fetch { version, fallback: FetchFallback::Fail } => format!("fetch {version} or fail"),
-        Action::Fetch { version, fallback: FetchFallback::KeepLoaded } => format!("fetch {version} or keep"),
-        Action::Fetch { version, fallback: FetchFallback::UsePresent } => {
+        Action::Fetch(version, FetchFallback::Fail) => format!("fetch {version} or fail"),
+        Action::Fetch(version, FetchFallback::KeepLoaded) => format!("fetch {version} or keep"),
+        Action::Fetch(version, FetchFallback::UsePresent) => {
             format!("fetch {version} or use what is there")
         }
-        Action::Prefetch { version } => format!("prefetch {version}"),
-        Action::Unload { .. } => "unload".to_owned(),
-        Action::Load { source: from, modules } if *modules == LOAD_ORDER => format!("load {}", source(from)),
-        Action::Load { source: from, modules } => format!("load {} of {}", modules.join(" "), source(from)),
+        Action::Prefetch(version) => format!("prefetch {version}"),
+        Action::Unload(_) => "unload".to_owned(),
+        Action::Load(from, modules) if *modules == LOAD_ORDER => format!("load {}", source(from)),
+        Action::Load(from, modules) => format!("load {} of {}", modules.join(" "), source(from)),
     };
     match plan(host, desired, NETWORKS) {
         Ok(plan) => plan.actions.iter().map(action).chain(plan.notes).collect::<Vec<_>>().join("; "),
