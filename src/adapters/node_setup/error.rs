@@ -1,7 +1,7 @@
 //! Errors of node-setup, with the exit code of each.
 
-/// The exit code of a failed node-setup. kubelet starts the init container again after each of them; the code is for people
-/// and for alerts.
+/// The exit code of a failed node-setup. kubelet restarts the init container after each of them; the code serves alerts and
+/// the person who reads the pod's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetupExit {
     /// The next run may succeed: network, package not published yet.

@@ -1,4 +1,5 @@
-//! Operating systems and processor architectures for which Microsoft publishes the Lustre client.
+//! Operating systems and processor architectures for which Microsoft publishes the Lustre client ("Client installation" of the
+//! Azure Managed Lustre documentation; the repositories `amlfs-*` of packages.microsoft.com).
 
 use std::fmt;
 
@@ -36,35 +37,41 @@ impl Os {
         }
     }
 
-    /// Whether packages for this architecture are published.
+    /// Whether the release's repository has packages for this architecture.
     pub fn supports(self, machine: Machine) -> bool {
         machine == Machine::X86_64 || self == Self::Noble
     }
 
-    /// The name in settings and in the repositories of packages.microsoft.com, the name for people, and the version of the
-    /// client that is installed where the settings give none.
-    fn row(self) -> [&'static str; 3] {
+    fn release(self) -> Release {
         match self {
-            Self::Jammy => ["jammy", "Ubuntu 22.04", "2.15.8-39-g2d32b59"],
-            Self::Noble => ["noble", "Ubuntu 24.04", "2.17.0-24-gf517bc4"],
-            Self::AzureLinux3 => ["azurelinux3", "Azure Linux 3", "2.17.0-24-gf517bc4"],
+            Self::Jammy => Release { key: "jammy", name: "Ubuntu 22.04", client: "2.15.8-39-g2d32b59" },
+            Self::Noble => Release { key: "noble", name: "Ubuntu 24.04", client: "2.17.0-24-gf517bc4" },
+            Self::AzureLinux3 => Release { key: "azurelinux3", name: "Azure Linux 3", client: "2.17.0-24-gf517bc4" },
         }
     }
 
-    /// The name in settings and in the repositories of packages.microsoft.com.
+    /// The name in the setting `client-version`; of Ubuntu also in the name of the repository, `amlfs-<key>`.
     pub fn key(self) -> &'static str {
-        self.row()[0]
+        self.release().key
     }
 
     /// The version of the client that is installed where the settings give none.
     pub fn default_client(self) -> &'static str {
-        self.row()[2]
+        self.release().client
     }
+}
+
+/// One row of the supported releases.
+struct Release {
+    key: &'static str,
+    name: &'static str,
+    /// A version of the repository's index: `dists/<key>/main` or `repodata` below packages.microsoft.com.
+    client: &'static str,
 }
 
 impl fmt::Display for Os {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row()[1])
+        f.write_str(self.release().name)
     }
 }
 
@@ -86,7 +93,7 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// The architecture that uname(2) calls `machine`.
+    /// Parses `machine` of uname(2).
     pub fn parse(machine: &str) -> Result<Self, SetupError> {
         match machine.trim() {
             "x86_64" => Ok(Self::X86_64),

@@ -75,7 +75,7 @@ pub(super) fn last_result() -> Option<SetupResult> {
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
 pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
     let result = with_setup(settings, |setup| {
-        notes.iter().for_each(|note| warn(note));
+        warn_each(notes);
         let result = setup.run();
         let published = SetupResult::of(&result, unix_time());
         // A result that cannot be published is no failure of the node.
@@ -86,14 +86,15 @@ pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, Cli
         result
     });
     let ready = result.inspect_err(|problems| publish_problems(problems, Some(settings)))??;
-    ready.warnings.iter().for_each(|warning| warn(warning));
+    warn_each(&ready.warnings);
     Ok(format!("{ready}\n"))
 }
 
 /// The steps that [`run`] would take, each with its command and its reason.
 pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
     let (steps, warnings) = with_setup(settings, |setup| setup.dry_run())??;
-    notes.iter().chain(&warnings).for_each(|warning| warn(warning));
+    warn_each(notes);
+    warn_each(&warnings);
     if steps.is_empty() {
         return Ok("nothing to do\n".to_owned());
     }
@@ -166,6 +167,12 @@ impl ProgressLog for Stderr {
 
 fn warn(text: &str) {
     Stderr.progress(&format!("warning: {text}"));
+}
+
+fn warn_each(texts: &[String]) {
+    for text in texts {
+        warn(text);
+    }
 }
 
 /// Real time since the start of the run.

@@ -80,7 +80,7 @@ fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
     files::empty_dir(&at("cache/archives"))?;
     files::make_dir(&at("cache/archives/partial"))?;
     files::write(&at("status"), "")?;
-    files::write(&at("apt.conf"), config(&request.host.path_in_host(&dir), request.machine))?;
+    files::write(&at("apt.conf"), config(&request.host.path_in_host(dir), request.machine))?;
     let keys = request.write_keys(&dir.join("keys"))?;
     let keys: Vec<_> = keys.iter().map(|key| request.host.path_in_host(key).display().to_string()).collect();
     let (arch, url, suite) = (request.machine.debian(), request.source.repository(request.os), request.os.key());

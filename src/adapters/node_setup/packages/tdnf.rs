@@ -45,7 +45,7 @@ fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
     files::empty_dir(&at("cache"))?;
     files::empty_dir(&at("rpms"))?;
     let keys: Vec<_> = rpm::import_keys(request)?.iter().map(|key| request.host.path_in_host(key)).collect();
-    files::write(&at("tdnf.conf"), config(&request.host.path_in_host(&dir)))?;
+    files::write(&at("tdnf.conf"), config(&request.host.path_in_host(dir)))?;
     let repository = repository(&request.source.repository(request.os), &keys);
     files::write(&at("repos").join(format!("{REPOSITORY}.repo")), repository)
 }
