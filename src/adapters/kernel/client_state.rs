@@ -46,14 +46,14 @@ pub(in crate::adapters::kernel) fn mountinfo(paths: &ClientStatePaths, file: &Pa
 /// left out.
 pub fn mounted_sources(paths: &ClientStatePaths) -> Observed<Vec<MountSource>> {
     mountinfo(paths, MOUNTINFO.as_ref()).map(|mounts| {
-        let lustre = mounts.lines().filter(|line| line.fs_type == FS_TYPE);
+        let lustre = mounts.entries().filter(|line| line.fs_type == FS_TYPE);
         lustre.filter_map(|line| MountSource::parse(&line.source).ok()).collect()
     })
 }
 
 /// Whether any file system of type `lustre` is mounted in this process's mount namespace.
 pub fn lustre_is_mounted(paths: &ClientStatePaths) -> Observed<bool> {
-    mountinfo(paths, MOUNTINFO.as_ref()).map(|mounts| mounts.lines().any(|line| line.fs_type == FS_TYPE))
+    mountinfo(paths, MOUNTINFO.as_ref()).map(|mounts| mounts.entries().any(|line| line.fs_type == FS_TYPE))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Node {
         let Ok(source) = MountSource::parse(source) else { return Servers::Unknown };
         match self.connects(&source) {
             Servers::Dead => {
-                std::thread::sleep(self.settings.limits.second_look);
+                std::thread::sleep(self.settings.limits.recheck_after);
                 self.connects(&source)
             }
             known => known,
