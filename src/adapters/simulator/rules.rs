@@ -6,9 +6,9 @@
 use super::record::Record;
 use super::world::{AML_FILESYSTEMS, SkuEntry, World};
 use crate::domain::capacity::Tib;
-use crate::domain::error::Violation;
 use crate::domain::filesystem::FilesystemSpec;
 use crate::domain::names::{FilesystemId, Location, ResourceGroup, SubnetId, Zone};
+use crate::domain::problem::Problem;
 use crate::domain::sku::Sku;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// The file system SKUs of a region, readable or not.
-    pub(super) fn filesystem_skus(&self, location: &Location) -> Vec<Result<Sku, Violation>> {
+    pub(super) fn filesystem_skus(&self, location: &Location) -> Vec<Result<Sku, Problem>> {
         let Some(zones) = self.zones_of(location) else { return Vec::new() };
         let offered = |entry: &&SkuEntry| entry.resource_type == AML_FILESYSTEMS && entry.offered_in(location);
         self.skus.iter().filter(offered).map(|entry| entry.to_domain(zones.clone())).collect()
@@ -81,7 +81,7 @@ impl World {
                 format!("SKU {} is not offered in {}", spec.sku_name, spec.location),
             ));
         };
-        sku.check_zone(spec.zone.as_ref()).map_err(|violation| invalid("InvalidParameter", violation.to_string()))?;
+        sku.check_zone(spec.zone.as_ref()).map_err(|problem| invalid("InvalidParameter", problem.to_string()))?;
         let size = self.size(&sku, spec.capacity).map_err(|message| invalid("InvalidParameter", message))?;
         if self.free_in(&spec.subnet).is_none() {
             let message = format!("subnet {} was not found", spec.subnet);
