@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::setting_flags::{OfNodeSetup, SettingFlags};
-use super::{CliError, Exit, print};
+use super::{CommandError, Exit, print};
 use crate::app::settings::{NodeSetupSettings, RawSettings, load_node_setup};
 use crate::app::wiring::node_setup::{self, SetupFailure};
 use crate::domain::problem::Problems;
@@ -29,7 +29,7 @@ pub struct NodeSetupOptions {
 }
 
 /// Runs node-setup. Progress goes to stderr, the result to stdout.
-pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CliError> {
+pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CommandError> {
     let loaded = load_node_setup(&RawSettings::with_process_environment(options.settings.given.clone()));
     let (settings, notes) = loaded.inspect_err(|problems| leave_problems(options, problems, None))?;
     let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
@@ -46,7 +46,7 @@ fn leave_problems(options: &NodeSetupOptions, problems: &Problems, settings: Opt
     }
 }
 
-impl From<SetupFailure> for CliError {
+impl From<SetupFailure> for CommandError {
     fn from(failure: SetupFailure) -> Self {
         match failure {
             SetupFailure::Settings(problems) => problems.into(),

@@ -20,7 +20,7 @@ use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
-use super::NodeAdapters;
+use super::adapters::NodeAdapters;
 
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
