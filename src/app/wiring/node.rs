@@ -9,9 +9,9 @@ use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
 use crate::adapters::kernel::doctor::connectivity::Attempt;
 use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
+use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
@@ -20,11 +20,11 @@ use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
-use super::NodeSide;
+use super::adapters::NodeAdapters;
 
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
-pub(super) fn side(settings: &Settings) -> NodeSide {
+pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     let values = &settings.values;
     let lustre = values.fs_type == FS_TYPE;
     if !lustre {
@@ -46,11 +46,10 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
         tracing::error!(hint, "{message}");
     }
     let working_dir = settings.values.working_mount_dir.clone();
-    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: working_dir::SETTING };
-    NodeSide {
+    NodeAdapters {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
-        faults: Some(Arc::new(surroundings)),
-        keep: Box::new(watch),
+        faults: Some(Arc::new(KernelNodeFaults { propagation, working_dir })),
+        guards: Box::new(watch),
         mounter,
         mounted_at_start,
     }
@@ -58,7 +57,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
 
 /// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
 pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
-    working_dir::fault(&settings.values.working_mount_dir, working_dir::SETTING)
+    working_dir::fault(&settings.values.working_mount_dir)
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
@@ -158,7 +157,6 @@ pub fn report(request: ReportRequest) -> (String, bool) {
         node_setup: super::node_setup::last_result().map(setup_report),
         kubelet_dir,
         working_dir,
-        working_dir_setting: working_dir::SETTING,
         driver_name,
     });
     let text = if json {

@@ -18,8 +18,8 @@ use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
 use crate::adapters::kernel::client_state::module::Health;
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
+use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::Propagation;
-use crate::adapters::kernel::surroundings::Surroundings;
 use crate::domain::mount_source::{MgsAddress, Nid};
 use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::Operation;
@@ -44,8 +44,6 @@ pub struct Request {
     pub kubelet_dir: PathBuf,
     /// Directory for private mounts.
     pub working_dir: PathBuf,
-    /// What people know its setting by, such as `--working-mount-dir`.
-    pub working_dir_setting: &'static str,
     /// CSI name of the driver whose targets are looked at.
     pub driver_name: String,
 }
@@ -108,9 +106,8 @@ fn faults(reads: &BlockingCalls, request: &Request) -> Vec<NodeFault> {
         return driver.faults.clone();
     }
     let propagation = Arc::new(Propagation::new(request.paths.clone(), request.kubelet_dir.clone()));
-    let (working_dir, working_dir_setting) = (request.working_dir.clone(), request.working_dir_setting);
-    let surroundings = Surroundings { propagation, working_dir, working_dir_setting };
-    reads.run(move || surroundings.current()).unwrap_or_default()
+    let faults = KernelNodeFaults { propagation, working_dir: request.working_dir.clone() };
+    reads.run(move || faults.current()).unwrap_or_default()
 }
 
 /// Servers by name, with their address (none for a mount whose source cannot be parsed) and their mounts.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::adapters::kernel::client_state::{self, KernelFiles};
 use crate::adapters::kernel::vol_data::{self, VolData};
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::MountSource;
 
@@ -72,11 +72,16 @@ fn written(file: &Path) -> Option<SystemTime> {
 
 /// The Lustre mounts among all.
 fn lustre(mountinfo: &Mountinfo) -> Vec<LustreMount> {
-    let lustre = |line: Line| {
-        let (owner, read_only) = (owner(&line.point), line.options.iter().any(|option| option == "ro"));
-        (line.fs_type == FS_TYPE).then_some(LustreMount { point: line.point, source: line.source, read_only, owner })
+    let lustre = |line: MountEntry| {
+        let (owner, read_only) = (owner(&line.mount_point), line.options.iter().any(|option| option == "ro"));
+        (line.fs_type == FS_TYPE).then_some(LustreMount {
+            point: line.mount_point,
+            source: line.source,
+            read_only,
+            owner,
+        })
     };
-    mountinfo.lines().filter_map(lustre).collect()
+    mountinfo.entries().filter_map(lustre).collect()
 }
 
 /// Reads `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.

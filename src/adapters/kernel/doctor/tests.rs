@@ -25,7 +25,6 @@ fn request(tree: &Tree) -> Request {
         node_setup: None,
         kubelet_dir: "/var/lib/kubelet".into(),
         working_dir: "/tmp".into(),
-        working_dir_setting: "--working-mount-dir",
         driver_name: "azurelustre.csi.azure.com".to_owned(),
     }
 }
