@@ -8,9 +8,9 @@ use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
 use crate::adapters::kernel::doctor::SetupReport;
 pub use crate::adapters::kernel::doctor::{Request as ReportRequest, collect as report};
+use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
@@ -45,10 +45,9 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
         tracing::error!(hint, "{message}");
     }
     let working_dir = settings.values.working_mount_dir.clone();
-    let surroundings = Surroundings { propagation, working_dir, working_dir_setting: working_dir::SETTING };
     NodeSide {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
-        faults: Some(Arc::new(surroundings)),
+        faults: Some(Arc::new(KernelNodeFaults { propagation, working_dir })),
         keep: Box::new(watch),
         mounter,
         mounted_at_start,
@@ -57,7 +56,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
 
 /// Why the working directory of these settings cannot be used, if it cannot be. Makes and removes directories.
 pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
-    working_dir::fault(&settings.values.working_mount_dir, working_dir::SETTING)
+    working_dir::fault(&settings.values.working_mount_dir)
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.

@@ -15,9 +15,8 @@ use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
 use crate::adapters::kernel::client_state::module::{Client, Health};
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
+use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::Propagation;
-use crate::adapters::kernel::surroundings::Surroundings;
-use crate::adapters::kernel::working_dir;
 use crate::adapters::lnet::ACCEPTOR_PORT;
 use crate::domain::mount_source::{MgsAddress, Nid};
 use crate::ports::node_faults::{NodeFault, NodeFaults};
@@ -121,9 +120,8 @@ fn faults(calls: &BlockingCalls, files: &KernelFiles, request: &Request) -> Vec<
         return driver.faults.clone();
     }
     let propagation = Arc::new(Propagation::new(files.clone(), request.kubelet_dir.clone()));
-    let (working_dir, working_dir_setting) = (request.working_dir.clone(), working_dir::SETTING);
-    let surroundings = Surroundings { propagation, working_dir, working_dir_setting };
-    calls.run(move || surroundings.current()).unwrap_or_default()
+    let faults = KernelNodeFaults { propagation, working_dir: request.working_dir.clone() };
+    calls.run(move || faults.current()).unwrap_or_default()
 }
 
 /// The servers of the mounts and `mgs`, sorted by name, each address checked once.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::report::MountReport;
 use crate::adapters::kernel::client_state::{self, KernelFiles, one_line};
 use crate::adapters::kernel::vol_data::{self, VolData};
-use crate::adapters::mountinfo::Line;
+use crate::adapters::mountinfo::MountEntry;
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
 
@@ -19,13 +19,13 @@ pub(super) type LustreMount = (Option<MgsAddress>, MountReport);
 /// The Lustre mounts that a mountinfo file lists, in its order, or why it cannot be read. `now` is for their age.
 pub(super) fn read(files: &KernelFiles, mountinfo: &Path, now: SystemTime) -> Result<Vec<LustreMount>, String> {
     let mountinfo = client_state::mountinfo(files, mountinfo)?;
-    let lines: Vec<Line> = mountinfo.lines().filter(|line| line.fs_type == FS_TYPE).collect();
-    let points: Vec<PathBuf> = lines.iter().map(|line| line.point.clone()).collect();
-    let mount = |line: &Line| {
-        let mgs = MountSource::parse(&line.source).ok().map(|source| source.mgs);
-        let (volume, pod_uid) = kubelet_volume(&line.point).unzip();
+    let entries: Vec<MountEntry> = mountinfo.entries().filter(|entry| entry.fs_type == FS_TYPE).collect();
+    let points: Vec<PathBuf> = entries.iter().map(|entry| entry.mount_point.clone()).collect();
+    let mount = |entry: &MountEntry| {
+        let mgs = MountSource::parse(&entry.source).ok().map(|source| source.mgs);
+        let (volume, pod_uid) = kubelet_volume(&entry.mount_point).unzip();
         // A record that is on Lustre itself is not read: its servers may be dead.
-        let directory = line.point.parent().filter(|_| volume.is_some());
+        let directory = entry.mount_point.parent().filter(|_| volume.is_some());
         let directory = directory.filter(|path| !points.iter().any(|point| path.starts_with(point)));
         let directory = directory.map(|directory| files.path(directory));
         let age = |directory: &PathBuf| {
@@ -33,9 +33,9 @@ pub(super) fn read(files: &KernelFiles, mountinfo: &Path, now: SystemTime) -> Re
             Some(now.duration_since(written).ok()?.as_secs())
         };
         let report = MountReport {
-            path: one_line(&line.point.to_string_lossy()),
-            source: one_line(&line.source),
-            read_only: line.options.iter().any(|option| option == "ro"),
+            path: one_line(&entry.mount_point.to_string_lossy()),
+            source: one_line(&entry.source),
+            read_only: entry.options.iter().any(|option| option == "ro"),
             volume,
             volume_id: directory.as_deref().and_then(|path| VolData::read(path).volume_handle).map(|id| one_line(&id)),
             pod_uid,
@@ -43,7 +43,7 @@ pub(super) fn read(files: &KernelFiles, mountinfo: &Path, now: SystemTime) -> Re
         };
         (mgs, report)
     };
-    Ok(lines.iter().map(mount).collect())
+    Ok(entries.iter().map(mount).collect())
 }
 
 /// Name of the PersistentVolume and UID of the pod in `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`.
