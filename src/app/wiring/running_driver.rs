@@ -1,4 +1,4 @@
-//! Requests to a running driver: CSI's Probe, and the status that only this driver serves.
+//! Client of a running driver: CSI's Probe, and the service `NodeStatus`.
 
 #[cfg(feature = "kernel")]
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub async fn node_status(endpoint: &Endpoint, limit: Duration) -> Result<DriverS
             Err(status) if status.code() == Code::Unimplemented => return Err("it serves no node".to_owned()),
             Err(status) => return Err(format!("GetStatus answered {:?}: {}", status.code(), status.message())),
         };
-        let operations = node_status::operations_of(&response)?;
-        Ok(DriverStatus { operations, faults: node_status::faults_of(response) })
+        let (operations, faults) = node_status::parse(response)?;
+        Ok(DriverStatus { operations, faults })
     };
     let late = |_| Err(format!("no answer within {limit:?}"));
     let response = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
