@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::client_state::{BlockingCalls, KernelFiles};
-use crate::domain::client_tuning::{ClientTuning, Tunable};
+use crate::domain::client_tuning::ClientTuning;
 use crate::domain::mount_source::FsName;
 
 /// Directory of the instances.
@@ -133,6 +133,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::adapters::kernel::client_state::tests::Tree;
+    use crate::domain::client_tuning::Tunable;
 
     const FILES: [(&str, &str); 4] = [
         ("osc", "max_rpcs_in_flight"),

@@ -2,7 +2,7 @@
 //!
 //! The ioctls take privileges and the device, which a container has if the module was loaded before it started. The file
 //! (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition; only root may read it, and a kernel in
-//! lockdown refuses it to everybody. With neither the NIDs are unknown.
+//! lockdown refuses it to every process. With neither the NIDs are unknown.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl LocalNid {
         Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
     }
 
-    /// Whether LNet may use it. Lustre 2.17.0 goes on to report `down` after a link has come back (LU-20093) while mounts
+    /// Whether LNet may use it. Lustre 2.17.0 still reports `down` after a link has come back (LU-20093) while mounts
     /// work, so a NID also counts as up whose address is on an interface that is up, unless it does not reply to a ping.
     pub fn is_up(&self) -> bool {
         match self.status.as_str() {

@@ -1,7 +1,7 @@
 //! Threads of a running driver that are blocked in the kernel, from `/proc/PID/task/TID`.
 //!
 //! mount(2) of a dead MGS waits in state `S` for some seconds and in `I` (`TASK_IDLE`) for minutes, other calls in `D`. An
-//! idle thread of the driver is in state `S` too: the call in which it waits is the difference. No running driver has to answer.
+//! idle thread of the driver is in state `S` too: the call in which it waits is the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -66,7 +66,7 @@ pub(super) fn collect_from(
     check: impl FnOnce(&[Nid]) -> Vec<AddressReport>,
 ) -> NodeReport {
     let calls = BlockingCalls::default();
-    let blocked_before = blocked_threads::read(files);
+    let mut blocked = blocked_threads::read(files);
     let mut state = NodeState::read(&calls, files);
     state.ping_doubtful(&calls, &lnet::device(files));
     let (root, mountinfo) = (files.clone(), request.mountinfo.clone());
@@ -76,17 +76,12 @@ pub(super) fn collect_from(
     let targets = calls.run(move || unmounted_targets::read(&root, &kubelet_dir, &driver)).unwrap_or_default();
     let faults = faults(&calls, files, request);
     let mount_count = mounts.as_ref().map(Vec::len).map_err(Clone::clone);
-    let servers = servers(mounts.unwrap_or_default(), request.mgs.clone(), check);
-    // A thread that is blocked now and not then is busy with a call that ends.
-    let blocked: Vec<_> = blocked_threads::read(files)
-        .into_iter()
-        .filter(|now| blocked_before.iter().any(|before| now.is_same(before)))
-        .collect();
-    let operations = request
-        .driver
-        .as_ref()
-        .map(|driver| driver.operations.iter().map(operation_report).collect())
-        .map_err(Clone::clone);
+    let servers = servers(mounts.unwrap_or_default(), request.mgs.as_ref(), check);
+    // A thread that was blocked at the beginning and is not now is busy with a call that ends.
+    let still_blocked = blocked_threads::read(files);
+    blocked.retain(|thread| still_blocked.iter().any(|other| thread.is_same(other)));
+    let operations: Result<Vec<OperationReport>, &String> =
+        request.driver.as_ref().map(|driver| driver.operations.iter().map(operation_report).collect());
 
     let mut found = state.assess();
     findings::about_servers(&servers, &mut found);
@@ -127,25 +122,24 @@ fn faults(calls: &BlockingCalls, files: &KernelFiles, request: &Request) -> Vec<
 /// The servers of the mounts and `mgs`, sorted by name, each address checked once.
 fn servers(
     mounts: Vec<mounts::LustreMount>,
-    mgs: Option<MgsAddress>,
+    mgs: Option<&MgsAddress>,
     check: impl FnOnce(&[Nid]) -> Vec<AddressReport>,
 ) -> Vec<ServerReport> {
-    let mut servers: BTreeMap<String, (Option<MgsAddress>, Vec<MountReport>)> = BTreeMap::new();
-    servers.extend(mgs.map(|mgs| (mgs.to_string(), (Some(mgs), Vec::new()))));
+    let mut servers: BTreeMap<String, (Vec<Nid>, Vec<MountReport>)> = BTreeMap::new();
+    servers.extend(mgs.map(|mgs| (mgs.to_string(), (mgs.servers().concat(), Vec::new()))));
     for (mgs, mount) in mounts {
         let name = mgs.as_ref().map_or_else(|| mount.source.clone(), ToString::to_string);
-        servers.entry(name).or_insert_with(|| (mgs, Vec::new())).1.push(mount);
+        let nids = mgs.map(|mgs| mgs.servers().concat()).unwrap_or_default();
+        servers.entry(name).or_insert_with(|| (nids, Vec::new())).1.push(mount);
     }
-    let nids_of = |mgs: &Option<MgsAddress>| mgs.iter().flat_map(MgsAddress::servers).flatten().cloned().collect();
-    let mut nids: Vec<Nid> = servers.values().flat_map(|(mgs, _)| -> Vec<Nid> { nids_of(mgs) }).collect();
+    let mut nids: Vec<Nid> = servers.values().flat_map(|(nids, _)| nids).cloned().collect();
     nids.sort_by_cached_key(ToString::to_string);
     nids.dedup();
     let checked = check(&nids);
-    let server = |(name, (mgs, mounts))| {
-        let nids: Vec<Nid> = nids_of(&mgs);
-        let report = |nid: &Nid| checked.iter().find(|report| report.nid == nid.to_string()).cloned();
-        let addresses: Vec<AddressReport> = nids.iter().filter_map(report).collect();
-        ServerReport { mgs: name, reachable: reachable(&addresses), addresses, mounts }
+    let server = |(mgs, (nids, mounts)): (String, (Vec<Nid>, Vec<MountReport>))| {
+        let report = |nid: Nid| checked.iter().find(|report| report.nid == nid.to_string()).cloned();
+        let addresses: Vec<AddressReport> = nids.into_iter().filter_map(report).collect();
+        ServerReport { mgs, reachable: reachable(&addresses), addresses, mounts }
     };
     servers.into_iter().map(server).collect()
 }

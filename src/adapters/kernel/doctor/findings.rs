@@ -66,7 +66,7 @@ pub(super) fn about_imports(
 
 /// Operations of the driver that take longer than their limit.
 pub(super) fn about_operations(
-    operations: &Result<Vec<OperationReport>, String>,
+    operations: &Result<Vec<OperationReport>, &String>,
     Findings { reasons, notes }: &mut Findings,
 ) {
     let operations = match operations {
