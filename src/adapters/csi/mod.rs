@@ -24,7 +24,7 @@ mod identity;
 mod node;
 pub mod proto;
 mod status;
-mod work;
+mod running_calls;
 
 pub use controller::Controller;
 pub use identity::{Identity, IdentityInfo};
@@ -32,4 +32,4 @@ pub use node::{Node, NodeInfo};
 pub use proto::controller_server::ControllerServer;
 pub use proto::identity_server::IdentityServer;
 pub use proto::node_server::NodeServer;
-pub use work::Work;
+pub use running_calls::RunningCalls;

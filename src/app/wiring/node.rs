@@ -19,11 +19,11 @@ use crate::domain::mount_source::MountSource;
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
-use super::NodeSide;
+use super::NodeAdapters;
 
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
-pub(super) fn side(settings: &Settings) -> NodeSide {
+pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     let values = &settings.values;
     let lustre = values.fs_type == FS_TYPE;
     if !lustre {
@@ -45,10 +45,10 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
         tracing::error!(hint, "{message}");
     }
     let working_dir = settings.values.working_mount_dir.clone();
-    NodeSide {
+    NodeAdapters {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
         faults: Some(Arc::new(KernelNodeFaults { propagation, working_dir })),
-        keep: Box::new(watch),
+        guards: Box::new(watch),
         mounter,
         mounted_at_start,
     }
