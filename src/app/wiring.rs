@@ -288,7 +288,9 @@ fn service_calls(work: RunningCalls) -> ServiceCalls {
 
 /// Readiness of a process with this node's side, or with none.
 fn readiness(side: Option<&NodeAdapters>) -> LatchedReadiness {
-    let Some(NodeAdapters { mounter, operations, mounted_at_start, .. }) = side else { return LatchedReadiness::new(None) };
+    let Some(NodeAdapters { mounter, operations, mounted_at_start, .. }) = side else {
+        return LatchedReadiness::new(None);
+    };
     if *mounted_at_start {
         tracing::info!("ready at once: Lustre is mounted already");
     }

@@ -13,8 +13,8 @@ use tonic::{Code, Response, Status};
 use tracing::field::{Empty, debug};
 use tracing::{Instrument, Span, debug, debug_span, error, error_span, info, warn};
 
-use super::status;
 use super::running_calls::RunningCalls;
+use super::status;
 
 /// What an RPC answers.
 pub(super) type Reply<T> = Result<Response<T>, Status>;

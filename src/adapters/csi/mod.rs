@@ -23,8 +23,8 @@ mod convert;
 mod identity;
 mod node;
 pub mod proto;
-mod status;
 mod running_calls;
+mod status;
 
 pub use controller::Controller;
 pub use identity::{Identity, IdentityInfo};

@@ -52,7 +52,7 @@ impl Tree {
         self
     }
 
-    /// A directory of sysfs, at its place below `devices` with a link in `class/net`, as the kernel has it.
+    /// A directory of sysfs below `devices` with a link in `class/net`, as the kernel has it.
     fn interface(&self, name: &str, files: &[(&str, &str)]) -> &Self {
         for (file, text) in files {
             self.write(&format!("sys/devices/{name}/net/{name}/{file}"), text);
@@ -139,8 +139,8 @@ fn default_routes_are_sorted_by_metric_without_rejected_ones() {
     let text: Vec<String> =
         rows.iter().chain(&unusable).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
     assert_eq!(default_routes(&parse_routes(&text.concat())), ["eth1", "eth0", "eth2"]);
-    for odd in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
-        assert!(parse_routes(odd).is_empty(), "{odd:?}");
+    for malformed in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
+        assert!(parse_routes(malformed).is_empty(), "{malformed:?}");
     }
 }
 

@@ -26,7 +26,7 @@ pub fn device(path: PathBuf) -> impl Lnet {
 }
 
 fn open(path: &Path) -> Result<File, LnetError> {
-    // Opening does not block, of whatever kind the file at the path is.
+    // Opening does not block, also where the path is another kind of file.
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
     file.map_err(|error| not_opened(path, &error))

@@ -27,7 +27,7 @@ pub(super) fn exchange(device: &File, request: &mut Request) -> Result<(), Errno
     // SAFETY: `device` is open for the whole call. The structure begins with its own length, which `wire` sets to that of
     // the bytes, and LNet copies that many bytes in and at most that many out; they are borrowed exclusively here. The
     // only address within any structure is that of a ping, set above to a buffer that lives until the call has returned
-    // and holds as many ids as the structure says. A device that is not LNet's does not know the numbers (type 'e') and
+    // and holds as many ids as the structure declares. A device that is not LNet's does not know the numbers (type 'e') and
     // answers ENOTTY.
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), number, bytes.as_mut_ptr()) };
     let result = Errno::result(answer).map(drop);

@@ -14,7 +14,7 @@ use crate::domain::problem::Problem;
 /// Time limit of the running driver's answer; it answers at once or not at all.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Prints the report; the exit code says whether the node is healthy.
+/// Prints the report; the exit code is 0 if the node is healthy.
 pub(super) fn run(options: &DoctorOptions) -> Result<(), CliError> {
     let usage = |message: String, hint: &str| CliError::usage(Problem::new(message).with_hint(hint));
     let json = match options.output.as_str() {

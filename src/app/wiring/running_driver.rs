@@ -37,7 +37,7 @@ pub async fn node_status(endpoint: &Endpoint, limit: Duration) -> Result<DriverS
     };
     let late = |_| Err(format!("no answer within {limit:?}"));
     let response = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
-    response.map_err(|why| format!("the driver at {endpoint} cannot be asked ({why}); name its socket with --endpoint"))
+    response.map_err(|why| format!("the driver at {endpoint} gives no status ({why}); name its socket with --endpoint"))
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<CsiClient, String> {

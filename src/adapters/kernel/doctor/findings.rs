@@ -30,7 +30,7 @@ pub(super) fn about_servers(servers: &[ServerReport], Findings { reasons, notes 
     }
 }
 
-/// Imports that are not in use are one reason, whatever their number; those that cannot be read are one note.
+/// All imports that are not in use are one reason, all that cannot be read one note.
 pub(super) fn about_imports(
     imports: &Result<Vec<Import>, String>,
     is_mounted: bool,

@@ -1,7 +1,7 @@
 //! Lustre mounts of this node with the volume and pod that they are for, without a system call on any of them.
 //!
 //! The kernel does not record when a mount was made. kubelet writes `vol_data.json` beside the mount point shortly before
-//! it calls NodePublishVolume, so the age of that file stands for the age of the mount.
+//! it calls NodePublishVolume, so the age of that file is taken as the age of the mount.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -73,7 +73,7 @@ mod tests {
             "31 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
              38 31 1296:295330 / {POINT} rw,nosuid shared:7 master:1 - lustre 10.99.0.1@tcp:/lustrefs/a\\040b rw,flock\n\
              39 31 1296:295330 / /mnt/x\\040y ro - lustre 10.99.0.1@tcp:/lustrefs rw,flock\n\
-             40 31 1296:295330 / /mnt/z rw - lustre odd ro,flock\n\
+             40 31 1296:295330 / /mnt/z rw - lustre unparsable ro,flock\n\
              41 31 0:9 / /lustre rw - tmpfs lustre rw\n"
         );
         tree.write("/proc/1/mountinfo", &text);
@@ -87,7 +87,7 @@ mod tests {
             [
                 (true, POINT, "10.99.0.1@tcp:/lustrefs/a b", false),
                 (true, "/mnt/x y", "10.99.0.1@tcp:/lustrefs", true),
-                (false, "/mnt/z", "odd", true)
+                (false, "/mnt/z", "unparsable", true)
             ]
         );
         let volumes = mounts.iter().map(|(_, mount)| (mount.volume.as_deref(), mount.pod_uid.as_deref()));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_kubelets_paths_have_volumes() {
-        for odd in [
+        for path in [
             "/mount",
             "/pods/u/volumes/kubernetes.io~csi/v",
             "/pods/u/volumes/kubernetes.io~nfs/v/mount",
@@ -104,7 +104,7 @@ mod tests {
             "/x/u/volumes/kubernetes.io~csi/v/mount",
             "/volumes/kubernetes.io~csi/v/mount",
         ] {
-            assert_eq!(kubelet_volume(Path::new(odd)), None, "{odd}");
+            assert_eq!(kubelet_volume(Path::new(path)), None, "{path}");
         }
         assert!(kubelet_volume(Path::new("/data/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount")).is_some());
     }

@@ -145,7 +145,7 @@ fn each_fault_makes_a_node_unhealthy_and_is_named() {
 }
 
 #[test]
-fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
+fn an_unknown_value_is_a_note_and_does_not_make_a_node_unhealthy() {
     let tree = Tree::mounted();
     std::fs::remove_dir_all(tree.files().path("/sys/kernel")).unwrap();
     tree.write("/sys/fs/lustre/osc/lustrefs-OST0000-osc-ffff01/uuid", "x\n");
@@ -175,15 +175,15 @@ fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
 }
 
 #[test]
-fn one_reachable_failover_server_is_enough_and_odd_sources_are_shown() {
+fn one_reachable_failover_server_is_enough_and_unparsable_sources_are_shown() {
     let tree = Tree::client();
     tree.write(
         "/proc/self/mountinfo",
-        "38 31 1:2 / /a rw - lustre 10.99.0.1@tcp:10.99.0.9@tcp:/lustrefs rw\n39 31 1:2 / /b rw - lustre odd\\011one rw\n",
+        "38 31 1:2 / /a rw - lustre 10.99.0.1@tcp:10.99.0.9@tcp:/lustrefs rw\n39 31 1:2 / /b rw - lustre no\\011source rw\n",
     );
     let report = report(&tree, &request(), REACHED);
     let names: Vec<_> = report.servers.iter().map(|server| (server.mgs.as_str(), server.reachable)).collect();
-    assert_eq!(names, [("10.99.0.1@tcp:10.99.0.9@tcp", Some(true)), ("odd\\tone", None)]);
+    assert_eq!(names, [("10.99.0.1@tcp:10.99.0.9@tcp", Some(true)), ("no\\tsource", None)]);
     assert!(report.healthy && report.notes.len() == 2, "{:?}", report.notes);
     assert!(report.notes[0].contains("not everywhere: 10.99.0.9@tcp: not checked"), "{:?}", report.notes);
 }
