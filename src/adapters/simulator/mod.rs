@@ -26,7 +26,7 @@ pub use orchestrator::SimulatedOrchestrator;
 pub use servers::Servers;
 pub use world::World;
 
-use crate::domain::provisioning::Defaults;
+use crate::domain::placement::Placement;
 use crate::ports::clock::Clock;
 
 /// One simulated world: cloud, Lustre servers, cluster.
@@ -61,7 +61,7 @@ impl Simulator {
     }
 
     /// Defaults for new volumes, as the cloud settings of a cluster in this world have them.
-    pub fn defaults(&self) -> Defaults {
+    pub fn defaults(&self) -> Placement {
         self.cloud.world(|world| world.defaults.to_domain())
     }
 }

@@ -45,7 +45,7 @@ impl World {
         let offered = self.filesystem_skus(&spec.location).into_iter().flatten();
         let sku = offered.into_iter().find(|sku| sku.name.eq_ignore_ascii_case(&spec.sku_name));
         let sku = sku.ok_or_else(|| invalid(format!("SKU {} is not offered in {}", spec.sku_name, spec.location)))?;
-        sku.check_zone(spec.zone.as_ref()).map_err(|violation| invalid(violation.to_string()))?;
+        sku.check_zone(spec.zone.as_ref()).map_err(|problem| invalid(problem.to_string()))?;
         let size = self.size(&sku, spec.capacity).map_err(invalid)?;
         if self.free_addresses(&spec.subnet).is_none() {
             let message = format!("subnet {} was not found", spec.subnet);
