@@ -14,11 +14,16 @@ use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
 
-use super::world::{MounterWorld, SUB_DIR_MODE};
+use super::world::{MounterWorld, SUB_DIR_MODE, WorldCapability};
 use crate::fakes::lustre::{TreeKernel, unmount_below};
 use crate::fakes::mounts::source;
 
-pub(crate) const UNAVAILABLE: Option<&str> = None;
+/// What mounts of tmpfs are not capable of.
+pub(crate) const TMPFS_LACKS: &[(WorldCapability, &str)] = &[
+    (WorldCapability::SharesData, "each tmpfs is empty; kernel-tree has it"),
+    (WorldCapability::StopsServers, "a tmpfs has no servers; kernel-tree has them"),
+    (WorldCapability::HasServers, "a tmpfs has no servers; kernel-tree has them"),
+];
 
 struct KernelWorld {
     mounter: Arc<KernelMounter>,

@@ -3,8 +3,10 @@
 use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
+use super::world::WorldCapability::{EnforcesReadOnly, HasServers, SharesData};
 use super::world::{MounterWorld, is_mounted, plan, with_sub_dir};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_mount_is_found_by_the_next_call,

@@ -4,8 +4,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use azurelustre_csi::ports::mounter::MountErrorKind;
 
+use super::Law;
+use super::world::WorldCapability::{HasServers, SharesData};
 use super::world::{MounterWorld, SUB_DIR_MODE, plan, with_sub_dir};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there needs [SharesData],

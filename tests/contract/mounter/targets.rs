@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     an_absent_target_is_made_and_one_that_is_there_is_taken,

@@ -2,8 +2,10 @@
 
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
+use super::world::WorldCapability::{SharesData, StopsServers};
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     an_unmount_leaves_no_directory_and_its_parent,
