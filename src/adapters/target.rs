@@ -3,12 +3,14 @@
 //! kubelet owns these paths. Of a target only the last directory is ever made (CSI: the parent is the caller's), nothing
 //! is followed, and nothing but an empty directory is removed. Nothing here touches what is mounted at a target.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
 
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -53,6 +55,34 @@ impl From<TargetError> for MountError {
         let hint = error.hint.map(str::to_owned);
         let source = error.cause.map(Into::into);
         Self { hint, source, ..Self::new(error.kind, error.operation, subject, error.message) }
+    }
+}
+
+/// The error of a system call on a path of this machine.
+pub(super) fn io_error(operation: &'static str, path: &Path, message: &str, cause: io::Error) -> MountError {
+    let (kind, hint) = match cause.kind() {
+        ErrorKind::PermissionDenied => (MountErrorKind::NotReady, Some("run the driver as root")),
+        ErrorKind::ResourceBusy => (MountErrorKind::Busy, Some("something is mounted there; unmount it first")),
+        _ => (MountErrorKind::Failed, None),
+    };
+    MountError { hint: hint.map(str::to_owned), ..MountError::at(kind, operation, path, message).caused_by(cause) }
+}
+
+/// Opens a directory as a descriptor that only names it: it is not read, nor followed if it is a symbolic link.
+pub(super) fn open_directory(path: &Path) -> io::Result<File> {
+    Ok(open(path, DIRECTORY, Mode::empty())?.into())
+}
+
+/// Opens a directory below another one (openat2(2) with `RESOLVE_BENEATH`). No symbolic link on the way is followed.
+pub(super) fn open_beneath(directory: &File, path: &str) -> Result<File, Errno> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
+    loop {
+        match openat2(directory, path, how) {
+            // EAGAIN: something was renamed meanwhile (openat2(2)).
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            opened => return opened.map(File::from),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
+use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
@@ -44,9 +44,9 @@ pub(crate) fn patient() -> Limits {
         thread: LONG,
         statfs: LONG,
         observe: LONG,
-        second_look: Duration::ZERO,
+        recheck_after: Duration::ZERO,
         connect: SHORT,
-        give_up: SHORT,
+        abandon: SHORT,
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn with_limits(limits: Limits) -> KernelSettings {
 }
 
 /// One machine with one node on it.
-pub(crate) struct Bench {
+pub(crate) struct TestNode {
     pub(crate) mounter: Arc<KernelMounter>,
     pub(crate) kernel: Arc<TreeKernel>,
     pub(crate) settings: KernelSettings,
@@ -64,7 +64,7 @@ pub(crate) struct Bench {
     _directory: TempDir,
 }
 
-impl Bench {
+impl TestNode {
     /// Directories are set here, all else is as given.
     pub(crate) fn new(settings: KernelSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
-        let paths = ClientStatePaths { root: settings.kubelet_dir.join("client") };
+        let paths = KernelFiles { root: settings.kubelet_dir.join("client") };
         Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), paths, ..Parts::default() }))
     }
 
@@ -122,7 +122,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestNode {
     fn drop(&mut self) {
         unmount_below(&self.root);
     }

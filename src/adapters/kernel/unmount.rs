@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::client_state::servers::ServerState;
 use super::errno;
 use super::node::Node;
 use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
-use super::servers::Servers;
 use super::syscalls::{SysError, UnmountFlags};
 use super::{KernelMounter, open_users};
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::adapters::target;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -84,12 +84,12 @@ impl KernelMounter {
             }
         });
         let mut waiter = met.waiter;
-        waiter.wait(self.node.settings.limits.give_up).await.is_some()
+        waiter.wait(self.node.settings.limits.abandon).await.is_some()
     }
 
     /// What an unmount answers while an abandoned mount still hangs.
     async fn leave_hanging(&self, target: &Path) -> Result<(), MountError> {
-        let (given, limit) = (target.to_owned(), self.node.settings.limits.give_up);
+        let (given, limit) = (target.to_owned(), self.node.settings.limits.abandon);
         self.local(OPERATION, target, move |node| {
             if node.is_mounted(&given)? {
                 return Err(errno::stuck(OPERATION, given.display().to_string(), limit));
@@ -110,7 +110,7 @@ impl Node {
             Ok(None) => return start.end(Ok(Answer::Done)),
             Err(error) => return start.end(Err(error.into())),
         };
-        let what = What::Unmount { source: None, before: Servers::Unknown };
+        let what = What::Unmount { source: None, before: ServerState::Unknown };
         let Some(ticket) = self.registry.begin(Key::Target(place.clone()), what, start) else { return };
         let mut result = self.unmount_all(target, &place, &ticket);
         // Once nobody waits any more, another call may use the path.
@@ -161,12 +161,12 @@ impl Node {
         &self,
         target: &Path,
         place: &Path,
-        top: &Line,
-        before: Servers,
+        top: &MountEntry,
+        before: ServerState,
         mounts: &Mountinfo,
     ) -> Result<(), MountError> {
         let servers = self.servers(&top.source, before);
-        if servers == Servers::Dead {
+        if servers == ServerState::Dead {
             return self.detach(place, &top.source).map_err(|errno| errno::of_unmount(errno, target));
         }
         // What used it may have been the driver's own statfs, or has ended meanwhile.
@@ -175,7 +175,7 @@ impl Node {
         }
         let users = open_users::find(top, mounts);
         let users = if users.is_empty() { String::new() } else { format!(": {}", users.join(", ")) };
-        let doubt = if servers == Servers::Unknown { "; whether its servers answer is unknown" } else { "" };
+        let doubt = if servers == ServerState::Unknown { "; whether its servers answer is unknown" } else { "" };
         let hint = "end what uses it; it is detached only when its servers are dead";
         let message = format!("the mount is in use{users}{doubt}");
         Err(MountError::at(MountErrorKind::Busy, OPERATION, target, message)
@@ -190,13 +190,13 @@ impl Node {
         let Some(What::Unmount { source, before }) = self.registry.update(&Key::Target(place.clone()), |_| {}) else {
             return Ok(false);
         };
-        let servers = source.as_ref().map_or(Servers::Unknown, |source| self.servers(source, before));
+        let servers = source.as_ref().map_or(ServerState::Unknown, |source| self.servers(source, before));
         let mounted = self.mounts(OPERATION, target)?.at(&place).pop();
         match (mounted, servers) {
-            (Some(top), Servers::Dead) if self.is_ours(&top) => {
+            (Some(top), ServerState::Dead) if self.is_ours(&top) => {
                 self.detach(&place, &top.source).map_err(|errno| errno::of_unmount(errno, target))?;
             }
-            (None, Servers::Dead) => {
+            (None, ServerState::Dead) => {
                 tracing::warn!(target = %place.display(), source, "unmounted, though its dead servers have not taken all data");
             }
             (None, _) if is_last => {
@@ -226,7 +226,7 @@ impl Node {
     }
 }
 
-fn not_owned(target: &Path, top: &Line) -> MountError {
+fn not_owned(target: &Path, top: &MountEntry) -> MountError {
     let message =
         format!("a {} mount of {} is there, which this driver did not make; it stays", top.fs_type, top.source);
     MountError::at(MountErrorKind::Busy, OPERATION, target, message).with_hint("unmount it by hand if nobody needs it")

@@ -146,8 +146,8 @@ fn mounts(host: &HostRoot, warnings: &mut Vec<String>) -> Option<Vec<String>> {
         return None;
     };
     let mounts = Mountinfo::new(bytes);
-    let lustre = mounts.lines().filter(|line| line.fs_type == "lustre");
-    Some(lustre.map(|line| line.point.to_string_lossy().into_owned()).collect())
+    let lustre = mounts.entries().filter(|line| line.fs_type == "lustre");
+    Some(lustre.map(|line| line.mount_point.to_string_lossy().into_owned()).collect())
 }
 
 fn unpacked(host: &HostRoot, kernel: &str) -> Vec<ClientVersion> {

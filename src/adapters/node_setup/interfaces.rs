@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 use super::error::SetupError;
-use super::network::{INTERFACES, Interface, NetworkFacts};
+use super::network::{HostNetwork, INTERFACES, Interface};
 use crate::adapters::lnet::{LocalNi, TCP};
 use crate::domain::text::quote;
 
@@ -126,7 +126,7 @@ impl Choice {
 /// # Errors
 /// A transient one while the interface is not up, has no address, or there is no default route: the network of a node that
 /// boots may need some seconds. One of the setting if what it names cannot be used.
-pub fn choose(facts: &NetworkFacts, rule: &InterfaceRule) -> Result<Choice, SetupError> {
+pub fn choose(facts: &HostNetwork, rule: &InterfaceRule) -> Result<Choice, SetupError> {
     let mut choice = Choice { notes: facts.missing.clone(), ..Choice::default() };
     match rule {
         InterfaceRule::Auto => auto(facts, &mut choice)?,
@@ -138,7 +138,7 @@ pub fn choose(facts: &NetworkFacts, rule: &InterfaceRule) -> Result<Choice, Setu
     Ok(choice)
 }
 
-fn auto(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), SetupError> {
+fn auto(facts: &HostNetwork, choice: &mut Choice) -> Result<(), SetupError> {
     if facts.default_routes.is_none() {
         return without_routes(facts, choice);
     }
@@ -152,7 +152,7 @@ fn auto(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), SetupError> {
 }
 
 /// The only physical interface, where the routes are not known.
-fn without_routes(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), SetupError> {
+fn without_routes(facts: &HostNetwork, choice: &mut Choice) -> Result<(), SetupError> {
     let mut usable = facts.interfaces.iter().filter(|interface| never(interface).is_none());
     match (usable.next(), usable.next()) {
         (Some(only), None) => choice.take(only).map_err(|why| not_now(&why)),
@@ -167,7 +167,7 @@ fn without_routes(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), Setup
     }
 }
 
-fn no_route(facts: &NetworkFacts) -> SetupError {
+fn no_route(facts: &HostNetwork) -> SetupError {
     let why = |name: &String| match facts.interface(name) {
         Some(interface) => unusable(interface).map(|why| format!("{name}: {why}")),
         None => Some(format!("{name}: {INTERFACES} of the host does not have it")),
@@ -181,7 +181,7 @@ fn no_route(facts: &NetworkFacts) -> SetupError {
     SetupError::wrong_setting(WHAT, why, format!("name an interface with {SETTING}"))
 }
 
-fn all(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), SetupError> {
+fn all(facts: &HostNetwork, choice: &mut Choice) -> Result<(), SetupError> {
     let default = default_interface(facts);
     let is_default = |interface: &&Interface| default.as_ref().is_some_and(|other| other.name == interface.name);
     for interface in facts.interfaces.iter().filter(|it| never(it).is_none() || is_default(it)) {
@@ -192,7 +192,7 @@ fn all(facts: &NetworkFacts, choice: &mut Choice) -> Result<(), SetupError> {
     none_left(choice, "no physical interface is up and has an IPv4 address")
 }
 
-fn listed(facts: &NetworkFacts, names: &[String], choice: &mut Choice) -> Result<(), SetupError> {
+fn listed(facts: &HostNetwork, names: &[String], choice: &mut Choice) -> Result<(), SetupError> {
     let default = default_interface(facts);
     for name in names {
         let known = facts.interface(name).cloned();
@@ -232,7 +232,7 @@ fn not_now(why: &str) -> SetupError {
 
 /// The interface of the default route with the lowest metric. One that pods or container runtimes make comes last,
 /// whatever its metric, and a bridge does not count as one: the old Azure CNI puts the node's address on `azure0`.
-fn default_interface(facts: &NetworkFacts) -> Option<Interface> {
+fn default_interface(facts: &HostNetwork) -> Option<Interface> {
     let find = |name: &String| facts.interface(name).cloned().unwrap_or_else(|| Interface::named(name));
     let routed: Vec<Interface> = facts.default_routes.iter().flatten().map(find).collect();
     let is_known = |interface: &&Interface| facts.interfaces.is_empty() || facts.interface(&interface.name).is_some();

@@ -7,8 +7,7 @@ use std::net::Ipv4Addr;
 
 pub use self::steps::{LnetStep, apply, local_nis, steps};
 use super::layout::HostRoot;
-use crate::adapters::host_network;
-pub use crate::adapters::host_network::{INTERFACES, Interface, NetworkFacts};
+pub use crate::adapters::host_network::{HostNetwork, INTERFACES, Interface};
 
 /// The first address of an interface, for simulated LNet: it holds NIs as asked, so where the address is not known one of
 /// those that are for documentation (RFC 5737) stands for it. None if the interface is known to have none.
@@ -20,8 +19,8 @@ pub fn simulated_address(host: &HostRoot, name: &str) -> Option<Ipv4Addr> {
 }
 
 /// Interfaces, addresses and default routes of the host.
-pub fn collect(host: &HostRoot) -> NetworkFacts {
-    host_network::collect(&host.dir)
+pub fn collect(host: &HostRoot) -> HostNetwork {
+    HostNetwork::read(&host.dir)
 }
 
 #[cfg(all(test, feature = "simulator"))]
@@ -40,7 +39,7 @@ mod tests {
         std::fs::write(host.at("/proc/net/route"), route).unwrap();
         let chosen = choose(&collect(&host), &InterfaceRule::Auto).unwrap().chosen;
         let state = directory.path().join("lnet");
-        let lnet = simulated::open(&state, move |name| simulated_address(&host, name));
+        let lnet = simulated::device(&state, move |name| simulated_address(&host, name));
         assert_eq!(apply(&lnet, &chosen, false), Ok(Vec::new()));
         assert_eq!(apply(&lnet, &chosen, true), Ok(Vec::new()), "a second run has nothing to do");
         assert!(matches!(lnet.add_local_ni(TCP, "eth0"), Err(crate::adapters::lnet::LnetError::Exists { .. })));

@@ -13,7 +13,6 @@
 
 mod attachment;
 mod bind;
-mod error;
 mod filesystem;
 mod mount_table;
 mod mounts;

@@ -225,10 +225,10 @@ fn lnet_of(settings: &NodeSetupSettings, host: &HostRoot) -> Box<dyn Lnet> {
     #[cfg(feature = "simulator")]
     if settings.simulated_lnet {
         let (file, host) = (host.at(PRIVATE_DIR).join("simulated-lnet"), host.clone());
-        return Box::new(lnet::simulated::open(&file, move |name| network::simulated_address(&host, name)));
+        return Box::new(lnet::simulated::device(&file, move |name| network::simulated_address(&host, name)));
     }
     let _ = settings;
-    Box::new(lnet::open(host.at(lnet::DEVICE)))
+    Box::new(lnet::device(host.at(lnet::DEVICE)))
 }
 
 /// Progress and warnings on standard error.

@@ -22,8 +22,8 @@ fn azure(name: &str) -> Interface {
     }
 }
 
-fn facts(interfaces: &[Interface], default_routes: &[&str]) -> NetworkFacts {
-    NetworkFacts {
+fn facts(interfaces: &[Interface], default_routes: &[&str]) -> HostNetwork {
+    HostNetwork {
         interfaces: interfaces.to_vec(),
         default_routes: Some(default_routes.iter().map(|name| (*name).to_owned()).collect()),
         missing: Vec::new(),
@@ -43,11 +43,11 @@ fn names(choice: &Choice) -> Vec<&str> {
     choice.chosen.iter().map(|chosen| chosen.interface.as_str()).collect()
 }
 
-fn chosen(facts: &NetworkFacts, rule: &str) -> Choice {
+fn chosen(facts: &HostNetwork, rule: &str) -> Choice {
     choose(facts, &InterfaceRule::parse(rule).unwrap()).unwrap_or_else(|error| panic!("{rule}: {error}"))
 }
 
-fn refused(facts: &NetworkFacts, rule: &str) -> SetupError {
+fn refused(facts: &HostNetwork, rule: &str) -> SetupError {
     let choice = choose(facts, &InterfaceRule::parse(rule).unwrap());
     choice.map_or_else(|error| error, |choice| panic!("{rule}: {choice:?}"))
 }
@@ -210,7 +210,7 @@ fn a_name_that_no_interface_has_is_a_wrong_setting() {
 #[test]
 fn what_is_not_known_is_noted_and_stops_nothing() {
     let missing = vec!["/proc/net/route of the host cannot be read: absent".to_owned()];
-    let unknown = |interfaces: &[Interface]| NetworkFacts {
+    let unknown = |interfaces: &[Interface]| HostNetwork {
         interfaces: interfaces.to_vec(),
         default_routes: None,
         missing: missing.clone(),

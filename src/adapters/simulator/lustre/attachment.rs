@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::{bind, error, symlink};
+use super::{bind, symlink};
+use crate::adapters::target::io_error;
 use crate::domain::mount::Mounted;
 use crate::domain::mount_options::MountOptions;
 use crate::ports::mounter::MountError;
@@ -57,7 +58,7 @@ impl Mode {
             }
             (Self::Link, _) => Ok(vec![]),
             (Self::Bind, own) => {
-                let failed = |cause| error::unknown("mount", target, "/proc/self/mountinfo cannot be read", cause);
+                let failed = |cause| io_error("mount", target, "/proc/self/mountinfo cannot be read", cause).unknown();
                 let seen = bind::at(target).map_err(failed)?.into_iter().map(|line| {
                     let own = own.filter(|(attachment, _)| **attachment == Attachment::BindMount(line.id));
                     let (source, fs_type, options) = (line.source, line.fs_type, line.options);
@@ -91,7 +92,7 @@ pub(super) enum Attachment {
 impl Attachment {
     /// Unmounts a corrupt mount, in use or not.
     pub(super) fn detach(&self, target: &Path) -> Result<(), MountError> {
-        let failed = |cause| error::unknown("unmount", target, "the corrupt mount cannot be detached", cause);
+        let failed = |cause| io_error("unmount", target, "the corrupt mount cannot be detached", cause).unknown();
         match self {
             Self::Symlink(directory) => symlink::remove(directory, target),
             Self::BindMount(_) => bind::detach(target).map_err(failed),

@@ -15,9 +15,8 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use tempfile::TempDir;
 
-use super::error::failed;
-use super::filesystem::open_directory;
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
+use crate::adapters::target::{io_error, open_directory};
 use crate::domain::mount_options::MountOptions;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -50,12 +49,12 @@ pub(super) fn mount(
     } else {
         let (_staged, root) = Staged::new(directory, wanted, staging).map_err(|cause| {
             let message = format!("a mount with the options {} could not be made", words.join(","));
-            failed("mount", target, &message, cause)
+            io_error("mount", target, &message, cause)
         })?;
         attach(&root, target)
     };
     let mounted = attached.and_then(|()| newest(target));
-    mounted.map(|line| line.id).map_err(|cause| failed("mount", target, "the bind mount failed", cause))
+    mounted.map(|line| line.id).map_err(|cause| io_error("mount", target, "the bind mount failed", cause))
 }
 
 /// A directory on which a mount gets its options; dropping it unmounts and removes it.
@@ -93,11 +92,11 @@ fn attach(directory: &File, target: &Path) -> io::Result<()> {
 }
 
 /// The mounts at a path of this process, the lowest first. The path may hold no symbolic link.
-pub(super) fn at(target: &Path) -> io::Result<Vec<Line>> {
-    Ok(Mountinfo::new(std::fs::read("/proc/self/mountinfo")?).on(target))
+pub(super) fn at(target: &Path) -> io::Result<Vec<MountEntry>> {
+    Ok(Mountinfo::new(std::fs::read("/proc/self/mountinfo")?).all_at(target))
 }
 
-fn newest(target: &Path) -> io::Result<Line> {
+fn newest(target: &Path) -> io::Result<MountEntry> {
     at(target)?.pop().ok_or_else(|| io::Error::other("the new mount is not listed in /proc/self/mountinfo"))
 }
 
@@ -113,7 +112,10 @@ fn by_descriptor(directory: &File) -> PathBuf {
 
 /// Unmounts every mount at the target, also those of another process. A mount in use is an error.
 pub(super) fn unmount(target: &Path) -> Result<(), MountError> {
-    let failed = |cause: io::Error| failed("unmount", target, "umount2(2) failed", cause);
+    let failed = |cause: io::Error| {
+        let hint = "a process works below the path; fuser -vm names it";
+        io_error("unmount", target, "umount2(2) failed", cause).with_hint(hint)
+    };
     unmount_all(target, MntFlags::empty()).map_err(failed)?;
     let rest = at(target).map_err(failed)?.len();
     if rest == 0 {
@@ -142,7 +144,7 @@ fn unmount_all(target: &Path, flags: MntFlags) -> io::Result<()> {
 /// Whether this process can make such mounts and unmount them: tried in a temporary directory below this one.
 pub(super) fn is_possible(below: &Path) -> bool {
     let trial = || -> Result<(), MountError> {
-        let failed = |cause| failed("mount", Path::new("a temporary directory"), "a trial failed", cause);
+        let failed = |cause| io_error("mount", Path::new("a temporary directory"), "a trial failed", cause);
         let directory = tempfile::tempdir_in(below).map_err(failed)?;
         let target = directory.path().canonicalize().map_err(failed)?.join("target");
         std::fs::create_dir(&target).map_err(failed)?;

@@ -10,12 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::error;
 use crate::adapters::simulator::servers::{NotServed, Served, Servers};
-use crate::adapters::target::DIRECTORY;
+use crate::adapters::target::{io_error, open_beneath, open_directory};
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::domain::text::quote;
@@ -43,7 +41,7 @@ impl Filesystem {
         let served =
             servers.find(&source.mgs, &source.fs_name).map_err(|error| no_filesystem(operation, source, error))?;
         let failed =
-            |cause| error::failed(operation, &served.files, "the directory that holds the files cannot be used", cause);
+            |cause| io_error(operation, &served.files, "the directory that holds the files cannot be used", cause);
         std::fs::create_dir_all(&served.files).map_err(failed)?;
         let root = open_directory(&served.files).map_err(failed)?;
         Ok(Self { source: source.clone(), served, root })
@@ -115,7 +113,7 @@ impl Filesystem {
     }
 
     fn failed(&self, operation: &'static str, message: &str, cause: io::Error) -> MountError {
-        let error = error::failed(operation, &self.served.files, message, cause);
+        let error = io_error(operation, &self.served.files, message, cause);
         MountError { subject: self.source.to_string(), ..error }
     }
 
@@ -156,11 +154,6 @@ fn no_filesystem(operation: &'static str, source: &MountSource, error: NotServed
     MountError::new(kind, operation, source.to_string(), message).with_hint(hint)
 }
 
-/// Opens a directory by `O_PATH`: neither read nor followed if it is a symbolic link.
-pub(super) fn open_directory(path: &Path) -> io::Result<File> {
-    Ok(open(path, DIRECTORY, Mode::empty())?.into())
-}
-
 /// Makes a directory in another and opens it; one that is there is only opened.
 fn make_in(parent: &File, name: &str, mode: u32) -> Result<File, Errno> {
     let is_new = match mkdirat(parent, name, Mode::S_IRWXU) {
@@ -176,18 +169,6 @@ fn make_in(parent: &File, name: &str, mode: u32) -> Result<File, Errno> {
         changed.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
     }
     Ok(directory)
-}
-
-/// Opens a directory below another. openat2(2) fails with `EAGAIN` when a directory on the way is renamed meanwhile.
-fn open_beneath(parent: &File, path: &str) -> Result<File, Errno> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
-    loop {
-        match openat2(parent, path, how) {
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            opened => return opened.map(File::from),
-        }
-    }
 }
 
 /// Bytes and entries of a tree. What cannot be read, or vanishes meanwhile, is left out.

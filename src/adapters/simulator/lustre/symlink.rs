@@ -5,14 +5,14 @@
 use std::io;
 use std::path::Path;
 
-use super::error::failed;
+use crate::adapters::target::io_error;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// Puts a link to `directory` in the place of the empty directory `target`.
 pub(super) fn create(directory: &Path, target: &Path) -> Result<(), MountError> {
     std::fs::remove_dir(target).map_err(|cause| not_replaced(target, cause))?;
     std::os::unix::fs::symlink(directory, target).map_err(|cause| {
-        let error = failed("mount", target, "the link to the file system's directory cannot be made", cause);
+        let error = io_error("mount", target, "the link to the file system's directory cannot be made", cause);
         match std::fs::create_dir(target) {
             Ok(()) => error,
             Err(_) => error.with_hint("the target directory is lost with it; the next publish makes it anew"),
@@ -26,7 +26,7 @@ fn not_replaced(target: &Path, cause: io::Error) -> MountError {
             "move its files away: without the right to mount, the simulator must replace the directory by a link";
         return MountError::at(MountErrorKind::Failed, "mount", target, "the directory is not empty").with_hint(hint);
     }
-    failed("mount", target, "the target directory cannot be replaced by a link", cause)
+    io_error("mount", target, "the target directory cannot be replaced by a link", cause)
 }
 
 /// Whether `target` is a link to `directory`, as [`create`] made it.
@@ -39,7 +39,7 @@ pub(super) fn remove(directory: &Path, target: &Path) -> Result<(), MountError> 
     if !leads_to(directory, target) {
         return Ok(());
     }
-    let failed = |message| move |cause: io::Error| failed("unmount", target, message, cause);
+    let failed = |message| move |cause: io::Error| io_error("unmount", target, message, cause);
     std::fs::remove_file(target).map_err(failed("the link cannot be removed"))?;
     std::fs::create_dir(target).map_err(failed("the link is removed, but its directory cannot be put back"))
 }

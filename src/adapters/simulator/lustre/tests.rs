@@ -1,6 +1,7 @@
 //! What only the simulator does: mounts of earlier processes, options of bind mounts, file systems made anew.
 
 use super::*;
+use crate::adapters::target;
 use crate::domain::capacity::Bytes;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MgsAddress};
@@ -86,7 +87,7 @@ fn a_process_that_may_mount_gets_bind_mounts() {
 #[test]
 fn mounts_of_another_process_are_seen_never_covered_and_unmounted() {
     let Some(bench) = Bench::with_bind_mounts() else { return };
-    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+    let directory = target::open_directory(bench.root.path()).unwrap();
     std::fs::create_dir(&bench.target).unwrap();
     for _ in 0..2 {
         bind::mount(&directory, &bench.target, &MountOptions::default(), bench.root.path()).unwrap();
@@ -184,7 +185,7 @@ fn options_are_set_or_nothing_stays_mounted() {
 #[test]
 fn a_link_that_is_planted_after_the_check_leads_nowhere() {
     let Some(bench) = Bench::with_bind_mounts() else { return };
-    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+    let directory = target::open_directory(bench.root.path()).unwrap();
     let link = bench.root.path().join("planted");
     std::fs::create_dir(&bench.target).unwrap();
     std::os::unix::fs::symlink(&bench.target, &link).unwrap();
