@@ -15,8 +15,9 @@ use libtest_mimic::Failed;
 use tempfile::TempDir;
 
 use super::world::{MounterWorld, SUB_DIR_MODE, WorldCapability};
-use crate::fakes::lustre::{TreeKernel, unmount_below};
+use crate::fakes::lustre::TreeKernel;
 use crate::fakes::mounts::source;
+use crate::fakes::mounts::unmount_below;
 
 /// What mounts of tmpfs are not capable of.
 pub(crate) const TMPFS_LACKS: &[(WorldCapability, &str)] = &[
