@@ -7,16 +7,52 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::domain::mount_options::MountOptions;
-use azurelustre_csi::domain::mount_source::MountSource;
+use azurelustre_csi::domain::mount_source::{Host, MountSource};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
+use tempfile::TempDir;
 
 /// The whole file system of a server.
 pub(crate) fn source(server: Ipv4Addr) -> MountSource {
     MountSource::parse(&format!("{server}:/lustrefs")).unwrap()
+}
+
+/// The IPv4 addresses of a source's servers.
+pub(crate) fn addresses(source: &MountSource) -> impl Iterator<Item = Ipv4Addr> {
+    let hosts = source.mgs.servers().iter().flatten().map(|nid| &nid.host);
+    hosts.filter_map(|host| if let Host::V4(address) = host { Some(*address) } else { None })
+}
+
+/// The address of a server that no other test of this process has: mounts are seen by the whole process, and which volume
+/// they are may follow from their source.
+pub(crate) fn new_address() -> Ipv4Addr {
+    static NUMBERS: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NUMBERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(10, 1, high, low)
+}
+
+/// A temporary directory for mounts. Dropping it unmounts what is below, so that no file is removed through a mount.
+pub(crate) struct MountRoot(TempDir);
+
+impl MountRoot {
+    pub(crate) fn new() -> io::Result<Self> {
+        tempfile::tempdir().map(Self)
+    }
+
+    /// Without symbolic links.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+}
+
+impl Drop for MountRoot {
+    fn drop(&mut self) {
+        unmount_below(self.0.path());
+    }
 }
 
 /// The plan to mount a source read and write, for the volume `volume`.
