@@ -1,8 +1,8 @@
 //! Calls over the socket, each beside an empty handler.
 //!
-//! Why the empty handler: it is the floor that the transport sets on this machine, whatever the machine; the driver is
-//! judged by the ratio. Both servers run in this process on runtimes alike, speak over Unix sockets and decode and encode
-//! the same messages. `scripts/figures --bench` prints the ratios of the medians.
+//! The empty handler is the floor that the transport sets on this machine; the ratio to it is the driver's figure. Both servers
+//! run in this process on runtimes alike, over Unix sockets, and decode and encode the same messages. `scripts/figures
+//! --bench` prints the ratios of the medians.
 
 // A benchmark that cannot set up or call has nothing to measure; it ends there, saying where.
 #![allow(clippy::expect_used)]
