@@ -13,7 +13,7 @@ use azurelustre_csi::domain::mount_source::MgsAddress;
 use azurelustre_csi::domain::parameters::Parameters;
 use azurelustre_csi::domain::placement::Placement;
 use azurelustre_csi::domain::provisioning::{DynamicProvision, ProvisionPlan, RequestError, Volume, VolumeRequest};
-use azurelustre_csi::domain::reclaim::{Reclaim, ReclaimStep};
+use azurelustre_csi::domain::reclaim::ReclaimStep;
 use azurelustre_csi::domain::sku::Sku;
 use azurelustre_csi::domain::template::VARIABLES;
 use azurelustre_csi::domain::volume_id::VolumeId;
@@ -46,7 +46,7 @@ proptest! {
         };
         let volume = plan.volume(&ready).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Ok(volume.id.clone()));
-        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Reclaim::Filesystem(spec.id.clone())));
+        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Some(spec.id.clone())));
         let there = Observed::Present(Box::new(as_made(&spec, ProvisioningState::Succeeded, &address)));
         prop_assert_eq!(reclaim::next(&there, &spec.id.name), ReclaimStep::Delete);
         can_be_mounted(&volume, &address)?;
@@ -63,7 +63,7 @@ proptest! {
         };
         prop_assert!(volume.capacity.0 >= size.unsigned_abs());
         prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Ok(volume.id.clone()));
-        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Reclaim::Nothing));
+        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(None));
         can_be_mounted(&volume, &address)?;
     }
 
