@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use azurelustre_csi::adapters::lnet::{Lnet, LnetError, LocalNi, Nid};
 use azurelustre_csi::adapters::node_setup::error::SetupError;
-use azurelustre_csi::adapters::node_setup::facts::Facts;
+use azurelustre_csi::adapters::node_setup::host_state::HostState;
 use azurelustre_csi::adapters::node_setup::interfaces::InterfaceRule;
 use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PrivateDir};
 use azurelustre_csi::adapters::node_setup::load::Parameters;
 use azurelustre_csi::adapters::node_setup::plan::Replace;
+use azurelustre_csi::adapters::node_setup::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
 use azurelustre_csi::adapters::node_setup::remove::{RemoveError, RemoveModule};
-use azurelustre_csi::adapters::node_setup::setup::{Console, NodeSetup, Packages, Patience, Ready};
-use azurelustre_csi::adapters::node_setup::step::PlannedStep;
+use azurelustre_csi::adapters::node_setup::setup::{NodeSetup, Ready};
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::{ClientVersion, ClientVersions};
 
@@ -58,7 +58,7 @@ pub(crate) struct Node {
     /// Why no package can be had.
     pub(crate) no_package: Mutex<Option<SetupError>>,
     /// How patient the last fetch was to be.
-    pub(crate) patience: Mutex<Option<Patience>>,
+    pub(crate) patience: Mutex<Option<RetryPolicy>>,
     /// Modules that cannot be loaded from a client, and what modprobe says.
     pub(crate) not_loadable: Mutex<Option<(&'static str, &'static str, &'static str)>>,
     /// What happens while node-setup waits.
@@ -234,6 +234,7 @@ impl Node {
             remover: self,
             packages: self,
             console: self,
+            timer: self,
             versions: &versions,
             install: true,
             replace: Replace::Idle,
@@ -406,7 +407,7 @@ impl Lnet for Node {
 }
 
 impl Packages for Node {
-    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError> {
+    fn ensure(&self, facts: &HostState, version: &ClientVersion, patience: RetryPolicy) -> Result<(), SetupError> {
         *self.patience.lock().unwrap() = Some(patience);
         let failed = self.step(format!("fetch {version}"));
         let unreachable =
@@ -423,7 +424,7 @@ impl Packages for Node {
         fs::read_to_string(record).is_ok_and(|text| text == "{}")
     }
 
-    fn planned(&self, _: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
+    fn planned(&self, _: &HostState, version: &ClientVersion) -> Vec<PlannedStep> {
         vec![PlannedStep::new(format!("fetch client {version}"), "apt-get", "it is not unpacked")]
     }
 
@@ -433,12 +434,22 @@ impl Packages for Node {
     }
 }
 
-impl Console for Node {
-    fn pause(&self, _: Duration) {
+impl ProgressLog for Node {
+    fn progress(&self, _: &str) {}
+}
+
+impl Timer for Node {
+    fn sleep(&self, _: Duration) {
         if let Some(act) = *self.on_pause.lock().unwrap() {
             act(self);
         }
     }
 
-    fn progress(&self, _: &str) {}
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn random_fraction(&self) -> f64 {
+        0.0
+    }
 }

@@ -6,7 +6,7 @@ use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::interfaces::InterfaceRule;
 use azurelustre_csi::adapters::node_setup::load::Parameters;
 use azurelustre_csi::adapters::node_setup::plan::Replace;
-use azurelustre_csi::adapters::node_setup::setup::Patience;
+use azurelustre_csi::adapters::node_setup::ports::RetryPolicy;
 
 use crate::node::{BOTH, Fault, KERNEL, NEW, Node, OLD};
 
@@ -376,10 +376,10 @@ fn a_node_that_is_to_have_no_client_needs_no_interface() {
 fn only_a_download_without_which_the_node_cannot_mount_is_repeated() {
     let node = Node::new();
     node.run(|_| {}).unwrap();
-    assert_eq!(node.patience.lock().unwrap().take(), Some(Patience::Needed));
+    assert_eq!(node.patience.lock().unwrap().take(), Some(RetryPolicy::WithBackoff));
     let node = Node::new();
     node.load_client(OLD);
     node.mount();
     node.run(|_| {}).unwrap();
-    assert_eq!(node.patience.lock().unwrap().take(), Some(Patience::Optional));
+    assert_eq!(node.patience.lock().unwrap().take(), Some(RetryPolicy::Once));
 }

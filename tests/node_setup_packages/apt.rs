@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use azurelustre_csi::adapters::node_setup::facts::Facts;
+use azurelustre_csi::adapters::node_setup::host_state::HostState;
 use azurelustre_csi::adapters::node_setup::os::Machine;
 use azurelustre_csi::adapters::node_setup::packages::keys;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
 
-use azurelustre_csi::adapters::node_setup::setup::Packages;
+use azurelustre_csi::adapters::node_setup::ports::Packages;
 
 use crate::modules::KERNEL;
 use crate::node::{Node, client, trusting};
@@ -288,7 +288,7 @@ fn a_proxy_of_the_environment_is_used() {
 
 fn a_plan_names_the_commands_and_runs_none() {
     let node = Node::new();
-    let facts = Facts::read(&node.host).unwrap();
+    let facts = HostState::read(&node.host).unwrap();
     let steps = node.packages(&PackageSource::default(), |packages| packages.planned(&facts, &client()));
     let commands: Vec<_> = steps.iter().map(|step| step.command.as_str()).collect();
     let package = format!("{}=1", name(KERNEL, CLIENT));

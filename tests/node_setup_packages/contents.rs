@@ -51,7 +51,7 @@ fn each_fault_of_a_package_is_refused_and_leaves_nothing() {
 fn a_module_without_a_signature_is_refused_where_one_is_required() {
     let (node, repository) = (Node::new(), Repository::new());
     let source = trusting(&repository.server.url(), &TRUSTED.public());
-    let error = node.ensure_for(&source, |facts| facts.signed = true).unwrap_err();
+    let error = node.ensure_for(&source, |facts| facts.requires_signed_modules = true).unwrap_err();
     assert_eq!(error.exit.code(), 3);
     assert!(error.why.contains("13 of its 13 modules have no signature"), "{error}");
     node.assert_nothing_unpacked();

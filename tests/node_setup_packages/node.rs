@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::node_setup::error::SetupError;
-use azurelustre_csi::adapters::node_setup::facts::Facts;
-use azurelustre_csi::adapters::node_setup::host_exec::Programs;
+use azurelustre_csi::adapters::node_setup::host_exec::HostProcesses;
+use azurelustre_csi::adapters::node_setup::host_state::HostState;
 use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use azurelustre_csi::adapters::node_setup::packages::ClientPackages;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
-use azurelustre_csi::adapters::node_setup::packages::{ClientPackages, Pauses};
-use azurelustre_csi::adapters::node_setup::setup::{Console, Packages, Patience};
+use azurelustre_csi::adapters::node_setup::ports::{Packages, ProgressLog, RetryPolicy, Timer};
 use azurelustre_csi::adapters::node_setup::tools::{HostTools, Invocation, Output, ToolError};
 use azurelustre_csi::adapters::node_setup::version::ClientVersion;
 
@@ -28,7 +28,7 @@ pub(crate) type Stub = Arc<dyn Fn(&Invocation) -> Option<Result<Output, ToolErro
 pub(crate) struct Node {
     dir: tempfile::TempDir,
     pub(crate) host: HostRoot,
-    programs: Programs,
+    programs: HostProcesses,
     stub: Mutex<Stub>,
     /// Programs that were run.
     runs: Mutex<Vec<Invocation>>,
@@ -81,7 +81,7 @@ impl Node {
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_azurelustre-csi"));
         Self {
             dir,
-            programs: Programs::new(host.clone(), binary, environment),
+            programs: HostProcesses::new(host.clone(), binary, environment),
             host,
             stub: Mutex::new(Arc::new(|_| None)),
             runs: Mutex::default(),
@@ -131,14 +131,18 @@ impl Node {
     }
 
     /// The same on a node whose facts are changed.
-    pub(crate) fn ensure_for(&self, source: &PackageSource, change: impl FnOnce(&mut Facts)) -> Result<(), SetupError> {
-        let mut facts = Facts::read(&HostRoot::directory(self.dir.path())).unwrap();
+    pub(crate) fn ensure_for(
+        &self,
+        source: &PackageSource,
+        change: impl FnOnce(&mut HostState),
+    ) -> Result<(), SetupError> {
+        let mut facts = HostState::read(&HostRoot::directory(self.dir.path())).unwrap();
         change(&mut facts);
-        self.packages(source, |packages| packages.ensure(&facts, &client(), Patience::Needed))
+        self.packages(source, |packages| packages.ensure(&facts, &client(), RetryPolicy::WithBackoff))
     }
 
     pub(crate) fn packages<T>(&self, source: &PackageSource, act: impl FnOnce(&ClientPackages<'_>) -> T) -> T {
-        act(&ClientPackages { tools: self, host: &self.host, source, console: self, pauses: self })
+        act(&ClientPackages { tools: self, host: &self.host, source, console: self, timer: self })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -195,18 +199,14 @@ impl HostTools for Node {
     }
 }
 
-impl Console for Node {
-    fn pause(&self, _: Duration) {
-        panic!("packages have pauses of their own")
-    }
-
+impl ProgressLog for Node {
     fn progress(&self, line: &str) {
         self.lines.lock().unwrap().push(line.to_owned());
     }
 }
 
-impl Pauses for Node {
-    fn pause(&self, time: Duration) {
+impl Timer for Node {
+    fn sleep(&self, time: Duration) {
         let count = {
             let mut pauses = self.pauses.lock().unwrap();
             pauses.push(time);
@@ -219,7 +219,7 @@ impl Pauses for Node {
         self.pauses.lock().unwrap().iter().sum()
     }
 
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         0.5
     }
 }

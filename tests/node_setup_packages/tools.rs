@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 /// Programs that the tests and node-setup run, with the Debian package of each.
-const NEEDED: [(&str, &str); 17] = [
+const LOAD_ORDER: [(&str, &str); 17] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("dpkg-deb", "dpkg"),
@@ -36,7 +36,7 @@ pub(crate) fn path() -> String {
 pub(crate) fn missing() -> Option<String> {
     let path = path();
     let has = |name: &str| path.split(':').any(|dir| Path::new(dir).join(name).is_file());
-    let mut missing: Vec<_> = NEEDED.iter().filter(|(name, _)| !has(name)).collect();
+    let mut missing: Vec<_> = LOAD_ORDER.iter().filter(|(name, _)| !has(name)).collect();
     missing.dedup_by_key(|(_, package)| *package);
     let programs: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
     let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();

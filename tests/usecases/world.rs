@@ -151,7 +151,7 @@ impl Azure {
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
         };
-        self.simulator.cloud().place(id(name), filesystem);
+        self.simulator.cloud().add_existing(id(name), filesystem);
     }
 
     /// A finished volume of the usual name.

@@ -1,18 +1,19 @@
 //! The actions of a plan, one after the other, with what is done when the kernel refuses one.
 
 use super::error::{SetupError, SetupExit};
-use super::facts::{Facts, host_modules};
+use super::host_state::{HostState, host_modules};
 use super::interfaces::Chosen;
 use super::load::Loader;
-use super::modules::{Modules, NEEDED, REMOVAL_ORDER};
+use super::modules::{LOAD_ORDER, LoadedModules, REMOVAL_ORDER};
 use super::plan::{Action, Otherwise, Plan, Source, Wanted, plan};
+use super::ports::RetryPolicy;
 use super::remove::RemoveError;
-use super::setup::{NodeSetup, Patience};
+use super::setup::NodeSetup;
 
 /// A plan that is carried out.
 pub(super) struct Act<'a> {
     pub(super) setup: NodeSetup<'a>,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a HostState,
     pub(super) wanted: &'a Wanted,
     pub(super) chosen: &'a [Chosen],
     pub(super) loader: Loader<'a>,
@@ -39,7 +40,7 @@ impl Act<'_> {
                 Action::Fetch { version, otherwise } => {
                     self.setup.console.progress(&format!("fetching client {version} for kernel {}", self.facts.kernel));
                     let needed = *otherwise == Otherwise::Fail;
-                    let patience = if needed { Patience::Needed } else { Patience::Optional };
+                    let patience = if needed { RetryPolicy::WithBackoff } else { RetryPolicy::Once };
                     match self.setup.packages.ensure(self.facts, version, patience) {
                         Ok(()) => {}
                         Err(error) if error.exit == SetupExit::TryAgain => {
@@ -49,7 +50,7 @@ impl Act<'_> {
                     }
                 }
                 Action::Prefetch { version } => {
-                    if let Err(error) = self.setup.packages.ensure(self.facts, version, Patience::Optional) {
+                    if let Err(error) = self.setup.packages.ensure(self.facts, version, RetryPolicy::Once) {
                         self.warn(&error, "the next boot tries again");
                     }
                 }
@@ -119,7 +120,7 @@ impl Act<'_> {
         }
         self.loader.load(source, modules)?;
         let Source::Private(version) = source else { return Ok(()) };
-        match Modules::read(self.setup.host).client() {
+        match LoadedModules::read(self.setup.host).client() {
             Some(other) if other != version => Err(SetupError::needs_human(
                 format!("cannot load client {version}"),
                 format!("modprobe succeeded, yet client {other} is loaded"),
@@ -156,7 +157,7 @@ impl Act<'_> {
     /// UNCONFIGURE gives LNet's own reference back even where it answers that others use LNet.
     fn remove_all(&self) -> Result<(), String> {
         drop(self.setup.lnet.unconfigure());
-        let loaded = Modules::read(self.setup.host);
+        let loaded = LoadedModules::read(self.setup.host);
         let names = REMOVAL_ORDER.into_iter().filter(|name| loaded.has(name));
         names.into_iter().try_for_each(|name| match self.setup.remover.remove(name) {
             Ok(()) | Err(RemoveError::NotLoaded) => Ok(()),
@@ -166,7 +167,7 @@ impl Act<'_> {
 
     /// Loads the files of the client that was loaded before.
     fn load_old(&self) -> Result<(), SetupError> {
-        let missing = Modules::read(self.setup.host).missing();
+        let missing = LoadedModules::read(self.setup.host).missing();
         if missing.is_empty() {
             return Ok(());
         }
@@ -174,7 +175,7 @@ impl Act<'_> {
         let source = unpacked.cloned().map(Source::Private);
         let host = || host_modules(self.setup.host, &self.facts.kernel).then_some(Source::Host);
         let source = source.or_else(host).ok_or_else(|| {
-            let what = format!("cannot load {}", NEEDED.join(", "));
+            let what = format!("cannot load {}", LOAD_ORDER.join(", "));
             SetupError::needs_human(what, "its files are no longer on the node", "Reboot the node.")
         })?;
         self.loader.load(&source, &missing)

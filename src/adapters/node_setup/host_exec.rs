@@ -43,19 +43,19 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// Programs of the host at this root.
 #[derive(Debug, Clone)]
-pub struct Programs {
+pub struct HostProcesses {
     root: HostRoot,
     binary: PathBuf,
     environment: Vec<(OsString, OsString)>,
 }
 
-impl Programs {
+impl HostProcesses {
     /// Programs of the host, with proxies and, without chroot, `PATH` from `environment`. `binary` is this program.
     pub fn new(root: HostRoot, binary: PathBuf, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let path = |name: &OsString| name == "PATH" && !root.chroot;
         let handed = |name: &OsString| path(name) || PROXIES.iter().any(|proxy| name == proxy);
         let mut environment: Vec<_> = environment.into_iter().filter(|(name, _)| handed(name)).collect();
-        let tmp = root.seen(PrivateDir::tmp()).into_os_string();
+        let tmp = root.path_in_host(PrivateDir::tmp()).into_os_string();
         let fixed = [("LC_ALL", "C".into()), ("HOME", tmp.clone()), ("TMPDIR", tmp)];
         environment.extend(fixed.map(|(name, value)| (name.into(), value)));
         environment.push(("DEBIAN_FRONTEND".into(), "noninteractive".into()));
@@ -82,7 +82,7 @@ impl Programs {
     }
 }
 
-impl HostTools for Programs {
+impl HostTools for HostProcesses {
     fn run(&self, run: &Invocation) -> Result<Output, ToolError> {
         let program = run.program;
         let mut child = self.command(run).spawn().map_err(|error| not_started(program, &error))?;
@@ -196,10 +196,10 @@ fn exec(arguments: impl IntoIterator<Item = OsString>) -> Result<Infallible, (St
 mod tests {
     use super::*;
 
-    fn programs() -> Programs {
+    fn programs() -> HostProcesses {
         let environment =
             std::env::vars_os().chain([("SECRET".into(), "x".into()), ("https_proxy".into(), "p".into())]);
-        Programs::new(HostRoot::directory("/nowhere"), PathBuf::new(), environment)
+        HostProcesses::new(HostRoot::directory("/nowhere"), PathBuf::new(), environment)
     }
 
     fn shell(script: &str) -> Invocation {

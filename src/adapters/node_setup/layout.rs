@@ -34,7 +34,7 @@ impl HostRoot {
     }
 
     /// How a program of the host sees `path` of the host.
-    pub fn seen(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub fn path_in_host(&self, path: impl AsRef<Path>) -> PathBuf {
         if self.chroot { path.as_ref().to_path_buf() } else { self.at(path) }
     }
 }
@@ -102,7 +102,7 @@ mod tests {
         ] {
             assert_eq!(root.at("/etc/os-release"), PathBuf::from(at));
             assert_eq!(root.at("etc/os-release"), PathBuf::from(at));
-            assert_eq!(root.seen("/etc/os-release"), PathBuf::from(seen));
+            assert_eq!(root.path_in_host("/etc/os-release"), PathBuf::from(seen));
         }
     }
 }

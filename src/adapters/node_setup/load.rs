@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::error::SetupError;
 use super::layout::{HostRoot, PrivateDir};
-use super::messages;
-use super::modules::Modules;
+use super::modules::LoadedModules;
 use super::plan::Source;
-use super::step::PlannedStep;
+use super::ports::PlannedStep;
+use super::tool_failures::of_modprobe;
 use super::tools::{HostTools, Invocation, ToolError};
 
 /// Parameters of modules that settings may give.
@@ -91,7 +91,7 @@ impl Loader<'_> {
         let mut args: Vec<std::ffi::OsString> = Vec::new();
         if let Source::Private(version) = source {
             let root = PrivateDir::unpacked(self.kernel, version).join("root");
-            args.extend(["-d".into(), self.host.seen(root).into_os_string()]);
+            args.extend(["-d".into(), self.host.path_in_host(root).into_os_string()]);
         }
         args.extend(["-S", self.kernel, "-C", "/dev/null", module].map(Into::into));
         args.extend(self.parameters_of(module).into_iter().map(Into::into));
@@ -120,9 +120,9 @@ impl Loader<'_> {
                 Source::Private(version) => PrivateDir::unpacked(self.kernel, version),
                 Source::Host => format!("/lib/modules/{}", self.kernel).into(),
             };
-            return Err(messages::of_modprobe(module, &output.stderr, output.code, &dir));
+            return Err(of_modprobe(module, &output.stderr, output.code, &dir));
         }
-        if Modules::read(self.host).has(module) {
+        if LoadedModules::read(self.host).has(module) {
             return Ok(());
         }
         Err(SetupError::try_again(
@@ -168,7 +168,7 @@ mod tests {
 
     fn commands(host: &HostRoot, source: &Source, parameters: Parameters) -> Vec<String> {
         let loader = Loader { tools: &NoTools, host, kernel: "K", networks: "tcp(eth0)", parameters };
-        let steps = loader.planned(source, &super::super::modules::NEEDED, "it is needed");
+        let steps = loader.planned(source, &super::super::modules::LOAD_ORDER, "it is needed");
         steps.into_iter().map(|step| step.command).collect()
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let root = "/var/lib/azurelustre-csi/K/2.17.0-24-gf517bc4/root";
         let private = Source::Private(ClientVersion::parse("2.17.0-24-gf517bc4").unwrap());
         let expected = |parameters: [&str; 8]| {
-            let all = super::super::modules::NEEDED.iter().zip(parameters);
+            let all = super::super::modules::LOAD_ORDER.iter().zip(parameters);
             all.map(|(module, more)| format!("modprobe -d {root} -S K -C /dev/null {module}{more}")).collect::<Vec<_>>()
         };
         let host = HostRoot::mounted_at("/host");

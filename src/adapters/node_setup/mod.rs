@@ -10,21 +10,21 @@
 
 mod act;
 pub mod error;
-pub mod facts;
 pub mod host_exec;
+pub mod host_state;
 pub mod interfaces;
 pub mod layout;
 pub mod load;
 mod lock;
-pub mod messages;
 pub mod modules;
 pub mod network;
 pub mod os;
 pub mod packages;
 pub mod plan;
+pub mod ports;
 pub mod remove;
 pub mod report;
 pub mod setup;
-pub mod step;
+mod tool_failures;
 pub mod tools;
 pub mod version;

@@ -13,7 +13,7 @@ pub const REMOVAL_ORDER: [&str; 13] =
 
 /// Those that a mount needs, in the order in which they are loaded. `ksocklnd` and `mgc` are asked for by the kernel, which
 /// cannot find them; without `ksocklnd` loading `lustre` gives EINVAL, without `mgc` every mount ENODEV.
-pub const NEEDED: [&str; 8] = ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
+pub const LOAD_ORDER: [&str; 8] = ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
 
 /// One loaded module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,14 +28,14 @@ pub struct Module {
 
 /// The client's modules in the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Modules {
+pub struct LoadedModules {
     /// Loaded modules by name.
     pub loaded: BTreeMap<&'static str, Module>,
     /// The value of lnet's parameter `networks`; empty where LNet was configured by other means.
     pub networks: Option<String>,
 }
 
-impl Modules {
+impl LoadedModules {
     /// Reads `/sys/module`.
     pub fn read(host: &HostRoot) -> Self {
         let line = |path: String| fs::read_to_string(host.at(path)).ok().map(|text| text.trim().to_owned());
@@ -71,7 +71,7 @@ impl Modules {
 
     /// Needed modules that are not loaded, in loading order.
     pub fn missing(&self) -> Vec<&'static str> {
-        NEEDED.into_iter().filter(|name| !self.has(name)).collect()
+        LOAD_ORDER.into_iter().filter(|name| !self.has(name)).collect()
     }
 
     /// Whether `lustre` is in use by a mount, or by one that is being made.
@@ -108,14 +108,14 @@ mod tests {
         Module { refcnt, holders: holders.iter().map(|&holder| holder.to_owned()).collect(), version: None }
     }
 
-    fn modules(changed: &[(&'static str, Module)]) -> Modules {
+    fn modules(changed: &[(&'static str, Module)]) -> LoadedModules {
         let idle = [
             ("lustre", module(Some(0), &[])),
             ("ptlrpc", module(Some(2), &["lustre", "osc"])),
             ("ksocklnd", module(Some(1), &[])),
             ("lnet", module(Some(3), &["ksocklnd", "ptlrpc"])),
         ];
-        Modules { loaded: idle.into_iter().chain(changed.iter().cloned()).collect(), networks: None }
+        LoadedModules { loaded: idle.into_iter().chain(changed.iter().cloned()).collect(), networks: None }
     }
 
     #[test]
@@ -148,12 +148,12 @@ mod tests {
         write("lnet/refcnt", "2\n");
         write("lnet/holders/ksocklnd", "");
         write("lnet/parameters/networks", "tcp(eth0)\n");
-        let modules = Modules::read(&HostRoot::directory(dir.path()));
+        let modules = LoadedModules::read(&HostRoot::directory(dir.path()));
         assert_eq!(modules.client(), ClientVersion::parse("2.17.0-19-gbb5310f").as_ref());
         assert_eq!(modules.networks.as_deref(), Some("tcp(eth0)"));
         assert_eq!(modules.loaded["lnet"], module(Some(2), &["ksocklnd"]));
         assert_eq!(modules.missing(), ["ksocklnd", "mgc", "mdc", "lmv", "lov", "osc"]);
         write("lnet/parameters/networks", "(null)\n");
-        assert_eq!(Modules::read(&HostRoot::directory(dir.path())).networks, None);
+        assert_eq!(LoadedModules::read(&HostRoot::directory(dir.path())).networks, None);
     }
 }

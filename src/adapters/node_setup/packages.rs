@@ -29,16 +29,14 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use retry::Pauses;
 use source::PackageSource;
 use store::Store;
 
 use super::error::SetupError;
-use super::facts::Facts;
+use super::host_state::HostState;
 use super::layout::HostRoot;
 use super::os::{Machine, Os};
-use super::setup::{Console, Packages, Patience};
-use super::step::PlannedStep;
+use super::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
 use super::tools::{HostTools, Invocation, Output, ToolError};
 use super::version::ClientVersion;
 
@@ -52,9 +50,9 @@ pub struct ClientPackages<'a> {
     /// Where packages come from.
     pub source: &'a PackageSource,
     /// Reports progress.
-    pub console: &'a dyn Console,
-    /// The pauses between repeated downloads.
-    pub pauses: &'a dyn Pauses,
+    pub console: &'a dyn ProgressLog,
+    /// Waits between repeated downloads.
+    pub timer: &'a dyn Timer,
 }
 
 /// One client on one node, with what is needed to obtain it.
@@ -82,7 +80,7 @@ struct PackageFile {
 }
 
 impl Packages for ClientPackages<'_> {
-    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError> {
+    fn ensure(&self, facts: &HostState, version: &ClientVersion, patience: RetryPolicy) -> Result<(), SetupError> {
         let job = self.job(facts, version)?;
         let store = Store::new(self.host, &facts.kernel, version);
         store.remove_leftovers()?;
@@ -100,7 +98,7 @@ impl Packages for ClientPackages<'_> {
         unpacked
     }
 
-    fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep> {
+    fn planned(&self, facts: &HostState, version: &ClientVersion) -> Vec<PlannedStep> {
         self.job(facts, version).map(|job| job.planned()).unwrap_or_default()
     }
 
@@ -116,7 +114,7 @@ impl Packages for ClientPackages<'_> {
 }
 
 impl<'a> ClientPackages<'a> {
-    fn job(&self, facts: &'a Facts, client: &'a ClientVersion) -> Result<Job<'a>, SetupError> {
+    fn job(&self, facts: &'a HostState, client: &'a ClientVersion) -> Result<Job<'a>, SetupError> {
         Ok(Job {
             tools: self.tools,
             host: self.host,
@@ -124,18 +122,18 @@ impl<'a> ClientPackages<'a> {
             os: facts.os.clone()?,
             machine: facts.machine.clone()?,
             kernel: &facts.kernel,
-            signed: facts.signed,
+            signed: facts.requires_signed_modules,
             client,
         })
     }
 
     /// A package file of the node, or else a download.
-    fn obtain(&self, job: &Job<'_>, patience: Patience) -> Result<PackageFile, SetupError> {
+    fn obtain(&self, job: &Job<'_>, patience: RetryPolicy) -> Result<PackageFile, SetupError> {
         if let Some(path) = job.preplaced()? {
             self.console.progress(&format!("using the package file {}", path.display()));
             return Ok(PackageFile { path, downloaded: false });
         }
-        let path = retry::repeat(self.pauses, self.console, patience, |left| match job.os {
+        let path = retry::repeat(self.timer, self.console, patience, |left| match job.os {
             Os::Jammy | Os::Noble => job.download_by_apt(left),
             Os::AzureLinux3 => job.download_by_tdnf(left),
         })?;
@@ -180,7 +178,7 @@ impl Job<'_> {
         if output.ok() {
             return Ok(output);
         }
-        Err(fetch_errors::of_tool(what(), run.program, &output))
+        Err(fetch_errors::of_tool(&what(), run.program, &output))
     }
 
     fn planned(&self) -> Vec<PlannedStep> {

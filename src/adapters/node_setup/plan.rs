@@ -1,8 +1,8 @@
 //! Which modules are fetched, removed and loaded: a pure function of the facts of a node and the settings.
 
 use super::error::SetupError;
-use super::facts::Facts;
-use super::modules::NEEDED;
+use super::host_state::HostState;
+use super::modules::LOAD_ORDER;
 use super::version::ClientVersion;
 
 /// What is done about a loaded client of another version than the wanted one.
@@ -88,7 +88,7 @@ pub struct Plan {
 }
 
 /// The plan for a node with these facts. `networks` is the value of lnet's parameter that a load would set; empty sets none.
-pub fn plan(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
+pub fn plan(facts: &HostState, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
     if facts.modules.has("lustre") {
         loaded(facts, wanted)
     } else if facts.modules.loaded.is_empty() {
@@ -98,12 +98,12 @@ pub fn plan(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan, Setu
     }
 }
 
-fn not_loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
+fn not_loaded(facts: &HostState, wanted: &Wanted) -> Result<Plan, SetupError> {
     let (mut plan, source) = source(facts, wanted)?;
     let Some(source) = source else {
         return Ok(without_client("no Lustre client is on this node"));
     };
-    plan.actions.push(Action::Load { source, modules: NEEDED.to_vec() });
+    plan.actions.push(Action::Load { source, modules: LOAD_ORDER.to_vec() });
     Ok(plan)
 }
 
@@ -115,7 +115,7 @@ fn without_client(found: &str) -> Plan {
 
 /// Where the wanted client comes from, with the actions that bring it there; `None` if there is none and none may be
 /// fetched.
-fn source(facts: &Facts, wanted: &Wanted) -> Result<(Plan, Option<Source>), SetupError> {
+fn source(facts: &HostState, wanted: &Wanted) -> Result<(Plan, Option<Source>), SetupError> {
     let mut plan = Plan::default();
     let unpacked = |version: &&ClientVersion| facts.unpacked.contains(version);
     if let Some(version) = wanted.client.as_ref().filter(unpacked) {
@@ -132,9 +132,9 @@ fn source(facts: &Facts, wanted: &Wanted) -> Result<(Plan, Option<Source>), Setu
 }
 
 /// A client that is on the node already: the newest that AMLFS supports in the private directory, else the host's own.
-fn present(facts: &Facts) -> Option<Source> {
+fn present(facts: &HostState) -> Option<Source> {
     let newest = facts.unpacked.iter().rfind(|version| is_supported(version));
-    let host = facts.host_modules.then_some(Source::Host);
+    let host = facts.host_has_client.then_some(Source::Host);
     newest.cloned().map(Source::Private).or(host)
 }
 
@@ -144,7 +144,7 @@ fn is_supported(version: &ClientVersion) -> bool {
 }
 
 /// The version that can be fetched for this node.
-fn fetched_version(facts: &Facts, wanted: &Wanted) -> Result<ClientVersion, SetupError> {
+fn fetched_version(facts: &HostState, wanted: &Wanted) -> Result<ClientVersion, SetupError> {
     let os = facts.os.clone()?;
     let machine = facts.machine.clone()?;
     if !os.has(machine) {
@@ -158,7 +158,7 @@ fn fetched_version(facts: &Facts, wanted: &Wanted) -> Result<ClientVersion, Setu
 }
 
 /// A start that was interrupted or failed. lnet reads `networks` at load only, so what does not match is loaded anew.
-fn partly_loaded(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
+fn partly_loaded(facts: &HostState, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
     let (mut plan, source) = source(facts, wanted)?;
     let Some(source) = source else {
         return Ok(without_client("LNet is loaded without Lustre, and no client is on this node"));
@@ -167,7 +167,7 @@ fn partly_loaded(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan,
         None => facts.modules.missing(),
         Some(reason) => {
             plan.actions.push(Action::Unload { reason });
-            NEEDED.to_vec()
+            LOAD_ORDER.to_vec()
         }
     };
     plan.actions.push(Action::Load { source, modules });
@@ -175,7 +175,7 @@ fn partly_loaded(facts: &Facts, wanted: &Wanted, networks: &str) -> Result<Plan,
 }
 
 /// Why the modules that are loaded without `lustre` are not the first half of what is to be loaded.
-fn mismatch(facts: &Facts, source: &Source, networks: &str) -> Option<String> {
+fn mismatch(facts: &HostState, source: &Source, networks: &str) -> Option<String> {
     let modules = &facts.modules;
     if modules.has("lnet") && !networks.is_empty() && modules.networks.as_deref() != Some(networks) {
         let found = modules.networks.as_deref().unwrap_or_default();
@@ -188,7 +188,7 @@ fn mismatch(facts: &Facts, source: &Source, networks: &str) -> Option<String> {
     })
 }
 
-fn loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
+fn loaded(facts: &HostState, wanted: &Wanted) -> Result<Plan, SetupError> {
     let mut plan = Plan::default();
     let Some(version) = facts.modules.client() else {
         plan.notes
@@ -216,12 +216,12 @@ fn loaded(facts: &Facts, wanted: &Wanted) -> Result<Plan, SetupError> {
         action => action,
     }));
     plan.actions.push(Action::Unload { reason: format!("client {version} is loaded and idle, {other} is wanted") });
-    plan.actions.push(Action::Load { source, modules: NEEDED.to_vec() });
+    plan.actions.push(Action::Load { source, modules: LOAD_ORDER.to_vec() });
     Ok(plan)
 }
 
 /// Why a loaded client of another version is not replaced.
-fn reason_to_keep(facts: &Facts, wanted: &Wanted) -> Option<String> {
+fn reason_to_keep(facts: &HostState, wanted: &Wanted) -> Option<String> {
     let other = wanted.client.as_ref().is_some_and(|other| !facts.unpacked.contains(other));
     let not_available = (!wanted.install && other).then(|| "install-lustre-client is no".to_owned());
     let never = (wanted.replace == Replace::Never).then(|| "replace-client is never".to_owned());
@@ -229,14 +229,14 @@ fn reason_to_keep(facts: &Facts, wanted: &Wanted) -> Option<String> {
 }
 
 /// Adds what a loaded client lacks, such as `mgc` after a run that was killed.
-fn complete(facts: &Facts, wanted: &Wanted, version: &ClientVersion, plan: &mut Plan) {
+fn complete(facts: &HostState, wanted: &Wanted, version: &ClientVersion, plan: &mut Plan) {
     let modules = facts.modules.missing();
     if modules.is_empty() {
         return;
     }
     let source = if facts.unpacked.contains(version) {
         Source::Private(version.clone())
-    } else if facts.host_modules {
+    } else if facts.host_has_client {
         Source::Host
     } else if wanted.install {
         plan.actions.push(Action::Fetch { version: version.clone(), otherwise: Otherwise::Fail });

@@ -50,7 +50,7 @@ impl RemoveModule for Rmmod<'_> {
         match output.map_err(|error| RemoveError::Refused(error.to_string()))? {
             output if output.ok() => Ok(()),
             output if output.stderr.contains("not currently loaded") => Err(RemoveError::NotLoaded),
-            output => Err(RemoveError::Refused(super::messages::said(&output.stderr))),
+            output => Err(RemoveError::Refused(super::tool_failures::last_lines(&output.stderr))),
         }
     }
 }

@@ -17,7 +17,7 @@ pub const TERMINATION_BYTES: usize = 4096;
 
 /// How a run of node-setup ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastResult {
+pub struct SetupResult {
     /// When it ended, in seconds since 1970.
     pub at: u64,
     /// Its exit code; 0 is ready.
@@ -32,7 +32,7 @@ pub struct LastResult {
     pub warnings: Vec<String>,
 }
 
-impl LastResult {
+impl SetupResult {
     /// The result of a run that ended at `at`, in seconds since 1970.
     pub fn of(result: &Result<Ready, SetupError>, at: u64) -> Self {
         match result {
@@ -110,9 +110,9 @@ fn shortened(text: &str, limit: usize) -> String {
 mod tests {
     use super::*;
 
-    fn failed(why: &str) -> LastResult {
+    fn failed(why: &str) -> SetupResult {
         let error = SetupError::try_again("cannot fetch client 2.17.0", why, "Allow packages.microsoft.com:443.");
-        LastResult::of(&Err(error), 7)
+        SetupResult::of(&Err(error), 7)
     }
 
     #[test]
@@ -125,9 +125,9 @@ mod tests {
             assert!(text.starts_with("error: cannot fetch client 2.17.0: the cause"));
             assert!(text.contains("the end\nhint: Allow packages.microsoft.com:443."));
         }
-        let many = LastResult { warnings: vec!["w".repeat(900); 9], ..failed("x") };
+        let many = SetupResult { warnings: vec!["w".repeat(900); 9], ..failed("x") };
         assert!(many.termination_message().len() <= 4096);
-        let long_hint = LastResult { hint: Some("h".repeat(9000)), ..failed(&"x".repeat(9000)) };
+        let long_hint = SetupResult { hint: Some("h".repeat(9000)), ..failed(&"x".repeat(9000)) };
         assert!(long_hint.termination_message().len() <= 4096);
     }
 
@@ -136,14 +136,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::directory(dir.path());
         let path = host.at(PrivateDir::last_result());
-        assert_eq!(LastResult::read(&path), None);
+        assert_eq!(SetupResult::read(&path), None);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        for result in [failed("x"), LastResult { exit: 0, hint: None, warnings: vec!["w".to_owned()], ..failed("y") }] {
+        for result in [failed("x"), SetupResult { exit: 0, hint: None, warnings: vec!["w".to_owned()], ..failed("y") }]
+        {
             result.write(&host).unwrap();
-            assert_eq!(LastResult::read(&path), Some(result));
+            assert_eq!(SetupResult::read(&path), Some(result));
         }
         fs::write(&path, "{").unwrap();
-        assert_eq!(LastResult::read(&path), None);
+        assert_eq!(SetupResult::read(&path), None);
     }
 
     #[test]

@@ -5,52 +5,22 @@ use std::time::Duration;
 
 use super::act::Act;
 use super::error::SetupError;
-use super::facts::Facts;
+use super::host_state::HostState;
 use super::interfaces::{self, Choice, Chosen, InterfaceRule};
 use super::layout::HostRoot;
 use super::load::{Loader, Parameters};
 use super::lock::Lock;
-use super::modules::Modules;
+use super::modules::LoadedModules;
 use super::network;
 use super::plan::{self, Action, Plan, Replace, Wanted};
+use super::ports::{Packages, PlannedStep, ProgressLog, Timer};
 use super::remove::RemoveModule;
-use super::step::PlannedStep;
 use super::tools::HostTools;
 use super::version::{ClientVersion, ClientVersions};
 use crate::adapters::lnet::{Lnet, LocalNi, Nid};
 
 /// How often an interface that is not up yet is observed again, once a second.
 const INTERFACE_TRIES: usize = 30;
-
-/// How often a download that fails is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// As often as useful: without the package the node cannot mount.
-    Needed,
-    /// Not at all: the node has a client, and its driver must not wait.
-    Optional,
-}
-
-/// Packages of the client: fetched, checked and unpacked into the private directory.
-pub trait Packages: Debug {
-    /// Unpacks this version for the node, fetched if it is not there yet; `patience` is how long the driver's container may
-    /// wait for the network.
-    fn ensure(&self, facts: &Facts, version: &ClientVersion, patience: Patience) -> Result<(), SetupError>;
-    /// Whether this version is unpacked, complete and unaltered.
-    fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool;
-    /// The steps of [`Self::ensure`], for people.
-    fn planned(&self, facts: &Facts, version: &ClientVersion) -> Vec<PlannedStep>;
-    /// Removes what is unpacked and no longer used; `keep` is loaded.
-    fn prune(&self, kernel: &str, keep: Option<&ClientVersion>);
-}
-
-/// Waits and reports progress.
-pub trait Console: Debug {
-    /// Waits.
-    fn pause(&self, time: Duration);
-    /// Reports what is being done, a line for people.
-    fn progress(&self, line: &str);
-}
 
 /// What a run needs.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +35,10 @@ pub struct NodeSetup<'a> {
     pub remover: &'a dyn RemoveModule,
     /// The client's packages.
     pub packages: &'a dyn Packages,
-    /// Waits and reports progress.
-    pub console: &'a dyn Console,
+    /// Reports progress.
+    pub console: &'a dyn ProgressLog,
+    /// Waits for interfaces.
+    pub timer: &'a dyn Timer,
     /// Versions of the client.
     pub versions: &'a ClientVersions,
     /// Whether packages may be fetched.
@@ -111,7 +83,7 @@ impl fmt::Display for Ready {
 
 /// What is known before anything is done.
 struct Outlook {
-    facts: Facts,
+    facts: HostState,
     wanted: Wanted,
     chosen: Vec<Chosen>,
     nis: Option<Vec<LocalNi>>,
@@ -139,7 +111,7 @@ impl NodeSetup<'_> {
         }
         warnings.extend(self.parameters.not_in_effect(self.host));
         let nids = self.lnet_ready(&facts, &chosen, !plan.actions.is_empty(), &mut warnings)?;
-        let client = Modules::read(self.host).client().cloned();
+        let client = LoadedModules::read(self.host).client().cloned();
         if lock.is_ok() && !plan.actions.is_empty() {
             self.packages.prune(&facts.kernel, client.as_ref());
         }
@@ -165,7 +137,7 @@ impl NodeSetup<'_> {
         Ok((steps, warnings))
     }
 
-    fn planned(&self, facts: &Facts, loader: &Loader<'_>, action: &Action) -> Vec<PlannedStep> {
+    fn planned(&self, facts: &HostState, loader: &Loader<'_>, action: &Action) -> Vec<PlannedStep> {
         match action {
             Action::Fetch { version, .. } | Action::Prefetch { version } => self.packages.planned(facts, version),
             Action::Unload { reason } => {
@@ -178,12 +150,12 @@ impl NodeSetup<'_> {
         }
     }
 
-    fn loader<'b>(&'b self, facts: &'b Facts, networks: &'b str) -> Loader<'b> {
+    fn loader<'b>(&'b self, facts: &'b HostState, networks: &'b str) -> Loader<'b> {
         Loader { tools: self.tools, host: self.host, kernel: &facts.kernel, networks, parameters: self.parameters }
     }
 
     fn outlook(&self, wait: bool) -> Result<Outlook, SetupError> {
-        let mut facts = Facts::read(self.host)?;
+        let mut facts = HostState::read(self.host)?;
         let wanted = Wanted {
             client: self.versions.of(facts.os.as_ref().ok().copied()),
             install: self.install,
@@ -232,7 +204,7 @@ impl NodeSetup<'_> {
                     if tries == INTERFACE_TRIES {
                         self.console.progress(&format!("{error}: waiting for it"));
                     }
-                    self.console.pause(Duration::from_secs(1));
+                    self.timer.sleep(Duration::from_secs(1));
                     tries -= 1;
                 }
                 result => return result,
@@ -271,14 +243,14 @@ impl NodeSetup<'_> {
     /// Gives LNet its interfaces; returns the NIDs. A node where nothing was done and all are there is not asked again.
     fn lnet_ready(
         &self,
-        facts: &Facts,
+        facts: &HostState,
         chosen: &[Chosen],
         changed: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, SetupError> {
         let Some(nis) = self.nis(warnings)? else { return Ok(Vec::new()) };
         // A fetch takes minutes, in which a mount may have begun.
-        let mounted = if changed { Facts::read(self.host)?.mounted() } else { facts.mounted() }.is_some();
+        let mounted = if changed { HostState::read(self.host)?.mounted() } else { facts.mounted() }.is_some();
         let (steps, notes) = network::steps(chosen, &nis, mounted);
         let all_there = chosen.iter().all(|one| nis.iter().any(|ni| one.has(ni, chosen)));
         let nis = if changed || !steps.is_empty() || !all_there {

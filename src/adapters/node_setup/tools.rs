@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// One run of a program. Paths in `args` and `cwd` are as the program sees them
-/// ([`HostRoot::seen`](super::layout::HostRoot::seen)).
+/// ([`HostRoot::path_in_host`](super::layout::HostRoot::path_in_host)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// Its name, found in the `PATH` of the host.

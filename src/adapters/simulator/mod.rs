@@ -16,9 +16,9 @@ use std::sync::Arc;
 pub mod cloud;
 pub mod lustre;
 pub mod orchestrator;
-mod record;
-mod rules;
+mod resource;
 pub mod servers;
+mod validation;
 pub mod world;
 
 pub use cloud::SimulatedCloud;

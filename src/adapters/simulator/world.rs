@@ -157,6 +157,30 @@ impl World {
     }
 }
 
+/// What requests find in a world.
+impl World {
+    /// The file system SKUs that a region offers, readable or not; none where there is no such region.
+    pub(super) fn filesystem_skus(&self, location: &Location) -> Vec<Result<Sku, Problem>> {
+        let region = self.locations.iter().find(|(name, _)| Location::parse(name).as_ref() == Ok(location));
+        let Some((_, region)) = region else { return Vec::new() };
+        let zones = region.zones().unwrap_or_default();
+        let offered = |entry: &&SkuEntry| entry.resource_type == AML_FILESYSTEMS && entry.offered_in(location);
+        self.skus.iter().filter(offered).map(|entry| entry.to_domain(zones.clone())).collect()
+    }
+
+    pub(super) fn has_group(&self, group: &ResourceGroup) -> bool {
+        let same = |name: &String| ResourceGroup::parse(name).is_ok_and(|known| known.is(group));
+        self.resource_groups.as_ref().is_none_or(|names| names.iter().any(same))
+    }
+
+    /// Free addresses of a subnet before any simulated file system; `None` if it does not exist.
+    pub(super) fn free_addresses(&self, subnet: &SubnetId) -> Option<u64> {
+        let listed = self.subnets.iter().find(|known| known.id().is_ok_and(|id| id.is(subnet)));
+        let unlisted = || self.any_subnet_exists.then(|| u64::try_from(self.free_addresses).unwrap_or(0));
+        listed.map(Subnet::free).or_else(unlisted)
+    }
+}
+
 impl Region {
     /// Its zones, as names.
     pub fn zones(&self) -> Result<Vec<Zone>, Problem> {

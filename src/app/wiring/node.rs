@@ -13,7 +13,7 @@ use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
 use crate::adapters::kernel::surroundings::Surroundings;
 use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
-use crate::adapters::node_setup::report::LastResult;
+use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::{MgsAddress, MountSource};
@@ -119,7 +119,7 @@ fn imports(reads: &BoundedReads, paths: &ClientStatePaths, source: &str) -> Impo
 }
 
 /// The record of node-setup, for the report.
-fn setup_report(last: LastResult) -> SetupReport {
+fn setup_report(last: SetupResult) -> SetupReport {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let hint = last.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
     SetupReport {

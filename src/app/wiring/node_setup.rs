@@ -8,18 +8,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::adapters::lnet::{self, Lnet};
 use crate::adapters::node_setup::error::{SetupError, SetupExit};
-use crate::adapters::node_setup::host_exec::{self, Programs};
+use crate::adapters::node_setup::host_exec::{self, HostProcesses};
 use crate::adapters::node_setup::interfaces::InterfaceRule;
 use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
 use crate::adapters::node_setup::load::Parameters;
 #[cfg(feature = "simulator")]
 use crate::adapters::node_setup::network;
+use crate::adapters::node_setup::packages::ClientPackages;
 use crate::adapters::node_setup::packages::source::{self, PackageSource};
-use crate::adapters::node_setup::packages::{ClientPackages, Pauses};
 use crate::adapters::node_setup::plan::Replace;
+use crate::adapters::node_setup::ports::{ProgressLog, Timer};
 use crate::adapters::node_setup::remove::{Kernel, RemoveModule, Rmmod};
-use crate::adapters::node_setup::report::{self, LastResult};
-use crate::adapters::node_setup::setup::{Console, NodeSetup, Ready};
+use crate::adapters::node_setup::report::{self, SetupResult};
+use crate::adapters::node_setup::setup::{NodeSetup, Ready};
 use crate::adapters::node_setup::version::ClientVersions;
 use crate::app::settings::{NodeSetupSettings, Sourced};
 use crate::domain::problem::{Problem, Problems};
@@ -56,7 +57,7 @@ pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>)
     text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
     let host = host_root(settings.and_then(|settings| settings.host_root.as_deref()));
     let exit = SetupExit::WrongSetting as u8;
-    let last = LastResult { at: seconds_since_1970(), exit, message: text.clone(), hint: None, warnings: Vec::new() };
+    let last = SetupResult { at: seconds_since_1970(), exit, message: text.clone(), hint: None, warnings: Vec::new() };
     // The private directory is absent where the command line is tried outside of a pod.
     drop(last.write(&host));
     let path = settings.and_then(|settings| settings.termination_message_path.as_deref());
@@ -75,8 +76,8 @@ fn seconds_since_1970() -> u64 {
 }
 
 /// How the last run on this node ended, as the node's container sees the private directory.
-pub(super) fn last_result() -> Option<LastResult> {
-    LastResult::read(&PrivateDir::last_result())
+pub(super) fn last_result() -> Option<SetupResult> {
+    SetupResult::read(&PrivateDir::last_result())
 }
 
 /// The command that children of node-setup are.
@@ -115,11 +116,11 @@ pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String,
 /// Everything that a run needs.
 struct Parts {
     host: HostRoot,
-    programs: Programs,
+    programs: HostProcesses,
     lnet: Box<dyn Lnet>,
     console: Stderr,
     source: PackageSource,
-    pauses: RealPauses,
+    timer: RealTime,
     versions: ClientVersions,
     interfaces: InterfaceRule,
     replace: Replace,
@@ -138,14 +139,14 @@ impl Parts {
             return Err(SetupFailure::Settings(problems));
         }
         let host = host_root(settings.host_root.as_deref());
-        let programs = Programs::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
+        let programs = HostProcesses::new(host.clone(), PathBuf::from(THIS_PROGRAM), std::env::vars_os());
         Ok(Self {
             programs,
             lnet: lnet_of(settings, &host),
             host,
             console: Stderr,
             source,
-            pauses: RealPauses(Instant::now()),
+            timer: RealTime(Instant::now()),
             versions: versions.unwrap_or_default(),
             interfaces: interfaces.unwrap_or(InterfaceRule::Auto),
             replace: replace.unwrap_or_default(),
@@ -165,7 +166,7 @@ impl Parts {
             host: &self.host,
             source: &self.source,
             console: &self.console,
-            pauses: &self.pauses,
+            timer: &self.timer,
         };
         act(NodeSetup {
             host: &self.host,
@@ -174,6 +175,7 @@ impl Parts {
             remover,
             packages: &packages,
             console: &self.console,
+            timer: &self.timer,
             versions: &self.versions,
             install: self.install,
             replace: self.replace,
@@ -184,7 +186,7 @@ impl Parts {
 
     /// Leaves the result where Kubernetes and `doctor node` read it. That it cannot be left is no failure of the node.
     fn leave(&self, result: &Result<Ready, SetupError>, termination: Option<&Path>) {
-        let last = LastResult::of(result, seconds_since_1970());
+        let last = SetupResult::of(result, seconds_since_1970());
         if let Err(error) = last.write(&self.host) {
             self.console.warn(&format!("{PRIVATE_DIR}: the result cannot be left for doctor node: {error}"));
         }
@@ -239,23 +241,19 @@ impl Stderr {
     }
 }
 
-impl Console for Stderr {
-    fn pause(&self, time: Duration) {
-        std::thread::sleep(time);
-    }
-
+impl ProgressLog for Stderr {
     fn progress(&self, line: &str) {
         // Nobody is left to read it if stderr is gone.
         drop(writeln!(std::io::stderr(), "{line}"));
     }
 }
 
-/// Pauses of real time, of a random part of their longest.
+/// Real time since the start of the run.
 #[derive(Debug)]
-struct RealPauses(Instant);
+struct RealTime(Instant);
 
-impl Pauses for RealPauses {
-    fn pause(&self, time: Duration) {
+impl Timer for RealTime {
+    fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }
 
@@ -264,7 +262,7 @@ impl Pauses for RealPauses {
     }
 
     /// The standard library seeds its hash maps at random, which is enough to spread nodes over time.
-    fn fraction(&self) -> f64 {
+    fn random_fraction(&self) -> f64 {
         let random = RandomState::new().build_hasher().finish() >> 32;
         f64::from(u32::try_from(random).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }

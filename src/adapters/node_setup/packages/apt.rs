@@ -12,7 +12,7 @@ use super::{Job, fetch_errors, files, limit, not_run};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
 use crate::adapters::node_setup::os::Machine;
-use crate::adapters::node_setup::step::PlannedStep;
+use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::Invocation;
 
 /// The version of every package of modules; the client's version is a part of the package's name.
@@ -85,7 +85,7 @@ impl Job<'_> {
 
     fn configure_apt(&self) -> Result<(), SetupError> {
         let dir = PrivateDir::apt_dir();
-        let (seen, at) = (self.host.seen(&dir), |name: &str| self.host.at(dir.join(name)));
+        let (seen, at) = (self.host.path_in_host(&dir), |name: &str| self.host.at(dir.join(name)));
         files::make_dir(&at("lists/partial"))?;
         files::empty_dir(&at("cache/archives"))?;
         files::make_dir(&at("cache/archives/partial"))?;
@@ -113,7 +113,7 @@ impl Job<'_> {
 
     fn with_config(&self, program: &'static str, args: &[&str]) -> Invocation {
         let mut config = OsString::from("-c=");
-        config.push(self.host.seen(PrivateDir::apt_dir().join("apt.conf")));
+        config.push(self.host.path_in_host(PrivateDir::apt_dir().join("apt.conf")));
         Invocation::new(program, std::iter::once(config).chain(args.iter().map(OsString::from)))
     }
 
@@ -122,14 +122,14 @@ impl Job<'_> {
     }
 
     fn download_command(&self, left: Duration) -> Invocation {
-        let archives = self.host.seen(PrivateDir::apt_dir().join("cache/archives"));
+        let archives = self.host.path_in_host(PrivateDir::apt_dir().join("cache/archives"));
         let package = format!("{}={VERSION}", self.deb_name());
         self.with_config("apt-get", &["-q", "download", &package]).in_dir(archives).within(limit(LIMIT, left))
     }
 
     fn apt_get(&self, run: &Invocation) -> Result<(), SetupError> {
         let output = self.tools.run(run).map_err(|error| not_run(self.what(), &error))?;
-        if output.ok() { Ok(()) } else { Err(fetch_errors::of_fetch(self.what(), "apt-get", &output)) }
+        if output.ok() { Ok(()) } else { Err(fetch_errors::of_fetch(&self.what(), "apt-get", &output)) }
     }
 
     fn download(&self, left: Duration) -> Result<PathBuf, SetupError> {
@@ -138,7 +138,7 @@ impl Job<'_> {
             return Err(self.not_published());
         }
         if !output.ok() {
-            let mut error = fetch_errors::of_fetch(self.what(), "apt-get", &output);
+            let mut error = fetch_errors::of_fetch(&self.what(), "apt-get", &output);
             // The signed index names it, so a mirror that does not have it yet is being synchronised.
             error.transient |= output.stderr.contains("404 ");
             return Err(error);
@@ -155,7 +155,7 @@ impl Job<'_> {
 
     /// Whether a package file says that it is the package that is asked for.
     pub(super) fn is_asked_for(&self, path: &Path) -> Result<bool, SetupError> {
-        let args = [OsString::from("-f"), self.host.seen(path).into()];
+        let args = [OsString::from("-f"), self.host.path_in_host(path).into()];
         let fields = ["Package", "Version", "Architecture"].map(OsString::from);
         let run = Invocation::new("dpkg-deb", args.into_iter().chain(fields));
         let what = || format!("cannot read package {}", path.display());
@@ -193,12 +193,12 @@ impl Job<'_> {
     pub(super) fn planned_by_apt(&self, reason: &str) -> Vec<PlannedStep> {
         let dir = PrivateDir::apt_dir();
         let (update, download) = (self.update(LIMIT), self.download_command(LIMIT));
-        let archives = self.host.seen(dir.join("cache/archives"));
+        let archives = self.host.path_in_host(dir.join("cache/archives"));
         let url = self.source.repository(self.os);
         vec![
             PlannedStep::new(
                 "write apt's private configuration",
-                format!("write {}", self.host.seen(dir.join("{apt.conf,sources.list,keys}")).display()),
+                format!("write {}", self.host.path_in_host(dir.join("{apt.conf,sources.list,keys}")).display()),
                 reason,
             ),
             PlannedStep::new("read the package index", update.command_line(), format!("the index of {url} is signed")),

@@ -18,7 +18,7 @@ impl Job<'_> {
         };
         let index = read("modules.dep")?;
         let builtin = read("modules.builtin").unwrap_or_default();
-        let own: Vec<PathBuf> = own_modules(&index).map(|file| self.host.seen(dir.join(file))).collect();
+        let own: Vec<PathBuf> = own_modules(&index).map(|file| self.host.path_in_host(dir.join(file))).collect();
         let what = || format!("cannot read the modules of client {}", self.client);
         let depends = modinfo::values(&self.run(what, &modinfo::of("depends", own.into_iter()))?);
         let missing = missing(&depends, &index, &builtin);

@@ -2,22 +2,8 @@
 
 use super::source::without_userinfo;
 use crate::adapters::node_setup::error::{SetupError, SetupExit};
-use crate::adapters::node_setup::messages::said;
+use crate::adapters::node_setup::tool_failures::{KnownFailure, classify, contains_any, last_lines};
 use crate::adapters::node_setup::tools::Output;
-
-/// A kind of failure.
-struct Kind {
-    /// Words that show it, in lower case.
-    shows: &'static [&'static str],
-    /// What causes it.
-    cause: &'static str,
-    /// What to do.
-    cure: &'static str,
-    /// Who has to act.
-    exit: SetupExit,
-    /// Whether the next try may succeed.
-    transient: bool,
-}
 
 /// What is shown when a package does not exist, by apt and by tdnf or dnf.
 const NOT_FOUND: [&str; 8] = [
@@ -32,9 +18,9 @@ const NOT_FOUND: [&str; 8] = [
 ];
 
 /// Kinds of failures, those that must not be taken for others first.
-const KINDS: [Kind; 12] = [
-    Kind {
-        shows: &[
+const KINDS: [KnownFailure; 12] = [
+    KnownFailure {
+        patterns: &[
             "no_pubkey",
             "badsig",
             "expkeysig",
@@ -51,33 +37,33 @@ const KINDS: [Kind; 12] = [
             "bad signature",
         ],
         cause: "the signature is not by a trusted key: a mirror or proxy altered the repository, or its key was changed",
-        cure: "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
+        hint: "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
         exit: SetupExit::NeedsHuman,
         transient: false,
     },
-    Kind {
-        shows: &["no space left on device", "don't have enough free space", "disk quota exceeded"],
+    KnownFailure {
+        patterns: &["no space left on device", "don't have enough free space", "disk quota exceeded"],
         cause: "the node's disk is full",
-        cure: "Free space below /var/lib/azurelustre-csi on the node.",
+        hint: "Free space below /var/lib/azurelustre-csi on the node.",
         exit: SetupExit::TryAgain,
         transient: false,
     },
-    Kind {
-        shows: &["read-only file system", "permission denied"],
+    KnownFailure {
+        patterns: &["read-only file system", "permission denied"],
         cause: "the private directory cannot be written",
-        cure: "Mount /var/lib/azurelustre-csi of the host read-write below /host.",
+        hint: "Mount /var/lib/azurelustre-csi of the host read-write below /host.",
         exit: SetupExit::WrongSetting,
         transient: false,
     },
-    Kind {
-        shows: &["407 ", "proxy authentication required", "proxy code 407"],
+    KnownFailure {
+        patterns: &["407 ", "proxy authentication required", "proxy code 407"],
         cause: "the proxy asks for credentials",
-        cure: "Give the node's proxy credentials in https_proxy, or in /etc/apt/apt.conf.d of the node.",
+        hint: "Give the node's proxy credentials in https_proxy, or in /etc/apt/apt.conf.d of the node.",
         exit: SetupExit::TryAgain,
         transient: false,
     },
-    Kind {
-        shows: &[
+    KnownFailure {
+        patterns: &[
             "certificate verification failed",
             "certificate is not trusted",
             "handshake failed",
@@ -86,26 +72,26 @@ const KINDS: [Kind; 12] = [
             "certificate has expired",
         ],
         cause: "the TLS certificate of the server or of a proxy is not trusted by the node",
-        cure: "Add the proxy's certificate authority to the node's trust store, or exempt packages.microsoft.com from inspection.",
+        hint: "Add the proxy's certificate authority to the node's trust store, or exempt packages.microsoft.com from inspection.",
         exit: SetupExit::NeedsHuman,
         transient: false,
     },
-    Kind {
-        shows: &["is not valid yet"],
+    KnownFailure {
+        patterns: &["is not valid yet"],
         cause: "the node's clock is behind",
-        cure: "Correct the node's clock.",
+        hint: "Correct the node's clock.",
         exit: SetupExit::TryAgain,
         transient: false,
     },
-    Kind {
-        shows: &["release file for", "is expired"],
+    KnownFailure {
+        patterns: &["release file for", "is expired"],
         cause: "the repository is out of date",
-        cure: "Update the mirror (package-url).",
+        hint: "Update the mirror (package-url).",
         exit: SetupExit::TryAgain,
         transient: false,
     },
-    Kind {
-        shows: &[
+    KnownFailure {
+        patterns: &[
             "could not resolve",
             "couldn't resolve",
             "temporary failure",
@@ -136,12 +122,12 @@ const KINDS: [Kind; 12] = [
             "could not wait for server",
         ],
         cause: "the package server cannot be reached: DNS, firewall or proxy",
-        cure: "Allow packages.microsoft.com:443 from the node, set a proxy, or use a mirror (package-url) or a package file.",
+        hint: "Allow packages.microsoft.com:443 from the node, set a proxy, or use a mirror (package-url) or a package file.",
         exit: SetupExit::TryAgain,
         transient: true,
     },
-    Kind {
-        shows: &[
+    KnownFailure {
+        patterns: &[
             "unexpected size",
             "hash sum mismatch",
             "file has changed",
@@ -150,12 +136,12 @@ const KINDS: [Kind; 12] = [
             "mirror sync",
         ],
         cause: "what was downloaded is not what the signed index names: a mirror in synchronisation, or a cache",
-        cure: "Wait until the mirror is in order, or empty the cache between.",
+        hint: "Wait until the mirror is in order, or empty the cache between.",
         exit: SetupExit::TryAgain,
         transient: true,
     },
-    Kind {
-        shows: &[
+    KnownFailure {
+        patterns: &[
             "429 ",
             "500 ",
             "502 ",
@@ -168,54 +154,43 @@ const KINDS: [Kind; 12] = [
             "gateway time",
         ],
         cause: "the package server is overloaded or out of order",
-        cure: "Wait, or use a mirror (package-url).",
+        hint: "Wait, or use a mirror (package-url).",
         exit: SetupExit::TryAgain,
         transient: true,
     },
-    Kind {
-        shows: &["does not have a release file", "404 ", "403 ", "cannot download repomd"],
+    KnownFailure {
+        patterns: &["does not have a release file", "404 ", "403 ", "cannot download repomd"],
         cause: "the address holds no signed repository for this operating system, or refuses access to it",
-        cure: "Correct package-url; allow packages.microsoft.com:443.",
+        hint: "Correct package-url; allow packages.microsoft.com:443.",
         exit: SetupExit::TryAgain,
         transient: false,
     },
     // apt says so of every repository whose release file it does not get, so this comes after the reasons for that.
-    Kind {
-        shows: &["is not signed"],
+    KnownFailure {
+        patterns: &["is not signed"],
         cause: "the repository has no signature that can be read: a mirror or proxy altered it",
-        cure: "Do not bypass this check. Compare package-url with its origin.",
+        hint: "Do not bypass this check. Compare package-url with its origin.",
         exit: SetupExit::NeedsHuman,
         transient: false,
     },
 ];
 
-/// Whether a tool's words say that the package does not exist.
+/// Whether the output of a package manager shows that the package does not exist.
 pub(super) fn is_not_found(output: &Output) -> bool {
-    let shown = words(output).to_lowercase();
-    !KINDS.iter().any(|kind| kind.transient && has(&shown, kind.shows)) && has(&shown, &NOT_FOUND)
+    let text = failure_output(output);
+    !KINDS.iter().any(|failure| failure.transient && failure.is_in(&text)) && contains_any(&text, &NOT_FOUND)
 }
 
-/// The failure that a package tool's output shows.
-pub(super) fn of_fetch(what: String, program: &str, output: &Output) -> SetupError {
-    let shown = words(output);
-    let lower = shown.to_lowercase();
-    match KINDS.iter().find(|kind| has(&lower, kind.shows)) {
-        Some(kind) => SetupError {
-            exit: kind.exit,
-            what,
-            why: format!("{}: {}", kind.cause, said(&shown)),
-            hint: kind.cure.to_owned(),
-            transient: kind.transient,
-        },
-        None => of_tool(what, program, output),
-    }
+/// The failure that the output of a package manager shows.
+pub(super) fn of_fetch(what: &str, program: &str, output: &Output) -> SetupError {
+    classify(&KINDS, what, &failure_output(output)).unwrap_or_else(|| of_tool(what, program, output))
 }
 
 /// A failure of another program.
-pub(super) fn of_tool(what: String, program: &str, output: &Output) -> SetupError {
-    let said = said(&words(output));
+pub(super) fn of_tool(what: &str, program: &str, output: &Output) -> SetupError {
+    let end = last_lines(&failure_output(output));
     let code = format!("{program} ended with code {}", output.code);
-    let why = if said.is_empty() { code } else { format!("{code}: {said}") };
+    let why = if end.is_empty() { code } else { format!("{code}: {end}") };
     SetupError::try_again(
         what,
         why,
@@ -224,13 +199,9 @@ pub(super) fn of_tool(what: String, program: &str, output: &Output) -> SetupErro
 }
 
 /// What a tool wrote about its failure: standard error, or standard output where that is empty (tdnf).
-fn words(output: &Output) -> String {
+fn failure_output(output: &Output) -> String {
     let text = if output.stderr.trim().is_empty() { output.text() } else { output.stderr.clone() };
     without_userinfo(&text)
-}
-
-fn has(text: &str, any: &[&str]) -> bool {
-    any.iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -270,7 +241,7 @@ mod tests {
             ("E: Internal Error".into(), "code 100: E: Internal Error", 1, false),
             (String::new(), "code 100", 1, false),
         ] {
-            let error = of_fetch("cannot fetch".to_owned(), "apt-get", &output(&stderr));
+            let error = of_fetch("cannot fetch", "apt-get", &output(&stderr));
             assert_eq!((error.exit.code(), error.transient), (exit, transient), "{stderr}: {error}");
             assert!(error.why.contains(cause) && !error.hint.is_empty(), "{error}");
         }
@@ -294,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_password_of_a_proxy_is_not_in_the_message() {
-        let error = of_fetch("x".into(), "apt-get", &output("E: Could not connect to http://joe:s3cret@proxy:3128"));
+        let error = of_fetch("x", "apt-get", &output("E: Could not connect to http://joe:s3cret@proxy:3128"));
         assert!(!error.to_string().contains("s3cret") && error.why.contains("proxy:3128"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ impl Job<'_> {
         link_both_places(&at).map_err(|error| files::failed("link the modules in", &at, &error))?;
         let dir = at.join(MODULE_DIRS[0]).join(self.kernel);
         files::try_remove(&dir.join("kernel"))
-            .and_then(|()| symlink(self.host.seen(&in_tree), dir.join("kernel")))
+            .and_then(|()| symlink(self.host.path_in_host(&in_tree), dir.join("kernel")))
             .map_err(|error| files::failed("link the kernel's modules in", &dir, &error))?;
         for name in KERNEL_FILES {
             let from = self.host.at(kernel_dir.join(name));
@@ -55,7 +55,7 @@ impl Job<'_> {
 
     /// `-C /dev/null` ignores depmod.d of the host.
     pub(super) fn depmod(&self, root: &Path) -> Invocation {
-        let root = self.host.seen(root).into_os_string();
+        let root = self.host.path_in_host(root).into_os_string();
         let args = [OsString::from("-b"), root, "-C".into(), "/dev/null".into(), self.kernel.into()];
         Invocation::new("depmod", args).within(LIMIT)
     }

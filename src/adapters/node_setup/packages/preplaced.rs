@@ -11,7 +11,7 @@ use super::{Job, files};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
 use crate::adapters::node_setup::os::Os;
-use crate::adapters::node_setup::step::PlannedStep;
+use crate::adapters::node_setup::ports::PlannedStep;
 
 impl Job<'_> {
     /// The package file of the node for this kernel and client, if there is one. One that is there and not accepted is an

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use super::verify::module_name;
 use crate::adapters::node_setup::layout::{HostRoot, PrivateDir};
-use crate::adapters::node_setup::modules::NEEDED;
+use crate::adapters::node_setup::modules::LOAD_ORDER;
 use crate::adapters::node_setup::version::ClientVersion;
 
 /// The file's name, beside `root`.
@@ -63,7 +63,7 @@ impl Record {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         let plain = |path: &String| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         let has = |name: &str| record.files.keys().any(|path| module_name(Path::new(path)).as_deref() == Some(name));
-        (record.files.keys().all(plain) && NEEDED.into_iter().all(has)).then_some(record)
+        (record.files.keys().all(plain) && LOAD_ORDER.into_iter().all(has)).then_some(record)
     }
 
     /// The file's content.
@@ -107,7 +107,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let modules = dir.path().join("root/lib/modules/k");
         fs::create_dir_all(&modules).unwrap();
-        for name in NEEDED {
+        for name in LOAD_ORDER {
             fs::write(modules.join(format!("{name}.ko")), name).unwrap();
         }
         fs::write(dir.path().join("package.deb"), "abc").unwrap();
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let (dir, record) = unpacked();
-        assert_eq!((record.package.as_str(), record.files.len()), ("package.deb", NEEDED.len()));
+        assert_eq!((record.package.as_str(), record.files.len()), ("package.deb", LOAD_ORDER.len()));
         assert_eq!(Record::parse(record.to_json().as_bytes()).as_ref(), Some(&record));
         assert!(record.matches(&dir.path().join("root")));
     }

@@ -1,20 +1,9 @@
 //! Repeated downloads: few, spread over time, and only for failures of the network's kind.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::setup::{Console, Patience};
-
-/// Time between tries. Real time in production, a manual clock in tests.
-pub trait Pauses: Debug {
-    /// Waits.
-    fn pause(&self, time: Duration);
-    /// Time since a fixed moment.
-    fn elapsed(&self) -> Duration;
-    /// A random number, at least 0 and below 1.
-    fn fraction(&self) -> f64;
-}
+use crate::adapters::node_setup::ports::{ProgressLog, RetryPolicy, Timer};
 
 /// The first try comes at a random time within this, so that many nodes that start at once do not ask at once.
 const JITTER: Duration = Duration::from_secs(15);
@@ -29,22 +18,22 @@ const TOTAL: Duration = Duration::from_mins(5);
 /// Tries until it succeeds, fails for good, or has been tried often or long enough; once alone where the package is
 /// optional. `attempt` gets the time that is left.
 pub(super) fn repeat<T>(
-    pauses: &dyn Pauses,
-    console: &dyn Console,
-    patience: Patience,
+    timer: &dyn Timer,
+    console: &dyn ProgressLog,
+    patience: RetryPolicy,
     mut attempt: impl FnMut(Duration) -> Result<T, SetupError>,
 ) -> Result<T, SetupError> {
-    let most = if patience == Patience::Needed { TRIES } else { 1 };
-    let begun = pauses.elapsed();
-    let left = || TOTAL.saturating_sub(pauses.elapsed().saturating_sub(begun));
-    pauses.pause(JITTER.mul_f64(pauses.fraction()));
+    let most = if patience == RetryPolicy::WithBackoff { TRIES } else { 1 };
+    let begun = timer.elapsed();
+    let left = || TOTAL.saturating_sub(timer.elapsed().saturating_sub(begun));
+    timer.sleep(JITTER.mul_f64(timer.random_fraction()));
     let mut tries = 1;
     loop {
         let error = match attempt(left()) {
             Err(error) if error.transient && tries < most => error,
             result => return result,
         };
-        let pause = longest_pause(tries).mul_f64(pauses.fraction());
+        let pause = longest_pause(tries).mul_f64(timer.random_fraction());
         if pause >= left() {
             return Err(error);
         }
@@ -52,7 +41,7 @@ pub(super) fn repeat<T>(
             "try {tries} of {most} failed: {error}; the next is in {} s",
             pause.as_secs_f64().ceil()
         ));
-        pauses.pause(pause);
+        timer.sleep(pause);
         tries += 1;
     }
 }
@@ -77,23 +66,20 @@ mod tests {
         lines: RefCell<Vec<String>>,
     }
 
-    impl Pauses for Manual {
-        fn pause(&self, time: Duration) {
+    impl Timer for Manual {
+        fn sleep(&self, time: Duration) {
             self.now.set(self.now.get() + time);
             self.pauses.borrow_mut().push(time.as_secs());
         }
         fn elapsed(&self) -> Duration {
             self.now.get()
         }
-        fn fraction(&self) -> f64 {
+        fn random_fraction(&self) -> f64 {
             self.fraction
         }
     }
 
-    impl Console for Manual {
-        fn pause(&self, _: Duration) {
-            panic!("it pauses by its own clock")
-        }
+    impl ProgressLog for Manual {
         fn progress(&self, line: &str) {
             self.lines.borrow_mut().push(line.to_owned());
         }
@@ -105,7 +91,7 @@ mod tests {
 
     fn failing(clock: &Manual, each: Duration) -> (u32, Vec<Duration>) {
         let (mut tries, mut left) = (0, Vec::new());
-        let result = repeat(clock, clock, Patience::Needed, |time| {
+        let result = repeat(clock, clock, RetryPolicy::WithBackoff, |time| {
             tries += 1;
             left.push(time);
             clock.now.set(clock.now.get() + each);
@@ -144,14 +130,14 @@ mod tests {
         let clock = Manual::default();
         for error in [SetupError::try_again("", "", ""), SetupError::needs_human("", "", "")] {
             let mut tries = 0;
-            let result = repeat(&clock, &clock, Patience::Needed, |_| {
+            let result = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
                 tries += 1;
                 Err::<(), _>(error.clone())
             });
             assert_eq!((result, tries), (Err(error), 1));
         }
         let mut tries = 0;
-        let second = repeat(&clock, &clock, Patience::Needed, |_| {
+        let second = repeat(&clock, &clock, RetryPolicy::WithBackoff, |_| {
             tries += 1;
             if tries == 2 { Ok(tries) } else { Err(network()) }
         });

@@ -14,7 +14,7 @@ pub(super) const KMOD: &str = "kmod-lustre-client";
 impl Job<'_> {
     /// Whether an rpm file holds modules of this client for this kernel, judged by its name, version and file list.
     pub(super) fn rpm_is_for(&self, path: &Path) -> Result<bool, SetupError> {
-        let seen = self.host.seen(path);
+        let seen = self.host.path_in_host(path);
         let format = OsString::from("%{NAME}-%{VERSION}-%{RELEASE}\\n[%{FILENAMES}\\n]");
         let args = ["-qp".into(), "--nosignature".into(), "--qf".into(), format, seen.into_os_string()];
         let what = || format!("cannot read package {}", path.display());
@@ -24,7 +24,7 @@ impl Job<'_> {
 
     /// Where the trusted keys are kept for rpmkeys(8).
     fn key_database(&self) -> PathBuf {
-        self.host.seen(PrivateDir::dnf_dir().join("keys"))
+        self.host.path_in_host(PrivateDir::dnf_dir().join("keys"))
     }
 
     /// Makes a key database that holds the trusted keys and no other, and returns the paths of the key files as the host
@@ -35,7 +35,7 @@ impl Job<'_> {
         let mut paths = Vec::new();
         for (name, key) in self.source.trusted_keys() {
             files::write(&self.host.at(dir.join(&name)), key)?;
-            let seen = self.host.seen(dir.join(name));
+            let seen = self.host.path_in_host(dir.join(name));
             let args =
                 ["--dbpath".into(), self.key_database().into(), "--import".into(), seen.clone().into_os_string()];
             self.run(|| self.what(), &Invocation::new("rpmkeys", args))?;
@@ -46,7 +46,12 @@ impl Job<'_> {
 
     /// Refuses an rpm file without a good signature by a trusted key. Downloading need not have checked it.
     pub(super) fn check_signature(&self, path: &Path) -> Result<(), SetupError> {
-        let args = ["--dbpath".into(), self.key_database().into(), "-Kv".into(), self.host.seen(path).into_os_string()];
+        let args = [
+            "--dbpath".into(),
+            self.key_database().into(),
+            "-Kv".into(),
+            self.host.path_in_host(path).into_os_string(),
+        ];
         let run = Invocation::new("rpmkeys", args);
         let output = self.tools.run(&run).map_err(|error| not_run(self.what(), &error))?;
         if output.ok() && is_signed(&output.text()) {
@@ -69,7 +74,7 @@ impl Job<'_> {
         for way in ways {
             match way(self, path, root) {
                 Ok(output) if output.ok() => return Ok(()),
-                Ok(output) => return Err(fetch_errors::of_tool(what(), "unpacking", &output)),
+                Ok(output) => return Err(fetch_errors::of_tool(&what(), "unpacking", &output)),
                 Err(ToolError::Missing { program }) => missing.push(program),
                 Err(error) => return Err(not_run(what(), &error)),
             }
@@ -84,11 +89,11 @@ impl Job<'_> {
     fn by_cpio(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
         let cpio = |input| {
             let args = ["-idm", "--quiet", "--no-absolute-filenames"];
-            Invocation::new("cpio", args).in_dir(self.host.seen(root)).with_input(input)
+            Invocation::new("cpio", args).in_dir(self.host.path_in_host(root)).with_input(input)
         };
         // Asked first, so that a host without cpio does not unpack in vain.
         self.tools.run(&Invocation::new("cpio", ["--version"]))?;
-        let archive = self.tools.run(&Invocation::new("rpm2cpio", [self.host.seen(path)]))?;
+        let archive = self.tools.run(&Invocation::new("rpm2cpio", [self.host.path_in_host(path)]))?;
         if archive.ok() { self.tools.run(&cpio(archive.stdout)) } else { Ok(archive) }
     }
 
@@ -101,13 +106,14 @@ impl Job<'_> {
         if !archive.ok() {
             return Ok(archive);
         }
-        let dir = self.host.seen(root).into_os_string();
+        let dir = self.host.path_in_host(root).into_os_string();
         let args = ["-xzf".into(), "-".into(), "--no-same-owner".into(), "-C".into(), dir];
         self.tools.run(&Invocation::new("tar", args).with_input(archive.stdout))
     }
 
     fn by_rpm(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
-        let (root, path) = (self.host.seen(root).into_os_string(), self.host.seen(path).into_os_string());
+        let (root, path) =
+            (self.host.path_in_host(root).into_os_string(), self.host.path_in_host(path).into_os_string());
         let flags =
             ["--nodeps", "--noscripts", "--notriggers", "--nosignature", "--ignorearch", "-i"].map(OsString::from);
         let args = [OsString::from("--root"), root].into_iter().chain(flags).chain([path]);

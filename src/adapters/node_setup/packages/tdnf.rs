@@ -12,7 +12,7 @@ use super::rpm::KMOD;
 use super::{Job, fetch_errors, files, limit, not_run};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
-use crate::adapters::node_setup::step::PlannedStep;
+use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::{Invocation, ToolError};
 
 /// How long one run may take.
@@ -39,7 +39,7 @@ impl Job<'_> {
 
     fn configure_tdnf(&self) -> Result<(), SetupError> {
         let dir = PrivateDir::dnf_dir();
-        let (seen, at) = (self.host.seen(&dir), |name: &str| self.host.at(dir.join(name)));
+        let (seen, at) = (self.host.path_in_host(&dir), |name: &str| self.host.at(dir.join(name)));
         files::make_dir(&at("repos"))?;
         files::empty_dir(&at("cache"))?;
         files::empty_dir(&at("rpms"))?;
@@ -52,7 +52,7 @@ impl Job<'_> {
     }
 
     fn tdnf(&self, program: &'static str, args: &[OsString], left: Duration) -> Invocation {
-        let config = self.host.seen(PrivateDir::dnf_dir().join("tdnf.conf")).into_os_string();
+        let config = self.host.path_in_host(PrivateDir::dnf_dir().join("tdnf.conf")).into_os_string();
         let words = ["-c".into(), config, "-q".into(), "-y".into()].into_iter().chain(args.iter().cloned());
         Invocation::new(program, words).within(limit(LIMIT, left))
     }
@@ -65,7 +65,7 @@ impl Job<'_> {
     fn kmod(&self, left: Duration) -> Result<String, SetupError> {
         let output = self.tools.run(&self.query(left)).map_err(|error| not_run(self.what(), &error))?;
         if !output.ok() && !fetch_errors::is_not_found(&output) {
-            return Err(fetch_errors::of_fetch(self.what(), "tdnf", &output));
+            return Err(fetch_errors::of_fetch(&self.what(), "tdnf", &output));
         }
         required_kmod(&output.text()).ok_or_else(|| self.no_client(&[]))
     }
@@ -76,11 +76,11 @@ impl Job<'_> {
         if output.ok() {
             return Ok(());
         }
-        let error = fetch_errors::of_fetch(self.what(), "tdnf", &output);
+        let error = fetch_errors::of_fetch(&self.what(), "tdnf", &output);
         if error.transient {
             return Err(error);
         }
-        let dir = self.host.seen(PrivateDir::dnf_dir());
+        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
         let option = |name: &str, path: &str| OsString::from(format!("--setopt={name}={}", dir.join(path).display()));
         let destination = dir.join("rpms").into_os_string();
         let args = [
@@ -94,14 +94,14 @@ impl Job<'_> {
         ];
         match self.tools.run(&self.tdnf("dnf", &args, left)) {
             Ok(output) if output.ok() => Ok(()),
-            Ok(output) => Err(fetch_errors::of_fetch(self.what(), "dnf", &output)),
+            Ok(output) => Err(fetch_errors::of_fetch(&self.what(), "dnf", &output)),
             Err(ToolError::Missing { .. }) => Err(error),
             Err(failed) => Err(not_run(self.what(), &failed)),
         }
     }
 
     fn install(&self, package: &str, left: Duration) -> Invocation {
-        let rpms = self.host.seen(PrivateDir::dnf_dir().join("rpms")).into_os_string();
+        let rpms = self.host.path_in_host(PrivateDir::dnf_dir().join("rpms")).into_os_string();
         let args = ["install".into(), "--downloadonly".into(), "--downloaddir".into(), rpms, package.into()];
         self.tdnf("tdnf", &args, left)
     }
@@ -127,7 +127,7 @@ impl Job<'_> {
     }
 
     pub(super) fn planned_by_tdnf(&self, reason: &str) -> Vec<PlannedStep> {
-        let dir = self.host.seen(PrivateDir::dnf_dir());
+        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
         vec![
             PlannedStep::new(
                 "write tdnf's private configuration",

@@ -8,7 +8,7 @@ use super::{Job, PackageFile};
 use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::layout::PrivateDir;
 use crate::adapters::node_setup::os::Os;
-use crate::adapters::node_setup::step::PlannedStep;
+use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::Invocation;
 
 /// How long unpacking may take.
@@ -20,7 +20,7 @@ impl Job<'_> {
         if self.os == Os::AzureLinux3 {
             return self.extract_rpm(path, root);
         }
-        let seen = self.host.seen(path).into_os_string();
+        let seen = self.host.path_in_host(path).into_os_string();
         let what = || format!("cannot unpack package {}", path.display());
         let contents =
             self.run(what, &Invocation::new("dpkg-deb", [OsString::from("-c"), seen.clone()]).within(LIMIT))?;
@@ -28,12 +28,12 @@ impl Job<'_> {
             let package = PackageFile { path: path.to_owned(), downloaded: path.starts_with(PrivateDir::apt_dir()) };
             return Err(self.unusable(&package, &format!("it has an entry that leads out of it: {entry}")));
         }
-        let args = [OsString::from("-x"), seen, self.host.seen(root).into_os_string()];
+        let args = [OsString::from("-x"), seen, self.host.path_in_host(root).into_os_string()];
         self.run(what, &Invocation::new("dpkg-deb", args).within(LIMIT)).map(drop)
     }
 
     pub(super) fn planned_unpacking(&self) -> Vec<PlannedStep> {
-        let root = self.host.seen(PrivateDir::unpacked(self.kernel, self.client)).join("root");
+        let root = self.host.path_in_host(PrivateDir::unpacked(self.kernel, self.client)).join("root");
         let unpack = if self.os == Os::AzureLinux3 { "rpm2cpio … | cpio -idm" } else { "dpkg-deb -x …" };
         vec![
             PlannedStep::new(

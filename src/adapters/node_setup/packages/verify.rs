@@ -105,7 +105,7 @@ impl Job<'_> {
     }
 
     fn modinfo(&self, field: &str, root: &Path, modules: &[&PathBuf]) -> Result<Vec<String>, SetupError> {
-        let files = modules.iter().map(|module| self.host.seen(root.join(module)));
+        let files = modules.iter().map(|module| self.host.path_in_host(root.join(module)));
         let what = || format!("cannot read the modules of client {}", self.client);
         Ok(modinfo::values(&self.run(what, &modinfo::of(field, files))?))
     }

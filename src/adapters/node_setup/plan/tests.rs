@@ -1,7 +1,7 @@
 //! Every row of what may be loaded already, and what then is done.
 
 use super::*;
-use crate::adapters::node_setup::modules::{Module, Modules, REMOVAL_ORDER};
+use crate::adapters::node_setup::modules::{LoadedModules, Module, REMOVAL_ORDER};
 use crate::adapters::node_setup::os::{Machine, Os};
 
 const OLD: &str = "2.15.8-39-g2d32b59";
@@ -12,36 +12,36 @@ fn version(text: &str) -> ClientVersion {
     ClientVersion::parse(text).unwrap()
 }
 
-fn node() -> Facts {
-    Facts {
+fn node() -> HostState {
+    HostState {
         os: Ok(Os::Noble),
         machine: Ok(Machine::X86_64),
         kernel: "6.8.0-1046-azure".to_owned(),
-        signed: false,
-        modules: Modules::default(),
+        requires_signed_modules: false,
+        modules: LoadedModules::default(),
         mounts: Some(Vec::new()),
         unpacked: Vec::new(),
-        host_modules: false,
+        host_has_client: false,
         warnings: Vec::new(),
     }
 }
 
 /// These modules, idle, of this version.
-fn modules(names: &[&'static str], client: &str, networks: Option<&str>) -> Modules {
+fn modules(names: &[&'static str], client: &str, networks: Option<&str>) -> LoadedModules {
     let module = Module { refcnt: Some(0), holders: Vec::new(), version: ClientVersion::parse(client) };
-    Modules {
+    LoadedModules {
         loaded: names.iter().map(|name| (*name, module.clone())).collect(),
         networks: networks.map(str::to_owned),
     }
 }
 
-fn with(change: impl FnOnce(&mut Facts)) -> Facts {
+fn with(change: impl FnOnce(&mut HostState)) -> HostState {
     let mut facts = node();
     change(&mut facts);
     facts
 }
 
-fn loaded(client: &str, change: impl FnOnce(&mut Facts)) -> Facts {
+fn loaded(client: &str, change: impl FnOnce(&mut HostState)) -> HostState {
     with(|facts| {
         facts.modules = modules(&REMOVAL_ORDER, client, Some(NETWORKS));
         change(facts);
@@ -53,7 +53,7 @@ fn wanted() -> Wanted {
 }
 
 /// A plan in short words.
-fn short(facts: &Facts, wanted: &Wanted) -> String {
+fn short(facts: &HostState, wanted: &Wanted) -> String {
     let source = |source: &Source| match source {
         Source::Private(version) => version.to_string(),
         Source::Host => "host".to_owned(),
@@ -64,7 +64,7 @@ fn short(facts: &Facts, wanted: &Wanted) -> String {
         Action::Fetch { version, otherwise: Otherwise::UsePresent } => format!("fetch {version} or use what is there"),
         Action::Prefetch { version } => format!("prefetch {version}"),
         Action::Unload { .. } => "unload".to_owned(),
-        Action::Load { source: from, modules } if *modules == NEEDED => format!("load {}", source(from)),
+        Action::Load { source: from, modules } if *modules == LOAD_ORDER => format!("load {}", source(from)),
         Action::Load { source: from, modules } => format!("load {} of {}", modules.join(" "), source(from)),
     };
     match plan(facts, wanted, NETWORKS) {
@@ -85,14 +85,14 @@ fn nothing_loaded() {
             format!("fetch {NEW} or use what is there; load {NEW}"),
         ),
         (with(|facts| facts.unpacked = vec![version("2.14.0")]), wanted(), format!("fetch {NEW} or fail; load {NEW}")),
-        (with(|facts| facts.host_modules = true), wanted(), format!("fetch {NEW} or use what is there; load {NEW}")),
+        (with(|facts| facts.host_has_client = true), wanted(), format!("fetch {NEW} or use what is there; load {NEW}")),
         (node(), Wanted { client: None, ..wanted() }, format!("fetch {NEW} or fail; load {NEW}")),
         (
             with(|facts| facts.os = Ok(Os::Jammy)),
             Wanted { client: None, ..wanted() },
             format!("fetch {OLD} or fail; load {OLD}"),
         ),
-        (with(|facts| facts.host_modules = true), no_install.clone(), "load host".to_owned()),
+        (with(|facts| facts.host_has_client = true), no_install.clone(), "load host".to_owned()),
         (with(|facts| facts.unpacked = vec![version(OLD)]), no_install.clone(), format!("load {OLD}")),
         (
             node(),
@@ -138,7 +138,7 @@ fn a_load_that_was_interrupted_is_completed() {
         loaded(NEW, |facts| {
             facts.modules.loaded.remove("mgc");
             facts.unpacked = unpacked.iter().map(|text| version(text)).collect();
-            facts.host_modules = host;
+            facts.host_has_client = host;
         })
     };
     assert_eq!(short(&without_mgc(&[NEW], true), &wanted()), format!("load mgc of {NEW}"));
@@ -150,8 +150,8 @@ fn a_load_that_was_interrupted_is_completed() {
 
 #[test]
 fn another_version_is_replaced_only_while_idle() {
-    let new = |facts: &mut Facts| facts.unpacked = vec![version(NEW)];
-    let busy = |facts: &mut Facts, name| facts.modules.loaded.get_mut(name).unwrap().refcnt = Some(5);
+    let new = |facts: &mut HostState| facts.unpacked = vec![version(NEW)];
+    let busy = |facts: &mut HostState, name| facts.modules.loaded.get_mut(name).unwrap().refcnt = Some(5);
     let never = Wanted { replace: Replace::Never, ..wanted() };
     let replaced = format!("unload; load {NEW}");
     for (facts, wanted, expected) in [
@@ -201,7 +201,7 @@ fn lnet_without_lustre_is_loaded_anew_unless_it_is_the_first_half() {
             facts.unpacked = vec![version(NEW)];
         });
         assert_eq!(short(&facts, &wanted()), expected);
-        let facts = Facts { unpacked: Vec::new(), ..facts };
+        let facts = HostState { unpacked: Vec::new(), ..facts };
         assert_eq!(short(&facts, &wanted()), format!("fetch {NEW} or fail; {expected}"));
         assert!(short(&facts, &Wanted { install: false, ..wanted() }).starts_with("LNet is loaded without Lustre"));
     }

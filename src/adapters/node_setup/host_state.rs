@@ -1,11 +1,11 @@
-//! Facts of a node, read from files below the root of the host: operating system, kernel, lockdown, modules, mounts.
+//! State of a node, read from files below the root of the host: operating system, kernel, lockdown, modules, mounts.
 
 use std::fs;
 use std::path::Path;
 
 use super::error::SetupError;
 use super::layout::{HostRoot, PRIVATE_DIR};
-use super::modules::Modules;
+use super::modules::LoadedModules;
 use super::os::{Machine, Os};
 use super::version::ClientVersion;
 use crate::adapters::mountinfo::Mountinfo;
@@ -15,7 +15,7 @@ const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11
 
 /// What decides what has to be done.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct HostState {
     /// The operating system, or why it is none that is supported. Counts only if something has to be fetched.
     pub os: Result<Os, SetupError>,
     /// The architecture, likewise.
@@ -23,26 +23,26 @@ pub struct Facts {
     /// The running kernel's release (`uname -r`).
     pub kernel: String,
     /// Whether the kernel or the firmware may insist on signed modules: lockdown or Secure Boot.
-    pub signed: bool,
+    pub requires_signed_modules: bool,
     /// The client's modules in the kernel.
-    pub modules: Modules,
+    pub modules: LoadedModules,
     /// Mount points of Lustre in the mount namespace of the host; `None` if they cannot be read.
     pub mounts: Option<Vec<String>>,
     /// Clients for this kernel that are unpacked in the private directory, the oldest first.
     pub unpacked: Vec<ClientVersion>,
     /// Whether the host has modules of the client for this kernel of its own.
-    pub host_modules: bool,
+    pub host_has_client: bool,
     /// Facts that are absent.
     pub warnings: Vec<String>,
 }
 
-impl Facts {
+impl HostState {
     /// Reads all facts. Fails without the kernel's release, and in another network namespace than the host's.
     pub fn read(host: &HostRoot) -> Result<Self, SetupError> {
         let mut warnings = Vec::new();
         network_namespace(host, &mut warnings)?;
         let kernel = kernel(host)?;
-        let modules = Modules::read(host);
+        let modules = LoadedModules::read(host);
         if !host.at("/sys/module").is_dir() {
             warnings.push("/sys/module is absent: the modules of the kernel are taken as not loaded".to_owned());
         }
@@ -51,11 +51,11 @@ impl Facts {
         Ok(Self {
             os: Os::parse(&os.unwrap_or_default()),
             machine: machine(host, &mut warnings),
-            signed: locked_down(host) || secure_boot(host),
+            requires_signed_modules: locked_down(host) || secure_boot(host),
             mounts: mounts(host, &mut warnings),
             unpacked: unpacked(host, &kernel),
             // A file of half a megabyte, which a ready node does not read.
-            host_modules: !complete && host_modules(host, &kernel),
+            host_has_client: !complete && host_modules(host, &kernel),
             kernel,
             modules,
             warnings,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// A node with Ubuntu 24.04 and these files changed; an empty text removes one.
-    fn facts(changed: &[(&str, &str)]) -> Result<Facts, SetupError> {
+    fn facts(changed: &[(&str, &str)]) -> Result<HostState, SetupError> {
         let dir = tempfile::tempdir().unwrap();
         let files = [
             ("etc/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n"),
@@ -203,15 +203,18 @@ mod tests {
             let other = changed.iter().any(|(path, _)| *path == "other-namespace") && pid == "self";
             std::os::unix::fs::symlink(if other { "net:[7]" } else { "net:[1]" }, ns).unwrap();
         }
-        Facts::read(&HostRoot::directory(dir.path()))
+        HostState::read(&HostRoot::directory(dir.path()))
     }
 
     #[test]
     fn a_complete_tree_has_no_warning() {
         let facts = facts(&[]).unwrap();
         assert_eq!((facts.os, facts.machine), (Ok(Os::Noble), Ok(Machine::X86_64)));
-        assert_eq!((facts.kernel.as_str(), facts.signed, facts.mounts), ("6.8.0-1046-azure", false, Some(Vec::new())));
-        assert_eq!((facts.warnings, facts.host_modules, facts.unpacked), (Vec::<String>::new(), false, Vec::new()));
+        assert_eq!(
+            (facts.kernel.as_str(), facts.requires_signed_modules, facts.mounts),
+            ("6.8.0-1046-azure", false, Some(Vec::new()))
+        );
+        assert_eq!((facts.warnings, facts.host_has_client, facts.unpacked), (Vec::<String>::new(), false, Vec::new()));
     }
 
     #[test]
@@ -241,9 +244,13 @@ mod tests {
 
     #[test]
     fn lockdown_and_secure_boot_ask_for_signatures() {
-        assert!(facts(&[("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")]).unwrap().signed);
-        assert!(facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\u{1}")]).unwrap().signed);
-        assert!(!facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\0")]).unwrap().signed);
+        assert!(
+            facts(&[("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")])
+                .unwrap()
+                .requires_signed_modules
+        );
+        assert!(facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\u{1}")]).unwrap().requires_signed_modules);
+        assert!(!facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\0")]).unwrap().requires_signed_modules);
     }
 
     #[test]
@@ -265,7 +272,7 @@ mod tests {
         ]);
         let facts = facts.unwrap();
         assert_eq!(facts.mounted().as_deref(), Some("Lustre is mounted at /mnt/a"));
-        assert!(facts.host_modules);
+        assert!(facts.host_has_client);
         let versions: Vec<_> = facts.unpacked.iter().map(ClientVersion::as_str).collect();
         assert_eq!(versions, ["2.15.8-39-g2d32b59", "2.17.0-19-gbb5310f"]);
     }
