@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address_reservations::AddressReservations;
 use super::claim_events::ClaimEvents;
-use super::claim_events::milestone::Milestone;
+use super::claim_events::milestone::{Milestone, MilestoneEvent};
 use super::filesystem_records::FilesystemRecords;
 use super::finality;
 use super::polling;
@@ -55,13 +55,14 @@ impl ControllerContext {
     /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
     pub(super) fn emit(&self, plan: &DynamicProvision, milestone: &Milestone<'_>) {
         let Some((namespace, claim)) = plan.claim() else { return };
+        let MilestoneEvent { kind, reason, message } = milestone.event();
         self.claim_events.emit(ClaimEvent {
-            kind: milestone.kind(),
+            kind,
             volume_name: plan.volume_name().to_owned(),
             namespace: namespace.to_owned(),
             claim: claim.to_owned(),
-            reason: milestone.reason(),
-            message: milestone.message(),
+            reason,
+            message,
             age: Duration::ZERO,
         });
     }

@@ -44,7 +44,7 @@ pub(super) struct Creation {
 impl Creation {
     pub(super) fn new(context: ControllerContext, plan: Arc<DynamicProvision>, callers: Arc<Callers>) -> Self {
         let operation = Operation::new(context, plan.id().clone(), callers);
-        let creates = operation.update(|record, _| record.history.creates_of_call());
+        let creates = operation.update(|record, _| record.history.creates().of_call());
         Self { plan, operation, creates, saw_deleting: false }
     }
 
@@ -53,7 +53,7 @@ impl Creation {
         self.refuse_if_begun_elsewhere().await?;
         self.creates = self.operation.update(|record, _| {
             record.requested(&self.plan);
-            record.history.creates_of_call()
+            record.history.creates().of_call()
         });
         loop {
             let observed = self.operation.observe().await?;

@@ -101,7 +101,7 @@ impl Deletion {
         let waiting = "waits to be deleted, not asked for yet";
         if !self.operation.delete_answered(response, &before, waiting, finality::not_deleted)? {
             let record = self.operation.record();
-            return Err(self.not_deleted(&record, found, record.history.delete_not_before()));
+            return Err(self.not_deleted(&record, found, record.history.deletes().not_before()));
         }
         self.operation.restart_polling();
         self.operation.pause(phase(ASKED)).await

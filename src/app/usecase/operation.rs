@@ -44,7 +44,7 @@ pub(super) struct Operation {
 impl Operation {
     pub(super) fn new(context: ControllerContext, id: FilesystemId, callers: Arc<Callers>) -> Self {
         let now = context.cloud_clock.now();
-        let deletes = context.records.update(&id, now, |record| record.history.deletes_of_call());
+        let deletes = context.records.update(&id, now, |record| record.history.deletes().of_call());
         let (in_progress, retry_after, polls, consecutive_errors) = (false, None, 0, 0);
         Self { context, id, callers, deletes, in_progress, retry_after, polls, consecutive_errors, logged: now }
     }

@@ -136,7 +136,7 @@ impl Provision {
         let ValidateRequest { volume_id, context, .. } = question;
         let not_found = || Failure::new(FailureKind::NotFound, format!("volume {} does not exist", quote(volume_id)));
         let Some(id) = reclaim::plan(volume_id).map_err(finality::invalid)? else {
-            let known = VolumeId::parse(volume_id).is_ok() || context_value(context, MGS_IP_ADDRESS).is_some();
+            let known = VolumeId::parse(volume_id).is_some() || context_value(context, MGS_IP_ADDRESS).is_some();
             return if known { Ok(None) } else { Err(not_found()) };
         };
         match self.observe(&id, deadline).await? {

@@ -44,7 +44,7 @@ impl Creation {
         let waiting = "failed and waits to be deleted";
         if !self.operation.delete_answered(response, &before, waiting, finality::in_doubt)? {
             let record = self.operation.record();
-            return Err(self.not_removed(&record, record.history.delete_not_before()));
+            return Err(self.not_removed(&record, record.history.deletes().not_before()));
         }
         self.operation.restart_polling();
         self.operation.pause(removing()).await
@@ -98,7 +98,7 @@ impl Creation {
             failures: failed.map_or(1, |failed| failed.count),
             reason: failed.and_then(|failed| failed.reason.as_deref()),
         };
-        tracing::warn!(filesystem = %self.id(), "{}", milestone.message());
+        tracing::warn!(filesystem = %self.id(), "{}", milestone.event().message);
         self.emit(&milestone);
     }
 }

@@ -103,7 +103,7 @@ impl Creation {
             let at = self.operation.update(|record, _| {
                 record.history.create_refused(&before);
                 record.create_failure = Some(failure.clone());
-                record.history.create_not_before()
+                record.history.creates().not_before()
             });
             let failure = failure.followed_by(&self.operation.next_try(at));
             return Err(self.conclude(failure, FailureCause::Circumstance));
