@@ -11,7 +11,8 @@ use azurelustre_csi::domain::filesystem::{
     Filesystem, FilesystemSpec, Observed, ProvisioningState, ReportedMgsAddress,
 };
 use azurelustre_csi::domain::lifecycle::{self, Step};
-use azurelustre_csi::domain::provisioning::{Defaults, DynamicProvision, ProvisionPlan, VolumeRequest};
+use azurelustre_csi::domain::placement::Placement;
+use azurelustre_csi::domain::provisioning::{DynamicProvision, ProvisionPlan, VolumeRequest};
 use azurelustre_csi::domain::reclaim::{self, ReclaimStep};
 use azurelustre_csi::domain::sku::{CAPABILITY_BANDWIDTH, CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM, Sku, SkuCatalog};
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US};
@@ -69,14 +70,15 @@ fn parse(flags: &str) -> Result<Case<'_>, Mistake> {
 fn describe(case: &Case<'_>) -> Result<(), Mistake> {
     let plan = plan(case)?;
     let skus = SKUS.map(|(name, values)| Sku::from_capabilities(name, vec![], CAPABILITIES.into_iter().zip(values)));
-    let catalog = SkuCatalog::new(plan.location().clone(), skus);
-    let sku = catalog.get(plan.sku_name()).map_err(|error| (error.to_string(), "give an offered one with --sku"))?;
+    let catalog = SkuCatalog::new(plan.desired().location.clone(), skus);
+    let sku =
+        catalog.get(&plan.desired().sku_name).map_err(|error| (error.to_string(), "give an offered one with --sku"))?;
     let spec = plan.spec(sku).map_err(|error| (error.to_string(), "give a smaller --size or another --sku"))?;
     let observed = observed(case, &spec);
     println!("{} of {sku}", case["--size"]);
     println!("  made        {} with {} MB/s", spec.capacity, sku.throughput(spec.capacity));
     println!("  found       {}", case["--state"]);
-    println!("  next step   {}", next_step(lifecycle::next(&observed, &plan.desired())));
+    println!("  next step   {}", next_step(lifecycle::next(&observed, plan.desired())));
     println!("  on delete   {}", deletion(&reclaim::next(&observed, &spec.id.name)));
     Ok(())
 }
@@ -98,7 +100,7 @@ fn plan(case: &Case<'_>) -> Result<DynamicProvision, Mistake> {
         capabilities: vec![Capability { access, mode: Some(AccessMode::MultiNodeMultiWriter) }],
         parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     };
-    match ProvisionPlan::parse(&request, &Defaults::default()) {
+    match ProvisionPlan::parse(&request, &Placement::default()) {
         Ok(ProvisionPlan::Dynamic(plan)) => Ok(*plan),
         Ok(ProvisionPlan::Existing(volume)) => {
             Err((format!("{} is there already", volume.id), "leave mgs-ip-address out"))

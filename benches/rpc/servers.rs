@@ -11,7 +11,7 @@ use azurelustre_csi::adapters::simulator::lustre::SimulatedLustre;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::app::usecase::readiness::ReadyOnce;
+use azurelustre_csi::app::usecase::readiness::LatchedReadiness;
 use azurelustre_csi::ports::clock::Clock;
 use tonic::service::Routes;
 
@@ -29,7 +29,7 @@ pub(crate) fn driver(folder: &Path) -> PathBuf {
         let provision = Provision::new(cloud, orchestrator, Arc::clone(&clock), fast, defaults);
         let publish = Publish::new(Arc::new(SimulatedLustre::new(simulator.servers())), clock);
         let info = IdentityInfo { driver_name: "bench".into(), vendor_version: "0".into(), controller: true };
-        let identity = Identity::new(info, Arc::new(ReadyOnce::new(None)));
+        let identity = Identity::new(info, Arc::new(LatchedReadiness::new(None)));
         let work = Work::default();
         let mut routes = Routes::new(IdentityServer::new(identity));
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 
-use crate::domain::error::quote;
 use crate::domain::go_bool::go_bool;
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
+use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::provisioning::Defaults;
+use crate::domain::text::quote;
 
 /// Where the file is unless somebody says otherwise.
 const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
@@ -83,7 +83,7 @@ impl CloudFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document<T> {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
-    pub defaults: Defaults,
+    pub defaults: Placement,
     /// What the cloud's adapter reads out of the file; `None` where something is missing.
     pub cloud: Option<T>,
     /// What the cloud's adapter misses: the file, or values in it.
@@ -127,7 +127,7 @@ fn parse<T>(
     let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), origins: Vec::new() };
     reader.show("file", file.path.display(), file.named_by.clone());
     let cloud = cloud(&mut reader);
-    let defaults = Defaults {
+    let defaults = Placement {
         location: reader.shown("location", Location::parse),
         resource_group: reader.shown("resourceGroup", ResourceGroup::parse),
         vnet_resource_group: reader.shown("vnetResourceGroup", ResourceGroup::parse),
@@ -334,7 +334,7 @@ mod tests {
             [encoded.to_owned(), format!("{encoded}\n"), wrapped.join("\n"), "bG9jYXRpb246IGVhc3R1czI=".to_owned()]
         {
             let (_, problems) = parsed(&text);
-            let reported: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+            let reported: Vec<String> = problems.as_slice().iter().map(|problem| format!("{problem:#}")).collect();
             assert_eq!(reported.len(), 1, "{reported:?}");
             assert!(reported[0].contains("base64") && reported[0].contains("decode it"), "{reported:?}");
         }

@@ -110,7 +110,7 @@ fn check_config(options: &CheckOptions) -> Result<(), CliError> {
     let cloud = &loaded.settings.cloud_settings;
     if cloud.reason_for_static_only().is_some() {
         warn("dynamic provisioning is off, only static volumes are served: the cloud settings are incomplete");
-        cloud.missing.iter().for_each(|problem| warn(&problem.to_string().replacen("error: ", "", 1)));
+        cloud.missing.iter().for_each(|problem| warn(&format!("{problem:#}").replacen("error: ", "", 1)));
     }
     Ok(())
 }

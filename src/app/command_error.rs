@@ -63,7 +63,7 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))
+        self.problems.iter().try_for_each(|problem| writeln!(f, "{problem:#}"))
     }
 }
 

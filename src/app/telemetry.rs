@@ -11,8 +11,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-use crate::domain::error::{nearest, quote};
 use crate::domain::problem::Problem;
+use crate::domain::text::{nearest, quote};
 
 /// Levels by name, loudest last.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

@@ -13,7 +13,7 @@ use super::settings::{CloudKind, Mode, MounterKind, Settings};
 use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
 use super::usecase::publish::Publish;
-use super::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
+use super::usecase::readiness::{LatchedReadiness, PodReadiness, remove_taint_when_ready};
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
@@ -21,11 +21,11 @@ use crate::adapters::csi::{
 };
 use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
+use crate::domain::placement::Placement;
 use crate::domain::problem::Problem;
-use crate::domain::provisioning::Defaults;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError};
-use crate::ports::inbound::Ready;
+use crate::ports::inbound::ReadinessProbe;
 use crate::ports::mounter::Mounter;
 use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
@@ -110,7 +110,7 @@ pub struct CloudSide {
     /// The cloud's time, for polling it.
     pub clock: Arc<dyn Clock>,
     /// What the cluster's cloud settings say.
-    pub defaults: Defaults,
+    pub defaults: Placement,
     /// Requests that outlive the RPC that began them.
     pub tasks: TaskTracker,
     #[cfg(feature = "arm")]
@@ -239,7 +239,7 @@ pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let node = settings.mode.node_id().zip(node);
     let work = cloud.as_ref().map(|side| Work::over(side.tasks.clone())).unwrap_or_default();
-    let ready: Arc<dyn Ready> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
+    let ready: Arc<dyn ReadinessProbe> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.values.driver_name.clone(),
         vendor_version: DRIVER_VERSION.to_owned(),
@@ -270,7 +270,7 @@ pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
             .with_operations(operations);
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
         if settings.values.remove_not_ready_taint && removes_taint {
-            let ready = ReadyForPods::new(ready, faults);
+            let ready = PodReadiness::new(ready, faults);
             keep.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
@@ -287,12 +287,12 @@ fn service_work(work: Work) -> ServiceWork {
 }
 
 /// Readiness of a process with this node's side, or with none.
-fn readiness(side: Option<&NodeSide>) -> ReadyOnce {
-    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return ReadyOnce::new(None) };
+fn readiness(side: Option<&NodeSide>) -> LatchedReadiness {
+    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return LatchedReadiness::new(None) };
     if *mounted_at_start {
         tracing::info!("ready at once: Lustre is mounted already");
     }
-    let ready = ReadyOnce::new(Some(Arc::clone(mounter)));
+    let ready = LatchedReadiness::new(Some(Arc::clone(mounter)));
     ready.with_mounts_at_start(*mounted_at_start).with_operations(operations.clone())
 }
 

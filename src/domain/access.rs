@@ -5,8 +5,8 @@
 //!
 //! Source: CSI specification 1.12, `VolumeCapability`.
 
-use super::error::Violations;
 use super::mount_options::MountOptions;
+use super::problem::Problems;
 
 /// CSI's access modes (`VolumeCapability.AccessMode.Mode`) without `UNKNOWN`. Lustre supports all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,43 +50,39 @@ pub struct Capability {
 
 impl Capability {
     /// The mode and the mount options, if Lustre can do this.
-    pub fn check(&self) -> Result<(AccessMode, MountOptions), Violations> {
-        let mut violations = Violations::default();
+    pub fn check(&self) -> Result<(AccessMode, MountOptions), Problems> {
+        let mut problems = Problems::default();
         if self.mode.is_none() {
-            violations.push("access mode", "missing or unknown; use one of the seven that CSI defines");
+            problems.add("access mode", "missing or unknown; use one of the seven that CSI defines");
         }
         let options = match &self.access {
-            Some(AccessType::Mount { flags }) => {
-                MountOptions::parse(flags).map_err(|more| violations.extend(more)).ok()
-            }
+            Some(AccessType::Mount { flags }) => problems.note(MountOptions::parse(flags)),
             Some(AccessType::Block) => {
-                violations.push(
+                problems.add(
                     "access type",
                     "block volumes are not supported; Lustre is a file system (volumeMode: Filesystem)",
                 );
                 None
             }
             None => {
-                violations.push("access type", "missing; only mount volumes are supported");
+                problems.add("access type", "missing; only mount volumes are supported");
                 None
             }
         };
-        violations.into_result(self.mode.zip(options))
+        problems.into_result(self.mode.zip(options))
     }
 }
 
 /// Checks all capabilities of a request; there must be at least one.
-pub fn check_all(capabilities: &[Capability]) -> Result<(), Violations> {
-    let mut violations = Violations::default();
+pub fn check_all(capabilities: &[Capability]) -> Result<(), Problems> {
+    let mut problems = Problems::default();
     if capabilities.is_empty() {
-        violations.push("volume capabilities", "missing");
+        problems.add("volume capabilities", "missing");
     }
     for capability in capabilities {
-        if let Err(more) = capability.check() {
-            violations.extend(more);
-        }
+        problems.note(capability.check());
     }
-    violations.into_result(Some(()))
+    problems.into_result(Some(()))
 }
 
 #[cfg(test)]

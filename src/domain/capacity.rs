@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::error::quote;
+use super::text::quote;
 
 const BYTES_PER_TIB: u64 = 1 << 40;
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::error::quote;
+use super::text::quote;
 
 /// A file of `/sys/fs/lustre/osc/*` or `/sys/fs/lustre/mdc/*`. The order is the one in which they are set: a client lowers
 /// `max_mod_rpcs_in_flight` by itself where `max_rpcs_in_flight` would not be larger, so that comes first.

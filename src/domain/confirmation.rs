@@ -49,10 +49,10 @@ fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<Shown> {
         }
     };
     if let Ok(id) = VolumeId::parse(volume_id) {
-        show(MGS_IP_ADDRESS, id.mgs_address());
-        show(FS_NAME, id.fs_name());
-        show(SUB_DIR, id.sub_dir());
-        show(RESOURCE_GROUP_NAME, id.resource_group());
+        show(MGS_IP_ADDRESS, &id.mgs_address);
+        show(FS_NAME, &id.fs_name);
+        show(SUB_DIR, &id.sub_dir);
+        show(RESOURCE_GROUP_NAME, &id.resource_group);
     }
     if let Some(found) = found {
         show("sku-name", found.sku_name.as_deref().unwrap_or_default());

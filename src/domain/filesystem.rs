@@ -108,27 +108,22 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
-    /// Whether it was usable at any time, so that somebody's data may be on it. An address that cannot be read counts.
+    /// Whether it was usable at any time, so that data may be on it. An address that cannot be read counts.
     pub fn was_ready(&self) -> bool {
         self.mgs_address != ReportedMgsAddress::NeverReported
     }
 }
 
-/// What ARM's `properties.clientInfo.mgsAddress` says. ARM writes an address when the file system is ready for the first
+/// ARM's `properties.clientInfo.mgsAddress`. ARM writes an address when the file system is ready for the first
 /// time, and keeps it; before that the member is absent, null or an empty string.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ReportedMgsAddress {
     /// No address was ever reported: the file system was never ready.
     #[default]
     NeverReported,
-    /// A valid address.
-    Address {
-        /// The address.
-        parsed: MgsAddress,
-        /// The same as reported; volume id and context hold this text.
-        text: String,
-    },
-    /// Something that is no address. Nothing can be mounted from it, but data may be there.
+    /// A valid [`MgsAddress`], as reported.
+    Address(String),
+    /// Not a valid address. Nothing can be mounted from it, but data may be there.
     Unreadable(String),
 }
 
@@ -137,7 +132,7 @@ impl ReportedMgsAddress {
     pub fn parse(text: &str) -> Self {
         match (text.trim(), MgsAddress::parse(text)) {
             ("", _) => Self::NeverReported,
-            (text, Ok(parsed)) => Self::Address { parsed, text: text.to_owned() },
+            (text, Ok(_)) => Self::Address(text.to_owned()),
             (text, Err(_)) => Self::Unreadable(text.to_owned()),
         }
     }
@@ -146,7 +141,7 @@ impl ReportedMgsAddress {
     pub fn as_str(&self) -> &str {
         match self {
             Self::NeverReported => "",
-            Self::Address { text, .. } | Self::Unreadable(text) => text,
+            Self::Address(text) | Self::Unreadable(text) => text,
         }
     }
 }
@@ -172,10 +167,8 @@ pub enum Observed {
 /// A file system that can be mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyFilesystem {
-    /// Address of the MGS, valid.
-    pub mgs_address: MgsAddress,
-    /// The same as reported; this is what volume id and context hold.
-    pub mgs_text: String,
+    /// Address of the MGS, valid, as reported; volume id and context hold this text.
+    pub mgs_address: String,
     /// Lustre file system name.
     pub fs_name: FsName,
     /// Size.
@@ -207,7 +200,7 @@ mod tests {
             assert_eq!(ReportedMgsAddress::parse(blank), ReportedMgsAddress::NeverReported);
         }
         let known = ReportedMgsAddress::parse(" 10.0.0.4 ");
-        assert!(matches!(&known, ReportedMgsAddress::Address { text, .. } if text == "10.0.0.4"), "{known:?}");
+        assert!(matches!(&known, ReportedMgsAddress::Address(text) if text == "10.0.0.4"), "{known:?}");
         let odd = ReportedMgsAddress::parse("not an address");
         assert_eq!(odd, ReportedMgsAddress::Unreadable("not an address".to_owned()));
         assert_eq!(

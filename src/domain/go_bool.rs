@@ -1,7 +1,7 @@
 //! Booleans as Go's `strconv.ParseBool` spells them.
 
-use super::error::quote;
 use super::problem::Problem;
+use super::text::quote;
 
 /// Takes `1`, `t`, `T`, `true`, `TRUE`, `True` and their opposites; any other text is a problem.
 pub fn go_bool(text: &str) -> Result<bool, Problem> {

@@ -7,7 +7,12 @@
 use std::time::Duration;
 
 use super::filesystem::ProvisioningState;
-use super::polling::{self, ABSENCE_CONFIRMED_AFTER, ABSENCE_PROVED_AFTER};
+use super::request_limits::{ABSENCE_CONFIRMED_AFTER, CallRequests, RequestDecision, SentRequests, recreate_pause};
+
+/// For how long this process must have found nothing before a circumstance (a full subnet, quota, a missing permission, a
+/// refused creation) may end a creation for good. A request that an earlier process sent lives at most 60 seconds, and lists
+/// and reads of ARM may lag behind.
+const ABSENCE_PROVED_AFTER: Duration = Duration::from_secs(90);
 
 /// What makes a creation impossible, which decides for how long nothing must have been found before it is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,27 +44,6 @@ enum Sighting {
     Gone,
 }
 
-/// PUTs or DELETEs of one volume that had no clear success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Requests {
-    count: u32,
-    pauses: u32,
-    last: Duration,
-}
-
-impl Requests {
-    /// `again` says that it is not the first of its call.
-    fn sent(&mut self, now: Duration, again: bool) {
-        self.count = self.count.saturating_add(1);
-        self.pauses = self.pauses.saturating_add(u32::from(!again)).max(1);
-        self.last = now;
-    }
-
-    fn not_before(&self) -> Duration {
-        if self.count == 0 { Duration::ZERO } else { self.last.saturating_add(polling::retry_pause(self.pauses)) }
-    }
-}
-
 /// A creation that ARM accepted and that failed later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCreation {
@@ -69,36 +53,6 @@ pub struct FailedCreation {
     pub reason: Option<String>,
     /// Not to be made anew before this time; set once it is gone.
     pub not_before: Option<Duration>,
-}
-
-/// How many PUTs and DELETEs one call has sent and may still send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallRequests {
-    /// Sent by this call.
-    pub sent: u32,
-    /// What it may still send.
-    pub left: u32,
-}
-
-impl CallRequests {
-    /// Counts one.
-    pub fn count(&mut self) {
-        self.sent = self.sent.saturating_add(1);
-        self.left = self.left.saturating_sub(1);
-    }
-}
-
-/// What to do where an observation found nothing to create upon, or something to delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestDecision {
-    /// Send the request now.
-    Now,
-    /// Observe again after this time, then decide.
-    ObserveAfter(Duration),
-    /// Not in this call: not before this time.
-    NotBefore(Duration),
-    /// A failed creation of this volume is not made anew before this time.
-    FailedNotBefore(Duration),
 }
 
 /// What is known of one volume's file system.
@@ -111,8 +65,8 @@ pub struct History {
     /// A PUT may still be on its way, or the file system was seen and is not visible now.
     create_outcome_unknown: bool,
     begun: Option<Duration>,
-    creates: Requests,
-    deletes: Requests,
+    creates: SentRequests,
+    deletes: SentRequests,
     failed: Option<FailedCreation>,
     /// The failed creation was noted and is not gone yet.
     removing_failed: bool,
@@ -126,7 +80,7 @@ impl History {
         let absent_for = now.saturating_sub(first);
         match self.sighting {
             Sighting::Deleting => self.gone(now),
-            Sighting::Present if self.deletes.count > 0 => {
+            Sighting::Present if self.deletes.any() => {
                 if absent_for >= ABSENCE_CONFIRMED_AFTER {
                     self.gone(now);
                 }
@@ -167,7 +121,7 @@ impl History {
         self.create_outcome_unknown = true;
         self.begun.get_or_insert(now);
         self.creates.sent(now, again);
-        self.deletes = Requests::default();
+        self.deletes = SentRequests::default();
         if let Some(failed) = &mut self.failed {
             failed.not_before = None;
         }
@@ -207,7 +161,7 @@ impl History {
 
     /// Other parameters are asked for now: pauses end, since what failed may not fail again.
     pub fn other_parameters(&mut self) {
-        self.creates = Requests::default();
+        self.creates = SentRequests::default();
         if !self.removing_failed {
             self.failed = None;
         }
@@ -265,12 +219,12 @@ impl History {
 
     /// PUTs that a call which begins now may send: two at first, later one.
     pub fn creates_of_call(&self) -> CallRequests {
-        CallRequests { sent: 0, left: if self.creates.count == 0 { 2 } else { 1 } }
+        self.creates.of_call()
     }
 
     /// DELETEs that a call which begins now may send: two at first, later one.
     pub fn deletes_of_call(&self) -> CallRequests {
-        CallRequests { sent: 0, left: if self.deletes.count == 0 { 2 } else { 1 } }
+        self.deletes.of_call()
     }
 
     /// Whether a PUT may be sent after an observation found nothing.
@@ -280,31 +234,16 @@ impl History {
         {
             return RequestDecision::FailedNotBefore(not_before);
         }
-        let not_before = self.creates.not_before();
-        if call.sent == 0 && not_before > now {
-            return RequestDecision::NotBefore(not_before);
-        }
+        // A repeated PUT, and one after a failed creation whose deletion was not seen, need a confirmed absence.
         let removing = self.removing_failed && self.sighting == Sighting::Present;
-        if self.create_outcome_unknown || removing {
-            let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(self.absent_for().unwrap_or_default());
-            if !rest.is_zero() {
-                return RequestDecision::ObserveAfter(rest);
-            }
-        }
-        if call.left == 0 { RequestDecision::NotBefore(not_before) } else { RequestDecision::Now }
+        let confirm = self.create_outcome_unknown || removing;
+        self.creates.decide(call, now, confirm.then(|| self.absent_for().unwrap_or_default()))
     }
 
     /// Whether a DELETE may be sent after an observation found something to delete that is not being deleted.
     pub fn next_delete(&self, call: CallRequests, now: Duration) -> RequestDecision {
-        let not_before = self.deletes.not_before();
-        if call.sent == 0 && not_before > now {
-            return RequestDecision::NotBefore(not_before);
-        }
-        let rest = ABSENCE_CONFIRMED_AFTER.saturating_sub(now.saturating_sub(self.deletes.last));
-        if call.sent > 0 && !rest.is_zero() {
-            return RequestDecision::ObserveAfter(rest);
-        }
-        if call.left == 0 { RequestDecision::NotBefore(not_before) } else { RequestDecision::Now }
+        let since_last = now.saturating_sub(self.deletes.last());
+        self.deletes.decide(call, now, (call.sent > 0).then_some(since_last))
     }
 
     /// When the next PUT may be sent after one without a clear success.
@@ -333,7 +272,7 @@ impl History {
         let removing_failed = self.removing_failed;
         let failed = self.failed.take().map(|failed| FailedCreation {
             not_before: if removing_failed {
-                Some(now.saturating_add(polling::recreate_pause(failed.count)))
+                Some(now.saturating_add(recreate_pause(failed.count)))
             } else {
                 failed.not_before
             },

@@ -8,14 +8,14 @@ use std::fmt;
 
 use super::capacity::CapacityRange;
 use super::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem, ReportedMgsAddress};
-use super::names::{FilesystemName, Location, SubnetId, Zone};
+use super::names::{FilesystemId, Location, SubnetId, Zone};
 use super::ownership::{self, NotOwned};
 
 /// What cannot change once a file system exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
-    /// Its name; its tags must say that it was made for the volume of this name.
-    pub name: FilesystemName,
+    /// Where it is; its tags must say that it was made for the volume of this name.
+    pub id: FilesystemId,
     /// Region.
     pub location: Location,
     /// SKU.
@@ -26,6 +26,15 @@ pub struct Desired {
     pub subnet: SubnetId,
     /// Sizes that the claim accepts.
     pub range: CapacityRange,
+}
+
+impl Desired {
+    /// Whether both are the same; ARM's names compare without case.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let place = self.id.is(&other.id) && self.location == other.location && self.subnet.is(&other.subnet);
+        let sku = self.sku_name.eq_ignore_ascii_case(&other.sku_name);
+        place && sku && self.zone == other.zone && self.range == other.range
+    }
 }
 
 /// What to do next.
@@ -47,7 +56,7 @@ pub enum Step {
         /// Why it failed, where known.
         reason: Option<String>,
     },
-    /// Somebody else's.
+    /// Not owned by this driver, or made for another volume.
     NotOwned(NotOwned),
     /// Ours, but not what is asked for now.
     Conflict(Vec<Difference>),
@@ -76,7 +85,7 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
         Observed::Absent => return Step::Create,
         Observed::Present(found) => found,
     };
-    if let Err(reason) = ownership::check(&desired.name, &found.tags) {
+    if let Err(reason) = ownership::check(&desired.id.name, &found.tags) {
         return Step::NotOwned(reason);
     }
     let differences = differences(found, desired);
@@ -101,10 +110,9 @@ pub fn next(observed: &Observed, desired: &Desired) -> Step {
 
 /// The file system as something to mount: Succeeded alone is not enough, it also needs a usable address and a size.
 pub fn ready(found: &Filesystem) -> Option<ReadyFilesystem> {
-    let ReportedMgsAddress::Address { parsed, text } = &found.mgs_address else { return None };
+    let ReportedMgsAddress::Address(mgs_address) = &found.mgs_address else { return None };
     Some(ReadyFilesystem {
-        mgs_address: parsed.clone(),
-        mgs_text: text.clone(),
+        mgs_address: mgs_address.clone(),
         fs_name: found.fs_name.clone().unwrap_or_default(),
         capacity: found.capacity?,
     })

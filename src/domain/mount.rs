@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::access::{AccessMode, Capability};
-use super::error::{Notice, Violations, quote};
 use super::mount_options::MountOptions;
 use super::mount_source::MountSource;
+use super::problem::{Notice, Problems};
+use super::text::quote;
 use super::volume_attributes::{self, UnknownAttributes};
 
 /// Type name that the kernel gives Lustre mounts.
@@ -47,22 +48,20 @@ pub struct MountPlan {
 
 impl MountPlan {
     /// Checks a request and expands its sub-directory, as [`MountPlan::parse`] does with keys that are nearly ours refused.
-    pub fn new(request: &PublishRequest) -> Result<Self, Violations> {
+    pub fn new(request: &PublishRequest) -> Result<Self, Problems> {
         Self::parse(request, UnknownAttributes::Refuse).map(|(plan, _)| plan)
     }
 
     /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
     /// asked. All mistakes are reported at once; beside the plan stands what should be logged.
-    pub fn parse(request: &PublishRequest, unknown: UnknownAttributes) -> Result<(Self, Vec<Notice>), Violations> {
-        let mut violations = Violations::default();
+    pub fn parse(request: &PublishRequest, unknown: UnknownAttributes) -> Result<(Self, Vec<Notice>), Problems> {
+        let mut problems = Problems::default();
         if request.volume_id.is_empty() {
-            violations.push("volume id", "missing");
+            problems.add("volume id", "missing");
         }
-        let target = check_path("target path", &request.target).map_err(|more| violations.extend(more)).ok();
-        let capability = request.capability.check().map_err(|more| violations.extend(more)).ok();
-        let attributes = volume_attributes::parse(&request.context, &request.target, unknown)
-            .map_err(|more| violations.extend(more))
-            .ok();
+        let target = problems.note(check_path("target path", &request.target));
+        let capability = problems.note(request.capability.check());
+        let attributes = problems.note(volume_attributes::parse(&request.context, &request.target, unknown));
         let plan = (|| {
             let (mode, mut options) = capability?;
             let (source, notices) = attributes?;
@@ -76,7 +75,7 @@ impl MountPlan {
             };
             Some((plan, notices))
         })();
-        violations.into_result(plan)
+        problems.into_result(plan)
     }
 
     /// Whether the sub-directory may be made where it is missing: only for writable volumes.
@@ -113,19 +112,19 @@ impl MountPlan {
 }
 
 /// Takes a path at which a volume may be mounted: absolute, without `..`, not the root itself.
-pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Violations> {
-    let mut violations = Violations::default();
+pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Problems> {
+    let mut problems = Problems::default();
     let shown = || quote(&path.to_string_lossy());
     if path.as_os_str().is_empty() {
-        violations.push(field, "missing");
+        problems.add(field, "missing");
     } else if !path.is_absolute() || path.parent().is_none() {
-        violations.push(field, format!("{} is not an absolute path below the root", shown()));
+        problems.add(field, format!("{} is not an absolute path below the root", shown()));
     } else if path.components().any(|part| part == Component::ParentDir)
         || path.as_os_str().as_encoded_bytes().contains(&0)
     {
-        violations.push(field, format!("{} may not contain `..` or a zero byte", shown()));
+        problems.add(field, format!("{} may not contain `..` or a zero byte", shown()));
     }
-    violations.into_result(Some(path.to_owned()))
+    problems.into_result(Some(path.to_owned()))
 }
 
 /// One mount as the kernel (or the simulator's table) shows it.

@@ -10,7 +10,8 @@
 mod client;
 
 pub use self::client::UnsupportedOption;
-use super::error::{Violations, nearest, quote};
+use super::problem::Problems;
+use super::text::{nearest, quote};
 
 /// How access times are kept. Lustre's default is strict, not the kernel's relative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,17 +127,17 @@ impl MountOptions {
     /// Sorts out the mount flags of a request. A string may hold several options, separated by commas outside double
     /// quotes, as mount(8) reads them; blanks round an option and empty options are dropped. Every option that is refused
     /// is reported.
-    pub fn parse(flags: &[String]) -> Result<Self, Violations> {
+    pub fn parse(flags: &[String]) -> Result<Self, Problems> {
         let mut options = Self::default();
-        let mut violations = Violations::default();
+        let mut problems = Problems::default();
         for option in flags.iter().flat_map(|flag| split(flag)).filter(|option| !option.is_empty()) {
             let known =
                 options.generic(option) || options.lustre(option) || options.selinux(option) || options.dropped(option);
             if !known {
-                violations.push("mount option", refusal(option));
+                problems.add("mount option", refusal(option));
             }
         }
-        violations.into_result(Some(options))
+        problems.into_result(Some(options))
     }
 
     fn generic(&mut self, flag: &str) -> bool {

@@ -7,8 +7,9 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::error::{Notice, quote};
+use super::problem::Notice;
 use super::sub_dir::{SubDir, SubDirError};
+use super::text::quote;
 
 /// The file system name of AMLFS, used where none is given.
 pub const DEFAULT_FS_NAME: &str = "lustrefs";

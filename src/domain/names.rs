@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::error::quote;
+use super::text::quote;
 
 /// Why a text cannot be the name that it is meant to be. `Display` is the rule in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::error::quote;
 use super::names::FilesystemName;
 use super::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
+use super::text::quote;
 
 /// Why a file system is not owned by this driver, or was not made for the volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::{Notice, Violations, nearest, quote};
 use super::mount_source::{DEFAULT_FS_NAME, FsName, MgsAddress};
 use super::names::{Location, NetworkName, ResourceGroup, Zone};
+use super::placement::Placement;
+use super::problem::{Notice, Problems};
 use super::sub_dir::SubDirTemplate;
 use super::tags;
+use super::text::{nearest, quote};
 
 pub use values::{IdentityId, MaintenanceWindow};
 use values::{day_of_week, identities, sku_name, time_of_day};
@@ -86,32 +88,15 @@ pub enum Parameters {
 /// Parameters of a static volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingParameters {
-    /// The server.
-    pub mgs_address: MgsAddress,
-    /// The server as the user wrote it, without blanks and without the full stop that may end a host name; this is what
-    /// the id holds.
-    pub mgs_text: String,
+    /// A valid [`MgsAddress`] as the user wrote it, without blanks and without the full stop that may end a host name; the
+    /// volume id holds this text.
+    pub mgs_address: String,
     /// Lustre file system name, `lustrefs` unless a possible one is given.
     pub fs_name: FsName,
     /// Whether [`fs_name`](Self::fs_name) stands in place of a name that no Lustre can have.
     pub fs_name_replaced: bool,
     /// Directory of the volume, if not the root.
     pub sub_dir: Option<SubDirTemplate>,
-}
-
-/// Where a new file system is asked for. `None` is filled from the cloud settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestedPlacement {
-    /// Region.
-    pub location: Option<Location>,
-    /// Resource group of the new file system.
-    pub resource_group: Option<ResourceGroup>,
-    /// Resource group of the virtual network.
-    pub vnet_resource_group: Option<ResourceGroup>,
-    /// Virtual network.
-    pub vnet: Option<NetworkName>,
-    /// Subnet.
-    pub subnet: Option<NetworkName>,
 }
 
 /// Parameters of a volume that gets a file system of its own.
@@ -124,7 +109,7 @@ pub struct DynamicParameters {
     /// Maintenance window.
     pub maintenance: MaintenanceWindow,
     /// Region, resource group and subnet.
-    pub placement: RequestedPlacement,
+    pub placement: Placement,
     /// User-assigned identities.
     pub identities: Vec<IdentityId>,
     /// The user's tags.
@@ -141,7 +126,7 @@ pub struct DynamicParameters {
 
 impl Parameters {
     /// Reads all parameters. On failure every bad key and value is reported.
-    pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Violations> {
+    pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, Problems> {
         let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {
             Some(_) => {
@@ -151,7 +136,7 @@ impl Parameters {
             }
             None => reader.dynamic(true).map(|dynamic| Self::Dynamic(Box::new(dynamic))),
         };
-        reader.violations.into_result(parsed)
+        reader.problems.into_result(parsed)
     }
 }
 
@@ -159,16 +144,16 @@ impl Parameters {
 struct ParameterReader<'a> {
     /// Canonical key to (key as written, value).
     values: BTreeMap<&'static str, (&'a str, &'a str)>,
-    violations: Violations,
+    problems: Problems,
 }
 
 impl<'a> ParameterReader<'a> {
     fn new(parameters: &'a BTreeMap<String, String>) -> Self {
-        let mut reader = Self { values: BTreeMap::new(), violations: Violations::default() };
+        let mut reader = Self { values: BTreeMap::new(), problems: Problems::default() };
         for (key, value) in parameters {
             match canonical(key) {
                 None if is_reserved(key) => {}
-                None => reader.violations.push(quote(key), unknown_key(key)),
+                None => reader.problems.add(quote(key), unknown_key(key)),
                 Some(known) => reader.take(known, key, value),
             }
         }
@@ -178,8 +163,8 @@ impl<'a> ParameterReader<'a> {
     fn take(&mut self, known: &'static str, key: &'a str, value: &'a str) {
         match self.values.insert(known, (key, value)) {
             Some((first, other)) if other.trim() != value.trim() => {
-                self.violations
-                    .push(key, format!("{} here but {} as `{first}`; give it once", quote(value), quote(other)));
+                self.problems
+                    .add(key, format!("{} here but {} as `{first}`; give it once", quote(value), quote(other)));
             }
             _ => {}
         }
@@ -189,10 +174,10 @@ impl<'a> ParameterReader<'a> {
         self.values.get(key).map(|(_, value)| *value)
     }
 
-    /// Parses the value of `key` if there is one; an empty value is a violation, except where empty means "default".
+    /// Parses the value of `key` if there is one; an empty value is a problem, except where empty means "default".
     fn parsed<T, E: fmt::Display>(&mut self, key: &str, parse: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
         let (written, value) = *self.values.get(key)?;
-        self.violations.note(written, parse(value))
+        self.problems.note_at(written, parse(value))
     }
 
     /// Like [`ParameterReader::parsed`] for keys whose empty value means "use the default", as the Go driver reads them.
@@ -203,7 +188,7 @@ impl<'a> ParameterReader<'a> {
 
     fn required(&mut self, key: &str, wanted: bool, rule: &str) {
         if wanted && self.text(key).is_none_or(|value| value.trim().is_empty()) {
-            self.violations.push(key, rule);
+            self.problems.add(key, rule);
         }
     }
 
@@ -216,12 +201,12 @@ impl<'a> ParameterReader<'a> {
     }
 
     fn existing(&mut self) -> Option<ExistingParameters> {
-        let mgs_text = without_final_dots(self.text(MGS_IP_ADDRESS)?.trim());
-        let mgs_address = self.parsed(MGS_IP_ADDRESS, MgsAddress::parse);
+        self.parsed(MGS_IP_ADDRESS, MgsAddress::parse)?;
+        let mgs_address = without_final_dots(self.text(MGS_IP_ADDRESS)?.trim());
         let (fs_name, notice) = FsName::of_volume(self.text(FS_NAME).unwrap_or_default());
         let sub_dir = self.text(SUB_DIR).and_then(|text| SubDirTemplate::parse(text).ok());
         let fs_name_replaced = notice.is_some();
-        Some(ExistingParameters { mgs_address: mgs_address?, mgs_text, fs_name, fs_name_replaced, sub_dir })
+        Some(ExistingParameters { mgs_address, fs_name, fs_name_replaced, sub_dir })
     }
 
     fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
@@ -255,8 +240,8 @@ impl<'a> ParameterReader<'a> {
         })
     }
 
-    fn placement(&mut self) -> RequestedPlacement {
-        RequestedPlacement {
+    fn placement(&mut self) -> Placement {
+        Placement {
             location: self.optional("location", Location::parse),
             resource_group: self.optional(RESOURCE_GROUP_NAME, ResourceGroup::parse),
             vnet_resource_group: self.optional("vnet-resource-group", ResourceGroup::parse),
@@ -269,10 +254,8 @@ impl<'a> ParameterReader<'a> {
         let delimiter = self.optional(TAG_VALUE_DELIMITER, tags::parse_delimiter);
         let Some((written, value)) = self.values.get("tags") else { return BTreeMap::new() };
         let delimiter = delimiter.unwrap_or(tags::DEFAULT_DELIMITER);
-        tags::parse(written, value, delimiter, |key| self.text(key)).unwrap_or_else(|more| {
-            self.violations.extend(more);
-            BTreeMap::new()
-        })
+        let tags = tags::parse(written, value, delimiter, |key| self.text(key));
+        self.problems.note(tags).unwrap_or_default()
     }
 }
 

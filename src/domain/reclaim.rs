@@ -3,10 +3,11 @@
 //! The worst thing that this driver could do is delete data that it did not create. A file system goes only if the
 //! volume id says that it was made for the volume, and its own tags say so too, at every observation.
 
-use super::error::{Violation, quote};
 use super::filesystem::{Observed, ProvisioningState};
 use super::names::{FilesystemId, FilesystemName, ResourceGroup};
 use super::ownership::{self, NotOwned};
+use super::problem::Problem;
+use super::text::quote;
 use super::volume_id::{FIELDS_MAX, Origin, VolumeId, VolumeIdError};
 
 /// What a volume id asks to delete.
@@ -20,22 +21,22 @@ pub enum Reclaim {
 
 /// Reads a volume id for deletion. An id that says "dynamic" but does not say where, and one with more fields than this
 /// driver ever wrote, are errors: something that is billed may be behind them, and success would forget it.
-pub fn plan(volume_id: &str) -> Result<Reclaim, Violation> {
-    let violation = |rule: String| Violation::new("volume id", format!("{}: {rule}", quote(volume_id)));
+pub fn plan(volume_id: &str) -> Result<Reclaim, Problem> {
+    let problem = |rule: String| Problem::of("volume id", format!("{}: {rule}", quote(volume_id)));
     let id = match VolumeId::parse(volume_id) {
-        Ok(id) if id.origin() == Origin::Dynamic => id,
+        Ok(id) if id.origin == Origin::Dynamic => id,
         Err(VolumeIdError::Fields { fields, .. }) if fields > FIELDS_MAX => {
             let cure = "delete what is behind it by hand, then remove the PersistentVolume";
-            return Err(violation(format!("it has {fields} fields between `#`, more than {FIELDS_MAX}; {cure}")));
+            return Err(problem(format!("it has {fields} fields between `#`, more than {FIELDS_MAX}; {cure}")));
         }
         _ => return Ok(Reclaim::Nothing),
     };
-    if id.resource_group().is_empty() {
-        return Err(violation("it names a file system made for the volume but no resource group; delete the file system by hand, then remove the PersistentVolume".into()));
+    if id.resource_group.is_empty() {
+        return Err(problem("it names a file system made for the volume but no resource group; delete the file system by hand, then remove the PersistentVolume".into()));
     }
     Ok(Reclaim::Filesystem(FilesystemId {
-        resource_group: ResourceGroup::parse(id.resource_group()).map_err(|error| violation(error.to_string()))?,
-        name: FilesystemName::parse(id.name()).map_err(|error| violation(error.to_string()))?,
+        resource_group: ResourceGroup::parse(&id.resource_group).map_err(|error| problem(error.to_string()))?,
+        name: FilesystemName::parse(&id.name).map_err(|error| problem(error.to_string()))?,
     }))
 }
 

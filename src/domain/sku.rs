@@ -9,8 +9,9 @@
 use std::fmt;
 
 use super::capacity::Tib;
-use super::error::{Violation, nearest, quote};
 use super::names::{Location, Zone};
+use super::problem::Problem;
+use super::text::{nearest, quote};
 
 /// ARM's capability name for the size step.
 pub const CAPABILITY_INCREMENT: &str = "OSS capacity increment (TiB)";
@@ -46,13 +47,13 @@ impl Sku {
         name: &str,
         zones: Vec<Zone>,
         capabilities: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, Violation> {
+    ) -> Result<Self, Problem> {
         let capabilities: Vec<(&str, &str)> = capabilities.into_iter().collect();
         let number = |wanted: &str| {
             let value = capabilities.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
-            let (_, value) = value.ok_or_else(|| Violation::new(name, format!("capability {wanted} is missing")))?;
+            let (_, value) = value.ok_or_else(|| Problem::of(name, format!("capability {wanted} is missing")))?;
             let positive = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
-            positive.ok_or_else(|| Violation::new(name, format!("capability {wanted} is {}", quote(value))))
+            positive.ok_or_else(|| Problem::of(name, format!("capability {wanted} is {}", quote(value))))
         };
         let increment = Tib(number(CAPABILITY_INCREMENT)?);
         let maximum = Tib(number(CAPABILITY_MAXIMUM)?);
@@ -84,20 +85,19 @@ impl Sku {
     }
 
     /// Holds the zone that was asked for against the zones on offer.
-    pub fn check_zone(&self, asked: Option<&Zone>) -> Result<(), Violation> {
+    pub fn check_zone(&self, asked: Option<&Zone>) -> Result<(), Problem> {
         let offered = || self.zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ");
         match asked {
             None if self.zones.is_empty() => Ok(()),
             Some(zone) if self.zones.contains(zone) => Ok(()),
-            None => Err(Violation::new("zone", format!("{} needs one of {} here", self.name, offered()))),
+            None => Err(Problem::of("zone", format!("{} needs one of {} here", self.name, offered()))),
             Some(zone) if self.zones.is_empty() => {
-                let rule = format!("`{zone}` was given, but {} has no zones here; leave it out", self.name);
-                Err(Violation::new("zone", rule))
+                let message = format!("`{zone}` was given, but {} has no zones here; leave it out", self.name);
+                Err(Problem::of("zone", message))
             }
-            Some(zone) => Err(Violation::new(
-                "zone",
-                format!("`{zone}` is not offered for {}; use one of {}", self.name, offered()),
-            )),
+            Some(zone) => {
+                Err(Problem::of("zone", format!("`{zone}` is not offered for {}; use one of {}", self.name, offered())))
+            }
         }
     }
 }
@@ -113,13 +113,13 @@ impl fmt::Display for Sku {
 pub struct SkuCatalog {
     location: Location,
     skus: Vec<Sku>,
-    unreadable: Vec<Violation>,
+    unreadable: Vec<Problem>,
 }
 
 impl SkuCatalog {
     /// Collects what a region offers. Entries that could not be read are kept as the reason to show when exactly that
     /// SKU is asked for; repeated entries count once.
-    pub fn new(location: Location, entries: impl IntoIterator<Item = Result<Sku, Violation>>) -> Self {
+    pub fn new(location: Location, entries: impl IntoIterator<Item = Result<Sku, Problem>>) -> Self {
         let mut catalog = Self { location, skus: Vec::new(), unreadable: Vec::new() };
         for entry in entries {
             match entry {
@@ -133,7 +133,7 @@ impl SkuCatalog {
     }
 
     /// The SKU of that name, or which ones there are.
-    pub fn get(&self, name: &str) -> Result<&Sku, Violation> {
+    pub fn get(&self, name: &str) -> Result<&Sku, Problem> {
         self.skus.iter().find(|sku| sku.name.eq_ignore_ascii_case(name)).ok_or_else(|| self.not_offered(name))
     }
 
@@ -147,16 +147,16 @@ impl SkuCatalog {
         &self.location
     }
 
-    fn not_offered(&self, name: &str) -> Violation {
-        if let Some(reason) = self.unreadable.iter().find(|reason| reason.field.eq_ignore_ascii_case(name)) {
-            return Violation::new("sku-name", format!("{} cannot be used: {}", quote(name), reason.rule));
+    fn not_offered(&self, name: &str) -> Problem {
+        if let Some(reason) = self.unreadable.iter().find(|reason| reason.place.eq_ignore_ascii_case(name)) {
+            return Problem::of("sku-name", format!("{} cannot be used: {}", quote(name), reason.message));
         }
         let names: Vec<&str> = self.skus.iter().map(|sku| sku.name.as_str()).collect();
         let hint =
             nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let offered = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let rule = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
-        Violation::new("sku-name", rule)
+        let message = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
+        Problem::of("sku-name", message)
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         names.iter().map(|name| Zone::parse(name).unwrap()).collect()
     }
 
-    fn sku(name: &str, with: &[&str]) -> Result<Sku, Violation> {
+    fn sku(name: &str, with: &[&str]) -> Result<Sku, Problem> {
         let capabilities = [(CAPABILITY_INCREMENT, "16"), (CAPABILITY_BANDWIDTH, "125"), (CAPABILITY_MAXIMUM, "128")];
         Sku::from_capabilities(name, zones(with), capabilities)
     }
@@ -185,8 +185,8 @@ mod tests {
     fn one_odd_entry_hides_no_other() {
         let catalog = catalog();
         assert_eq!(catalog.skus().iter().map(|sku| sku.name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
-        assert!(catalog.get("AMLFS-Odd").unwrap_err().rule.contains("OSS capacity increment (TiB) is `many`"));
-        assert!(catalog.get("C").unwrap_err().rule.contains("offered: A, B"));
+        assert!(catalog.get("AMLFS-Odd").unwrap_err().message.contains("OSS capacity increment (TiB) is `many`"));
+        assert!(catalog.get("C").unwrap_err().message.contains("offered: A, B"));
         assert_eq!(catalog.get("a").unwrap().throughput(Tib(16)), 2000);
     }
 
@@ -196,9 +196,9 @@ mod tests {
         let zone = |name| Zone::parse(name).unwrap();
         assert_eq!(with.check_zone(Some(&zone("1"))), Ok(()));
         assert_eq!(without.check_zone(None), Ok(()));
-        assert!(with.check_zone(None).unwrap_err().rule.contains("1, 2"));
-        assert!(with.check_zone(Some(&zone("3"))).unwrap_err().rule.contains("1, 2"));
-        assert!(without.check_zone(Some(&zone("1"))).unwrap_err().rule.contains("leave it out"));
+        assert!(with.check_zone(None).unwrap_err().message.contains("1, 2"));
+        assert!(with.check_zone(Some(&zone("3"))).unwrap_err().message.contains("1, 2"));
+        assert!(without.check_zone(Some(&zone("1"))).unwrap_err().message.contains("leave it out"));
     }
 
     #[test]

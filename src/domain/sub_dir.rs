@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::quote;
 use super::template::{TemplateError, Variable, expand};
+use super::text::quote;
 
 /// Longest file name that Lustre stores, in bytes.
 const COMPONENT_MAX: usize = 255;

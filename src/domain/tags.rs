@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{Violations, quote};
+use super::problem::Problems;
 use super::template::{self, KNOWN_AT_CREATION, TemplateError, VARIABLES};
+use super::text::quote;
 
 /// Names the driver that made the file system.
 pub const CREATED_BY: &str = "k8s-azure-created-by";
@@ -39,22 +40,22 @@ pub fn parse<'a>(
     text: &str,
     delimiter: &str,
     metadata: impl Fn(&str) -> Option<&'a str>,
-) -> Result<BTreeMap<String, String>, Violations> {
-    let mut violations = Violations::default();
+) -> Result<BTreeMap<String, String>, Problems> {
+    let mut problems = Problems::default();
     let mut tags: BTreeMap<String, String> = BTreeMap::new();
     for pair in text.split(delimiter).filter(|_| !text.trim().is_empty()) {
         match parse_pair(pair, &metadata) {
             Ok((key, _)) if tags.keys().any(|known| known.eq_ignore_ascii_case(key)) => {
-                violations.push(field, format!("tag {} is given twice", quote(key)));
+                problems.add(field, format!("tag {} is given twice", quote(key)));
             }
             Ok((key, value)) => drop(tags.insert(key.to_owned(), value)),
-            Err(rule) => violations.push(field, rule),
+            Err(rule) => problems.add(field, rule),
         }
     }
     if tags.len() > COUNT_MAX {
-        violations.push(field, format!("{} tags; at most {COUNT_MAX} fit beside the driver's own", tags.len()));
+        problems.add(field, format!("{} tags; at most {COUNT_MAX} fit beside the driver's own", tags.len()));
     }
-    violations.into_result(Some(tags))
+    problems.into_result(Some(tags))
 }
 
 /// Reads the `tag-value-delimiter` parameter: what stands between two tags. Letters, digits, blanks, `=` and the
@@ -114,7 +115,7 @@ fn value_of<'a>(
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<BTreeMap<String, String>, Violations> {
+    fn read(text: &str) -> Result<BTreeMap<String, String>, Problems> {
         parse("tags", text, DEFAULT_DELIMITER, metadata)
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Sources: external-provisioner's `README.md` (Command line options), the Kubernetes field `CSIDriver.spec.podInfoOnMount`.
 
-use super::error::{nearest, quote};
+use super::text::{nearest, quote};
 
 /// A variable's name and the key of parameters or volume context that holds its value.
 pub type Variable = (&'static str, &'static str);

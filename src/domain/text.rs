@@ -1,34 +1,40 @@
-//! Durations and moments in words, for messages.
+//! Text of users in messages: quoted, and the nearest word that is known.
 
-use std::time::Duration;
-
-/// A moment for people, given as Unix time: `14:03:20 UTC`.
-pub fn time_of_day(unix_time: Duration) -> String {
-    let seconds = unix_time.as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
+/// Text from outside, made safe and short enough to quote in a message: control characters escaped, at most 80
+/// characters.
+pub fn quote(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.chars().take(LONGEST).collect::<String>().escape_debug().to_string();
+    if text.chars().count() > LONGEST {
+        shown.push('…');
+    }
+    format!("`{shown}`")
 }
 
-/// A duration for people: `45s`, `6m30s`, `1h05m`.
-pub fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s}s"),
-        (0, m, s) => format!("{m}m{s:02}s"),
-        (h, m, _) => format!("{h}h{m:02}m"),
-    }
+/// The known word nearest to `word`, if one is near enough to be what was meant. Compared without case.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = word.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    #[test]
+    fn quoted_text_cannot_break_a_line() {
+        assert_eq!(quote("a\nb\u{0}"), "`a\\nb\\0`");
+        assert!(quote(&"x".repeat(500)).chars().count() < 90);
     }
 
     #[test]
-    fn durations_and_times_read_well() {
-        assert_eq!(time_of_day(secs(86_400 * 20_000 + 3600 * 14 + 200)), "14:03:20 UTC");
-        assert_eq!([in_words(secs(45)), in_words(secs(390)), in_words(secs(3900))], ["45s", "6m30s", "1h05m"]);
+    fn the_nearest_name_is_offered_and_far_ones_are_not() {
+        assert_eq!(nearest("sku-nam", ["sku-name", "zone"]), Some("sku-name"));
+        assert_eq!(nearest("replicas", ["sku-name", "zone"]), None);
     }
 }

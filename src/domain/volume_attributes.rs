@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use super::error::{Notice, Violations, nearest, quote};
 use super::mount_source::{FsName, MgsAddress, MountSource};
 use super::parameters::{
     ALIASES, CREATED_BY_DYNAMIC_PROVISIONING, FS_NAME, KNOWN, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SIMULATED, SUB_DIR,
     canonical, context_value, is_reserved,
 };
+use super::problem::{Notice, Problems};
 use super::sub_dir::SubDirTemplate;
+use super::text::{nearest, quote};
 
 /// Name of the context in messages.
 const FIELD: &str = "volumeAttributes";
@@ -54,22 +55,22 @@ pub fn parse(
     context: &BTreeMap<String, String>,
     target: &Path,
     unknown: UnknownAttributes,
-) -> Result<(MountSource, Vec<Notice>), Violations> {
-    let mut violations = Violations::default();
+) -> Result<(MountSource, Vec<Notice>), Problems> {
+    let mut problems = Problems::default();
     let mut notices = Vec::new();
     if is_inline(context) {
-        violations.push(
+        problems.add(
             EPHEMERAL,
             "inline (ephemeral) volumes are not supported: whoever may create a pod would choose server and directory; \
              use a PersistentVolumeClaim",
         );
     }
     for key in MOUNT_KEYS {
-        check_unambiguous(context, key, &mut violations);
+        check_unambiguous(context, key, &mut problems);
     }
-    check_keys(context, target, unknown, &mut violations, &mut notices);
-    let source = source(context, &mut notices).map_err(|more| violations.extend(more)).ok();
-    violations.into_result(source.map(|source| (source, notices)))
+    check_keys(context, target, unknown, &mut problems, &mut notices);
+    let source = problems.note(source(context, &mut notices));
+    problems.into_result(source.map(|source| (source, notices)))
 }
 
 /// Whether kubelet says that the volume is inline. Anything but a plain no counts.
@@ -82,7 +83,7 @@ fn is_inline(context: &BTreeMap<String, String>) -> bool {
 
 /// One key in two spellings with two values: nobody knows which is meant. What the driver itself wrote beside the
 /// parameters of a StorageClass is known.
-fn check_unambiguous(context: &BTreeMap<String, String>, key: &str, violations: &mut Violations) {
+fn check_unambiguous(context: &BTreeMap<String, String>, key: &str, problems: &mut Problems) {
     let dynamic = context_value(context, CREATED_BY_DYNAMIC_PROVISIONING) == Some("t");
     if dynamic && WRITTEN_BY_DRIVER.contains(&key) && context.contains_key(key) {
         return;
@@ -92,7 +93,7 @@ fn check_unambiguous(context: &BTreeMap<String, String>, key: &str, violations: 
     let Some((first, value)) = spellings.next() else { return };
     if let Some((second, other)) = spellings.find(|(_, other)| other.trim() != value.trim()) {
         let rule = format!("{} here but {} as `{first}`; give it once", quote(other), quote(value));
-        violations.push(second, rule);
+        problems.add(second, rule);
     }
 }
 
@@ -100,7 +101,7 @@ fn check_keys(
     context: &BTreeMap<String, String>,
     target: &Path,
     unknown: UnknownAttributes,
-    violations: &mut Violations,
+    problems: &mut Problems,
     notices: &mut Vec<Notice>,
 ) {
     let strangers: Vec<&String> = context.keys().filter(|key| !is_accepted(key)).collect();
@@ -110,7 +111,7 @@ fn check_keys(
     for (key, meant) in near {
         let asked = format!("{} is not an attribute of this driver; did you mean {meant}?", quote(key));
         match unknown {
-            UnknownAttributes::Refuse => violations.push(
+            UnknownAttributes::Refuse => problems.add(
                 format!("{FIELD} of {owner}"),
                 format!(
                     "{asked} Set the PersistentVolume's reclaim policy to Retain, delete it and create it again with the \
@@ -175,21 +176,21 @@ fn owner(target: &Path) -> String {
     }
 }
 
-fn source(context: &BTreeMap<String, String>, notices: &mut Vec<Notice>) -> Result<MountSource, Violations> {
-    let mut violations = Violations::default();
+fn source(context: &BTreeMap<String, String>, notices: &mut Vec<Notice>) -> Result<MountSource, Problems> {
+    let mut problems = Problems::default();
     let mgs = match context_value(context, MGS_IP_ADDRESS).map(str::trim) {
         None | Some("") => {
-            violations.push(MGS_IP_ADDRESS, "missing in the volume context (volumeAttributes of the PersistentVolume)");
+            problems.add(MGS_IP_ADDRESS, "missing in the volume context (volumeAttributes of the PersistentVolume)");
             None
         }
-        Some(text) => violations.note(MGS_IP_ADDRESS, MgsAddress::parse(text)),
+        Some(text) => problems.note_at(MGS_IP_ADDRESS, MgsAddress::parse(text)),
     };
     let (fs_name, notice) = FsName::of_volume(context_value(context, FS_NAME).unwrap_or_default());
     notices.extend(notice);
     let template =
         context_value(context, SUB_DIR).map(|text| SubDirTemplate::parse(text).and_then(|t| t.expand(context)));
-    let sub_dir = template.and_then(|expanded| violations.note(SUB_DIR, expanded));
-    violations.into_result(mgs.map(|mgs| MountSource { mgs, fs_name, sub_dir }))
+    let sub_dir = template.and_then(|expanded| problems.note_at(SUB_DIR, expanded));
+    problems.into_result(mgs.map(|mgs| MountSource { mgs, fs_name, sub_dir }))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! system was made for the volume; a `#` inside a field would shift that flag, so no field with one is ever written.
 
 use std::fmt;
+use std::ops::Deref;
 
-use super::error::quote;
+use super::text::quote;
 
 const SEPARATOR: char = '#';
 /// Most fields that any form of the id has.
@@ -21,16 +22,26 @@ pub enum Origin {
     Static,
 }
 
-/// The fields of a volume id. All may be empty but none holds a `#`.
+/// The fields of a volume id; any may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct VolumeId {
-    name: String,
-    fs_name: String,
-    mgs_address: String,
-    sub_dir: String,
-    origin: Origin,
-    resource_group: String,
+pub struct VolumeIdFields {
+    /// Name of the volume; for dynamic ones the name of the AMLFS file system.
+    pub name: String,
+    /// Lustre file system name, such as `lustrefs`; old ids of the Go driver may hold anything here.
+    pub fs_name: String,
+    /// Address of the MGS as it was when the id was written.
+    pub mgs_address: String,
+    /// Sub-directory template, or empty.
+    pub sub_dir: String,
+    /// Where the file system comes from.
+    pub origin: Origin,
+    /// Resource group of the file system; empty for static volumes and where unknown.
+    pub resource_group: String,
 }
+
+/// A volume id: [`VolumeIdFields`] of which none holds a `#`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VolumeId(VolumeIdFields);
 
 /// Why a text is not a volume id of this driver, or cannot become one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,93 +64,49 @@ pub enum VolumeIdError {
     },
 }
 
-/// The fields to write into a volume id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VolumeIdFields<'a> {
-    /// Name of the volume; for dynamic ones the name of the AMLFS file system.
-    pub name: &'a str,
-    /// Lustre file system name, such as `lustrefs`.
-    pub fs_name: &'a str,
-    /// Address of the MGS.
-    pub mgs_address: &'a str,
-    /// Sub-directory template, or empty.
-    pub sub_dir: &'a str,
-    /// Where the file system comes from.
-    pub origin: Origin,
-    /// Resource group of the file system; empty for static volumes.
-    pub resource_group: &'a str,
-}
-
 impl VolumeId {
     /// Builds an id; a `#` in any field is refused. Slashes round file system name and sub-directory are dropped, as they
     /// are when the id is read.
-    pub fn new(fields: VolumeIdFields<'_>) -> Result<Self, VolumeIdError> {
-        let VolumeIdFields { name, fs_name, mgs_address, sub_dir, origin, resource_group } = fields;
+    pub fn new(mut fields: VolumeIdFields) -> Result<Self, VolumeIdError> {
         let texts = [
-            ("volume name", name),
-            ("fs-name", fs_name),
-            ("mgs-ip-address", mgs_address),
-            ("sub-dir", sub_dir),
-            ("resource-group-name", resource_group),
+            ("volume name", &fields.name),
+            ("fs-name", &fields.fs_name),
+            ("mgs-ip-address", &fields.mgs_address),
+            ("sub-dir", &fields.sub_dir),
+            ("resource-group-name", &fields.resource_group),
         ];
         if let Some((field, value)) = texts.into_iter().find(|(_, value)| value.contains(SEPARATOR)) {
             return Err(VolumeIdError::Separator { field, value: quote(value) });
         }
-        Ok(Self {
-            name: name.to_owned(),
-            fs_name: fs_name.trim_matches('/').to_owned(),
-            mgs_address: mgs_address.to_owned(),
-            sub_dir: sub_dir.trim_matches('/').to_owned(),
-            origin,
-            resource_group: resource_group.to_owned(),
-        })
+        for field in [&mut fields.fs_name, &mut fields.sub_dir] {
+            *field = field.trim_matches('/').to_owned();
+        }
+        Ok(Self(fields))
     }
 
-    /// Reads an id of 3, 4, 5 or 6 fields. Slashes round file system name and sub-directory are dropped.
+    /// Reads an id of 3, 4, 5 or 6 fields.
     pub fn parse(text: &str) -> Result<Self, VolumeIdError> {
         let fields: Vec<&str> = text.split(SEPARATOR).collect();
         if !(3..=FIELDS_MAX).contains(&fields.len()) {
             return Err(VolumeIdError::Fields { id: quote(text), fields: fields.len() });
         }
-        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
-        Ok(Self {
-            name: field(0).to_owned(),
-            fs_name: field(1).trim_matches('/').to_owned(),
-            mgs_address: field(2).to_owned(),
-            sub_dir: field(3).trim_matches('/').to_owned(),
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default().to_owned();
+        Self::new(VolumeIdFields {
+            name: field(0),
+            fs_name: field(1),
+            mgs_address: field(2),
+            sub_dir: field(3),
             origin: if field(4) == "t" { Origin::Dynamic } else { Origin::Static },
-            resource_group: field(5).to_owned(),
+            resource_group: field(5),
         })
     }
+}
 
-    /// Name of the volume, which for dynamic volumes is that of the file system.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
+impl Deref for VolumeId {
+    type Target = VolumeIdFields;
 
-    /// Lustre file system name; old ids of the Go driver may hold anything here.
-    pub fn fs_name(&self) -> &str {
-        &self.fs_name
-    }
-
-    /// Address of the MGS as it was when the id was written.
-    pub fn mgs_address(&self) -> &str {
-        &self.mgs_address
-    }
-
-    /// Sub-directory template, or empty.
-    pub fn sub_dir(&self) -> &str {
-        &self.sub_dir
-    }
-
-    /// Where the file system comes from.
-    pub fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    /// Resource group of the file system; empty where unknown.
-    pub fn resource_group(&self) -> &str {
-        &self.resource_group
+    fn deref(&self) -> &VolumeIdFields {
+        &self.0
     }
 }
 
@@ -155,7 +122,7 @@ impl Origin {
 
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, fs_name, mgs_address, sub_dir, origin, resource_group } = self;
+        let VolumeIdFields { name, fs_name, mgs_address, sub_dir, origin, resource_group } = &self.0;
         write!(f, "{name}#{fs_name}#{mgs_address}#{sub_dir}#{}#{resource_group}", origin.flag())
     }
 }
@@ -174,15 +141,15 @@ mod tests {
         ] {
             let id = VolumeId::parse(text).unwrap();
             assert_eq!(
-                (id.name(), id.fs_name(), id.mgs_address(), id.sub_dir()),
+                (id.name.as_str(), id.fs_name.as_str(), id.mgs_address.as_str(), id.sub_dir.as_str()),
                 ("vol", "lustrefs", "1.1.1.1", sub_dir)
             );
-            assert_eq!((id.origin(), id.resource_group()), (Origin::Static, ""));
+            assert_eq!((id.origin, id.resource_group.as_str()), (Origin::Static, ""));
         }
         let id = VolumeId::parse("vol#lustrefs#1.1.1.1#dir#t").unwrap();
-        assert_eq!((id.origin(), id.resource_group()), (Origin::Dynamic, ""));
+        assert_eq!((id.origin, id.resource_group.as_str()), (Origin::Dynamic, ""));
         let id = VolumeId::parse("vol#lustrefs#1.1.1.1#dir#t#rg").unwrap();
-        assert_eq!((id.origin(), id.resource_group()), (Origin::Dynamic, "rg"));
+        assert_eq!((id.origin, id.resource_group.as_str()), (Origin::Dynamic, "rg"));
     }
 
     #[test]
@@ -195,22 +162,23 @@ mod tests {
     #[test]
     fn a_separator_in_a_field_is_never_written() {
         let good = VolumeIdFields {
-            name: "v",
-            fs_name: "lustrefs",
-            mgs_address: "1.1.1.1",
-            sub_dir: "a",
+            name: "v".into(),
+            fs_name: "lustrefs".into(),
+            mgs_address: "1.1.1.1".into(),
+            sub_dir: "a".into(),
             origin: Origin::Dynamic,
-            resource_group: "rg",
+            resource_group: "rg".into(),
         };
-        assert_eq!(VolumeId::new(good).unwrap().to_string(), "v#lustrefs#1.1.1.1#a#t#rg");
-        let slashes = VolumeIdFields { fs_name: "/lustrefs/", sub_dir: "//a", ..good };
-        assert_eq!(VolumeId::new(slashes), VolumeId::new(good), "an id is as it will be read");
+        let id = VolumeId::new(good.clone()).unwrap();
+        assert_eq!(id.to_string(), "v#lustrefs#1.1.1.1#a#t#rg");
+        let slashes = VolumeIdFields { fs_name: "/lustrefs/".into(), sub_dir: "//a".into(), ..good.clone() };
+        assert_eq!(VolumeId::new(slashes), Ok(id), "an id is as it will be read");
         for bad in [
-            VolumeIdFields { name: "v#", ..good },
-            VolumeIdFields { fs_name: "#", ..good },
-            VolumeIdFields { mgs_address: "1#1", ..good },
-            VolumeIdFields { sub_dir: "x#t", ..good },
-            VolumeIdFields { resource_group: "r#g", ..good },
+            VolumeIdFields { name: "v#".into(), ..good.clone() },
+            VolumeIdFields { fs_name: "#".into(), ..good.clone() },
+            VolumeIdFields { mgs_address: "1#1".into(), ..good.clone() },
+            VolumeIdFields { sub_dir: "x#t".into(), ..good.clone() },
+            VolumeIdFields { resource_group: "r#g".into(), ..good },
         ] {
             assert!(VolumeId::new(bad).unwrap_err().to_string().contains("contains `#`"));
         }

@@ -29,14 +29,14 @@ pub trait Provisioning: Send + Sync + std::fmt::Debug {
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure>;
 
     /// Whether an existing volume can be used so: `Ok(Some(reason))` says why not.
-    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure>;
+    async fn validate(&self, question: ValidateRequest, timeout: Option<Duration>) -> Result<Option<String>, Failure>;
 }
 
 /// Who waits for a call: how long, and whether still. Clones are about the same caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// How long the caller will wait for the answer; none is 10 minutes.
-    pub budget: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// Empty for one that never leaves.
     presence: Option<Weak<()>>,
 }
@@ -49,14 +49,14 @@ pub struct CallerGuard {
 
 impl Caller {
     /// A caller that waits until the guard is dropped.
-    pub fn new(budget: Option<Duration>) -> (Self, CallerGuard) {
+    pub fn new(timeout: Option<Duration>) -> (Self, CallerGuard) {
         let presence = Arc::new(());
-        (Self { budget, presence: Some(Arc::downgrade(&presence)) }, CallerGuard { _presence: presence })
+        (Self { timeout, presence: Some(Arc::downgrade(&presence)) }, CallerGuard { _presence: presence })
     }
 
     /// A caller that stays to the end, such as a program that embeds the use-cases.
-    pub fn staying(budget: Option<Duration>) -> Self {
-        Self { budget, presence: None }
+    pub fn staying(timeout: Option<Duration>) -> Self {
+        Self { timeout, presence: None }
     }
 
     /// Whether the caller still waits for the answer.
@@ -67,7 +67,7 @@ impl Caller {
 
 /// What CSI's `ValidateVolumeCapabilities` asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validation {
+pub struct ValidateRequest {
     /// The volume.
     pub volume_id: String,
     /// Its context, as CreateVolume answered it or as a static PersistentVolume has it.
@@ -82,20 +82,20 @@ pub struct Validation {
 #[async_trait]
 pub trait Publishing: Send + Sync + std::fmt::Debug {
     /// Mounts a volume at a target, or finds it mounted there as asked.
-    async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure>;
+    async fn publish(&self, request: PublishRequest, timeout: Option<Duration>) -> Result<(), Failure>;
 
     /// Unmounts a target and removes its directory. One that is not there is a success.
-    async fn unpublish(&self, volume_id: &str, target: &Path, budget: Option<Duration>) -> Result<(), Failure>;
+    async fn unpublish(&self, volume_id: &str, target: &Path, timeout: Option<Duration>) -> Result<(), Failure>;
 
     /// Space and inodes of a published volume.
-    async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure>;
+    async fn usage(&self, volume_id: &str, path: &Path, timeout: Option<Duration>) -> Result<Usage, Failure>;
 }
 
 /// Whether the process can do its work.
 #[async_trait]
-pub trait Ready: Send + Sync + std::fmt::Debug {
+pub trait ReadinessProbe: Send + Sync + std::fmt::Debug {
     /// `true` once everything was ready, and from then on: a container is not to be killed for a sick network.
-    async fn was_ready(&self) -> bool;
+    async fn is_ready(&self) -> bool;
 }
 
 /// What a failure means to the caller. The first group is final for `CreateVolume`: nothing exists and nothing is on its

@@ -289,7 +289,7 @@ fn an_odd_entry_of_a_list_hides_no_other() {
     let skus = clock.run(cloud.skus(&Location::parse("eastus").unwrap())).unwrap();
     let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    assert!(skus.get("closed").unwrap_err().rule.contains("NotAvailableForSubscription"));
+    assert!(skus.get("closed").unwrap_err().message.contains("NotAvailableForSubscription"));
 }
 
 #[test]

@@ -158,8 +158,8 @@ fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
     let cloud = Arc::new(adapter(wire, ENDPOINT, stack.azure.clock.clone()));
     let driver = stack.azure.driver_over(cloud, Faults::none(stack.azure.clock.clone()));
     let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
-    let budget = Some(Duration::from_mins(1));
-    let all = names.iter().map(|name| driver.provision.create(request(name), Caller::staying(budget)));
+    let timeout = Some(Duration::from_mins(1));
+    let all = names.iter().map(|name| driver.provision.create(request(name), Caller::staying(timeout)));
     for outcome in stack.azure.clock.run(join_all(all)) {
         assert_eq!(outcome.unwrap_err().kind, FailureKind::InProgress);
     }

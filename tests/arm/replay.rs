@@ -97,7 +97,7 @@ fn a_creation_from_the_put_to_ready() {
     let done = present(clock.run(cloud.observe(&id("azps-5jf3vk"))).unwrap());
     let ready = lifecycle::ready(&done).unwrap();
     assert_eq!(
-        (ready.mgs_text.as_str(), ready.fs_name.as_str(), ready.capacity),
+        (ready.mgs_address.as_str(), ready.fs_name.as_str(), ready.capacity),
         ("10.5.0.4", "lustrefs", Tib(8).bytes())
     );
 }

@@ -108,6 +108,6 @@ async fn spec_of(cloud: &dyn Cloud) -> azurelustre_csi::domain::filesystem::File
     else {
         panic!("static")
     };
-    let skus = cloud.skus(plan.location()).await.unwrap();
-    plan.spec(skus.get(plan.sku_name()).unwrap()).unwrap()
+    let skus = cloud.skus(&plan.desired().location).await.unwrap();
+    plan.spec(skus.get(&plan.desired().sku_name).unwrap()).unwrap()
 }

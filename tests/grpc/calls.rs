@@ -8,7 +8,7 @@ use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::capacity::RequestedCapacity;
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::VolumeRequest;
-use azurelustre_csi::ports::inbound::Validation;
+use azurelustre_csi::ports::inbound::ValidateRequest;
 use tonic::{Code, Request};
 
 use super::golden::{capability, creation, deletion, ported, publication, stats, unpublication, validation};
@@ -23,9 +23,9 @@ fn pair(key: &str, value: &str) -> std::collections::BTreeMap<String, String> {
     [(key.to_owned(), value.to_owned())].into()
 }
 
-fn within<T>(message: T, budget: Duration) -> Request<T> {
+fn within<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(budget);
+    request.set_timeout(timeout);
     request
 }
 
@@ -49,7 +49,7 @@ async fn requests_arrive_in_the_domains_words() {
         read_only: true,
         context: pair("mgs-ip-address", "10.0.0.4"),
     };
-    let validated = Validation {
+    let validated = ValidateRequest {
         volume_id: volume.clone(),
         context: pair("fs-name", "from-context"),
         capabilities: vec![used(Some(AccessMode::SingleNodeMultiWriter))],
@@ -80,14 +80,14 @@ async fn an_unknown_access_mode_arrives_as_none() {
 
 #[tokio::test]
 async fn the_callers_deadline_is_handed_on() {
-    let budget = Duration::from_secs(90);
+    let timeout = Duration::from_secs(90);
     let (mut world, ports) = scripted(Script::Succeed).await;
-    world.controller.create_volume(within(creation(), budget)).await.unwrap();
-    world.controller.delete_volume(within(deletion(), budget)).await.unwrap();
-    world.controller.validate_volume_capabilities(within(validation(), budget)).await.unwrap();
-    world.node.node_publish_volume(within(publication(), budget)).await.unwrap();
-    world.node.node_unpublish_volume(within(unpublication(), budget)).await.unwrap();
-    world.node.node_get_volume_stats(within(stats(), budget)).await.unwrap();
+    world.controller.create_volume(within(creation(), timeout)).await.unwrap();
+    world.controller.delete_volume(within(deletion(), timeout)).await.unwrap();
+    world.controller.validate_volume_capabilities(within(validation(), timeout)).await.unwrap();
+    world.node.node_publish_volume(within(publication(), timeout)).await.unwrap();
+    world.node.node_unpublish_volume(within(unpublication(), timeout)).await.unwrap();
+    world.node.node_get_volume_stats(within(stats(), timeout)).await.unwrap();
     let seen = ports.seen();
     assert_eq!(seen.len(), 6);
     for call in seen {
@@ -97,7 +97,7 @@ async fn the_callers_deadline_is_handed_on() {
         | Seen::Publish(.., given)
         | Seen::Unpublish(.., given)
         | Seen::Usage(.., given)) = call;
-        assert_eq!(given, Some(budget));
+        assert_eq!(given, Some(timeout));
     }
 }
 

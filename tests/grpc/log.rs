@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::csi::{Identity, IdentityInfo};
-use azurelustre_csi::app::usecase::readiness::ReadyOnce;
+use azurelustre_csi::app::usecase::readiness::LatchedReadiness;
 use azurelustre_csi::ports::operations::{Operation, OperationKind, Operations};
 
 use azurelustre_csi::adapters::csi::proto::*;
@@ -111,7 +111,7 @@ impl Operations for Hanging {
 #[tokio::test]
 async fn probe_names_the_operations_that_are_past_their_limit() {
     capture();
-    let ready = ReadyOnce::new(None).with_operations(Some(Arc::new(Hanging)));
+    let ready = LatchedReadiness::new(None).with_operations(Some(Arc::new(Hanging)));
     let info = IdentityInfo { driver_name: "d".to_owned(), vendor_version: "0".to_owned(), controller: false };
     let identity = Identity::new(info, Arc::new(ready));
     let answer = identity_server::Identity::probe(&identity, tonic::Request::new(ProbeRequest {})).await.unwrap();

@@ -9,7 +9,9 @@ use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::provisioning::{Volume, VolumeRequest};
 use azurelustre_csi::domain::volume_id::VolumeId;
-use azurelustre_csi::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Publishing, Ready, Validation};
+use azurelustre_csi::ports::inbound::{
+    Caller, Failure, FailureKind, Provisioning, Publishing, ReadinessProbe, ValidateRequest,
+};
 use azurelustre_csi::ports::mounter::{Capacity, Usage};
 use tokio::sync::{Notify, mpsc};
 
@@ -36,7 +38,7 @@ pub enum Script {
 pub enum Seen {
     Create(VolumeRequest, Option<Duration>),
     Delete(String, Option<Duration>),
-    Validate(Validation, Option<Duration>),
+    Validate(ValidateRequest, Option<Duration>),
     Publish(PublishRequest, Option<Duration>),
     Unpublish(String, PathBuf, Option<Duration>),
     Usage(String, PathBuf, Option<Duration>),
@@ -146,17 +148,17 @@ impl Provisioning for Scripted {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
         let context = request.parameters.clone();
         *self.caller.lock().unwrap() = Some(caller.clone());
-        self.play("create", Some(Seen::Create(request, caller.budget))).await?;
+        self.play("create", Some(Seen::Create(request, caller.timeout))).await?;
         Ok(Volume { id: VolumeId::parse(VOLUME_ID).unwrap(), capacity: Tib(4).bytes(), context })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
         *self.caller.lock().unwrap() = Some(caller.clone());
-        self.play("delete", Some(Seen::Delete(volume_id.to_owned(), caller.budget))).await.map(drop)
+        self.play("delete", Some(Seen::Delete(volume_id.to_owned(), caller.timeout))).await.map(drop)
     }
 
-    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure> {
-        let seen = Seen::Validate(question, budget);
+    async fn validate(&self, question: ValidateRequest, timeout: Option<Duration>) -> Result<Option<String>, Failure> {
+        let seen = Seen::Validate(question, timeout);
         let agrees = self.play("validate", Some(seen)).await?;
         Ok((!agrees).then(|| "no block devices here".to_owned()))
     }
@@ -164,25 +166,25 @@ impl Provisioning for Scripted {
 
 #[async_trait]
 impl Publishing for Scripted {
-    async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure> {
-        self.play("publish", Some(Seen::Publish(request, budget))).await.map(drop)
+    async fn publish(&self, request: PublishRequest, timeout: Option<Duration>) -> Result<(), Failure> {
+        self.play("publish", Some(Seen::Publish(request, timeout))).await.map(drop)
     }
 
-    async fn unpublish(&self, volume_id: &str, target: &Path, budget: Option<Duration>) -> Result<(), Failure> {
-        let seen = Seen::Unpublish(volume_id.to_owned(), target.to_owned(), budget);
+    async fn unpublish(&self, volume_id: &str, target: &Path, timeout: Option<Duration>) -> Result<(), Failure> {
+        let seen = Seen::Unpublish(volume_id.to_owned(), target.to_owned(), timeout);
         self.play("unpublish", Some(seen)).await.map(drop)
     }
 
-    async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
-        self.play("usage", Some(Seen::Usage(volume_id.to_owned(), path.to_owned(), budget))).await?;
+    async fn usage(&self, volume_id: &str, path: &Path, timeout: Option<Duration>) -> Result<Usage, Failure> {
+        self.play("usage", Some(Seen::Usage(volume_id.to_owned(), path.to_owned(), timeout))).await?;
         let bytes = Capacity { total: u64::MAX, used: 5, available: 7 };
         Ok(Usage { bytes, inodes: Some(Capacity { total: 30, used: 10, available: 19 }) })
     }
 }
 
 #[async_trait]
-impl Ready for Scripted {
-    async fn was_ready(&self) -> bool {
-        self.play("was_ready", None).await.unwrap_or(false)
+impl ReadinessProbe for Scripted {
+    async fn is_ready(&self) -> bool {
+        self.play("is_ready", None).await.unwrap_or(false)
     }
 }

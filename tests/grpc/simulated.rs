@@ -12,7 +12,7 @@ use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
 use azurelustre_csi::adapters::simulator::{Simulator, World as SimulatedWorld};
 use azurelustre_csi::app::usecase::provision::Provision;
 use azurelustre_csi::app::usecase::publish::Publish;
-use azurelustre_csi::app::usecase::readiness::ReadyOnce;
+use azurelustre_csi::app::usecase::readiness::LatchedReadiness;
 use azurelustre_csi::ports::clock::Clock;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ impl Driver {
         let (cloud, orchestrator, defaults) = (simulator.cloud(), simulator.orchestrator(), simulator.defaults());
         let provision = Provision::new(cloud, orchestrator, Arc::clone(&clock), fast, defaults);
         let publish = Publish::new(Arc::new(lustre), clock);
-        let world = serve(Arc::new(ReadyOnce::new(None)), Arc::new(provision), Arc::new(publish)).await;
+        let world = serve(Arc::new(LatchedReadiness::new(None)), Arc::new(provision), Arc::new(publish)).await;
         Self { world, folder }
     }
 

@@ -9,7 +9,7 @@ use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
 use azurelustre_csi::adapters::csi::{
     Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
 };
-use azurelustre_csi::ports::inbound::{Provisioning, Publishing, Ready};
+use azurelustre_csi::ports::inbound::{Provisioning, Publishing, ReadinessProbe};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -28,7 +28,7 @@ pub struct World {
 
 /// Serves the front end over these ports. All clients share one connection.
 pub async fn serve(
-    ready: Arc<dyn Ready>,
+    ready: Arc<dyn ReadinessProbe>,
     provisioning: Arc<dyn Provisioning>,
     publishing: Arc<dyn Publishing>,
 ) -> World {

@@ -163,14 +163,14 @@ async fn a_call_that_ends_while_it_waits_for_a_thread_names_the_limit() {
         tokio::spawn(async move { mounter.mount(&plan).await })
     });
     until("all threads are occupied", || bench.kernel.hanging(SICK_MOUNTS) == 2).await;
-    let budget = Some(2 * SHORT);
+    let timeout = Some(2 * SHORT);
     let mut single = request(&bench.root, "single", HEALTHY);
     single.capability.mode = Some(AccessMode::SingleNodeSingleWriter);
     let answers = [
-        driver.publish(request(&bench.root, "healthy", HEALTHY), budget).await.unwrap_err(),
-        driver.publish(single, budget).await.unwrap_err(),
-        driver.unpublish("mounted", &earlier.target, budget).await.unwrap_err(),
-        driver.usage("mounted", &earlier.target, budget).await.unwrap_err(),
+        driver.publish(request(&bench.root, "healthy", HEALTHY), timeout).await.unwrap_err(),
+        driver.publish(single, timeout).await.unwrap_err(),
+        driver.unpublish("mounted", &earlier.target, timeout).await.unwrap_err(),
+        driver.usage("mounted", &earlier.target, timeout).await.unwrap_err(),
     ];
     for answer in answers {
         assert_eq!(answer.kind, FailureKind::Unavailable, "{answer:?}");
@@ -184,7 +184,7 @@ async fn a_call_that_ends_while_it_waits_for_a_thread_names_the_limit() {
         call.await.unwrap().unwrap();
     }
     bench.kernel.hang(SICK_MOUNTS);
-    let answer = driver.publish(request(&bench.root, "c", SICK), budget).await.unwrap_err();
+    let answer = driver.publish(request(&bench.root, "c", SICK), timeout).await.unwrap_err();
     assert_eq!(answer.kind, FailureKind::TimedOut, "{answer:?}");
     bench.kernel.release(SICK_MOUNTS);
     bench.settled().await;

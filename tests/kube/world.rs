@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use azurelustre_csi::adapters::kube::KubeOrchestrator;
 use azurelustre_csi::adapters::kube::api::ApiServer;
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::inbound::Ready;
+use azurelustre_csi::ports::inbound::ReadinessProbe;
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, EventKind, Orchestrator, OrchestratorError};
 use serde_json::Value;
 
@@ -90,8 +90,8 @@ impl Clock for SkippingClock {
 pub(crate) struct IsReady;
 
 #[async_trait]
-impl Ready for IsReady {
-    async fn was_ready(&self) -> bool {
+impl ReadinessProbe for IsReady {
+    async fn is_ready(&self) -> bool {
         true
     }
 }

@@ -12,9 +12,12 @@ use azurelustre_csi::domain::filesystem::{Filesystem, ProvisioningState, Reporte
 use azurelustre_csi::domain::lifecycle::Desired;
 use azurelustre_csi::domain::mount::{Mounted, PublishRequest};
 use azurelustre_csi::domain::mount_source::FsName;
-use azurelustre_csi::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
+use azurelustre_csi::domain::names::{
+    FilesystemId, FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone,
+};
 use azurelustre_csi::domain::parameters;
-use azurelustre_csi::domain::provisioning::{Defaults, VolumeRequest};
+use azurelustre_csi::domain::placement::Placement;
+use azurelustre_csi::domain::provisioning::VolumeRequest;
 use azurelustre_csi::domain::tags;
 use azurelustre_csi::domain::template::VARIABLES;
 use azurelustre_csi::domain::volume_id::Origin;
@@ -242,7 +245,7 @@ pub(crate) fn filesystem() -> impl Strategy<Value = (Filesystem, bool)> {
 pub(crate) fn desired() -> impl Strategy<Value = Desired> {
     let zone = select(vec![Zone::parse("1").ok(), Zone::parse("1").ok(), None]);
     (zone, 0_i64..=6, option::of(7_i64..9)).prop_map(|(zone, required, limit)| Desired {
-        name: volume_name(),
+        id: FilesystemId { resource_group: ResourceGroup::parse("rg").unwrap(), name: volume_name() },
         location: Location::parse("East US").unwrap(),
         sku_name: "AMLFS-A".to_owned(),
         zone,
@@ -268,8 +271,8 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![any::<u64>().prop_map(Duration::from_secs), (0_u64..400_000).prop_map(Duration::from_millis)]
 }
 
-pub(crate) fn defaults() -> Defaults {
-    Defaults {
+pub(crate) fn defaults() -> Placement {
+    Placement {
         location: Location::parse("eastus").ok(),
         resource_group: ResourceGroup::parse("MC_rg").ok(),
         vnet_resource_group: None,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use azurelustre_csi::app::usecase::deadline;
+use azurelustre_csi::app::usecase::{deadline, polling, time_format};
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::Step;
 use azurelustre_csi::domain::mount_source::MgsAddress;
 use azurelustre_csi::domain::reclaim::ReclaimStep;
-use azurelustre_csi::domain::{lifecycle, polling, reclaim, text};
+use azurelustre_csi::domain::{lifecycle, reclaim, request_limits};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ proptest! {
             Step::Create => prop_assert!(false, "it is there"),
             Step::Ready(ready) => {
                 prop_assert!(found.state == ProvisioningState::Succeeded && usable && agrees(&found, &desired));
-                prop_assert_eq!((ready.mgs_text.as_str(), Some(ready.capacity)), (found.mgs_address.as_str(), found.capacity));
+                prop_assert_eq!((ready.mgs_address.as_str(), Some(ready.capacity)), (found.mgs_address.as_str(), found.capacity));
             }
             Step::Wait(state) => {
                 prop_assert!(agrees(&found, &desired) && state == found.state && !ended);
@@ -62,17 +62,17 @@ proptest! {
     }
 
     #[test]
-    fn pauses_are_bounded(poll in any::<u32>(), asked in option::of(duration()), budget in option::of(duration())) {
+    fn pauses_are_bounded(poll in any::<u32>(), asked in option::of(duration()), timeout in option::of(duration())) {
         let pause = polling::pause(poll, asked);
         prop_assert!(pause >= Duration::from_secs(2) && pause <= polling::LONGEST_RETRY_AFTER);
         prop_assert!(asked.is_some() || pause <= polling::LONGEST_PAUSE);
         prop_assert!(asked.is_none_or(|asked| pause >= asked.min(polling::LONGEST_RETRY_AFTER)));
         prop_assert!(pause <= polling::pause(poll.saturating_add(1), asked), "a later poll comes sooner");
-        let recreate = polling::recreate_pause(poll);
+        let recreate = request_limits::recreate_pause(poll);
         prop_assert!(recreate >= Duration::from_secs(30) && recreate <= Duration::from_mins(10));
-        let (all, working) = (budget.unwrap_or(deadline::DEFAULT_BUDGET), deadline::working_time(budget));
+        let (all, working) = (timeout.unwrap_or(deadline::DEFAULT_TIMEOUT), deadline::working_time(timeout));
         prop_assert!(working <= all && all.checked_sub(working).unwrap() <= Duration::from_secs(5));
         prop_assert!(working > Duration::ZERO || all.is_zero());
-        prop_assert!(!text::in_words(all).is_empty());
+        prop_assert!(!time_format::format_duration(all).is_empty());
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Component;
 
-use azurelustre_csi::domain::error::Violations;
 use azurelustre_csi::domain::mount::{MountPlan, Mounted, Occupancy};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::domain::mount_source::{FsName, MgsAddress, MountSource};
+use azurelustre_csi::domain::problem::Problems;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn any_publish_request_is_planned_or_refused_with_a_reason(request in publish_request()) {
         let planned = MountPlan::new(&request);
-        prop_assert!(!planned.as_ref().is_err_and(Violations::is_empty));
+        prop_assert!(!planned.as_ref().is_err_and(Problems::is_empty));
         let Ok(plan) = planned else { return Ok(()) };
         prop_assert!(plan.target == request.target && plan.target.is_absolute() && plan.target.file_name().is_some());
         prop_assert!(!plan.target.components().any(|part| part == Component::ParentDir) && !plan.volume_id.is_empty());

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use azurelustre_csi::domain::error::quote;
 use azurelustre_csi::domain::parameters::{self, Parameters};
+use azurelustre_csi::domain::text::quote;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -32,16 +32,16 @@ proptest! {
                 prop_assert_eq!(matches!(read, Parameters::Existing(_)), mgs.is_some());
                 BTreeSet::new()
             }
-            Err(violations) => violations.as_slice().iter().map(|violation| violation.field.clone()).collect(),
+            Err(problems) => problems.as_slice().iter().map(|problem| problem.place.clone()).collect(),
         };
         prop_assert_eq!(found, expected);
     }
 
     #[test]
     fn any_parameters_are_read_or_refused_with_a_reason(map in any_parameters()) {
-        if let Err(violations) = Parameters::parse(&map) {
-            prop_assert!(!violations.is_empty());
-            prop_assert!(!violations.as_slice().iter().any(|violation| violation.rule.is_empty()));
+        if let Err(problems) = Parameters::parse(&map) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(!problems.as_slice().iter().any(|problem| problem.message.is_empty()));
         }
     }
 

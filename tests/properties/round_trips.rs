@@ -11,9 +11,8 @@ use azurelustre_csi::domain::lifecycle::Step;
 use azurelustre_csi::domain::mount::{MountPlan, PublishRequest};
 use azurelustre_csi::domain::mount_source::MgsAddress;
 use azurelustre_csi::domain::parameters::Parameters;
-use azurelustre_csi::domain::provisioning::{
-    Defaults, DynamicProvision, ProvisionPlan, RequestError, Volume, VolumeRequest,
-};
+use azurelustre_csi::domain::placement::Placement;
+use azurelustre_csi::domain::provisioning::{DynamicProvision, ProvisionPlan, RequestError, Volume, VolumeRequest};
 use azurelustre_csi::domain::reclaim::{Reclaim, ReclaimStep};
 use azurelustre_csi::domain::sku::Sku;
 use azurelustre_csi::domain::template::VARIABLES;
@@ -36,10 +35,10 @@ proptest! {
         (request, address) in (dynamic_request(), mgs_text()), increment in select(&[1_u32, 3, 4, 8, 16, 48][..]),
     ) {
         let plan = dynamic(&request)?;
-        let zones = plan.desired().zone.into_iter().collect();
+        let zones = plan.desired().zone.iter().cloned().collect();
         let sku = Sku { name: "AMLFS-Durable-Premium-125".into(), increment: Tib(increment), maximum: Tib(768), largest: Tib(768), bandwidth_per_tib: 1, zones };
         let spec = plan.spec(&sku).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), &plan.desired());
+        let next = |state, address: &str| lifecycle::next(&Observed::Present(Box::new(as_made(&spec, state, address))), plan.desired());
         prop_assert_eq!(next(ProvisioningState::Creating, ""), Step::Wait(ProvisioningState::Creating));
         prop_assert_eq!(next(ProvisioningState::Failed, ""), Step::DeleteFailed { reason: None });
         let Step::Ready(ready) = next(ProvisioningState::Succeeded, &address) else {
@@ -59,7 +58,7 @@ proptest! {
     ) {
         let mut request = request(name, &keys, RequestedCapacity::at_least(size));
         request.parameters.insert("Mgs-IP-Address".to_owned(), format!(" {address} "));
-        let Ok(ProvisionPlan::Existing(volume)) = ProvisionPlan::parse(&request, &Defaults::default()) else {
+        let Ok(ProvisionPlan::Existing(volume)) = ProvisionPlan::parse(&request, &Placement::default()) else {
             return Err(TestCaseError::fail("refused"));
         };
         prop_assert!(volume.capacity.0 >= size.unsigned_abs());
@@ -76,8 +75,8 @@ proptest! {
         let request = VolumeRequest { name, capacity, capabilities: vec![access], parameters };
         let answer = ProvisionPlan::parse(&request, &defaults());
         prop_assert_eq!(&answer, &ProvisionPlan::parse(&request, &defaults()), "the same request, another answer");
-        if let Err(RequestError::Invalid(violations)) = answer {
-            prop_assert!(!violations.is_empty());
+        if let Err(RequestError::Invalid(problems)) = answer {
+            prop_assert!(!problems.is_empty());
         }
     }
 }

@@ -15,12 +15,12 @@ proptest! {
     fn a_volume_id_reads_back_as_written_or_is_not_written(
         texts in [hostile(), hostile(), hostile(), hostile(), hostile()], origin in origin(),
     ) {
-        let [name, fs_name, mgs_address, sub_dir, resource_group] = texts.each_ref().map(String::as_str);
-        let built = VolumeId::new(VolumeIdFields { name, fs_name, mgs_address, sub_dir, origin, resource_group });
+        let [name, fs_name, mgs_address, sub_dir, resource_group] = texts.clone();
+        let built = VolumeId::new(VolumeIdFields { name: name.clone(), fs_name, mgs_address, sub_dir, origin, resource_group: resource_group.clone() });
         prop_assert_eq!(built.is_err(), texts.iter().any(|text| text.contains('#')));
         if let Ok(id) = built {
             prop_assert_eq!(VolumeId::parse(&id.to_string()), Ok(id.clone()));
-            prop_assert_eq!((id.origin(), id.name(), id.resource_group()), (origin, name, resource_group));
+            prop_assert_eq!((id.origin, &id.name, &id.resource_group), (origin, &name, &resource_group));
             if origin == Origin::Static {
                 prop_assert_eq!(reclaim::plan(&id.to_string()), Ok(Reclaim::Nothing), "a static id asks for a deletion");
             }
@@ -33,9 +33,9 @@ proptest! {
         prop_assert_eq!(id.is_ok(), (3..=6).contains(&fields.len()));
         if let Ok(id) = id {
             let field = |index: usize| fields.get(index).map_or("", String::as_str);
-            prop_assert_eq!([id.name(), id.mgs_address(), id.resource_group()], [field(0), field(2), field(5)]);
-            prop_assert_eq!([id.fs_name(), id.sub_dir()], [field(1), field(3)].map(|text| text.trim_matches('/')));
-            prop_assert_eq!(id.origin() == Origin::Dynamic, field(4) == "t");
+            prop_assert_eq!([&id.name, &id.mgs_address, &id.resource_group], [field(0), field(2), field(5)]);
+            prop_assert_eq!([&id.fs_name, &id.sub_dir], [field(1), field(3)].map(|text| text.trim_matches('/')));
+            prop_assert_eq!(id.origin == Origin::Dynamic, field(4) == "t");
         }
     }
 

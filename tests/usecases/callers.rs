@@ -145,8 +145,8 @@ fn a_task_that_nobody_listens_to_buys_nothing_again() {
 fn each_caller_is_answered_at_its_own_deadline_and_the_work_lives_to_the_latest() {
     let azure = Azure::new();
     let driver = azure.healthy();
-    let answered = async |budget: Option<Duration>| {
-        let outcome = driver.provision.create(request(NAME), Caller::staying(budget)).await;
+    let answered = async |timeout: Option<Duration>| {
+        let outcome = driver.provision.create(request(NAME), Caller::staying(timeout)).await;
         (outcome, azure.clock.now())
     };
     let ((short, short_at), (long, _)) =

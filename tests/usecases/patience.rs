@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
 use azurelustre_csi::app::usecase::deadline;
-use azurelustre_csi::app::usecase::readiness::{ReadyForPods, ReadyOnce, remove_taint_when_ready};
-use azurelustre_csi::domain::polling;
+use azurelustre_csi::app::usecase::polling;
+use azurelustre_csi::app::usecase::readiness::{LatchedReadiness, PodReadiness, remove_taint_when_ready};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
-use azurelustre_csi::ports::inbound::{FailureKind, Ready};
+use azurelustre_csi::ports::inbound::{FailureKind, ReadinessProbe};
 use azurelustre_csi::ports::node_faults::{NodeFault, NodeFaults};
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 use futures_lite::future::block_on;
@@ -123,8 +123,8 @@ impl Orchestrator for Reluctant {
 struct ReadyAt(AtomicU32);
 
 #[async_trait]
-impl Ready for ReadyAt {
-    async fn was_ready(&self) -> bool {
+impl ReadinessProbe for ReadyAt {
+    async fn is_ready(&self) -> bool {
         let left = self.0.load(Ordering::Relaxed);
         self.0.store(left.saturating_sub(1), Ordering::Relaxed);
         left == 0
@@ -149,13 +149,13 @@ fn readiness_stays_once_reached() {
     let azure = Azure::new();
     let node = Arc::new(SimulatedLustre::with_mode(azure.simulator.servers(), Mode::Link));
     node.set_readiness(Readiness::NotReady(vec!["no module".into()]));
-    let ready = ReadyOnce::new(Some(node.clone()));
-    assert!(!block_on(ready.was_ready()));
+    let ready = LatchedReadiness::new(Some(node.clone()));
+    assert!(!block_on(ready.is_ready()));
     node.set_readiness(Readiness::Ready);
-    assert!(block_on(ready.was_ready()));
+    assert!(block_on(ready.is_ready()));
     node.set_readiness(Readiness::NotReady(vec!["the network is sick".into()]));
-    assert!(block_on(ready.was_ready()));
-    assert!(block_on(ReadyOnce::new(None).was_ready()));
+    assert!(block_on(ready.is_ready()));
+    assert!(block_on(LatchedReadiness::new(None).is_ready()));
 }
 
 /// Faults that come and go.
@@ -175,14 +175,14 @@ impl NodeFaults for Faults {
 /// The node is ready, but kubelet does not see its mounts: Probe says ready, and the taint stays.
 #[test]
 fn a_fault_keeps_the_taint_and_not_the_readiness() {
-    let ready: Arc<dyn Ready> = Arc::new(ReadyOnce::new(None));
+    let ready: Arc<dyn ReadinessProbe> = Arc::new(LatchedReadiness::new(None));
     let faults = Arc::new(Faults(AtomicBool::new(true)));
-    let pods = ReadyForPods::new(Arc::clone(&ready), Some(faults.clone()));
-    assert_eq!((block_on(ready.was_ready()), block_on(pods.was_ready())), (true, false));
+    let pods = PodReadiness::new(Arc::clone(&ready), Some(faults.clone()));
+    assert_eq!((block_on(ready.is_ready()), block_on(pods.is_ready())), (true, false));
     faults.0.store(false, Ordering::Relaxed);
-    assert!(block_on(pods.was_ready()));
-    assert!(block_on(ReadyForPods::new(ready, None).was_ready()));
-    assert!(!block_on(ReadyForPods::new(Arc::new(ReadyAt(AtomicU32::new(1))), None).was_ready()));
+    assert!(block_on(pods.is_ready()));
+    assert!(block_on(PodReadiness::new(ready, None).is_ready()));
+    assert!(!block_on(PodReadiness::new(Arc::new(ReadyAt(AtomicU32::new(1))), None).is_ready()));
 }
 
 /// While the network is down only a living driver can unmount, and kubelet kills one that is not ready.
@@ -195,7 +195,7 @@ fn a_node_with_mounts_at_the_start_is_ready_at_once() {
     let node = Arc::new(SimulatedLustre::with_mode(azure.simulator.servers(), Mode::Link));
     node.set_readiness(Readiness::NotReady(vec!["LNet is down".into()]));
     for mounted in [true, false] {
-        let ready = ReadyOnce::new(Some(node.clone())).with_mounts_at_start(mounted);
-        assert_eq!(block_on(ready.was_ready()), mounted);
+        let ready = LatchedReadiness::new(Some(node.clone())).with_mounts_at_start(mounted);
+        assert_eq!(block_on(ready.is_ready()), mounted);
     }
 }

@@ -151,7 +151,7 @@ impl Azure {
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
         };
-        self.simulator.cloud().place(id(name), filesystem);
+        self.simulator.cloud().add_existing(id(name), filesystem);
     }
 
     /// A finished volume of the usual name.
@@ -232,14 +232,14 @@ impl Driver {
         self.create_as(request(name), BUDGET)
     }
 
-    pub(crate) fn create_as(&self, request: VolumeRequest, budget: Option<Duration>) -> Result<Volume, Failure> {
+    pub(crate) fn create_as(&self, request: VolumeRequest, timeout: Option<Duration>) -> Result<Volume, Failure> {
         // As in a process, events are written in the background.
         let events = self.provision.claim_events();
         let background = async {
             events.run().await;
             std::future::pending().await
         };
-        let created = self.clock.run(or(self.provision.create(request, Caller::staying(budget)), background));
+        let created = self.clock.run(or(self.provision.create(request, Caller::staying(timeout)), background));
         self.clock.run(events.write_due());
         created
     }

@@ -11,7 +11,7 @@ use super::causes;
 use super::reason::{self, Reason};
 use super::retry_after::retry_after;
 use super::wire::Response;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 use crate::ports::cloud::CloudErrorKind;
 
 /// The header that every answer of ARM has, and no proxy's.

@@ -21,10 +21,10 @@ use super::subnet_capacity::{Requester, SubnetCapacities};
 use super::wire::Method;
 use super::writes::Outcome;
 use super::{filesystem, path};
-use crate::domain::error::quote;
 use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed};
 use crate::domain::names::{FilesystemId, Location, ResourceGroup};
 use crate::domain::sku::SkuCatalog;
+use crate::domain::text::quote;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
 

@@ -10,7 +10,7 @@ use super::answer::{self, ArmAnswer};
 use super::failure::ArmFailure;
 use super::http_stack::HttpStack;
 use super::wire::{Method, Request, StatusCode};
-use crate::domain::error::{nearest, quote};
+use crate::domain::text::{nearest, quote};
 
 /// The endpoints of one cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 use url::Url;
 
 use super::failure::ArmFailure;
-use crate::domain::error::quote;
 use crate::domain::names::{FilesystemId, NetworkName, ResourceGroup, SubnetId};
+use crate::domain::text::quote;
 
 /// A segment that is exactly one segment, or an error before anything is sent.
 pub(super) fn segment(text: &str) -> Result<&str, ArmFailure> {

@@ -6,8 +6,8 @@
 
 use super::credentials::{CredentialKind, ManagedIdentity, Secret};
 use crate::adapters::cloud_settings::{AuthKind, Reader, Variables, read_file};
-use crate::domain::error::quote;
 use crate::domain::problem::Problem;
+use crate::domain::text::quote;
 
 mod source;
 

@@ -10,9 +10,10 @@ use super::client::Client;
 use super::failure::{ArmFailure, Call};
 use super::path;
 use super::single_flight::SingleFlight;
-use crate::domain::error::{Violation, quote};
 use crate::domain::names::{Location, Zone};
+use crate::domain::problem::Problem;
 use crate::domain::sku::{Sku, SkuCatalog};
+use crate::domain::text::quote;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::CloudError;
 
@@ -23,7 +24,7 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 const AML_FILESYSTEMS: &str = "amlFilesystems";
 
 /// A SKU of AMLFS, or why it could not be read.
-type Entry = Result<ResourceSku, Violation>;
+type Entry = Result<ResourceSku, Problem>;
 
 /// The list, shared.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ fn entry(entry: &Value) -> Option<Entry> {
     let read = ResourceSku::deserialize(entry);
     let read = read.map_err(|error| {
         tracing::warn!(name, %error, "an entry of the SKU list cannot be read and is left out");
-        Violation::new(name, format!("Azure's list describes it in a way that cannot be read ({error})"))
+        Problem::of(name, format!("Azure's list describes it in a way that cannot be read ({error})"))
     });
     Some(read)
 }
@@ -84,10 +85,10 @@ fn catalogue(location: &Location, entries: &[Entry]) -> SkuCatalog {
     SkuCatalog::new(location.clone(), skus.collect::<Vec<_>>())
 }
 
-fn read(entry: &ResourceSku, location: &Location) -> Result<Sku, Violation> {
+fn read(entry: &ResourceSku, location: &Location) -> Result<Sku, Problem> {
     let name = entry.name.as_deref().unwrap_or_default();
     if let Some(reason) = entry.restrictions.iter().find_map(|restriction| restricted(restriction, location)) {
-        return Err(Violation::new(
+        return Err(Problem::of(
             name,
             format!("Azure does not offer it to this subscription in {location} ({reason})"),
         ));

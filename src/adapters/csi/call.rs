@@ -107,7 +107,7 @@ pub(super) async fn not_offered<T>(method: &'static str) -> Reply<T> {
 }
 
 /// How long the caller will wait, if it says so in a way that can be read.
-pub(super) fn budget(metadata: &MetadataMap) -> Option<Duration> {
+pub(super) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     metadata.get("grpc-timeout")?.to_str().ok().and_then(parse_timeout)
 }
 
@@ -154,6 +154,6 @@ mod tests {
         {
             assert_eq!(parse_timeout(text), None, "{text:?}");
         }
-        assert_eq!(budget(&MetadataMap::new()), None);
+        assert_eq!(timeout(&MetadataMap::new()), None);
     }
 }

@@ -49,7 +49,7 @@ impl controller_server::Controller for Controller {
     async fn create_volume(&self, request: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
         let call = Call::changing("CreateVolume", &request.get_ref().name);
         // The guard is dropped with this handler, so when the caller goes away.
-        let (caller, _guard) = Caller::new(call::budget(request.metadata()));
+        let (caller, _guard) = Caller::new(call::timeout(request.metadata()));
         let provisioning = Arc::clone(&self.provisioning);
         call.run_to_end(&self.work, async move {
             let wanted = convert::volume_request(request.into_inner())?;
@@ -60,7 +60,7 @@ impl controller_server::Controller for Controller {
 
     async fn delete_volume(&self, request: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
         let call = Call::changing("DeleteVolume", &request.get_ref().volume_id);
-        let (caller, _guard) = Caller::new(call::budget(request.metadata()));
+        let (caller, _guard) = Caller::new(call::timeout(request.metadata()));
         let provisioning = Arc::clone(&self.provisioning);
         call.run_to_end(&self.work, async move {
             let volume_id = convert::deletion(request.into_inner())?;
@@ -75,11 +75,11 @@ impl controller_server::Controller for Controller {
         request: Request<ValidateVolumeCapabilitiesRequest>,
     ) -> Reply<ValidateVolumeCapabilitiesResponse> {
         let call = Call::reading("ValidateVolumeCapabilities", &request.get_ref().volume_id);
-        let budget = call::budget(request.metadata());
+        let timeout = call::timeout(request.metadata());
         call.in_place(async {
             let request = request.into_inner();
             let question = convert::validation(&request)?;
-            let unsupported = self.provisioning.validate(question, budget).await?;
+            let unsupported = self.provisioning.validate(question, timeout).await?;
             Ok(convert::validated(request, unsupported))
         })
         .await

@@ -11,10 +11,10 @@ use super::proto::volume_usage::Unit;
 use super::proto::{self, validate_volume_capabilities_response::Confirmed};
 use crate::domain::access::{AccessMode, AccessType, Capability};
 use crate::domain::capacity::RequestedCapacity;
-use crate::domain::error::Violations;
 use crate::domain::mount::PublishRequest;
+use crate::domain::problem::Problems;
 use crate::domain::provisioning::{Volume, VolumeRequest};
-use crate::ports::inbound::{Failure, FailureKind, Validation};
+use crate::ports::inbound::{Failure, FailureKind, ValidateRequest};
 use crate::ports::mounter::{Capacity, Usage};
 
 const NO_SECRETS: &str = "not supported; take the secret references out of the StorageClass";
@@ -68,12 +68,12 @@ pub(super) fn deletion(request: proto::DeleteVolumeRequest) -> Result<String, Fa
 }
 
 /// What to validate, if the request names a volume and capabilities.
-pub(super) fn validation(request: &proto::ValidateVolumeCapabilitiesRequest) -> Result<Validation, Failure> {
+pub(super) fn validation(request: &proto::ValidateVolumeCapabilitiesRequest) -> Result<ValidateRequest, Failure> {
     refuse(&[
         (request.volume_id.is_empty(), "volume id", "missing"),
         (request.volume_capabilities.is_empty(), "volume capabilities", "missing"),
     ])?;
-    Ok(Validation {
+    Ok(ValidateRequest {
         volume_id: request.volume_id.clone(),
         context: request.volume_context.clone().into_iter().collect(),
         capabilities: request.volume_capabilities.iter().cloned().map(capability).collect(),
@@ -134,11 +134,11 @@ fn amount(amount: Capacity, unit: Unit) -> proto::VolumeUsage {
 
 /// Fails with every rule that is broken: (whether, field, rule).
 fn refuse(rules: &[(bool, &str, &str)]) -> Result<(), Failure> {
-    let mut violations = Violations::default();
+    let mut problems = Problems::default();
     for (_, field, rule) in rules.iter().filter(|(broken, ..)| *broken) {
-        violations.push(*field, *rule);
+        problems.add(*field, *rule);
     }
-    violations.into_result(Some(())).map_err(|violations| Failure::new(FailureKind::Invalid, violations.to_string()))
+    problems.into_result(Some(())).map_err(|problems| Failure::new(FailureKind::Invalid, problems.to_string()))
 }
 
 fn capability(capability: proto::VolumeCapability) -> Capability {

@@ -11,7 +11,7 @@ use super::proto::{
     GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest, GetPluginInfoResponse,
     PluginCapability, ProbeRequest, ProbeResponse,
 };
-use crate::ports::inbound::Ready;
+use crate::ports::inbound::ReadinessProbe;
 
 /// What the driver says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub struct IdentityInfo {
 #[derive(Debug)]
 pub struct Identity {
     info: IdentityInfo,
-    ready: Arc<dyn Ready>,
+    ready: Arc<dyn ReadinessProbe>,
 }
 
 impl Identity {
     /// A service that answers `info` and asks `ready` on each Probe.
-    pub fn new(info: IdentityInfo, ready: Arc<dyn Ready>) -> Self {
+    pub fn new(info: IdentityInfo, ready: Arc<dyn ReadinessProbe>) -> Self {
         Self { info, ready }
     }
 
@@ -64,7 +64,7 @@ impl identity_server::Identity for Identity {
     }
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Reply<ProbeResponse> {
-        let answer = async { Ok(ProbeResponse { ready: Some(self.ready.was_ready().await) }) };
+        let answer = async { Ok(ProbeResponse { ready: Some(self.ready.is_ready().await) }) };
         Call::cheap("Probe").in_place(answer).await
     }
 }

@@ -10,7 +10,7 @@
 //!        │ every RPC goes through `call`: span, deadline, panics, tasks that outlive a lost connection, one log line
 //!        │ `convert`: messages <-> domain        `status`: Failure -> gRPC status
 //!        ▼
-//!   ports::inbound   (Ready · Provisioning · Publishing)
+//!   ports::inbound   (ReadinessProbe · Provisioning · Publishing)
 //! ```
 //!
 //! Serve [`Identity`], [`Controller`] and [`Node`] with tonic's [`IdentityServer`], [`ControllerServer`] and

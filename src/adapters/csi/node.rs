@@ -56,9 +56,9 @@ impl node_server::Node for Node {
         request: Request<NodePublishVolumeRequest>,
     ) -> Reply<NodePublishVolumeResponse> {
         let call = Call::changing("NodePublishVolume", &request.get_ref().volume_id);
-        let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
+        let (publishing, timeout) = (Arc::clone(&self.publishing), call::timeout(request.metadata()));
         call.run_to_end(&self.work, async move {
-            publishing.publish(convert::publish_request(request.into_inner()), budget).await?;
+            publishing.publish(convert::publish_request(request.into_inner()), timeout).await?;
             Ok(NodePublishVolumeResponse {})
         })
         .await
@@ -69,11 +69,11 @@ impl node_server::Node for Node {
         request: Request<NodeUnpublishVolumeRequest>,
     ) -> Reply<NodeUnpublishVolumeResponse> {
         let call = Call::changing("NodeUnpublishVolume", &request.get_ref().volume_id);
-        let (publishing, budget) = (Arc::clone(&self.publishing), call::budget(request.metadata()));
+        let (publishing, timeout) = (Arc::clone(&self.publishing), call::timeout(request.metadata()));
         call.run_to_end(&self.work, async move {
             let NodeUnpublishVolumeRequest { volume_id, target_path } = request.into_inner();
             let (volume, target) = convert::volume_at(volume_id, "target path", target_path)?;
-            publishing.unpublish(&volume, &target, budget).await?;
+            publishing.unpublish(&volume, &target, timeout).await?;
             Ok(NodeUnpublishVolumeResponse {})
         })
         .await
@@ -84,11 +84,11 @@ impl node_server::Node for Node {
         request: Request<NodeGetVolumeStatsRequest>,
     ) -> Reply<NodeGetVolumeStatsResponse> {
         let call = Call::reading("NodeGetVolumeStats", &request.get_ref().volume_id);
-        let budget = call::budget(request.metadata());
+        let timeout = call::timeout(request.metadata());
         call.in_place(async {
             let NodeGetVolumeStatsRequest { volume_id, volume_path, .. } = request.into_inner();
             let (volume, path) = convert::volume_at(volume_id, "volume path", volume_path)?;
-            Ok(convert::stats(self.publishing.usage(&volume, &path, budget).await?))
+            Ok(convert::stats(self.publishing.usage(&volume, &path, timeout).await?))
         })
         .await
     }

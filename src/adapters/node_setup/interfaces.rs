@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use super::error::SetupError;
 use super::network::{INTERFACES, Interface, NetworkFacts};
 use crate::adapters::lnet::{LocalNi, TCP};
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its end).
 const LONGEST_NAME: usize = 15;

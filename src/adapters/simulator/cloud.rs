@@ -1,8 +1,7 @@
-//! The simulated Azure Resource Manager: file systems that are made, fail, and go, in their time.
+//! The simulated Azure Resource Manager: `amlFilesystems` that are created, fail and are deleted, in the cloud's time.
 //!
-//! Everything that the driver may meet in Azure can be met here, deterministically: Creating with an empty
-//! address, Failed creations that stay and hold quota and addresses, Deleting that is still visible. A synchronous state
-//! under one lock; the async port only delegates.
+//! A file system is Creating without an address, a Failed one stays and holds quota and addresses, a Deleting one is still
+//! listed. The state is synchronous, under one lock; the async port only delegates.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,13 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::record::{Lifecycle, Record};
-use super::rules::{CREATE, no_group, refusal, required_addresses};
+use super::resource::{Operation, Resource, creating};
 use super::servers::Servers;
-use super::world::{AML_FILESYSTEMS, SkuEntry, World};
-use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed};
+use super::validation::{error, required_addresses};
+use super::world::{SkuEntry, World};
+use crate::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
 use crate::domain::mount_source::FsName;
-use crate::domain::names::{FilesystemId, Location};
+use crate::domain::names::{FilesystemId, Location, SubnetId};
 use crate::domain::sku::SkuCatalog;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind, SubnetCapacity, SubnetCapacityRequest};
@@ -34,8 +33,8 @@ pub struct SimulatedCloud {
 struct State {
     world: World,
     /// By resource group and name in lower case, since ARM compares both without case.
-    records: BTreeMap<(String, String), Record>,
-    accepted: BTreeMap<String, u64>,
+    resources: BTreeMap<(String, String), Resource>,
+    accepted_creations: BTreeMap<String, u64>,
     requests: Requests,
     next_server: u32,
 }
@@ -43,11 +42,11 @@ struct State {
 /// Requests that the cloud has answered, refused ones included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Observes a file system.
+    /// GETs of a file system.
     pub observe: u64,
-    /// Creations.
+    /// PUTs.
     pub create: u64,
-    /// Deletions.
+    /// DELETEs.
     pub delete: u64,
     /// Pages of the SKU list.
     pub sku_pages: u64,
@@ -69,8 +68,8 @@ impl SimulatedCloud {
     pub fn new(world: World, clock: Arc<dyn Clock>, servers: Arc<Servers>) -> Self {
         let state = State {
             world,
-            records: BTreeMap::new(),
-            accepted: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            accepted_creations: BTreeMap::new(),
             requests: Requests::default(),
             next_server: u32::from(Ipv4Addr::new(10, 225, 0, 4)),
         };
@@ -79,50 +78,48 @@ impl SimulatedCloud {
 
     /// Reads the world.
     pub fn world<T>(&self, read: impl FnOnce(&World) -> T) -> T {
-        read(&self.settled().world)
+        read(&self.state().world)
     }
 
     /// Changes the world; file systems that exist stay as they are.
     pub fn edit_world(&self, edit: impl FnOnce(&mut World)) {
-        edit(&mut self.settled().world);
+        edit(&mut self.state().world);
     }
 
-    /// Puts a file system in place that the driver did not make, as it is shown. It holds no addresses.
-    pub fn place(&self, id: FilesystemId, filesystem: Filesystem) {
-        let mut state = self.settled();
-        state.records.insert(key(&id), Record::placed(id, filesystem));
+    /// Adds a file system that the driver did not create and that stays in its state. It holds no addresses.
+    pub fn add_existing(&self, id: FilesystemId, filesystem: Filesystem) {
+        self.state().resources.insert(key(&id), Resource::new(id, filesystem));
     }
 
     /// All file systems that the cloud holds now, Failed and Deleting ones included.
     pub fn filesystems(&self) -> Vec<(FilesystemId, Filesystem)> {
-        self.settled().records.values().map(|record| (record.id.clone(), record.shown())).collect()
+        self.state().resources.values().map(|resource| (resource.id.clone(), resource.filesystem.clone())).collect()
     }
 
-    /// How many creations made a file system, by name. A repeated request for one that is there makes none.
+    /// How many PUTs created a file system, by name. A repeated PUT for one that exists creates none.
     pub fn accepted_creations(&self) -> BTreeMap<String, u64> {
-        self.settled().accepted.clone()
+        self.state().accepted_creations.clone()
     }
 
     /// Requests so far.
     pub fn requests(&self) -> Requests {
-        self.settled().requests
+        self.state().requests
     }
 
     /// One page of the SKU list, as ARM would send it. Pages count from 0; one past the end is empty.
     pub fn sku_page(&self, page: usize) -> SkuPage {
-        let mut state = self.settled();
+        let mut state = self.state();
         state.requests.sku_pages += 1;
-        let size = state.world.sku_page_size.max(1);
-        let entries: Vec<SkuEntry> =
-            state.world.skus.iter().skip(page.saturating_mul(size)).take(size).cloned().collect();
-        let more = page.saturating_add(1).saturating_mul(size) < state.world.skus.len();
+        let (skus, size) = (&state.world.skus, state.world.sku_page_size.max(1));
+        let entries = skus.iter().skip(page.saturating_mul(size)).take(size).cloned().collect();
+        let more = page.saturating_add(1).saturating_mul(size) < skus.len();
         SkuPage { entries, next: more.then(|| page + 1) }
     }
 
-    /// The state at this moment: everything whose time has come has happened.
-    fn settled(&self) -> MutexGuard<'_, State> {
+    /// The state now: operations whose time has come are complete.
+    fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.settle(self.clock.now(), &self.servers);
+        state.complete_operations(self.clock.now(), &self.servers);
         state
     }
 }
@@ -132,116 +129,83 @@ fn key(id: &FilesystemId) -> (String, String) {
 }
 
 impl State {
-    fn settle(&mut self, now: Duration, servers: &Servers) {
+    fn complete_operations(&mut self, now: Duration, servers: &Servers) {
         let next_server = &mut self.next_server;
-        self.records.retain(|_, record| match record.life.clone() {
-            Lifecycle::Creating { until, failure: None } if until <= now => {
+        self.resources.retain(|_, resource| match resource.take_due(now) {
+            None => true,
+            Some(Operation::Create { failure: None }) => {
                 let server = Ipv4Addr::from(*next_server);
                 *next_server += 1;
-                record.finish(server);
-                if let Some(capacity) = record.view.capacity {
+                resource.created(server);
+                if let Some(capacity) = resource.filesystem.capacity {
                     servers.start(server, &FsName::default(), capacity);
                 }
                 true
             }
-            Lifecycle::Creating { until, failure: Some(reason) } if until <= now => {
-                record.life = Lifecycle::Failed { reason };
+            Some(Operation::Create { failure }) => {
+                resource.filesystem.state = ProvisioningState::Failed;
+                resource.filesystem.failure = failure;
                 true
             }
-            Lifecycle::Deleting { until } if until <= now => {
-                if let Some(Err(error)) = record.server.map(|server| servers.stop(server)) {
-                    tracing::warn!(%error, filesystem = %record.id, "files of a deleted simulated file system are left");
+            Some(Operation::Delete) => {
+                if let Some(Err(error)) = resource.server.map(|server| servers.stop(server)) {
+                    tracing::warn!(%error, filesystem = %resource.id, "files of a deleted simulated file system are left");
                 }
                 false
             }
-            Lifecycle::Creating { .. } | Lifecycle::Deleting { .. } | Lifecycle::Succeeded | Lifecycle::Failed { .. } => true,
         });
     }
 
     fn create(&mut self, spec: &FilesystemSpec, now: Duration) -> Result<(), CloudError> {
         self.requests.create += 1;
-        if let Some(record) = self.records.get_mut(&key(&spec.id)) {
-            return repeat(record, spec);
+        if let Some(resource) = self.resources.get_mut(&key(&spec.id)) {
+            return resource.update(spec);
         }
-        let there: Vec<&Record> = self.records.values().collect();
-        let (size, addresses) = self.world.admit(spec, &there)?;
-        let failure = self.planned_failure().or_else(|| self.no_room(spec, addresses));
-        let seconds = failure.as_ref().map_or(self.world.create_seconds, |(after, _)| *after);
-        let until = now.saturating_add(Duration::from_secs(seconds));
-        let spec = FilesystemSpec { capacity: size, ..spec.clone() };
-        let record =
-            Record::new(&spec, addresses, Lifecycle::Creating { until, failure: failure.map(|(_, reason)| reason) });
-        self.records.insert(key(&spec.id), record);
-        *self.accepted.entry(spec.id.name.to_string()).or_default() += 1;
+        let in_region = |resource: &&Resource| resource.filesystem.location.as_ref() == Some(&spec.location);
+        let (capacity, addresses) = self.world.validate(spec, self.resources.values().filter(in_region).count())?;
+        let failure = self.planned_failure().or_else(|| self.address_failure(&spec.subnet, addresses));
+        let (seconds, failure) = failure.unzip();
+        let until = now.saturating_add(Duration::from_secs(seconds.unwrap_or(self.world.create_seconds)));
+        let filesystem = creating(&FilesystemSpec { capacity, ..spec.clone() });
+        let pending = Some((Operation::Create { failure }, until));
+        let resource = Resource { pending, addresses, ..Resource::new(spec.id.clone(), filesystem) };
+        self.resources.insert(key(&spec.id), resource);
+        *self.accepted_creations.entry(spec.id.name.to_string()).or_default() += 1;
         Ok(())
     }
 
-    /// Uses up a failure that the world has planned: seconds and reason.
+    /// Uses up a failure that the world has planned: seconds and error.
     fn planned_failure(&mut self) -> Option<(u64, String)> {
         let planned = self.world.failing_creations.iter_mut().find(|planned| planned.times > 0)?;
         planned.times -= 1;
         Some((planned.after_seconds, format!("{}: {}", planned.code, planned.message)))
     }
 
-    /// A creation for which the subnet has no room fails at once, but stays: the check before it is only advice.
-    fn no_room(&self, spec: &FilesystemSpec, addresses: u64) -> Option<(u64, String)> {
-        let free = self.free(&SubnetCapacityRequest {
-            subnet: spec.subnet.clone(),
-            sku_name: spec.sku_name.clone(),
-            capacity: spec.capacity,
-        });
-        (free? < addresses).then(|| (0, format!("DeploymentFailed: subnet {} has not enough addresses", spec.subnet)))
+    /// A creation that needs more addresses than the subnet has fails at once, and its resource stays, since checkAmlFSSubnets
+    /// reserves nothing.
+    fn address_failure(&self, subnet: &SubnetId, required: u64) -> Option<(u64, String)> {
+        let available = self.available_addresses(subnet)?;
+        (available < required).then(|| (0, format!("DeploymentFailed: subnet {subnet} has not enough addresses")))
     }
 
-    fn free(&self, request: &SubnetCapacityRequest) -> Option<u64> {
-        let here = |record: &&Record| record.view.subnet.as_ref().is_some_and(|subnet| subnet.is(&request.subnet));
-        let taken: u64 = self.records.values().filter(here).map(|record| record.addresses).sum();
-        self.world.free_in(&request.subnet).map(|free| free.saturating_sub(taken))
-    }
-
-    fn delete(&mut self, id: &FilesystemId, now: Duration) {
-        self.requests.delete += 1;
-        let until = now.saturating_add(Duration::from_secs(self.world.delete_seconds));
-        if let Some(record) = self.records.get_mut(&key(id))
-            && !matches!(record.life, Lifecycle::Deleting { .. })
-        {
-            record.life = Lifecycle::Deleting { until };
-        }
+    /// Addresses of a subnet that no file system holds; `None` if it does not exist.
+    fn available_addresses(&self, subnet: &SubnetId) -> Option<u64> {
+        let here = |resource: &&Resource| resource.filesystem.subnet.as_ref().is_some_and(|own| own.is(subnet));
+        let held: u64 = self.resources.values().filter(here).map(|resource| resource.addresses).sum();
+        self.world.free_addresses(subnet).map(|free| free.saturating_sub(held))
     }
 
     fn subnet_capacity(&mut self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
         self.requests.subnet_capacity += 1;
-        let resource = request.subnet.to_string();
-        let missing = |message: &str| refusal(CloudErrorKind::NotFound, "read subnet", &resource, "NotFound", message);
-        let available = self.free(request).ok_or_else(|| missing("the subnet or its network was not found"))?;
+        let refused = |kind, code, message| error(kind, "read subnet", &request.subnet, code, message);
+        let available = self
+            .available_addresses(&request.subnet)
+            .ok_or_else(|| refused(CloudErrorKind::NotFound, "NotFound", "the subnet or its network was not found"))?;
         let entry = self.world.skus.iter().find(|entry| entry.name.eq_ignore_ascii_case(&request.sku_name));
-        let sku = entry.and_then(|entry| entry.to_domain(Vec::new()).ok()).ok_or_else(|| {
-            refusal(CloudErrorKind::Invalid, "read subnet", &resource, "InvalidParameter", "unknown SKU")
-        })?;
+        let sku = entry
+            .and_then(|entry| entry.to_domain(Vec::new()).ok())
+            .ok_or_else(|| refused(CloudErrorKind::Invalid, "InvalidParameter", "unknown SKU"))?;
         Ok(SubnetCapacity { required: required_addresses(&sku, request.capacity), available })
-    }
-}
-
-/// A PUT for a file system that is there: tags change, everything else must be the same. One that is going or has failed
-/// takes none.
-fn repeat(record: &mut Record, spec: &FilesystemSpec) -> Result<(), CloudError> {
-    let resource = spec.id.to_string();
-    let busy = |message: &str| refusal(CloudErrorKind::Busy, CREATE, &resource, "Conflict", message);
-    match &record.life {
-        Lifecycle::Deleting { .. } => Err(busy("another operation (delete) is in progress")),
-        Lifecycle::Failed { .. } => Err(busy("its creation failed; delete this amlfilesystem and try again")),
-        Lifecycle::Creating { .. } | Lifecycle::Succeeded => {
-            let wanted = Record::new(spec, record.addresses, record.life.clone()).view;
-            let same =
-                |view: &Filesystem| (view.sku_name.clone(), view.zones.clone(), view.capacity, view.location.clone());
-            let same_subnet = record.view.subnet.as_ref().is_none_or(|subnet| subnet.is(&spec.subnet));
-            if same(&wanted) != same(&record.view) || !same_subnet {
-                let message = "properties that cannot change differ from the existing file system's";
-                return Err(refusal(CloudErrorKind::Invalid, CREATE, &resource, "InvalidParameter", message));
-            }
-            record.view.tags.clone_from(&spec.tags);
-            Ok(())
-        }
     }
 }
 
@@ -252,41 +216,35 @@ impl Cloud for SimulatedCloud {
     }
 
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError> {
-        let mut state = self.settled();
+        let mut state = self.state();
         state.requests.observe += 1;
-        let record = state.records.get(&key(id));
-        Ok(record.map_or(Observed::Absent, |record| Observed::Present(Box::new(record.shown()))))
+        let found = state.resources.get(&key(id));
+        Ok(found.map_or(Observed::Absent, |resource| Observed::Present(Box::new(resource.filesystem.clone()))))
     }
 
     async fn begin_create(&self, spec: &FilesystemSpec) -> Result<(), CloudError> {
-        self.settled().create(spec, self.clock.now())
+        self.state().create(spec, self.clock.now())
     }
 
     async fn begin_delete(&self, id: &FilesystemId) -> Result<(), CloudError> {
-        let mut state = self.settled();
-        if !state.world.group_exists(&id.resource_group) && !state.records.contains_key(&key(id)) {
-            tracing::debug!(error = %no_group("delete file system", id), "absent");
+        let mut state = self.state();
+        state.requests.delete += 1;
+        let until = self.clock.now().saturating_add(Duration::from_secs(state.world.delete_seconds));
+        if let Some(resource) = state.resources.get_mut(&key(id)) {
+            resource.delete(until);
         }
-        state.delete(id, self.clock.now());
         Ok(())
     }
 
     async fn skus(&self, location: &Location) -> Result<SkuCatalog, CloudError> {
-        let mut entries = Vec::new();
-        let mut next = Some(0);
-        while let Some(page) = next {
-            let page = self.sku_page(page);
-            entries.extend(page.entries);
-            next = page.next;
+        let mut page = Some(0);
+        while let Some(number) = page {
+            page = self.sku_page(number).next;
         }
-        let zones = self.world(|world| world.zones_of(location));
-        let offered =
-            entries.iter().filter(|entry| entry.resource_type == AML_FILESYSTEMS && entry.offered_in(location));
-        let skus = zones.map(|zones| offered.map(|entry| entry.to_domain(zones.clone())).collect::<Vec<_>>());
-        Ok(SkuCatalog::new(location.clone(), skus.unwrap_or_default()))
+        Ok(SkuCatalog::new(location.clone(), self.world(|world| world.filesystem_skus(location))))
     }
 
     async fn subnet_capacity(&self, request: &SubnetCapacityRequest) -> Result<SubnetCapacity, CloudError> {
-        self.settled().subnet_capacity(request)
+        self.state().subnet_capacity(request)
     }
 }

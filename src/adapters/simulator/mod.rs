@@ -16,9 +16,9 @@ use std::sync::Arc;
 pub mod cloud;
 pub mod lustre;
 pub mod orchestrator;
-mod record;
-mod rules;
+mod resource;
 pub mod servers;
+mod validation;
 pub mod world;
 
 pub use cloud::SimulatedCloud;
@@ -26,7 +26,7 @@ pub use orchestrator::SimulatedOrchestrator;
 pub use servers::Servers;
 pub use world::World;
 
-use crate::domain::provisioning::Defaults;
+use crate::domain::placement::Placement;
 use crate::ports::clock::Clock;
 
 /// One simulated world with everything that lives in it.
@@ -61,7 +61,7 @@ impl Simulator {
     }
 
     /// What the cloud settings of a cluster in this world say.
-    pub fn defaults(&self) -> Defaults {
+    pub fn defaults(&self) -> Placement {
         self.cloud.world(|world| world.defaults.to_domain())
     }
 }

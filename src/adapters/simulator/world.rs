@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::error::Violation;
 use crate::domain::names::{Location, NetworkName, ResourceGroup, SubnetId, Zone};
-use crate::domain::provisioning::Defaults;
+use crate::domain::placement::Placement;
+use crate::domain::problem::Problem;
 use crate::domain::sku::{CAPABILITY_BANDWIDTH, CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM, Sku};
 
 /// Why a world cannot be read.
@@ -140,28 +140,52 @@ impl World {
     /// Reads a world from YAML.
     pub fn from_yaml(text: &str) -> Result<Self, WorldError> {
         let world: Self = serde_saphyr::from_str(text).map_err(|error| WorldError(error.to_string()))?;
-        world.check().map_err(|violation| WorldError(violation.to_string()))?;
+        world.check().map_err(|problem| WorldError(problem.to_string()))?;
         Ok(world)
     }
 
-    fn check(&self) -> Result<(), Violation> {
-        let violation = |field: &str, error: &dyn std::fmt::Display| Violation::new(field, error.to_string());
+    fn check(&self) -> Result<(), Problem> {
+        let problem = |field: &str, error: &dyn std::fmt::Display| Problem::of(field, error.to_string());
         for (name, region) in &self.locations {
-            Location::parse(name).map_err(|error| violation("locations", &error))?;
+            Location::parse(name).map_err(|error| problem("locations", &error))?;
             region.zones()?;
         }
         for subnet in &self.subnets {
-            subnet.id().map_err(|error| violation("subnets", &error))?;
+            subnet.id().map_err(|error| problem("subnets", &error))?;
         }
-        self.defaults.parse().map(drop).map_err(|error| violation("defaults", &error))
+        self.defaults.parse().map(drop).map_err(|error| problem("defaults", &error))
+    }
+}
+
+/// What requests find in a world.
+impl World {
+    /// The file system SKUs that a region offers, readable or not; none where there is no such region.
+    pub(super) fn filesystem_skus(&self, location: &Location) -> Vec<Result<Sku, Problem>> {
+        let region = self.locations.iter().find(|(name, _)| Location::parse(name).as_ref() == Ok(location));
+        let Some((_, region)) = region else { return Vec::new() };
+        let zones = region.zones().unwrap_or_default();
+        let offered = |entry: &&SkuEntry| entry.resource_type == AML_FILESYSTEMS && entry.offered_in(location);
+        self.skus.iter().filter(offered).map(|entry| entry.to_domain(zones.clone())).collect()
+    }
+
+    pub(super) fn has_group(&self, group: &ResourceGroup) -> bool {
+        let same = |name: &String| ResourceGroup::parse(name).is_ok_and(|known| known.is(group));
+        self.resource_groups.as_ref().is_none_or(|names| names.iter().any(same))
+    }
+
+    /// Free addresses of a subnet before any simulated file system; `None` if it does not exist.
+    pub(super) fn free_addresses(&self, subnet: &SubnetId) -> Option<u64> {
+        let listed = self.subnets.iter().find(|known| known.id().is_ok_and(|id| id.is(subnet)));
+        let unlisted = || self.any_subnet_exists.then(|| u64::try_from(self.free_addresses).unwrap_or(0));
+        listed.map(Subnet::free).or_else(unlisted)
     }
 }
 
 impl Region {
     /// Its zones, as names.
-    pub fn zones(&self) -> Result<Vec<Zone>, Violation> {
+    pub fn zones(&self) -> Result<Vec<Zone>, Problem> {
         let zones = self.zones.iter().flatten().map(|zone| Zone::parse(zone));
-        zones.collect::<Result<_, _>>().map_err(|error| Violation::new("zones", error.to_string()))
+        zones.collect::<Result<_, _>>().map_err(|error| Problem::of("zones", error.to_string()))
     }
 }
 
@@ -173,7 +197,7 @@ impl SkuEntry {
     }
 
     /// The SKU as the domain knows it.
-    pub fn to_domain(&self, zones: Vec<Zone>) -> Result<Sku, Violation> {
+    pub fn to_domain(&self, zones: Vec<Zone>) -> Result<Sku, Problem> {
         let capabilities = self.capabilities.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Sku::from_capabilities(&self.name, zones, capabilities)
     }
@@ -196,8 +220,8 @@ impl Subnet {
 }
 
 impl ClusterDefaults {
-    fn parse(&self) -> Result<Defaults, crate::domain::names::InvalidName> {
-        Ok(Defaults {
+    fn parse(&self) -> Result<Placement, crate::domain::names::InvalidName> {
+        Ok(Placement {
             location: self.location.as_deref().map(Location::parse).transpose()?,
             resource_group: self.resource_group.as_deref().map(ResourceGroup::parse).transpose()?,
             vnet_resource_group: self.vnet_resource_group.as_deref().map(ResourceGroup::parse).transpose()?,
@@ -207,7 +231,7 @@ impl ClusterDefaults {
     }
 
     /// The defaults as the use-cases take them; names that are none count as absent.
-    pub fn to_domain(&self) -> Defaults {
+    pub fn to_domain(&self) -> Placement {
         self.parse().unwrap_or_default()
     }
 }

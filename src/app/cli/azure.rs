@@ -10,8 +10,8 @@ use crate::app::settings::{CloudKind, Settings};
 use crate::app::wiring::{self, CloudSide};
 use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
+use crate::domain::placement::Placement;
 use crate::domain::problem::Problem;
-use crate::domain::provisioning::Defaults;
 use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, SubnetCapacityRequest};
 
@@ -124,7 +124,7 @@ fn offered(catalog: SkuCatalog, location: &Location) -> Result<SkuCatalog, Probl
     Ok(catalog)
 }
 
-fn subnet(defaults: &Defaults) -> Option<SubnetId> {
+fn subnet(defaults: &Placement) -> Option<SubnetId> {
     Some(SubnetId {
         resource_group: defaults.vnet_resource_group.clone().or_else(|| defaults.resource_group.clone())?,
         vnet: defaults.vnet.clone()?,

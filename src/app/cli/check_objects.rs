@@ -13,12 +13,14 @@ use serde_json::Value;
 use super::{CheckObjectsOptions, CliError, Exit};
 use crate::domain::access::{AccessMode, AccessType, Capability};
 use crate::domain::capacity::RequestedCapacity;
-use crate::domain::error::{Notice, Severity, quote};
 use crate::domain::mount::{MountPlan, PublishRequest};
 use crate::domain::names::{Location, NetworkName, ResourceGroup};
 use crate::domain::parameters;
+use crate::domain::placement::Placement;
 use crate::domain::problem::Problem;
-use crate::domain::provisioning::{Defaults, ProvisionPlan, RequestError, VolumeRequest};
+use crate::domain::problem::{Notice, Severity};
+use crate::domain::provisioning::{ProvisionPlan, RequestError, VolumeRequest};
+use crate::domain::text::quote;
 use crate::domain::volume_attributes::UnknownAttributes;
 use crate::domain::volume_id::{Origin, VolumeId};
 
@@ -145,7 +147,7 @@ impl Findings {
             VolumeRequest { name: VOLUME.to_owned(), capacity: RequestedCapacity::default(), capabilities, parameters };
         let refusal = match ProvisionPlan::parse(&request, &cloud_settings()) {
             Ok(_) => return,
-            Err(RequestError::Invalid(violations)) => violations.to_string(),
+            Err(RequestError::Invalid(problems)) => problems.to_string(),
             Err(other) => other.to_string(),
         };
         let hint =
@@ -167,10 +169,10 @@ impl Findings {
         };
         match MountPlan::parse(&request, UnknownAttributes::Refuse) {
             Ok((_, notices)) => self.notices(shown, &notices),
-            Err(violations) => {
+            Err(problems) => {
                 let hint = "volumeAttributes cannot be changed: make a corrected PersistentVolume (with reclaim policy Retain \
                             on the old one), or start nodes with --unknown-volume-attributes=warn";
-                self.refused.push(Problem::new(format!("{shown}: {violations}")).with_hint(hint));
+                self.refused.push(Problem::new(format!("{shown}: {problems}")).with_hint(hint));
             }
         }
         self.deletion(shown, &source.volume_handle);
@@ -183,8 +185,8 @@ impl Findings {
 
     /// An id that says `t` without a resource group cannot be deleted by the driver.
     fn deletion(&mut self, shown: &str, handle: &str) {
-        let created = VolumeId::parse(handle).ok().filter(|id| id.origin() == Origin::Dynamic);
-        if created.is_some_and(|id| id.resource_group().is_empty()) {
+        let created = VolumeId::parse(handle).ok().filter(|id| id.origin == Origin::Dynamic);
+        if created.is_some_and(|id| id.resource_group.is_empty()) {
             self.warnings.push(format!(
                 "{shown}: the volume id names no resource group, so the driver cannot delete the file system; delete it in Azure"
             ));
@@ -224,9 +226,9 @@ fn access_mode(mode: &str) -> Option<AccessMode> {
 }
 
 /// Stands for the cluster's cloud settings, which may give what a class leaves out.
-fn cloud_settings() -> Defaults {
+fn cloud_settings() -> Placement {
     let network = || NetworkName::parse("network").ok();
-    Defaults {
+    Placement {
         location: Location::parse("eastus").ok(),
         resource_group: ResourceGroup::parse("group").ok(),
         vnet_resource_group: None,

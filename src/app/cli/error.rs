@@ -3,8 +3,8 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::app::command_error::CliError;
-use crate::domain::error::{nearest, quote};
 use crate::domain::problem::Problem;
+use crate::domain::text::{nearest, quote};
 
 /// What clap found, in our words: the nearest flag is offered.
 pub(super) fn of_clap(error: &clap::Error, command: &clap::Command) -> CliError {

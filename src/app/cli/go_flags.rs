@@ -10,8 +10,8 @@ use clap::{Arg, Command};
 
 use super::CliError;
 use crate::app::settings::go_bool;
-use crate::domain::error::{nearest, quote};
 use crate::domain::problem::Problem;
+use crate::domain::text::{nearest, quote};
 
 /// The same arguments (without the program's name) as clap understands them. `command` must be built.
 pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, CliError> {

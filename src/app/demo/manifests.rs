@@ -14,8 +14,8 @@ use super::objects::{self, Object};
 use super::storage::{Claim, Class, is_object_name};
 use super::workload::{self, Workload};
 use super::{DemoError, quantity};
-use crate::domain::error::quote;
 use crate::domain::mount_options::MountOptions;
+use crate::domain::text::quote;
 
 /// What the manifests say, as far as a volume depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]

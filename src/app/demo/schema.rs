@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use crate::domain::error::{nearest, quote};
+use crate::domain::text::{nearest, quote};
 
 /// What a field may hold. `null` is as good as absent everywhere, as Kubernetes has it.
 #[derive(Debug, Clone, Copy)]

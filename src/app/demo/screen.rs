@@ -6,7 +6,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
-use crate::domain::text::in_words;
+use crate::app::usecase::time_format::format_duration;
 
 const BAR_WIDTH: usize = 30;
 /// How often a log gets a line while something takes its time, on the simulated clock.
@@ -50,7 +50,7 @@ impl Screen {
 
     /// Shows how far it is: a bar at a terminal, now and then a line elsewhere.
     pub(super) fn progress(&mut self, state: &str, so_far: Duration, usual: Duration) {
-        let text = format!("{state}, {} simulated, usually {}", in_words(so_far), in_words(usual));
+        let text = format!("{state}, {} simulated, usually {}", format_duration(so_far), format_duration(usual));
         if self.live {
             let bar = self.paint("36", &bar(so_far, usual));
             print!("\r\x1b[2K     {bar} {text}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::error::{nearest, quote};
+use crate::domain::text::{nearest, quote};
 
 /// storage.k8s.io/v1 `StorageClass`.
 #[derive(Debug, Clone, Default, Deserialize)]

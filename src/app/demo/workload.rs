@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::objects::Object;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Kinds of workloads.
 pub(super) const KINDS: [&str; 7] = ["Pod", "Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "Job", "CronJob"];

@@ -5,14 +5,14 @@ use crate::adapters::arm::settings::{AzureSettings, CloudSource};
 use crate::adapters::cloud_settings::{self, Document, Variables};
 pub use crate::adapters::cloud_settings::{AuthKind, Origin};
 pub(super) use crate::adapters::cloud_settings::{CloudFile, read_file, unreadable};
+use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::provisioning::Defaults;
 
 /// What the cloud settings file and the variables beside it say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudSettings {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
-    pub defaults: Defaults,
+    pub defaults: Placement,
     /// How Azure is reached. `None` where the controller does not run on Azure, and where the settings are incomplete.
     #[cfg(feature = "arm")]
     pub azure: Option<AzureSettings>,
@@ -28,7 +28,7 @@ pub struct CloudSettings {
 impl CloudSettings {
     /// Why Azure cannot be reached, in one sentence that names the file and what is missing; `None` if it can.
     pub fn reason_for_static_only(&self) -> Option<String> {
-        let missing: Vec<&str> = self.missing.iter().map(|problem| problem.message.as_str()).collect();
+        let missing: Vec<String> = self.missing.iter().map(Problem::to_string).collect();
         (!missing.is_empty()).then(|| format!("the cloud settings are incomplete: {}", missing.join("; ")))
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::error::quote;
 use crate::domain::problem::Problem;
+use crate::domain::text::quote;
 
 /// The kernel's `sun_path` has 108 bytes, one of them for the NUL at the end.
 const SOCKET_PATH_MAX: usize = 107;

@@ -7,8 +7,8 @@ use super::keys::{CONFIG, MODE};
 use super::layer::Layer;
 use super::raw::RawSettings;
 use super::setting::{PREFIX, Setting};
-use crate::domain::error::{nearest, quote};
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::text::{nearest, quote};
 
 /// Variable with the driver's prefix that has no effect: the Go driver's interval for configuring LNet again.
 pub(super) const GO_INTERVAL: &str = "AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL";

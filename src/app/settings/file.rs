@@ -8,8 +8,8 @@ use serde_saphyr::figment::Yaml;
 
 use super::layer::Layer;
 use super::setting::Setting;
-use crate::domain::error::{nearest, quote};
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::text::{nearest, quote};
 
 /// The settings in the file at `path`, which `named_by` named. Keys that are not `known` are problems, and so is an absent file.
 pub(super) fn layers(named_by: &str, path: &str, known: &[&'static Setting], problems: &mut Problems) -> Vec<Layer> {

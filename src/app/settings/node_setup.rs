@@ -123,7 +123,7 @@ mod tests {
             [("host-root", "host"), ("install-lustre-client", "maybe"), ("lnet", "netlink"), ("ksocklnd-credits", "0")];
         let variables = [("AZURELUSTRE_CSI_PTLRPCD_PER_CPT_MAX", "-1"), ("AZURELUSTRE_CSI_REPLACE_CLEINT", "never")];
         let problems = load_node_setup(&given(&flags, &variables)).unwrap_err();
-        let messages: Vec<&str> = problems.as_slice().iter().map(|problem| problem.message.as_str()).collect();
+        let messages: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
         let sources = ["environment", "--host-root", "--install", "AZURELUSTRE_CSI_PTLRPCD", "--ksocklnd", "--lnet"];
         assert_eq!(messages.len(), sources.len(), "{messages:?}");
         for (message, source) in messages.iter().zip(sources) {

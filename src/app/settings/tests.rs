@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::app::telemetry::LogFormat;
-use crate::domain::problem::Problem;
 use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Cloud settings as AKS writes them; what most cases do not care about.
@@ -24,7 +23,7 @@ fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Set
 }
 
 fn reported(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Vec<String> {
-    load(&given(flags, environment)).unwrap_err().as_slice().iter().map(Problem::to_string).collect()
+    load(&given(flags, environment)).unwrap_err().as_slice().iter().map(|problem| format!("{problem:#}")).collect()
 }
 
 fn file(extension: &str, text: &str) -> tempfile::NamedTempFile {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::cloud::{AuthKind, unreadable};
 use crate::app::telemetry::LogFormat;
 use crate::domain::client_tuning::Tunable;
-use crate::domain::error::{nearest, quote};
 use crate::domain::go_bool::go_bool;
 use crate::domain::problem::Problem;
+use crate::domain::text::{nearest, quote};
 use crate::domain::volume_attributes::UnknownAttributes;
 
 /// Longest node id that CSI allows, in bytes.

@@ -8,11 +8,11 @@ use super::attempts::Attempts;
 use super::claim_events::ClaimEvents;
 use super::claim_events::milestone::Milestone;
 use super::finality;
+use super::polling;
 use super::sku_cache::SkuCache;
 use super::stop::Stop;
-use crate::domain::polling;
+use super::time_format::format_time_of_day;
 use crate::domain::provisioning::DynamicProvision;
-use crate::domain::text;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use crate::ports::inbound::Failure;
@@ -84,6 +84,6 @@ impl ControllerContext {
     /// A time of the cloud's clock for people.
     pub(super) fn time_of_day(&self, at: Duration) -> String {
         let (now, unix_time) = (self.cloud_clock.now(), self.cloud_clock.unix_time());
-        text::time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
+        format_time_of_day(unix_time.saturating_add(at.saturating_sub(now)))
     }
 }

@@ -15,14 +15,15 @@ use super::context::ControllerContext;
 use super::finality;
 use super::poller::Poller;
 use super::progress::Phase;
+use super::time_format::format_duration;
 use super::volume_operations::{Done, Participants};
 use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
-use crate::domain::history::{CallRequests, FailureCause, RequestDecision};
-use crate::domain::lifecycle::{self, Desired, Step};
+use crate::domain::history::FailureCause;
+use crate::domain::lifecycle::{self, Step};
 use crate::domain::names::FilesystemId;
 use crate::domain::ownership;
 use crate::domain::provisioning::DynamicProvision;
-use crate::domain::text;
+use crate::domain::request_limits::{CallRequests, RequestDecision};
 use crate::ports::inbound::{Failure, FailureKind};
 
 mod failed;
@@ -33,7 +34,6 @@ mod request;
 pub(super) struct Creation {
     on: ControllerContext,
     plan: Arc<DynamicProvision>,
-    desired: Desired,
     poller: Poller,
     creates: CallRequests,
     deletes: CallRequests,
@@ -47,7 +47,7 @@ impl Creation {
             (attempt.history.creates_of_call(), attempt.history.deletes_of_call())
         });
         let poller = Poller::new(on.clone(), plan.id().clone(), participants);
-        Self { on, desired: plan.desired(), plan, poller, creates, deletes, saw_deleting: false }
+        Self { on, plan, poller, creates, deletes, saw_deleting: false }
     }
 
     /// Works until the file system is ready or the call has another answer.
@@ -61,7 +61,7 @@ impl Creation {
         loop {
             let observed = self.poller.observe().await?;
             self.note(&observed);
-            match (lifecycle::next(&observed, &self.desired), &observed) {
+            match (lifecycle::next(&observed, self.plan.desired()), &observed) {
                 (Step::Ready(ready), _) => return Ok(Done::Ready(Box::new(self.finish(*ready)))),
                 (Step::Wait(state), _) => self.wait_for(&state).await?,
                 (Step::Create, _) => self.create().await?,
@@ -84,7 +84,7 @@ impl Creation {
             return;
         };
         self.poller.participants.progress.recovered();
-        let owned = ownership::check(&self.desired.name, &found.tags).is_ok();
+        let owned = ownership::check(&self.id().name, &found.tags).is_ok();
         let (first, asked_for, begun) = self.update(|attempt, now| {
             let asked_for = attempt.history.create_attempted();
             if !owned && !asked_for {
@@ -137,7 +137,7 @@ impl Creation {
 
     /// A file system of this volume that was begun in another resource group or region: a second one would orphan it.
     async fn refuse_if_begun_elsewhere(&mut self) -> Result<(), Failure> {
-        let (id, location) = (self.plan.id().clone(), self.plan.location().clone());
+        let (id, location) = (self.plan.id().clone(), self.plan.desired().location.clone());
         let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
         let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
         let observation = observation.ok_or_else(|| self.poller.stopped())?;
@@ -170,13 +170,13 @@ impl Creation {
         let so_far = self.poller.participants.progress.so_far();
         let waited = self.update(|attempt, _| {
             let waited = attempt.history.create_attempted() || !so_far.is_zero();
-            attempt.location = Some(self.plan.location().clone());
+            attempt.location = Some(self.plan.desired().location.clone());
             attempt.finish();
             waited
         });
         if waited {
-            let after = text::in_words(so_far);
-            tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_text, after, "the file system is ready");
+            let after = format_duration(so_far);
+            tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_address, after, "the file system is ready");
             self.on.emit(&self.plan, &Milestone::Ready { name: self.id().name.as_str(), so_far });
         }
         ready

@@ -9,7 +9,7 @@ use super::shared::first;
 use crate::ports::clock::Clock;
 
 /// Time that a call without a deadline gets.
-pub const DEFAULT_BUDGET: Duration = Duration::from_mins(10);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 /// Longest time between an answer and the caller's own deadline.
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
@@ -21,9 +21,9 @@ pub struct Deadline<'a> {
 }
 
 impl<'a> Deadline<'a> {
-    /// The deadline of a call that begins now; `budget` is what the caller will wait.
-    pub fn new(clock: &'a dyn Clock, budget: Option<Duration>) -> Self {
-        Self { clock, at: clock.now().saturating_add(working_time(budget)) }
+    /// The deadline of a call that begins now; `timeout` is what the caller will wait.
+    pub fn new(clock: &'a dyn Clock, timeout: Option<Duration>) -> Self {
+        Self { clock, at: clock.now().saturating_add(working_time(timeout)) }
     }
 
     /// Runs `work` until it ends or an answer is due; `None` means that it was not finished, or not begun because the time
@@ -43,9 +43,9 @@ impl<'a> Deadline<'a> {
 
 /// How much of the caller's time may be used before an answer is due: all but a margin of 5 seconds or a tenth, whichever
 /// is less.
-pub fn working_time(budget: Option<Duration>) -> Duration {
-    let budget = budget.unwrap_or(DEFAULT_BUDGET);
-    budget.saturating_sub(LONGEST_MARGIN.min(budget / 10))
+pub fn working_time(timeout: Option<Duration>) -> Duration {
+    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+    timeout.saturating_sub(LONGEST_MARGIN.min(timeout / 10))
 }
 
 #[cfg(test)]

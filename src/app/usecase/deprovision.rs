@@ -10,13 +10,12 @@ use super::finality;
 use super::poller::Poller;
 use super::progress::{Phase, Progress};
 use super::volume_operations::{Content, Done, Participants, VolumeOperations};
-use crate::domain::error::quote;
 use crate::domain::filesystem::Observed;
-use crate::domain::history::{CallRequests, RequestDecision};
 use crate::domain::names::FilesystemId;
 use crate::domain::ownership::NotOwned;
-use crate::domain::polling;
 use crate::domain::reclaim::{self, Reclaim, ReclaimStep};
+use crate::domain::request_limits::{ABSENCE_CONFIRMED_AFTER, CallRequests, RequestDecision};
+use crate::domain::text::quote;
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
@@ -27,11 +26,11 @@ pub(super) async fn delete(
     volume_id: &str,
     caller: Caller,
 ) -> Result<(), Failure> {
-    let deadline = Deadline::new(&*on.clock, caller.budget);
+    let deadline = Deadline::new(&*on.clock, caller.timeout);
     if volume_id.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "volume id: missing"));
     }
-    match reclaim::plan(volume_id).map_err(|violation| Failure::new(FailureKind::Invalid, violation.to_string()))? {
+    match reclaim::plan(volume_id).map_err(|problem| Failure::new(FailureKind::Invalid, problem.to_string()))? {
         Reclaim::Nothing => {
             tracing::info!(volume = %quote(volume_id), "nothing is behind this volume that was made for it; nothing is deleted");
             Ok(())
@@ -78,7 +77,7 @@ impl Deletion {
                         tracing::info!(filesystem = %self.id, "the file system is gone");
                         return Ok(Done::Deleted);
                     }
-                    self.poller.sleep(polling::ABSENCE_CONFIRMED_AFTER, phase("absent, to be confirmed")).await?;
+                    self.poller.sleep(ABSENCE_CONFIRMED_AFTER, phase("absent, to be confirmed")).await?;
                 }
                 ReclaimStep::Wait => {
                     self.note(&observed);

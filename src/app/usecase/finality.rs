@@ -4,12 +4,12 @@
 //! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this
 //! chooses a [`FailureKind`] for an error of the cloud.
 
-use crate::domain::error::Violations;
+use crate::domain::problem::Problems;
 use std::time::Duration;
 
+use super::time_format::format_duration;
 use crate::domain::names::FilesystemId;
 use crate::domain::provisioning::RequestError;
-use crate::domain::text;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
 
@@ -23,8 +23,8 @@ pub fn refused_locally(error: &RequestError) -> Failure {
 }
 
 /// Broken rules of a request that is never about the cloud.
-pub fn invalid(violations: &Violations) -> Failure {
-    Failure::new(FailureKind::Invalid, violations.to_string())
+pub fn invalid(problems: &Problems) -> Failure {
+    Failure::new(FailureKind::Invalid, problems.to_string())
 }
 
 /// A failed observation, or any failure while something may exist: never final, whatever the cause.
@@ -91,7 +91,7 @@ pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
 /// says that it exists. The next correct request makes it anew.
 pub fn seen_and_absent(refusal: &Failure, id: &FilesystemId, absent_for: Duration) -> Failure {
     let FilesystemId { resource_group, name } = id;
-    let absent_for = text::in_words(absent_for);
+    let absent_for = format_duration(absent_for);
     let message = format!(
         "{}; AMLFS {name}, which was made for this volume, is absent for {absent_for} in resource group {resource_group}",
         refusal.message
@@ -103,7 +103,7 @@ pub fn seen_and_absent(refusal: &Failure, id: &FilesystemId, absent_for: Duratio
 /// The same where the request asks for another resource group or region than that of the absent file system: two could come
 /// to exist, so a new one is only begun where it was begun before, or by a process that has not seen it.
 pub fn begun_elsewhere_and_absent(message: &str, absent_for: Duration) -> Failure {
-    let message = format!("{message}; the first is absent for {} and may reappear", text::in_words(absent_for));
+    let message = format!("{message}; the first is absent for {} and may reappear", format_duration(absent_for));
     Failure::new(FailureKind::InProgress, message).with_hint(
         "if it was deleted by hand, restart the controller (kubectl rollout restart deployment \
          csi-azurelustre-controller) or make a new claim; else ask for the first resource group and region again",

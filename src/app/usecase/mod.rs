@@ -11,10 +11,12 @@ pub mod in_flight;
 pub mod mount_failure;
 pub mod no_node;
 mod notices;
+pub mod polling;
 pub mod provision;
 pub mod publish;
 pub mod readiness;
 pub mod sku_cache;
+pub mod time_format;
 
 mod addresses;
 mod context;

@@ -5,12 +5,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::context::ControllerContext;
+use super::polling;
 use super::progress::Phase;
+use super::time_format::format_duration;
 use super::volume_operations::Participants;
 use crate::domain::filesystem::Observed;
 use crate::domain::names::FilesystemId;
-use crate::domain::polling;
-use crate::domain::text;
 use crate::ports::inbound::{Failure, FailureKind};
 
 /// Failed observations in a row that end a call which waits for a file system.
@@ -125,7 +125,7 @@ impl Poller {
         let (Phase::Creation(state) | Phase::Deletion(state)) = phase else { return };
         if now.saturating_sub(self.logged) >= PROGRESS_INTERVAL {
             self.logged = now;
-            let so_far = text::in_words(self.participants.progress.so_far());
+            let so_far = format_duration(self.participants.progress.so_far());
             tracing::info!(filesystem = %self.id, state, so_far, "waiting for the file system");
         }
     }

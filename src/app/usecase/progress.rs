@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::finality;
 use super::locked;
+use super::time_format::format_duration;
 use crate::domain::names::FilesystemId;
-use crate::domain::text;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::CloudError;
 use crate::ports::inbound::{Failure, FailureKind};
@@ -73,7 +73,7 @@ impl Progress {
 
     /// The answer at this moment: "AMLFS pvc-… is Creating, 6m30s so far, usually ready in 10 to 20 minutes".
     pub(super) fn answer(&self) -> Failure {
-        let so_far = text::in_words(self.so_far());
+        let so_far = format_duration(self.so_far());
         let report = locked(&self.report);
         let (id, name) = (&self.id, &self.id.name);
         let message = match &report.phase {

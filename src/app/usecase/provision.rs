@@ -18,24 +18,25 @@ use super::volume_operations::{Content, Done, VolumeOperations};
 use super::{deprovision, finality, notices};
 use crate::domain::access;
 use crate::domain::confirmation;
-use crate::domain::error::quote;
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::names::FilesystemName;
 use crate::domain::ownership;
 use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
-use crate::domain::provisioning::{self, Defaults, DynamicProvision, ProvisionPlan, Volume, VolumeRequest};
+use crate::domain::placement::Placement;
+use crate::domain::provisioning::{self, DynamicProvision, ProvisionPlan, Volume, VolumeRequest};
 use crate::domain::reclaim::{self, Reclaim};
+use crate::domain::text::quote;
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
 use crate::ports::cloud::Cloud;
-use crate::ports::inbound::{Caller, Failure, FailureKind, Provisioning, Validation};
+use crate::ports::inbound::{Caller, Failure, FailureKind, Provisioning, ValidateRequest};
 use crate::ports::orchestrator::Orchestrator;
 
 /// The use-cases of the controller. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Provision {
     on: ControllerContext,
-    defaults: Defaults,
+    defaults: Placement,
     operations: VolumeOperations,
 }
 
@@ -47,7 +48,7 @@ impl Provision {
         orchestrator: Arc<dyn Orchestrator>,
         clock: Arc<dyn Clock>,
         cloud_clock: Arc<dyn Clock>,
-        defaults: Defaults,
+        defaults: Placement,
     ) -> Self {
         let on = ControllerContext::new(cloud, orchestrator, clock, cloud_clock);
         Self { on, defaults, operations: VolumeOperations::default() }
@@ -68,7 +69,7 @@ impl Provision {
 
     async fn create_dynamic(&self, plan: DynamicProvision, caller: Caller) -> Result<Volume, Failure> {
         self.on.cloud.configured().map_err(finality::in_doubt)?;
-        let deadline = Deadline::new(&*self.on.clock, caller.budget);
+        let deadline = Deadline::new(&*self.on.clock, caller.timeout);
         let plan = Arc::new(plan);
         let progress = Progress::new(plan.id().clone(), Arc::clone(&self.on.cloud_clock));
         let content = Content::Create(Arc::clone(&plan));
@@ -96,7 +97,9 @@ impl Provision {
         }
         let name = FilesystemName::for_volume(&request.name);
         let unfinished = self.on.attempts.unfinished(name.as_str());
-        let Some(id) = unfinished.or_else(|| provisioning::locate(request, &self.defaults)) else { return failure };
+        let Some(id) = unfinished.or_else(|| provisioning::filesystem_id(request, &self.defaults)) else {
+            return failure;
+        };
         if self.operations.is_creating(name.as_str()) {
             return finality::exists_and_is_billed(&failure.message, &id);
         }
@@ -132,12 +135,12 @@ impl Provision {
     /// any form may be a static volume, which its context shows.
     async fn existing(
         &self,
-        question: &Validation,
+        question: &ValidateRequest,
         deadline: Deadline<'_>,
     ) -> Result<Option<Option<Box<Filesystem>>>, Failure> {
         let volume_id = &question.volume_id;
         let plan = reclaim::plan(volume_id);
-        match plan.map_err(|violation| Failure::new(FailureKind::Invalid, violation.to_string()))? {
+        match plan.map_err(|problem| Failure::new(FailureKind::Invalid, problem.to_string()))? {
             Reclaim::Nothing => {
                 let known = VolumeId::parse(volume_id).is_ok();
                 Ok((known || context_value(&question.context, MGS_IP_ADDRESS).is_some()).then_some(None))
@@ -171,7 +174,7 @@ impl Provisioning for Provision {
             Ok(ProvisionPlan::Existing(volume)) => *volume,
             Ok(ProvisionPlan::Dynamic(plan)) => self.create_dynamic(*plan, caller).await?,
             Err(error) => {
-                let deadline = Deadline::new(&*self.on.clock, caller.budget);
+                let deadline = Deadline::new(&*self.on.clock, caller.timeout);
                 return Err(self.refuse(&request, finality::refused_locally(&error), deadline).await);
             }
         };
@@ -182,18 +185,18 @@ impl Provisioning for Provision {
         deprovision::delete(&self.on, &self.operations, volume_id, caller).await
     }
 
-    async fn validate(&self, question: Validation, budget: Option<Duration>) -> Result<Option<String>, Failure> {
+    async fn validate(&self, question: ValidateRequest, timeout: Option<Duration>) -> Result<Option<String>, Failure> {
         if question.volume_id.is_empty() || question.capabilities.is_empty() {
             return Err(Failure::new(FailureKind::Invalid, "volume id and volume capabilities are both needed"));
         }
-        let Some(found) = self.existing(&question, Deadline::new(&*self.on.clock, budget)).await? else {
+        let Some(found) = self.existing(&question, Deadline::new(&*self.on.clock, timeout)).await? else {
             let message = format!("volume {} does not exist", quote(&question.volume_id));
             return Err(Failure::new(FailureKind::NotFound, message));
         };
-        if let Err(violations) = access::check_all(&question.capabilities) {
-            return Ok(Some(violations.to_string()));
+        if let Err(problems) = access::check_all(&question.capabilities) {
+            return Ok(Some(problems.to_string()));
         }
-        let Validation { volume_id, context, parameters, .. } = &question;
+        let ValidateRequest { volume_id, context, parameters, .. } = &question;
         Ok(confirmation::check(parameters, context, volume_id, found.as_deref()).err())
     }
 }

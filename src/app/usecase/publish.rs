@@ -15,8 +15,9 @@ use super::deadline::Deadline;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::mount_failure::{mount_failed, publish_failed};
 use super::{finality, notices};
-use crate::domain::error::{Violations, quote};
 use crate::domain::mount::{MountPlan, PublishRequest, check_path};
+use crate::domain::problem::Problems;
+use crate::domain::text::quote;
 use crate::domain::volume_attributes::UnknownAttributes;
 use crate::ports::clock::Clock;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
@@ -106,22 +107,20 @@ fn key(target: &Path) -> String {
 }
 
 fn check(volume_id: &str, field: &str, path: &Path) -> Result<(), Failure> {
-    let mut violations = Violations::default();
+    let mut problems = Problems::default();
     if volume_id.is_empty() {
-        violations.push("volume id", "missing");
+        problems.add("volume id", "missing");
     }
-    if let Err(more) = check_path(field, path) {
-        violations.extend(more);
-    }
-    violations.into_result(Some(())).map_err(|violations| finality::invalid(&violations))
+    problems.note(check_path(field, path));
+    problems.into_result(Some(())).map_err(|problems| finality::invalid(&problems))
 }
 
 #[async_trait]
 impl Publishing for Publish {
-    async fn publish(&self, request: PublishRequest, budget: Option<Duration>) -> Result<(), Failure> {
-        let deadline = Deadline::new(&*self.clock, budget);
+    async fn publish(&self, request: PublishRequest, timeout: Option<Duration>) -> Result<(), Failure> {
+        let deadline = Deadline::new(&*self.clock, timeout);
         let planned = MountPlan::parse(&request, self.unknown_attributes);
-        let (plan, warnings) = planned.map_err(|violations| finality::invalid(&violations))?;
+        let (plan, warnings) = planned.map_err(|problems| finality::invalid(&problems))?;
         notices::log(&warnings);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
@@ -136,15 +135,15 @@ impl Publishing for Publish {
         }
     }
 
-    async fn unpublish(&self, volume_id: &str, target: &Path, budget: Option<Duration>) -> Result<(), Failure> {
-        let deadline = Deadline::new(&*self.clock, budget);
+    async fn unpublish(&self, volume_id: &str, target: &Path, timeout: Option<Duration>) -> Result<(), Failure> {
+        let deadline = Deadline::new(&*self.clock, timeout);
         check(volume_id, "target path", target)?;
         let _target = self.in_flight.reserve(key(target), "unpublish")?;
         let subject = target.to_string_lossy();
         self.limit(deadline, "unmount", &[&subject], self.mounter.unmount(target)).await?.map_err(mount_failed)
     }
 
-    async fn usage(&self, volume_id: &str, path: &Path, budget: Option<Duration>) -> Result<Usage, Failure> {
+    async fn usage(&self, volume_id: &str, path: &Path, timeout: Option<Duration>) -> Result<Usage, Failure> {
         let message = || format!("volume {} is not mounted at {}", quote(volume_id), quote(&path.to_string_lossy()));
         let not_there = || Failure::new(FailureKind::NotFound, message());
         let given = !volume_id.is_empty() && !path.as_os_str().is_empty();
@@ -153,7 +152,7 @@ impl Publishing for Publish {
             Err(_) if given => return Err(not_there()),
             checked => checked?,
         }
-        let (deadline, subject) = (Deadline::new(&*self.clock, budget), path.to_string_lossy());
+        let (deadline, subject) = (Deadline::new(&*self.clock, timeout), path.to_string_lossy());
         let usage = self.limit(deadline, "statfs", &[&subject], self.mounter.usage(path)).await?;
         usage.map_err(mount_failed)?.ok_or_else(not_there)
     }

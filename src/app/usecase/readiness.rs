@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::polling;
+use super::polling;
 use crate::ports::clock::Clock;
-use crate::ports::inbound::Ready;
+use crate::ports::inbound::ReadinessProbe;
 use crate::ports::mounter::{Mounter, Readiness};
 use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::{Operation, Operations};
@@ -23,13 +23,13 @@ const NAMED: usize = 8;
 
 /// Readiness that stays once reached.
 #[derive(Debug)]
-pub struct ReadyOnce {
+pub struct LatchedReadiness {
     mounter: Option<Arc<dyn Mounter>>,
     operations: Option<Arc<dyn Operations>>,
     reached: AtomicBool,
 }
 
-impl ReadyOnce {
+impl LatchedReadiness {
     /// Readiness of a process that mounts with `mounter`; one without (a controller) is ready once its settings were
     /// usable, which they were when it was built.
     pub fn new(mounter: Option<Arc<dyn Mounter>>) -> Self {
@@ -49,7 +49,7 @@ impl ReadyOnce {
         Self { operations, ..self }
     }
 
-    async fn is_ready(&self) -> bool {
+    async fn mounter_is_ready(&self) -> bool {
         let Some(mounter) = &self.mounter else { return true };
         match mounter.readiness().await {
             Readiness::Ready => true,
@@ -69,10 +69,10 @@ impl ReadyOnce {
 }
 
 #[async_trait]
-impl Ready for ReadyOnce {
-    async fn was_ready(&self) -> bool {
+impl ReadinessProbe for LatchedReadiness {
+    async fn is_ready(&self) -> bool {
         self.log_overdue();
-        if !self.reached.load(Ordering::Acquire) && self.is_ready().await {
+        if !self.reached.load(Ordering::Acquire) && self.mounter_is_ready().await {
             self.reached.store(true, Ordering::Release);
         }
         self.reached.load(Ordering::Acquire)
@@ -82,23 +82,23 @@ impl Ready for ReadyOnce {
 /// Whether pods may come to the node: the process was ready, and no fault makes its volumes unusable for them. Readiness
 /// itself, as Probe reports it, does not depend on such a fault: kubelet would kill a driver that can still unmount.
 #[derive(Debug)]
-pub struct ReadyForPods {
-    ready: Arc<dyn Ready>,
+pub struct PodReadiness {
+    ready: Arc<dyn ReadinessProbe>,
     faults: Option<Arc<dyn NodeFaults>>,
 }
 
-impl ReadyForPods {
+impl PodReadiness {
     /// Readiness with these faults; none where they do not count.
-    pub fn new(ready: Arc<dyn Ready>, faults: Option<Arc<dyn NodeFaults>>) -> Self {
+    pub fn new(ready: Arc<dyn ReadinessProbe>, faults: Option<Arc<dyn NodeFaults>>) -> Self {
         Self { ready, faults }
     }
 }
 
 #[async_trait]
-impl Ready for ReadyForPods {
-    async fn was_ready(&self) -> bool {
+impl ReadinessProbe for PodReadiness {
+    async fn is_ready(&self) -> bool {
         let kept_away = self.faults.as_ref().is_some_and(|faults| faults.keeps_pods_away());
-        self.ready.was_ready().await && !kept_away
+        self.ready.is_ready().await && !kept_away
     }
 }
 
@@ -122,10 +122,10 @@ const LONGEST_TAINT_PAUSE: Duration = Duration::from_mins(1);
 
 /// Removes the startup taints after the first readiness. Never gives up; ends when they are gone. A failure is logged when
 /// its kind changes, not at each try.
-pub async fn remove_taint_when_ready(ready: &dyn Ready, orchestrator: &dyn Orchestrator, clock: &dyn Clock) {
+pub async fn remove_taint_when_ready(ready: &dyn ReadinessProbe, orchestrator: &dyn Orchestrator, clock: &dyn Clock) {
     let (mut polls, mut attempts, mut reported) = (0, 0, None);
     loop {
-        if !ready.was_ready().await {
+        if !ready.is_ready().await {
             clock.sleep(polling::pause(polls, None)).await;
             polls = polls.saturating_add(1);
             continue;

@@ -13,10 +13,10 @@ use super::deadline::Deadline;
 use super::locked;
 use super::progress::Progress;
 use super::shared::{Shared, WeakShared};
+use super::time_format::format_duration;
 use crate::domain::filesystem::ReadyFilesystem;
 use crate::domain::names::FilesystemId;
 use crate::domain::provisioning::DynamicProvision;
-use crate::domain::text;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation ended well.
@@ -99,7 +99,7 @@ impl Entry {
     fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
         let (running, wanted) = (self.content.operation(), wanted.operation());
         let other = if running == wanted { " with other parameters" } else { "" };
-        let since = text::in_words(now.saturating_sub(self.since));
+        let since = format_duration(now.saturating_sub(self.since));
         let message = format!(
             "an operation ({running}) on {name}{other} already exists, in progress for {since}; {wanted} has to wait for it"
         );

@@ -124,7 +124,7 @@ impl CredentialSource for FromFile {
 
     fn read(&self) -> Result<CredentialKind, TokenError> {
         let read = self.file.read().map_err(|problems| {
-            let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+            let messages: Vec<String> = problems.iter().map(Problem::to_string).collect();
             TokenError::new(TokenErrorKind::Refused, messages.join("; "))
         })?;
         let rest = AzureSettings { auth: self.started_with.auth.clone(), ..read.clone() };

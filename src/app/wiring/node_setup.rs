@@ -53,7 +53,7 @@ impl From<SetupError> for SetupFailure {
 
 /// Leaves the problems of settings in the termination message, where Kubernetes shows them.
 pub fn leave_problems(problems: &Problems, settings: Option<&NodeSetupSettings>) {
-    let mut text = problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let mut text = problems.as_slice().iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("\n");
     text.truncate(text.floor_char_boundary(report::TERMINATION_BYTES));
     let host = host_root(settings.and_then(|settings| settings.host_root.as_deref()));
     let exit = SetupExit::WrongSetting as u8;

@@ -13,7 +13,7 @@ use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
 use crate::app::settings::Settings;
-use crate::domain::provisioning::Defaults;
+use crate::domain::placement::Placement;
 use crate::ports::clock::Clock;
 
 /// A simulated world. Dropping it takes its mounts and files away.
@@ -24,7 +24,7 @@ pub struct Simulation {
     /// Its time.
     pub clock: Arc<dyn Clock>,
     lustre: Arc<SimulatedLustre>,
-    defaults: Defaults,
+    defaults: Placement,
     // Last, so that mounts are gone before the files under them.
     _files: TempDir,
 }
@@ -41,7 +41,7 @@ impl Simulation {
         let simulator = Simulator::new(world, Arc::clone(&clock), files.path());
         let lustre = SimulatedLustre::new(simulator.servers()).with_sub_dir_mode(settings.values.sub_dir_mode);
         let lustre = Arc::new(lustre);
-        let defaults = overlaid(settings.cloud_settings.defaults.clone(), simulator.defaults());
+        let defaults = settings.cloud_settings.defaults.clone().or(simulator.defaults());
         Ok(Self { simulator, clock, lustre, defaults, _files: files })
     }
 
@@ -78,17 +78,6 @@ impl Simulation {
 impl Drop for Simulation {
     fn drop(&mut self) {
         self.lustre.close();
-    }
-}
-
-/// What the cloud settings file says, and the world's defaults where it is silent.
-fn overlaid(file: Defaults, world: Defaults) -> Defaults {
-    Defaults {
-        location: file.location.or(world.location),
-        resource_group: file.resource_group.or(world.resource_group),
-        vnet_resource_group: file.vnet_resource_group.or(world.vnet_resource_group),
-        vnet: file.vnet.or(world.vnet),
-        subnet: file.subnet.or(world.subnet),
     }
 }
 

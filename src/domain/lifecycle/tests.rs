@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::capacity::{RequestedCapacity, Tib};
-use crate::domain::names::{NetworkName, ResourceGroup};
+use crate::domain::names::{FilesystemName, NetworkName, ResourceGroup};
 use crate::domain::tags::{CREATED_BY, CREATED_BY_US};
 
 fn subnet(name: &str) -> SubnetId {
@@ -12,7 +12,10 @@ fn subnet(name: &str) -> SubnetId {
 
 fn desired() -> Desired {
     Desired {
-        name: FilesystemName::for_volume("pvc-1"),
+        id: FilesystemId {
+            resource_group: ResourceGroup::parse("rg").unwrap(),
+            name: FilesystemName::for_volume("pvc-1"),
+        },
         location: Location::parse("eastus").unwrap(),
         sku_name: "AMLFS-Durable-Premium-500".into(),
         zone: Some(Zone::parse("1").unwrap()),
@@ -48,7 +51,7 @@ fn nothing_there_is_created() {
 #[test]
 fn ready_needs_success_and_an_address() {
     assert!(
-        matches!(step(found(ProvisioningState::Succeeded, "10.0.0.4")), Step::Ready(ready) if ready.mgs_text == "10.0.0.4")
+        matches!(step(found(ProvisioningState::Succeeded, "10.0.0.4")), Step::Ready(ready) if ready.mgs_address == "10.0.0.4")
     );
     for unusable in ["", " ", "not an address"] {
         assert_eq!(step(found(ProvisioningState::Succeeded, unusable)), Step::Wait(ProvisioningState::Succeeded));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn parse(flags: &[&str]) -> Result<MountOptions, Violations> {
+fn parse(flags: &[&str]) -> Result<MountOptions, Problems> {
     MountOptions::parse(&flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>())
 }
 

@@ -1,7 +1,7 @@
 //! Tables of accepted and refused parameters.
 
 use super::*;
-use crate::domain::error::Severity;
+use crate::domain::problem::Severity;
 
 fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -13,7 +13,7 @@ const MINIMAL: [(&str, &str); 3] = [
     ("maintenance-time-of-day-utc", "22:00"),
 ];
 
-fn dynamic_with(more: &[(&str, &str)]) -> Result<DynamicParameters, Violations> {
+fn dynamic_with(more: &[(&str, &str)]) -> Result<DynamicParameters, Problems> {
     match Parameters::parse(&map(&[&MINIMAL, more].concat()))? {
         Parameters::Dynamic(dynamic) => Ok(*dynamic),
         Parameters::Existing(_) => panic!("not static"),
@@ -34,12 +34,12 @@ fn the_articles_spelling_and_any_case_are_read() {
 fn an_mgs_address_makes_it_static() {
     let entries = [("mgs-ip-address", " 10.0.0.4 "), ("fs-name", "/myfs/"), ("sub-dir", "a")];
     let Parameters::Existing(existing) = Parameters::parse(&map(&entries)).unwrap() else { panic!("not dynamic") };
-    assert_eq!((existing.mgs_text.as_str(), existing.fs_name.as_str()), ("10.0.0.4", "myfs"));
+    assert_eq!((existing.mgs_address.as_str(), existing.fs_name.as_str()), ("10.0.0.4", "myfs"));
     assert_eq!(existing.sub_dir.unwrap().as_str(), "a");
     for bad in ["", " ", "10.0.0.4#x", "a b"] {
         let error = Parameters::parse(&map(&[("mgs-ip-address", bad)])).unwrap_err();
         assert_eq!(error.as_slice().len(), 1, "{error}");
-        assert_eq!(error.as_slice()[0].field, "mgs-ip-address");
+        assert_eq!(error.as_slice()[0].place, "mgs-ip-address");
     }
 }
 
@@ -134,7 +134,7 @@ fn tags_have_a_delimiter_and_variables() {
 #[test]
 fn a_host_name_is_the_same_with_the_full_stop_that_resolvers_write() {
     let text = |mgs| match Parameters::parse(&map(&[("mgs-ip-address", mgs)])) {
-        Ok(Parameters::Existing(existing)) => (existing.mgs_address, existing.mgs_text),
+        Ok(Parameters::Existing(existing)) => (MgsAddress::parse(&existing.mgs_address), existing.mgs_address),
         other => panic!("{other:?}"),
     };
     assert_eq!(text("mgs.example."), text("mgs.example"));
@@ -156,7 +156,7 @@ fn what_a_new_file_system_needs_is_required() {
         let rest: Vec<_> = MINIMAL.into_iter().filter(|(key, _)| *key != missing).collect();
         let error = Parameters::parse(&map(&rest)).unwrap_err();
         assert_eq!(error.as_slice().len(), 1, "{error}");
-        assert_eq!(error.as_slice()[0].field, missing);
+        assert_eq!(error.as_slice()[0].place, missing);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::error::{nearest, quote};
+use crate::domain::text::{nearest, quote};
 
 /// Weekly maintenance window of a file system (ARM `maintenanceWindow`), 30 minutes long.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::access::{AccessMode, AccessType};
-use crate::domain::mount_source::{FsName, MgsAddress};
+use crate::domain::mount_source::FsName;
+use crate::domain::names::NetworkName;
 
 fn request(parameters: &[(&str, &str)]) -> VolumeRequest {
     VolumeRequest {
@@ -23,8 +24,8 @@ const DYNAMIC: [(&str, &str); 4] = [
     ("resource-group", "rg1"),
 ];
 
-fn defaults() -> Defaults {
-    Defaults {
+fn defaults() -> Placement {
+    Placement {
         location: Location::parse("eastus").ok(),
         resource_group: ResourceGroup::parse("MC_rg").ok(),
         vnet_resource_group: None,
@@ -34,12 +35,7 @@ fn defaults() -> Defaults {
 }
 
 fn ready() -> ReadyFilesystem {
-    ReadyFilesystem {
-        mgs_address: MgsAddress::parse("10.0.0.4").unwrap(),
-        mgs_text: "10.0.0.4".into(),
-        fs_name: FsName::default(),
-        capacity: Tib(16).bytes(),
-    }
+    ReadyFilesystem { mgs_address: "10.0.0.4".into(), fs_name: FsName::default(), capacity: Tib(16).bytes() }
 }
 
 fn dynamic(request: &VolumeRequest) -> Result<DynamicProvision, RequestError> {
@@ -55,7 +51,7 @@ fn a_dynamic_volume_is_described_as_the_go_driver_does() {
         dynamic(&request(&[&DYNAMIC[..], &[("sub-dir", "/${pvc.metadata.name}/"), (PV_NAME, "pvc-1")]].concat()))
             .unwrap();
     assert_eq!(
-        (plan.id().to_string().as_str(), plan.subnet().to_string().as_str()),
+        (plan.id().to_string().as_str(), plan.desired().subnet.to_string().as_str()),
         ("pvc-1 in resource group rg1", "MC_rg/vnet/subnet")
     );
     let volume = plan.volume(&ready()).unwrap();
@@ -77,7 +73,7 @@ fn a_context_is_a_valid_set_of_parameters() {
 #[test]
 fn a_static_volume_needs_no_cloud_settings() {
     let parameters = [("MGS-IP-Address", "10.0.0.4"), ("sub-dir", "a/b")];
-    let plan = ProvisionPlan::parse(&request(&parameters), &Defaults::default()).unwrap();
+    let plan = ProvisionPlan::parse(&request(&parameters), &Placement::default()).unwrap();
     let ProvisionPlan::Existing(volume) = plan else { panic!("not dynamic") };
     assert_eq!(volume.id.to_string(), "pvc-1#lustrefs#10.0.0.4#a/b#f#");
     assert_eq!(volume.capacity, Tib(4).bytes());
@@ -87,7 +83,7 @@ fn a_static_volume_needs_no_cloud_settings() {
 
 #[test]
 fn an_fs_name_that_the_go_driver_never_used_is_lustrefs_in_id_and_context() {
-    let volume = |parameters: &[(&str, &str)]| match ProvisionPlan::parse(&request(parameters), &Defaults::default()) {
+    let volume = |parameters: &[(&str, &str)]| match ProvisionPlan::parse(&request(parameters), &Placement::default()) {
         Ok(ProvisionPlan::Existing(volume)) => *volume,
         other => panic!("{other:?}"),
     };
@@ -99,7 +95,7 @@ fn an_fs_name_that_the_go_driver_never_used_is_lustrefs_in_id_and_context() {
     assert_eq!(possible.id.to_string(), "pvc-1#hpc#10.1.0.6##f#");
     let dynamic = dynamic(&request(&[&DYNAMIC[..], &[("fs-name", "lustreAKS")]].concat())).unwrap();
     let volume = dynamic.volume(&ready()).unwrap();
-    assert_eq!(volume.id.fs_name(), "lustrefs");
+    assert_eq!(volume.id.fs_name, "lustrefs");
     assert_eq!(volume.context.get(FS_NAME).map(String::as_str), Some("lustrefs"));
 }
 
@@ -110,7 +106,7 @@ fn static_sizes_go_in_steps_of_four_tib() {
             capacity: RequestedCapacity { required_bytes: required, limit_bytes: limit },
             ..request(&[("mgs-ip-address", "10.0.0.4")])
         };
-        ProvisionPlan::parse(&request, &Defaults::default())
+        ProvisionPlan::parse(&request, &Placement::default())
     };
     let Ok(ProvisionPlan::Existing(volume)) = sized((5 << 40) + 1, 0) else { panic!("refused") };
     assert_eq!(volume.capacity, Tib(8).bytes());
@@ -125,7 +121,7 @@ fn all_mistakes_are_reported_together() {
     for part in ["name: missing", "volume capabilities: missing", "`sku`: invalid parameter", "sku-name: missing"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
-    let error = ProvisionPlan::parse(&request(&DYNAMIC), &Defaults::default()).unwrap_err().to_string();
+    let error = ProvisionPlan::parse(&request(&DYNAMIC), &Placement::default()).unwrap_err().to_string();
     for part in ["location: missing", "vnet-name: missing", "subnet-name: missing"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
@@ -169,7 +165,7 @@ fn the_spec_is_rounded_and_zoned() {
 
 #[test]
 fn a_refused_request_still_says_where_its_file_system_would_be() {
-    let at = |parameters: &[(&str, &str)]| locate(&request(parameters), &defaults()).map(|id| id.to_string());
+    let at = |parameters: &[(&str, &str)]| filesystem_id(&request(parameters), &defaults()).map(|id| id.to_string());
     assert_eq!(at(&[("sku-nam", "x")]).as_deref(), Some("pvc-1 in resource group MC_rg"));
     assert_eq!(at(&[("Resource-Group", " rg1 ")]).as_deref(), Some("pvc-1 in resource group rg1"));
     assert_eq!(at(&[("resource-group", "rg1"), ("resource-group-name", "rg2")]), None);
@@ -177,7 +173,7 @@ fn a_refused_request_still_says_where_its_file_system_would_be() {
     assert_eq!(at(&[("mgs-ip-address", "10.0.0.4"), ("sub-dir", "..")]), None);
     assert!(at(&[("mgs-ip-address", "")]).is_some());
     for name in [String::new(), "x".repeat(129)] {
-        assert_eq!(locate(&VolumeRequest { name, ..request(&[]) }, &defaults()), None);
+        assert_eq!(filesystem_id(&VolumeRequest { name, ..request(&[]) }, &defaults()), None);
     }
 }
 

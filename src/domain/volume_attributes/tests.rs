@@ -9,7 +9,7 @@ fn context(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     mgs.iter().chain(entries).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn read(entries: &[(&str, &str)], unknown: UnknownAttributes) -> Result<(MountSource, Vec<Notice>), Violations> {
+fn read(entries: &[(&str, &str)], unknown: UnknownAttributes) -> Result<(MountSource, Vec<Notice>), Problems> {
     parse(&context(entries), Path::new(TARGET), unknown)
 }
 

@@ -52,7 +52,7 @@ async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
     let skus = world.cloud().skus(&location("eastus")?).await?;
     assert_eq!(skus.skus().len(), 4);
     let reason = skus.get("AMLFS-Odd").err().ok_or("an unreadable SKU was offered")?;
-    assert!(reason.rule.contains("cannot be used"), "{reason}");
+    assert!(reason.message.contains("cannot be used"), "{reason}");
     Ok(())
 }
 

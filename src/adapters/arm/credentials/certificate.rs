@@ -19,7 +19,7 @@ use serde_json::json;
 use super::entra::unix_time;
 use super::{Secret, TokenError};
 use crate::adapters::arm::http_stack::random_uuid;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Seconds that an assertion is good for.
 const LIFETIME: u64 = 10 * 60;

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::TokenError;
 use super::entra::{Issued, token_response};
 use crate::adapters::arm::secret::presentable;
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// The CLI starts slowly.
 const TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use super::entra::{Issued, oauth_error, token_response};
 use super::{ManagedIdentity, TokenError};
 use crate::adapters::arm::http_stack::HttpStack;
 use crate::adapters::arm::wire::{Request, Response, Route};
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 const API_VERSION: &str = "2018-02-01";
 const UNREACHABLE: &str = "managed identities need a machine in Azure, and a network policy that lets this pod reach the \

@@ -40,7 +40,7 @@ use super::http_stack::HttpStack;
 pub use super::secret::Secret;
 use super::transport::Tokens;
 use super::wire::{Request, Response, WireError};
-use crate::domain::error::quote;
+use crate::domain::text::quote;
 
 /// Address of the instance metadata service of an Azure machine.
 pub const IMDS: &str = "http://169.254.169.254";

@@ -37,7 +37,7 @@ fn cli(tenant: Option<&str>) -> CredentialKind {
 
 fn reported(file: &str, variables: &[(&str, &str)]) -> String {
     let problems = read(file, variables, "auto").unwrap_err();
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("\n")
 }
 
 fn with(changes: &[(&str, &str)]) -> String {

@@ -16,9 +16,9 @@ use nix::sys::stat::{Mode, mkdirat};
 use super::failure;
 use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
 use crate::adapters::target::DIRECTORY;
-use crate::domain::error::quote;
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
+use crate::domain::text::quote;
 use crate::ports::mounter::{Capacity, MountError, MountErrorKind, Usage};
 
 /// Files counted at most, so that usage stays quick; a fuller tree is reported with what was counted.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::app::usecase::time_format::format_duration;
 use crate::domain::filesystem::FilesystemSpec;
-use crate::domain::text;
 use crate::ports::orchestrator::EventKind;
 
 /// A point in the life of a creation that its claim's owner should know of.
@@ -69,10 +69,10 @@ impl Milestone<'_> {
                 )
             }
             Self::Creating { name, state, so_far } => {
-                let so_far = text::in_words(*so_far);
+                let so_far = format_duration(*so_far);
                 format!("AMLFS {name} is {state}, {so_far} so far, usually ready in 10 to 20 minutes")
             }
-            Self::Ready { name, so_far } => format!("AMLFS {name} is ready after {}", text::in_words(*so_far)),
+            Self::Ready { name, so_far } => format!("AMLFS {name} is ready after {}", format_duration(*so_far)),
             Self::CreationFailed { name, failures, reason } => {
                 let reason = reason.unwrap_or("the cloud gives no reason");
                 format!("creation {failures} of AMLFS {name} failed: {reason}; it is deleted and created anew")

@@ -8,7 +8,8 @@ use crate::app::usecase::claim_events::milestone::Milestone;
 use crate::app::usecase::finality;
 use crate::app::usecase::progress::Phase;
 use crate::domain::filesystem::{self, ProvisioningState};
-use crate::domain::history::{FailureCause, RequestDecision};
+use crate::domain::history::FailureCause;
+use crate::domain::request_limits::RequestDecision;
 use crate::ports::cloud::CloudErrorKind;
 use crate::ports::inbound::{Failure, FailureKind};
 

@@ -17,11 +17,11 @@ impl Creation {
     /// creation may be the very thing that fills it.
     pub(super) async fn prepare(&mut self) -> Result<(FilesystemSpec, Option<Reservation>), Failure> {
         self.asking("the SKU list");
-        let skus = self.on.skus.get(&*self.on.cloud, &*self.on.cloud_clock, self.plan.location());
+        let skus = self.on.skus.get(&*self.on.cloud, &*self.on.cloud_clock, &self.plan.desired().location);
         let skus = self.on.stop.unless_stopped(skus).await.ok_or_else(|| self.poller.stopped())?;
         let skus = skus.map_err(|error| self.preflight_failed(error, FailureCause::Circumstance))?;
         let refuse = |error: RequestError| self.conclude(finality::refused_locally(&error), FailureCause::Request);
-        let sku = skus.get(self.plan.sku_name()).map_err(|violation| refuse(violation.into()))?;
+        let sku = skus.get(&self.plan.desired().sku_name).map_err(|problem| refuse(problem.into()))?;
         let spec = self.plan.spec(sku).map_err(refuse)?;
         if let Some(warning) = sku.support_request(spec.capacity) {
             tracing::warn!(filesystem = %spec.id, "{warning}");
