@@ -31,7 +31,6 @@ use crate::ports::node_faults::NodeFaults;
 use crate::ports::operations::Operations;
 use crate::ports::orchestrator::Orchestrator;
 
-pub mod ask;
 #[cfg(feature = "arm")]
 mod azure;
 mod cluster;
@@ -39,6 +38,7 @@ mod cluster;
 pub mod node;
 #[cfg(feature = "kernel")]
 pub mod node_setup;
+pub mod running_driver;
 #[cfg(feature = "simulator")]
 pub mod simulation;
 

@@ -11,7 +11,7 @@ use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, Acces
 use azurelustre_csi::adapters::csi::proto::{
     NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
 };
-use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
+use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
 use azurelustre_csi::adapters::kernel::propagation::{Propagation, Watch};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::mount::MountPlan;
@@ -49,7 +49,7 @@ impl Node {
         std::fs::create_dir(&kubelet_dir).unwrap();
         mount(Some("kubelet"), &kubelet_dir, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         set_propagation(&kubelet_dir, flags);
-        let propagation = Arc::new(Propagation::new(ClientStatePaths::default(), kubelet_dir.clone()));
+        let propagation = Arc::new(Propagation::new(KernelFiles::default(), kubelet_dir.clone()));
         let watch = Watch::start(Arc::clone(&propagation)).unwrap();
         let parts =
             Parts { calls: bench.kernel.clone(), propagation: Some(Arc::clone(&propagation)), ..Parts::default() };

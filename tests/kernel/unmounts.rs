@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use azurelustre_csi::adapters::kernel::client_state::servers::ServerState;
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
-use azurelustre_csi::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{ImportsSource, KernelMounter, Parts};
 use azurelustre_csi::domain::mount_options::MountOptions;
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter};
 use azurelustre_csi::ports::operations::{OperationKind, Operations};
@@ -56,7 +57,7 @@ fn bench() -> Bench {
 }
 
 /// A mounter on the bench's machine whose imports say this.
-fn with_imports(bench: &Bench, imports: impl Fn() -> Imports + Send + Sync + 'static) -> Arc<KernelMounter> {
+fn with_imports(bench: &Bench, imports: impl Fn() -> ServerState + Send + Sync + 'static) -> Arc<KernelMounter> {
     let imports = ImportsSource::new(move |_| imports());
     let parts = Parts { calls: bench.kernel.clone(), imports, ..Parts::default() };
     Arc::new(KernelMounter::new(bench.settings.clone(), parts))
@@ -190,14 +191,14 @@ async fn an_unmount_that_hangs_in_its_place_on_dead_servers_is_detached() {
 /// umount2(2) removes the imports of the mount with its first step.
 async fn what_was_known_before_the_unmount_counts_when_nothing_is_known_later() {
     for (before, network, freed) in [
-        (Imports::NotFull, Err(Some(Errno::EMFILE)), true),
-        (Imports::NotFull, Err(None), true),
+        (ServerState::Dead, Err(Some(Errno::EMFILE)), true),
+        (ServerState::Dead, Err(None), true),
         // They came back, and take the data now.
-        (Imports::NotFull, Ok(()), false),
-        (Imports::Full, Ok(()), false),
-        (Imports::Full, Err(Some(Errno::EMFILE)), false),
-        (Imports::Unknown, Ok(()), false),
-        (Imports::Unknown, Err(Some(Errno::EMFILE)), false),
+        (ServerState::Dead, Ok(()), false),
+        (ServerState::Answering, Ok(()), false),
+        (ServerState::Answering, Err(Some(Errno::EMFILE)), false),
+        (ServerState::Unknown, Ok(()), false),
+        (ServerState::Unknown, Err(Some(Errno::EMFILE)), false),
     ] {
         let bench = bench();
         match network {
@@ -210,7 +211,7 @@ async fn what_was_known_before_the_unmount_counts_when_nothing_is_known_later() 
             with_imports(
                 &bench,
                 move || {
-                    if asked.fetch_add(1, Ordering::SeqCst) == 0 { before } else { Imports::Unknown }
+                    if asked.fetch_add(1, Ordering::SeqCst) == 0 { before } else { ServerState::Unknown }
                 },
             );
         let target = bench.mounted("pod", SICK).await;
@@ -318,7 +319,7 @@ async fn what_cannot_be_determined_is_not_dead() {
 
 async fn connected_servers_forbid_a_detach_whatever_the_network_says() {
     let bench = bench();
-    let mounter = with_imports(&bench, || Imports::Full);
+    let mounter = with_imports(&bench, || ServerState::Answering);
     let target = bench.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     bench.kernel.stop(SICK);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
+use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
-        let paths = ClientStatePaths { root: settings.kubelet_dir.join("client") };
+        let paths = KernelFiles { root: settings.kubelet_dir.join("client") };
         Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), paths, ..Parts::default() }))
     }
 

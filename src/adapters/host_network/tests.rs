@@ -68,8 +68,8 @@ impl Tree {
         symlink(to, path).unwrap();
     }
 
-    fn facts(&self) -> NetworkFacts {
-        collect(self.0.path())
+    fn network(&self) -> HostNetwork {
+        HostNetwork::read(self.0.path())
     }
 }
 
@@ -92,10 +92,10 @@ fn aks() -> Tree {
 
 #[test]
 fn a_node_is_read_from_sysfs_and_procfs() {
-    let facts = aks().facts();
-    let names: Vec<&str> = facts.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    assert_eq!((names, facts.missing.len()), (vec!["cbr0", "enP1s1", "eth0"], 0));
-    assert_eq!(facts.default_routes, Some(vec!["eth0".to_owned()]));
+    let network = aks().network();
+    let names: Vec<&str> = network.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    assert_eq!((names, network.missing.len()), (vec!["cbr0", "enP1s1", "eth0"], 0));
+    assert_eq!(network.default_routes, Some(vec!["eth0".to_owned()]));
     let eth0 = Interface {
         name: "eth0".to_owned(),
         kind: Some(1),
@@ -109,24 +109,24 @@ fn a_node_is_read_from_sysfs_and_procfs() {
         is_bridge: false,
         addresses: Some(vec![Ipv4Addr::new(10, 224, 0, 4)]),
     };
-    assert_eq!(facts.interface("eth0"), Some(&eth0));
-    let function = facts.interface("enP1s1").unwrap();
+    assert_eq!(network.interface("eth0"), Some(&eth0));
+    let function = network.interface("enP1s1").unwrap();
     assert_eq!((function.master.as_deref(), function.flags), (Some("eth0"), Some(0x1803)));
     assert_eq!((function.has_device, function.addresses.as_deref()), (false, Some(&[][..])));
-    let bridge = facts.interface("cbr0").unwrap();
+    let bridge = network.interface("cbr0").unwrap();
     assert!(bridge.is_bridge && bridge.addresses == Some(vec![Ipv4Addr::new(10, 244, 0, 1)]), "{bridge:?}");
 }
 
 #[test]
-fn every_fact_that_is_absent_is_named() {
-    let facts = Tree::new().facts();
-    assert_eq!((facts.interfaces.len(), facts.default_routes), (0, None));
+fn every_file_that_is_absent_is_named() {
+    let network = Tree::new().network();
+    assert_eq!((network.interfaces.len(), network.default_routes), (0, None));
     for file in ["/sys/class/net", "/proc/net/route", "/proc/net/fib_trie"] {
-        assert!(facts.missing.iter().any(|why| why.starts_with(file)), "{file}: {:?}", facts.missing);
+        assert!(network.missing.iter().any(|why| why.starts_with(file)), "{file}: {:?}", network.missing);
     }
     let tree = aks();
     fs::remove_file(tree.0.path().join("proc/net/fib_trie")).unwrap();
-    assert_eq!(tree.facts().interface("eth0").unwrap().addresses, None, "unknown is not none");
+    assert_eq!(tree.network().interface("eth0").unwrap().addresses, None, "unknown is not none");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_address_of_32_bits_is_the_default_routes() {
     let tree = aks();
     let without_network: Vec<&str> = ROUTE.lines().filter(|line| !line.contains("0000FFFF")).collect();
     tree.write("proc/net/route", &without_network.join("\n"));
-    assert_eq!(tree.facts().interface("eth0").unwrap().addresses, Some(vec![Ipv4Addr::new(10, 224, 0, 4)]));
+    assert_eq!(tree.network().interface("eth0").unwrap().addresses, Some(vec![Ipv4Addr::new(10, 224, 0, 4)]));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_address_in_the_networks_of_two_interfaces_may_be_either_ones() {
     let tree = aks();
     tree.interface("eth1", &[("operstate", "up\n")]);
     tree.write("proc/net/route", &format!("{ROUTE}eth1\t0000E00A\t00000000\t0001\t0\t0\t200\t0000FFFF\t0\t0\t0\n"));
-    let own = |name: &str| tree.facts().interface(name).unwrap().addresses.clone();
+    let own = |name: &str| tree.network().interface(name).unwrap().addresses.clone();
     assert_eq!((own("eth0"), own("eth1")), (own("eth1"), Some(vec![Ipv4Addr::new(10, 224, 0, 4)])));
 }
 

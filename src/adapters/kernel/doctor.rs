@@ -9,7 +9,7 @@ mod findings;
 pub mod mounts;
 mod targets;
 mod text;
-pub(in crate::adapters::kernel) mod threads;
+mod threads;
 
 use serde::Serialize;
 

@@ -36,6 +36,7 @@ mod threads;
 mod tuning;
 mod unmount;
 mod usage;
+mod vol_data;
 pub mod working_dir;
 
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::mgs_limit::Permit;
 use self::node::Node;
-pub use self::parts::{Imports, ImportsSource, Parts, ReadinessSource};
+pub use self::parts::{ImportsSource, Parts, ReadinessSource};
 use self::registry::{Key, Start, Waiter, What};
 use self::settings::KernelSettings;
 use self::starved::Starved;

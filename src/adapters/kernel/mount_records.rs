@@ -11,11 +11,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Deserialize;
-
 use super::node::Node;
 use super::registry::{Key, What};
 use super::sub_dir;
+use super::vol_data::VolData;
 use crate::adapters::mountinfo::Line;
 use crate::adapters::target;
 use crate::domain::mount::MountPlan;
@@ -65,16 +64,9 @@ impl Records {
     }
 }
 
-#[derive(Deserialize)]
-struct VolumeData {
-    #[serde(rename = "volumeHandle")]
-    volume_handle: String,
-}
-
 /// The volume id that kubelet keeps beside a target; none where it cannot be read.
 pub(super) fn kubelets_volume_id(point: &Path) -> Option<String> {
-    let text = std::fs::read(point.parent()?.join("vol_data.json")).ok()?;
-    Some(serde_json::from_slice::<VolumeData>(&text).ok()?.volume_handle)
+    VolData::read(point.parent()?).volume_handle
 }
 
 /// Kubelet's directory of the PersistentVolume in a target's path: `…/kubernetes.io~csi/<PV>/mount`.
@@ -156,20 +148,6 @@ mod tests {
             raw_source: None,
             options: vec![],
             shared: true,
-        }
-    }
-
-    #[test]
-    fn kubelets_record_is_read_or_not() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("mount");
-        assert_eq!(kubelets_volume_id(&target), None);
-        let data = r#"{"attachmentID":"csi-1","driverName":"azurelustre.csi.azure.com","volumeHandle":"pvc-2","x":{}}"#;
-        std::fs::write(root.path().join("vol_data.json"), data).unwrap();
-        assert_eq!(kubelets_volume_id(&target).as_deref(), Some("pvc-2"));
-        for torn in ["", "{", r#"{"driverName":"x"}"#] {
-            std::fs::write(root.path().join("vol_data.json"), torn).unwrap();
-            assert_eq!(kubelets_volume_id(&target), None, "{torn}");
         }
     }
 

@@ -4,21 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::client_state::ClientStatePaths;
+use super::client_state::KernelFiles;
+use super::client_state::servers::ServerState;
 use super::propagation::Propagation;
 use super::syscalls::{Kernel, Syscalls};
 use crate::ports::mounter::Readiness;
-
-/// What the Lustre client says of its connections to the servers of a mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Imports {
-    /// At least one server of the file system is connected: it is not dead, though some may be in failover.
-    Full,
-    /// No server of it is: the mount is dead until one comes back.
-    NotFull,
-    /// It cannot be read, or does not tell. Never taken for either of the others.
-    Unknown,
-}
 
 /// The parts. The default is the real kernel, of which no further facts are known.
 #[derive(Debug, Clone)]
@@ -26,7 +16,7 @@ pub struct Parts {
     /// The operating system.
     pub calls: Arc<dyn Syscalls>,
     /// Where the tunables of the client are.
-    pub paths: ClientStatePaths,
+    pub paths: KernelFiles,
     /// Asked for [`Mounter::readiness`]; may block.
     ///
     /// [`Mounter::readiness`]: crate::ports::mounter::Mounter::readiness
@@ -41,9 +31,9 @@ impl Default for Parts {
     fn default() -> Self {
         Self {
             calls: Arc::new(Kernel),
-            paths: ClientStatePaths::default(),
+            paths: KernelFiles::default(),
             readiness: ReadinessSource::new(|| Readiness::Ready),
-            imports: ImportsSource::new(|_| Imports::Unknown),
+            imports: ImportsSource::new(|_| ServerState::Unknown),
             propagation: None,
         }
     }
@@ -72,15 +62,15 @@ impl fmt::Debug for ReadinessSource {
 
 /// Where connections are asked, by the source of a mount as mountinfo shows it.
 #[derive(Clone)]
-pub struct ImportsSource(Arc<dyn Fn(&str) -> Imports + Send + Sync>);
+pub struct ImportsSource(Arc<dyn Fn(&str) -> ServerState + Send + Sync>);
 
 impl ImportsSource {
     /// A source that asks this function.
-    pub fn new(ask: impl Fn(&str) -> Imports + Send + Sync + 'static) -> Self {
+    pub fn new(ask: impl Fn(&str) -> ServerState + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
 
-    pub(super) fn ask(&self, source: &str) -> Imports {
+    pub(super) fn ask(&self, source: &str) -> ServerState {
         (self.0)(source)
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::servers::Servers;
+use super::client_state::servers::ServerState;
 use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
 use crate::ports::mounter::{MountError, MountErrorKind, MountOutcome, Usage};
@@ -38,7 +38,7 @@ pub(super) enum What {
     /// A mount. One that is abandoned unmounts itself when it succeeds in the end.
     Mount { plan: Arc<MountPlan>, abandoned: bool },
     /// An unmount: the source of the mount, and what was known of its servers before umount2(2) began.
-    Unmount { source: Option<String>, before: Servers },
+    Unmount { source: Option<String>, before: ServerState },
     /// Making a sub-directory.
     MakeSubDir(Arc<MountSource>),
     /// statfs(2).

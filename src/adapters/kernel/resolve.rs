@@ -9,11 +9,9 @@ use std::time::Duration;
 use super::errno::REACHABILITY;
 use super::mgs_limit::Standing;
 use super::syscalls::Syscalls;
+use crate::adapters::lnet::ACCEPTOR_PORT;
 use crate::domain::mount_source::{Host, MgsAddress, MountSource, Nid};
 use crate::ports::mounter::{MountError, MountErrorKind};
-
-/// Where an MGS listens.
-pub(super) const MGS_PORT: u16 = 988;
 
 /// The source with addresses only; of several addresses of a host the first IPv4 address, or else the first.
 pub(super) fn numeric(
@@ -109,7 +107,7 @@ pub(super) fn check_reachable(
             Host::Name(name) => calls.resolve(name).unwrap_or_default(),
         };
         for address in addresses {
-            match calls.connect(SocketAddr::new(address, MGS_PORT), limit) {
+            match calls.connect(SocketAddr::new(address, ACCEPTOR_PORT), limit) {
                 Ok(()) => return Ok(()),
                 Err(error) => tried.push(format!("{address}: {error}")),
             }
@@ -121,7 +119,7 @@ pub(super) fn check_reachable(
         overdue => format!("{overdue} mounts of it hang"),
     };
     let message = format!(
-        "the MGS {} does not answer: {why}, and no connection to its port {MGS_PORT} can be made ({})",
+        "the MGS {} does not answer: {why}, and no connection to its port {ACCEPTOR_PORT} can be made ({})",
         source.mgs,
         if tried.is_empty() { "no address is known".to_owned() } else { tried.join(", ") }
     );

@@ -8,46 +8,31 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Imports;
+use super::client_state::servers::ServerState;
 use super::node::Node;
-use super::resolve::MGS_PORT;
+use crate::adapters::lnet::ACCEPTOR_PORT;
 use crate::domain::mount_source::{Host, MountSource, Nid};
-
-/// What is known of the servers of a mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Servers {
-    /// At least one answers.
-    Answering,
-    /// None does.
-    Dead,
-    /// It cannot be determined.
-    Unknown,
-}
 
 impl Node {
     /// What the client's imports say; cheap and local, for before umount2(2) begins.
-    pub(super) fn servers_by_imports(&self, source: &str) -> Servers {
-        match self.imports.ask(source) {
-            Imports::Full => Servers::Answering,
-            Imports::NotFull => Servers::Dead,
-            Imports::Unknown => Servers::Unknown,
-        }
+    pub(super) fn servers_by_imports(&self, source: &str) -> ServerState {
+        self.imports.ask(source)
     }
 
     /// Whether the servers are dead by now. `before` is what the imports said before umount2(2) began, which removes the
     /// mount's own. Servers that answer now are not dead, whatever was true then.
-    pub(super) fn servers(&self, source: &str, before: Servers) -> Servers {
+    pub(super) fn servers(&self, source: &str, before: ServerState) -> ServerState {
         let now = match self.servers_by_imports(source) {
-            Servers::Unknown => self.servers_by_connection(source),
+            ServerState::Unknown => self.servers_by_connection(source),
             known => known,
         };
-        if now == Servers::Unknown && before == Servers::Dead { before } else { now }
+        if now == ServerState::Unknown && before == ServerState::Dead { before } else { now }
     }
 
-    fn servers_by_connection(&self, source: &str) -> Servers {
-        let Ok(source) = MountSource::parse(source) else { return Servers::Unknown };
+    fn servers_by_connection(&self, source: &str) -> ServerState {
+        let Ok(source) = MountSource::parse(source) else { return ServerState::Unknown };
         match self.connects(&source) {
-            Servers::Dead => {
+            ServerState::Dead => {
                 std::thread::sleep(self.settings.limits.second_look);
                 self.connects(&source)
             }
@@ -55,24 +40,24 @@ impl Node {
         }
     }
 
-    fn connects(&self, source: &MountSource) -> Servers {
+    fn connects(&self, source: &MountSource) -> ServerState {
         let mut refused = 0;
         for Nid { host, network } in source.mgs.servers().iter().flatten() {
             let address: IpAddr = match host {
                 Host::V4(address) => (*address).into(),
                 Host::V6(address) => (*address).into(),
-                Host::Name(_) => return Servers::Unknown,
+                Host::Name(_) => return ServerState::Unknown,
             };
             if !network.starts_with("tcp") {
-                return Servers::Unknown;
+                return ServerState::Unknown;
             }
-            match self.calls.connect(SocketAddr::new(address, MGS_PORT), self.settings.limits.connect) {
-                Ok(()) => return Servers::Answering,
+            match self.calls.connect(SocketAddr::new(address, ACCEPTOR_PORT), self.settings.limits.connect) {
+                Ok(()) => return ServerState::Answering,
                 Err(error) if says_dead(error.kind()) => refused += 1,
-                Err(_) => return Servers::Unknown,
+                Err(_) => return ServerState::Unknown,
             }
         }
-        if refused > 0 { Servers::Dead } else { Servers::Unknown }
+        if refused > 0 { ServerState::Dead } else { ServerState::Unknown }
     }
 }
 

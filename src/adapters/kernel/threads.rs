@@ -15,6 +15,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use tokio::sync::oneshot;
 
+/// Name of each thread, by which `doctor node` finds those that are blocked.
+pub(super) const THREAD_NAME: &str = "mount";
+
 /// How long a thread without work stays.
 const IDLE_FOR: Duration = Duration::from_secs(3);
 /// More than enough for name resolution, the hungriest of what runs here; only what is touched takes memory. The C library
@@ -108,7 +111,7 @@ impl Threads {
         let shared = Arc::clone(&self.shared);
         // By a channel and not in the closure: that is lost when the system refuses the thread.
         let (give, first) = sync_channel::<Work>(1);
-        let thread = std::thread::Builder::new().name(super::doctor::threads::THREAD.into()).stack_size(STACK);
+        let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(STACK);
         match thread.spawn(move || shared.serve(&first)) {
             Ok(_) => {
                 give.send(work).ok();

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::client_state::{BoundedReads, ClientStatePaths};
+use super::client_state::{BlockingCalls, KernelFiles};
 use crate::domain::client_tuning::{ClientTuning, Tunable};
 use crate::domain::mount_source::FsName;
 
@@ -22,10 +22,10 @@ const INSTANCES: &str = "/sys/fs/lustre/llite";
 /// Sets the tunables of new mounts.
 #[derive(Debug)]
 pub(super) struct Tuner {
-    paths: ClientStatePaths,
+    paths: KernelFiles,
     wanted: ClientTuning,
     /// A store may wait for a lock that Lustre holds while it waits for a server, as an `import` does.
-    writes: BoundedReads,
+    writes: BlockingCalls,
     /// Warnings that were logged: each once in the life of the process.
     warned: Mutex<BTreeSet<String>>,
 }
@@ -40,20 +40,20 @@ struct Outcome {
 }
 
 impl Tuner {
-    pub(super) fn new(paths: ClientStatePaths, wanted: ClientTuning) -> Self {
-        Self { paths, wanted, writes: BoundedReads::default(), warned: Mutex::default() }
+    pub(super) fn new(paths: KernelFiles, wanted: ClientTuning) -> Self {
+        Self { paths, wanted, writes: BlockingCalls::default(), warned: Mutex::default() }
     }
 
     /// The instances before a mount; none if nothing is to be set.
     pub(super) fn instances(&self) -> Option<BTreeSet<String>> {
-        (!self.wanted.is_empty()).then(|| names(&self.paths.at(INSTANCES)))
+        (!self.wanted.is_empty()).then(|| names(&self.paths.path(INSTANCES)))
     }
 
     /// Sets the tunables of the instances of this file system that were not there before. Waits for at most the limit of
-    /// [`BoundedReads`]; what takes longer goes on alone.
+    /// [`BlockingCalls`]; what takes longer goes on alone.
     pub(super) fn tune(&self, fs_name: &FsName, before: Option<&BTreeSet<String>>) {
         let Some(before) = before else { return };
-        let new: Vec<String> = names(&self.paths.at(INSTANCES))
+        let new: Vec<String> = names(&self.paths.path(INSTANCES))
             .difference(before)
             .filter_map(|name| name.strip_prefix(fs_name.as_str())?.strip_prefix('-'))
             .filter(|instance| !instance.contains('-'))
@@ -101,7 +101,7 @@ fn name_of(tunable: Tunable) -> String {
 }
 
 /// Sets the tunables of all devices of these instances.
-fn set(paths: &ClientStatePaths, instances: &[String], wanted: &ClientTuning) -> Outcome {
+fn set(paths: &KernelFiles, instances: &[String], wanted: &ClientTuning) -> Outcome {
     let mut outcome = Outcome::default();
     for (tunable, value) in wanted.values() {
         let (device_type, file) = tunable.device_type_and_file();
@@ -122,8 +122,8 @@ fn set(paths: &ClientStatePaths, instances: &[String], wanted: &ClientTuning) ->
 }
 
 /// The directories of one device type that belong to these instances.
-fn devices(paths: &ClientStatePaths, device_type: &str, instances: &[String]) -> Vec<PathBuf> {
-    let directory = paths.at(format!("/sys/fs/lustre/{device_type}"));
+fn devices(paths: &KernelFiles, device_type: &str, instances: &[String]) -> Vec<PathBuf> {
+    let directory = paths.path(format!("/sys/fs/lustre/{device_type}"));
     let belongs = |name: &String| {
         let instance = name.rsplit_once('-').map(|(_, instance)| instance);
         instance.is_some_and(|instance| instances.iter().any(|other| other == instance))
@@ -179,7 +179,7 @@ mod tests {
 
     fn values(tree: &Tree, fs: &str, instance: &str) -> Vec<String> {
         let read = |(device_type, file)| {
-            let path = tree.paths().at(format!("{}/{file}", device(fs, device_type, instance)));
+            let path = tree.files().path(format!("{}/{file}", device(fs, device_type, instance)));
             fs::read_to_string(path).unwrap_or_default().trim().to_owned()
         };
         FILES.map(read).to_vec()
@@ -187,7 +187,7 @@ mod tests {
 
     fn tuner(tree: &Tree) -> Tuner {
         let wanted = ClientTuning::new(Tunable::ALL.into_iter().zip([32, 512, 64, 50])).unwrap();
-        Tuner::new(tree.paths(), wanted)
+        Tuner::new(tree.files(), wanted)
     }
 
     fn fs_name(name: &str) -> FsName {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn nothing_is_touched_without_a_setting() {
         let tree = Tree::default();
-        let tuner = Tuner::new(tree.paths(), ClientTuning::default());
+        let tuner = Tuner::new(tree.files(), ClientTuning::default());
         assert_eq!(tuner.instances(), None);
         mount(&tree, "lustrefs", "ffff01");
         tuner.tune(&fs_name("lustrefs"), None);
@@ -227,10 +227,10 @@ mod tests {
         for instance in ["ffff01", "ffff02"] {
             let before = tuner.instances();
             mount(&tree, "lustrefs", instance);
-            let lacking = tree.paths().at(format!("{}/max_dirty_mb", device("lustrefs", "osc", instance)));
+            let lacking = tree.files().path(format!("{}/max_dirty_mb", device("lustrefs", "osc", instance)));
             fs::remove_file(lacking).unwrap();
             // A directory takes no value, whoever asks.
-            let refusing = tree.paths().at(format!("{}/max_mod_rpcs_in_flight", device("lustrefs", "mdc", instance)));
+            let refusing = tree.files().path(format!("{}/max_mod_rpcs_in_flight", device("lustrefs", "mdc", instance)));
             fs::remove_file(&refusing).unwrap();
             fs::create_dir(&refusing).unwrap();
             tuner.tune(&fs_name("lustrefs"), before.as_ref());
@@ -246,11 +246,11 @@ mod tests {
     #[test]
     fn a_store_that_blocks_is_given_up() {
         let tree = Tree::default();
-        let writes = BoundedReads::new(std::time::Duration::from_millis(100));
+        let writes = BlockingCalls::new(std::time::Duration::from_millis(100));
         let tuner = Tuner { writes, ..tuner(&tree) };
         let before = tuner.instances();
         mount(&tree, "lustrefs", "ffff01");
-        let blocked = tree.paths().at(format!("{}/max_rpcs_in_flight", device("lustrefs", "osc", "ffff01")));
+        let blocked = tree.files().path(format!("{}/max_rpcs_in_flight", device("lustrefs", "osc", "ffff01")));
         fs::remove_file(&blocked).unwrap();
         nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
         tuner.tune(&fs_name("lustrefs"), before.as_ref());

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::client_state::servers::ServerState;
 use super::errno;
 use super::node::Node;
 use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
-use super::servers::Servers;
 use super::syscalls::{SysError, UnmountFlags};
 use super::{KernelMounter, open_users};
 use crate::adapters::mountinfo::{Line, Mountinfo};
@@ -110,7 +110,7 @@ impl Node {
             Ok(None) => return start.end(Ok(Answer::Done)),
             Err(error) => return start.end(Err(error.into())),
         };
-        let what = What::Unmount { source: None, before: Servers::Unknown };
+        let what = What::Unmount { source: None, before: ServerState::Unknown };
         let Some(ticket) = self.registry.begin(Key::Target(place.clone()), what, start) else { return };
         let mut result = self.unmount_all(target, &place, &ticket);
         // Once nobody waits any more, another call may use the path.
@@ -162,11 +162,11 @@ impl Node {
         target: &Path,
         place: &Path,
         top: &Line,
-        before: Servers,
+        before: ServerState,
         mounts: &Mountinfo,
     ) -> Result<(), MountError> {
         let servers = self.servers(&top.source, before);
-        if servers == Servers::Dead {
+        if servers == ServerState::Dead {
             return self.detach(place, &top.source).map_err(|errno| errno::of_unmount(errno, target));
         }
         // What used it may have been the driver's own statfs, or has ended meanwhile.
@@ -175,7 +175,7 @@ impl Node {
         }
         let users = open_users::find(top, mounts);
         let users = if users.is_empty() { String::new() } else { format!(": {}", users.join(", ")) };
-        let doubt = if servers == Servers::Unknown { "; whether its servers answer is unknown" } else { "" };
+        let doubt = if servers == ServerState::Unknown { "; whether its servers answer is unknown" } else { "" };
         let hint = "end what uses it; it is detached only when its servers are dead";
         let message = format!("the mount is in use{users}{doubt}");
         Err(MountError::at(MountErrorKind::Busy, OPERATION, target, message)
@@ -190,13 +190,13 @@ impl Node {
         let Some(What::Unmount { source, before }) = self.registry.update(&Key::Target(place.clone()), |_| {}) else {
             return Ok(false);
         };
-        let servers = source.as_ref().map_or(Servers::Unknown, |source| self.servers(source, before));
+        let servers = source.as_ref().map_or(ServerState::Unknown, |source| self.servers(source, before));
         let mounted = self.mounts(OPERATION, target)?.at(&place).pop();
         match (mounted, servers) {
-            (Some(top), Servers::Dead) if self.is_ours(&top) => {
+            (Some(top), ServerState::Dead) if self.is_ours(&top) => {
                 self.detach(&place, &top.source).map_err(|errno| errno::of_unmount(errno, target))?;
             }
-            (None, Servers::Dead) => {
+            (None, ServerState::Dead) => {
                 tracing::warn!(target = %place.display(), source, "unmounted, though its dead servers have not taken all data");
             }
             (None, _) if is_last => {

@@ -21,7 +21,7 @@ pub struct Device {
 
 /// LNet by the device at this path: [`DEVICE`](super::DEVICE), or where a container sees the node's. Nothing is opened
 /// yet, so the module need not be loaded.
-pub fn open(path: impl Into<PathBuf>) -> Device {
+pub fn device(path: impl Into<PathBuf>) -> Device {
     Device { path: path.into() }
 }
 
@@ -85,11 +85,11 @@ mod tests {
     fn an_absent_device_is_a_module_that_is_not_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let device = directory.path().join("lnet");
-        assert_eq!(open(&device).local_nis(), Err(LnetError::NoDevice { device }));
+        assert_eq!(super::device(&device).local_nis(), Err(LnetError::NoDevice { device }));
         let below_a_file = directory.path().join("file");
         std::fs::write(&below_a_file, "").unwrap();
         let device = below_a_file.join("lnet");
-        assert_eq!(open(&device).configure(), Err(LnetError::NoDevice { device }));
+        assert_eq!(super::device(&device).configure(), Err(LnetError::NoDevice { device }));
     }
 
     /// The system call itself, with requests of each length, on devices that know none of the numbers.
@@ -98,7 +98,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let nid = Nid::tcp([10, 0, 2, 15].into());
         for path in ["/dev/null".as_ref(), file.path()] {
-            let lnet = open(path);
+            let lnet = super::device(path);
             let refused = |call| Err(LnetError::Errno { call, errno: Errno::ENOTTY as i32 });
             assert_eq!(lnet.local_nis().map(drop), refused("GET_NI"));
             assert_eq!(lnet.configure(), refused("CONFIGURE"));
@@ -114,8 +114,8 @@ mod tests {
     fn what_cannot_be_opened_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let errno = Errno::EISDIR as i32;
-        assert_eq!(open(directory.path()).local_nis(), Err(LnetError::Errno { call: "open", errno }));
-        let lnet = open("/dev/lnet");
+        assert_eq!(super::device(directory.path()).local_nis(), Err(LnetError::Errno { call: "open", errno }));
+        let lnet = super::device("/dev/lnet");
         for (errno, meaning) in [
             (Errno::EACCES, LnetError::Denied),
             (Errno::EPERM, LnetError::Denied),

@@ -23,8 +23,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::device::{Device, open};
+pub use self::device::{Device, device};
 pub use self::nid::{Nid, TCP};
+
+/// TCP port at which the LNet of a server accepts connections: the default of `accept_port` (`lnet/lnet/acceptor.c`).
+pub const ACCEPTOR_PORT: u16 = 988;
 
 /// LNet's device as the host names it.
 pub const DEVICE: &str = "/dev/lnet";

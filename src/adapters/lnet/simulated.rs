@@ -22,7 +22,7 @@ type AddressOf = dyn Fn(&str) -> Option<Ipv4Addr> + Send + Sync;
 
 /// Simulated LNet whose state is in this file, whose directory must exist. `address` is the first IPv4 address of an
 /// interface that is up.
-pub fn open(file: &Path, address: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static) -> Simulated {
+pub fn device(file: &Path, address: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static) -> Simulated {
     Simulated { file: file.to_owned(), address: Box::new(address) }
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("lnet");
         let address = |name: &str| (name == "eth0").then(|| Ipv4Addr::new(10, 0, 2, 15));
-        let (lnet, nid) = (open(&file, address), Nid::tcp([10, 0, 2, 15].into()));
+        let (lnet, nid) = (device(&file, address), Nid::tcp([10, 0, 2, 15].into()));
         assert_eq!(lnet.local_nis(), Err(LnetError::NotStarted));
         assert_eq!(lnet.add_local_ni(TCP, "eth0"), Err(LnetError::NotStarted));
         lnet.configure().unwrap();
@@ -131,12 +131,12 @@ mod tests {
         lnet.add_local_ni(TCP, "eth0").unwrap();
         lnet.configure().unwrap();
         assert_eq!(lnet.add_local_ni(TCP, "eth0"), Err(LnetError::Exists { what: "eth0".to_owned() }));
-        let next = open(&file, address);
+        let next = device(&file, address);
         let ni = LocalNi { nid, interface: Some("eth0".to_owned()), up: Some(true) };
         assert_eq!(next.local_nis(), Ok(vec![ni]));
         assert_eq!((next.ping(nid, Duration::ZERO), next.set_health(nid)), (Ok(()), Ok(())));
         // The address has changed: the NI stays and is down.
-        let moved = open(&file, |_| Some(Ipv4Addr::new(10, 0, 2, 16)));
+        let moved = device(&file, |_| Some(Ipv4Addr::new(10, 0, 2, 16)));
         assert_eq!(moved.local_nis().unwrap()[0].up, Some(false));
         next.del_local_ni(nid).unwrap();
         assert_eq!(next.del_local_ni(nid), Err(LnetError::NotFound { nid }));

@@ -33,7 +33,7 @@ use store::Store;
 
 use super::error::SetupError;
 use super::host_state::HostState;
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, unpacked_dir};
 use super::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
 use super::tools::HostTools;
 use super::version::ClientVersion;
@@ -138,7 +138,7 @@ fn planned(request: &PackageRequest<'_>, manager: &PackageManager) -> Vec<Planne
         vec![PlannedStep::new("use the package file of the node", path.display().to_string(), reason.as_str())]
     };
     let mut steps = local.map_or_else(|| (manager.planned_download)(request, &reason), use_file);
-    let root = PrivateDir::unpacked(request.kernel, request.client).join("root");
+    let root = unpacked_dir(request.kernel, request.client).join("root");
     steps.push(PlannedStep::new(
         "unpack the package and verify its modules",
         format!("{} to {}", manager.unpack_command, request.host.path_in_host(&root).display()),

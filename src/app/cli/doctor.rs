@@ -7,7 +7,7 @@ use crate::app::settings::{
     DRIVER_NAME, ENDPOINT, Endpoint, KUBELET_DIR, WORKING_MOUNT_DIR, absolute_path, of_running_driver,
 };
 use crate::app::wiring::node::ReportRequest;
-use crate::app::wiring::{self, ask};
+use crate::app::wiring::{self, running_driver};
 use crate::domain::mount_source::MgsAddress;
 use crate::domain::problem::Problem;
 
@@ -31,7 +31,7 @@ pub(super) fn node(options: &DoctorOptions) -> Result<(), CliError> {
         of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse).map_err(CliError::usage)?;
     let directory =
         |key, flag: &Option<String>| of_running_driver(key, flag.as_deref(), absolute_path).map_err(CliError::usage);
-    let driver = serve::runtime()?.block_on(ask::node_status(&endpoint, ANSWER_LIMIT));
+    let driver = serve::runtime()?.block_on(running_driver::node_status(&endpoint, ANSWER_LIMIT));
     let request = ReportRequest {
         mountinfo: options.mountinfo.clone(),
         mgs,

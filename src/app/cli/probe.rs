@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{CliError, ProbeOptions, serve};
 use crate::app::settings::{ENDPOINT, Endpoint, of_running_driver};
-use crate::app::wiring::ask;
+use crate::app::wiring::running_driver;
 use crate::domain::problem::Problem;
 #[cfg(feature = "kernel")]
 use crate::ports::node_faults::NodeFault;
@@ -23,7 +23,7 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
     let hint = "is it running, with this --endpoint?";
     let failed = |message: String| CliError::failure(Problem::new(format!("{endpoint}: {message}")).with_hint(hint));
     serve::runtime()?.block_on(async {
-        let answer = match tokio::time::timeout(limit, ask::probe(&endpoint)).await {
+        let answer = match tokio::time::timeout(limit, running_driver::probe(&endpoint)).await {
             Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
             Ok(Err(message)) => Err(failed(message)),
             Ok(Ok(true)) => Ok("ready\n".to_owned()),
@@ -42,7 +42,7 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CliError> {
 /// that can still unmount. A driver that serves no node reports none.
 #[cfg(feature = "kernel")]
 async fn warn_of_faults(endpoint: &Endpoint, limit: Duration) {
-    let Ok(status) = ask::node_status(endpoint, limit).await else { return };
+    let Ok(status) = running_driver::node_status(endpoint, limit).await else { return };
     for NodeFault { message, hint } in status.faults {
         // The answer counts, whether or not anybody reads this.
         drop(writeln!(std::io::stderr(), "warning: {message}\nhint: {hint}"));

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::servers::{self, ServerState};
-use crate::adapters::kernel::client_state::{self, BoundedReads, ClientStatePaths, Observed};
+use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
 use crate::adapters::kernel::doctor::connectivity::Attempt;
 use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
 use crate::adapters::kernel::surroundings::Surroundings;
-use crate::adapters::kernel::{Imports, ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
@@ -30,7 +30,7 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
     if !lustre {
         tracing::warn!(fs_type = %values.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
-    let paths = ClientStatePaths::default();
+    let paths = KernelFiles::default();
     let mounted_at_start = mounted_at_start(&paths);
     let propagation = Arc::new(Propagation::new(paths.clone(), values.kubelet_dir.clone()));
     let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
@@ -62,10 +62,10 @@ pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
-fn mounted_at_start(paths: &ClientStatePaths) -> bool {
+fn mounted_at_start(paths: &KernelFiles) -> bool {
     match client_state::lustre_is_mounted(paths) {
-        Observed::Known(mounted) => mounted,
-        Observed::Unknown(why) => {
+        Ok(mounted) => mounted,
+        Err(why) => {
             tracing::warn!(why, "whether Lustre is mounted is unknown");
             false
         }
@@ -92,8 +92,8 @@ fn adapter_settings(settings: &Settings) -> KernelSettings {
 }
 
 /// The parts of a real node. Both are called on threads of the adapter, which may block.
-fn with_client_state(paths: &ClientStatePaths) -> Parts {
-    let (reads, root) = (BoundedReads::default(), paths.clone());
+fn with_client_state(paths: &KernelFiles) -> Parts {
+    let (reads, root) = (BlockingCalls::default(), paths.clone());
     let readiness = ReadinessSource::new(move || {
         let assessment = NodeState::read(&reads, &root).assess();
         for note in &assessment.notes {
@@ -102,20 +102,17 @@ fn with_client_state(paths: &ClientStatePaths) -> Parts {
         assessment.readiness()
     });
     // Apart from those of the readiness: a blocked import must not hide the module.
-    let (reads, paths) = (BoundedReads::default(), paths.clone());
+    let (reads, paths) = (BlockingCalls::default(), paths.clone());
     let imports = ImportsSource::new(move |source| imports(&reads, &paths, source));
     Parts { readiness, imports, ..Parts::default() }
 }
 
 /// What the imports say about the servers of one mount, by its source as mountinfo shows it.
-fn imports(reads: &BoundedReads, paths: &ClientStatePaths, source: &str) -> Imports {
-    let Ok(source) = MountSource::parse(source) else { return Imports::Unknown };
-    let Observed::Known(mounted) = client_state::mounted_sources(paths) else { return Imports::Unknown };
-    match servers::read(reads, paths, &source, &mounted) {
-        ServerState::Answering | ServerState::Partial { .. } => Imports::Full,
-        ServerState::Dead { .. } => Imports::NotFull,
-        ServerState::Unknown(_) => Imports::Unknown,
-    }
+fn imports(reads: &BlockingCalls, paths: &KernelFiles, source: &str) -> ServerState {
+    let (Ok(source), Ok(mounted)) = (MountSource::parse(source), client_state::mounted_sources(paths)) else {
+        return ServerState::Unknown;
+    };
+    servers::read(reads, paths, &source, &mounted)
 }
 
 /// The record of node-setup, for the report.
@@ -153,11 +150,11 @@ pub struct ReportRequest {
 pub fn report(request: ReportRequest) -> (String, bool) {
     let ReportRequest { mountinfo, mgs, driver, driver_name, kubelet_dir, working_dir, json } = request;
     let report = doctor::collect(&doctor::Request {
-        paths: ClientStatePaths::default(),
+        paths: KernelFiles::default(),
         mountinfo,
         servers: mgs.into_iter().collect(),
         attempt: Attempt::default(),
-        driver: driver.map_or_else(Observed::Unknown, Observed::Known),
+        driver: driver,
         node_setup: super::node_setup::last_result().map(setup_report),
         kubelet_dir,
         working_dir,

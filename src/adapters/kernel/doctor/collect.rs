@@ -17,7 +17,7 @@ use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
 use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
 use crate::adapters::kernel::client_state::module::Health;
 use crate::adapters::kernel::client_state::readiness::NodeState;
-use crate::adapters::kernel::client_state::{BoundedReads, ClientStatePaths, Observed, one_line};
+use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
 use crate::adapters::kernel::propagation::Propagation;
 use crate::adapters::kernel::surroundings::Surroundings;
 use crate::domain::mount_source::{MgsAddress, Nid};
@@ -28,7 +28,7 @@ use crate::ports::operations::Operation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Where the kernel's files are.
-    pub paths: ClientStatePaths,
+    pub paths: KernelFiles,
     /// The mounts to list: `/proc/self/mountinfo`, or the host's (`/proc/1/mountinfo` where the container sees the host's
     /// processes).
     pub mountinfo: PathBuf,
@@ -37,7 +37,7 @@ pub struct Request {
     /// How to try servers.
     pub attempt: Attempt,
     /// What a running driver reports. Without one the node's faults are looked for from here.
-    pub driver: Observed<DriverStatus>,
+    pub driver: Result<DriverStatus, String>,
     /// How node-setup ended.
     pub node_setup: Option<SetupReport>,
     /// kubelet's directory as kubelet spells it.
@@ -63,8 +63,8 @@ pub struct DriverStatus {
 #[derive(Debug)]
 pub(super) struct Collected {
     pub(super) state: NodeState,
-    pub(super) mounts: Observed<Vec<LustreMount>>,
-    pub(super) imports: Observed<Vec<Import>>,
+    pub(super) mounts: Result<Vec<LustreMount>, String>,
+    pub(super) imports: Result<Vec<Import>, String>,
     pub(super) reach: Vec<(Nid, Reach)>,
     pub(super) blocked: Vec<BlockedThread>,
     pub(super) faults: Vec<NodeFault>,
@@ -90,12 +90,12 @@ pub fn collect(request: &Request) -> NodeReport {
 
 /// Everything but the connectivity.
 pub(super) fn observe(request: &Request) -> Collected {
-    let reads = BoundedReads::default();
+    let reads = BlockingCalls::default();
     let blocked = threads::read(&request.paths);
     let mut state = NodeState::read(&reads, &request.paths);
     state.ping_doubtful(&reads, &lnet::device(&request.paths));
     let (paths, mountinfo) = (request.paths.clone(), request.mountinfo.clone());
-    let mounts = reads.run(move || mounts::read(&paths, &mountinfo)).unwrap_or_else(Observed::Unknown);
+    let mounts = reads.run(move || mounts::read(&paths, &mountinfo)).and_then(|read| read);
     let imports = imports::read_all(&reads, &request.paths, |_| true);
     let (paths, kubelet_dir, name) = (request.paths.clone(), request.kubelet_dir.clone(), request.driver_name.clone());
     let left_entries = reads.run(move || targets::read(&paths, &kubelet_dir, &name)).unwrap_or_default();
@@ -103,8 +103,8 @@ pub(super) fn observe(request: &Request) -> Collected {
 }
 
 /// The faults that the running driver reports: it sees them from its own container. Without one, those seen from here.
-fn faults(reads: &BoundedReads, request: &Request) -> Vec<NodeFault> {
-    if let Observed::Known(driver) = &request.driver {
+fn faults(reads: &BlockingCalls, request: &Request) -> Vec<NodeFault> {
+    if let Ok(driver) = &request.driver {
         return driver.faults.clone();
     }
     let propagation = Arc::new(Propagation::new(request.paths.clone(), request.kubelet_dir.clone()));
@@ -116,12 +116,12 @@ fn faults(reads: &BoundedReads, request: &Request) -> Vec<NodeFault> {
 /// Servers by name, with their address (none for a mount whose source cannot be parsed) and their mounts.
 type Servers<'a> = BTreeMap<String, (Option<MgsAddress>, Vec<&'a LustreMount>)>;
 
-fn servers<'a>(mounts: &'a Observed<Vec<LustreMount>>, asked: &[MgsAddress]) -> Servers<'a> {
+fn servers<'a>(mounts: &'a Result<Vec<LustreMount>, String>, asked: &[MgsAddress]) -> Servers<'a> {
     let mut servers = Servers::new();
     for mgs in asked {
         servers.entry(mgs.to_string()).or_insert_with(|| (Some(mgs.clone()), Vec::new()));
     }
-    for mount in mounts.known().into_iter().flatten() {
+    for mount in mounts.iter().flatten() {
         let mgs = mount.parsed().map(|source| source.mgs);
         let name = mgs.as_ref().map_or_else(|| one_line(&mount.source), ToString::to_string);
         servers.entry(name).or_insert_with(|| (mgs, Vec::new())).1.push(mount);
@@ -140,7 +140,7 @@ pub(super) fn report_of(observed: &Collected, request: &Request, now: SystemTime
             mgs: name,
         })
         .collect();
-    let operations = request.driver.known().map(|driver| driver.operations.iter().map(operation).collect());
+    let operations = request.driver.as_ref().ok().map(|driver| driver.operations.iter().map(operation).collect());
     let findings = findings::of(observed, request, &servers);
     let nid = |nid: &LocalNid| NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() };
     NodeReport {
@@ -149,10 +149,10 @@ pub(super) fn report_of(observed: &Collected, request: &Request, now: SystemTime
         node_setup: request.node_setup.clone(),
         notes: findings.notes,
         client: client(&observed.state),
-        nids: observed.state.nids.known().map(|nids| nids.iter().map(nid).collect()),
-        mounts: observed.mounts.known().map(Vec::len),
+        nids: observed.state.nids.as_ref().ok().map(|nids| nids.iter().map(nid).collect()),
+        mounts: observed.mounts.as_ref().ok().map(Vec::len),
         servers,
-        connections: observed.imports.known().map(|imports| imports.iter().map(connection).collect()),
+        connections: observed.imports.as_ref().ok().map(|imports| imports.iter().map(connection).collect()),
         operations,
         blocked_threads: observed.blocked.iter().map(ToString::to_string).collect(),
     }
@@ -211,11 +211,11 @@ fn mount_report(mount: &LustreMount, now: SystemTime) -> MountReport {
 
 fn client(state: &NodeState) -> ClientReport {
     ClientReport {
-        loaded: state.client.loaded.known().copied(),
+        loaded: state.client.loaded.clone().ok(),
         version: state.client.version.clone(),
-        health: state.client.health.known().map(|health| match health {
+        health: state.client.health.as_ref().ok().map(|health| match health {
             Health::Healthy => "healthy".to_owned(),
-            Health::Broken => "LBUG".to_owned(),
+            Health::Lbug => "LBUG".to_owned(),
             Health::Unhealthy(about) => about.clone(),
         }),
     }
@@ -227,5 +227,5 @@ fn connection(import: &Import) -> ConnectionReport {
         ImportState::Lost(state) | ImportState::Recovering(state) => (Some(state.clone()), Some(false)),
         ImportState::Unknown(_) => (None, None),
     };
-    ConnectionReport { device: one_line(&import.device.name), kind: import.device.service.device_type(), state, well }
+    ConnectionReport { device: one_line(&import.device.name), kind: import.device.device_type.name(), state, well }
 }

@@ -7,11 +7,9 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::adapters::kernel::client_state::BoundedReads;
+use crate::adapters::kernel::client_state::BlockingCalls;
+use crate::adapters::lnet::ACCEPTOR_PORT;
 use crate::domain::mount_source::{Host, Nid};
-
-/// The port of Lustre's servers.
-pub const LNET_PORT: u16 = 988;
 
 /// Connections that are tried at a time.
 const AT_ONCE: usize = 32;
@@ -27,7 +25,7 @@ pub struct Attempt {
 
 impl Default for Attempt {
     fn default() -> Self {
-        Self { port: LNET_PORT, limit: Duration::from_secs(2) }
+        Self { port: ACCEPTOR_PORT, limit: Duration::from_secs(2) }
     }
 }
 
@@ -48,7 +46,7 @@ pub(super) fn all(nids: Vec<Nid>, attempt: Attempt) -> Vec<(Nid, Reach)> {
     // One limit for each round, and one more for names that must be resolved.
     let limit = attempt.limit.saturating_mul(rounds.saturating_add(1));
     let tried: Vec<(usize, Nid)> = nids.iter().cloned().enumerate().collect();
-    let (results, incomplete) = BoundedReads::new(limit).collect(move |results| {
+    let (results, incomplete) = BlockingCalls::new(limit).stream(move |results| {
         for round in tried.chunks(AT_ONCE) {
             std::thread::scope(|scope| {
                 for (index, nid) in round {

@@ -5,7 +5,7 @@ use super::targets::LeftEntries;
 use super::threads::BlockedThread;
 use super::{AddressReport, ServerReport, text};
 use crate::adapters::kernel::client_state::imports::{Import, ImportState};
-use crate::adapters::kernel::client_state::{Observed, one_line};
+use crate::adapters::kernel::client_state::one_line;
 
 /// Members of a list that a finding names; the rest is counted.
 const NAMED: usize = 8;
@@ -22,15 +22,15 @@ pub(super) struct Findings {
 /// Everything that is to be said about a node.
 pub(super) fn of(observed: &Collected, request: &Request, servers: &[ServerReport]) -> Findings {
     let assessment = observed.state.assess();
-    let (mut reasons, mut notes) = (assessment.missing, assessment.notes);
+    let (mut reasons, mut notes) = (assessment.reasons, assessment.notes);
     reachability(servers, request.attempt.port, &mut reasons, &mut notes);
     connections(&observed.imports, servers, &mut reasons, &mut notes);
-    if let Observed::Unknown(why) = &observed.mounts {
+    if let Err(why) = &observed.mounts {
         notes.push(format!("the mounts of this node are unknown: {why}"));
     }
     match &request.driver {
-        Observed::Known(driver) => reasons.extend(overdue(driver)),
-        Observed::Unknown(why) => notes.push(format!("operations in progress are unknown: {}", one_line(why))),
+        Ok(driver) => reasons.extend(overdue(driver)),
+        Err(why) => notes.push(format!("operations in progress are unknown: {}", one_line(why))),
     }
     notes.extend(node_setup(request));
     reasons.extend(blocked(&observed.blocked));
@@ -126,14 +126,14 @@ fn reachability(servers: &[ServerReport], port: u16, reasons: &mut Vec<String>, 
 
 /// Connections that are not in use are one reason, whatever their number; those that cannot be read are one note.
 fn connections(
-    imports: &Observed<Vec<Import>>,
+    imports: &Result<Vec<Import>, String>,
     servers: &[ServerReport],
     reasons: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) {
     let imports = match imports {
-        Observed::Known(imports) => imports,
-        Observed::Unknown(why) => {
+        Ok(imports) => imports,
+        Err(why) => {
             notes.push(format!("the connections to servers are unknown: {why}"));
             return;
         }

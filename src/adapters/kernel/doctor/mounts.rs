@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::adapters::kernel::client_state::{self, ClientStatePaths, Observed, SMALL};
+use crate::adapters::kernel::client_state::{self, KernelFiles};
+use crate::adapters::kernel::vol_data::{self, VolData};
 use crate::adapters::mountinfo::{Line, Mountinfo};
 use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_source::MountSource;
@@ -46,29 +47,27 @@ pub struct Owner {
 }
 
 /// The Lustre mounts that a mountinfo file lists, in its order.
-pub(super) fn read(paths: &ClientStatePaths, mountinfo: &Path) -> Observed<Vec<LustreMount>> {
+pub(super) fn read(paths: &KernelFiles, mountinfo: &Path) -> Result<Vec<LustreMount>, String> {
     client_state::mountinfo(paths, mountinfo).map(|mountinfo| with_records(paths, lustre(&mountinfo)))
 }
 
 /// The mounts with what kubelet's records add.
-fn with_records(paths: &ClientStatePaths, mut mounts: Vec<LustreMount>) -> Vec<LustreMount> {
+fn with_records(paths: &KernelFiles, mut mounts: Vec<LustreMount>) -> Vec<LustreMount> {
     let points: Vec<PathBuf> = mounts.iter().map(|mount| mount.point.clone()).collect();
     for mount in &mut mounts {
         let Some((owner, folder)) = mount.owner.as_mut().zip(mount.point.parent()) else { continue };
         // A record that lies on Lustre itself is not read: its servers may be dead.
         if !points.iter().any(|point| folder.starts_with(point)) {
-            (owner.volume_id, owner.since) = record(paths, &folder.join("vol_data.json"));
+            owner.volume_id = VolData::read(&paths.path(folder)).volume_handle;
+            owner.since = written(&paths.path(folder).join(vol_data::FILE_NAME));
         }
     }
     mounts
 }
 
-/// Volume id and time of writing of kubelet's record, as far as it can be read.
-fn record(paths: &ClientStatePaths, path: &Path) -> (Option<String>, Option<SystemTime>) {
-    let since = fs::symlink_metadata(paths.at(path)).and_then(|found| found.modified()).ok();
-    let bytes = paths.bytes(path, SMALL).unwrap_or_default();
-    let record: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    (record.and_then(|record| Some(record.get("volumeHandle")?.as_str()?.to_owned())), since)
+/// When a file was last written.
+fn written(file: &Path) -> Option<SystemTime> {
+    fs::symlink_metadata(file).and_then(|found| found.modified()).ok()
 }
 
 /// The Lustre mounts among all.
@@ -142,17 +141,15 @@ mod tests {
     #[test]
     fn kubelets_record_tells_volume_and_age_but_not_through_lustre() {
         let tree = Tree::mounted();
-        let Observed::Known(mounts) = read(&tree.paths(), Path::new("/proc/self/mountinfo")) else {
-            panic!("a mountinfo")
-        };
+        let mounts = read(&tree.files(), Path::new("/proc/self/mountinfo")).unwrap();
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!(owner.volume_id.as_deref(), Some("pvc-1#lustrefs#10.99.0.1##t#team"));
         assert!(owner.since.unwrap().elapsed().unwrap_or_default() < Duration::from_mins(10));
         let covered = format!("38 31 1:2 / {POINT} rw - lustre a:/b rw\n39 1 1:2 / /var/lib rw - lustre a:/b rw\n");
         tree.write("/proc/covered", &covered);
-        let Observed::Known(mounts) = read(&tree.paths(), Path::new("/proc/covered")) else { panic!("a mountinfo") };
+        let mounts = read(&tree.files(), Path::new("/proc/covered")).unwrap();
         let owner = mounts[0].owner.as_ref().unwrap();
         assert_eq!((&owner.volume_id, owner.since), (&None, None));
-        assert!(read(&tree.paths(), Path::new("/proc/1/mountinfo")).unknown().is_some());
+        assert!(read(&tree.files(), Path::new("/proc/1/mountinfo")).is_err());
     }
 }

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::kernel::client_state::{self, ClientStatePaths, MOUNTINFO, Observed, SMALL};
+use crate::adapters::kernel::client_state::{self, KernelFiles, MOUNTINFO};
+use crate::adapters::kernel::vol_data::VolData;
 use crate::adapters::mountinfo::Mountinfo;
 
 /// Most entries of one directory that are counted.
@@ -33,38 +34,32 @@ impl std::fmt::Display for LeftEntries {
 
 /// The bare targets with entries among the volumes that kubelet's records ascribe to this driver. None if the mounts are
 /// unknown: a directory is only read if nothing is mounted on it.
-pub(super) fn read(paths: &ClientStatePaths, kubelet_dir: &Path, driver_name: &str) -> Vec<LeftEntries> {
-    let Observed::Known(mounts) = client_state::mountinfo(paths, MOUNTINFO.as_ref()) else { return Vec::new() };
+pub(super) fn read(paths: &KernelFiles, kubelet_dir: &Path, driver_name: &str) -> Vec<LeftEntries> {
+    let Ok(mounts) = client_state::mountinfo(paths, MOUNTINFO.as_ref()) else { return Vec::new() };
     let pods = kubelet_dir.join("pods");
     let volumes = directories(paths, &pods).into_iter().map(|pod| pod.join("volumes/kubernetes.io~csi"));
     let volumes = volumes.flat_map(|volumes| directories(paths, &volumes));
-    let of_driver = volumes.filter(|volume| driver_of(paths, volume).as_deref() == Some(driver_name));
+    let of_driver =
+        volumes.filter(|volume| VolData::read(&paths.path(volume)).driver_name.as_deref() == Some(driver_name));
     of_driver.filter_map(|volume| left(paths, &mounts, volume.join("mount"))).take(MOST).collect()
 }
 
 /// The directories in a directory, by name.
-fn directories(paths: &ClientStatePaths, directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(paths.at(directory)).into_iter().flatten().flatten();
+fn directories(paths: &KernelFiles, directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(paths.path(directory)).into_iter().flatten().flatten();
     let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     let mut found: Vec<PathBuf> = entries.filter(is_directory).map(|entry| directory.join(entry.file_name())).collect();
     found.sort();
     found
 }
 
-/// The name of the driver in kubelet's record of a volume.
-fn driver_of(paths: &ClientStatePaths, volume: &Path) -> Option<String> {
-    let record = paths.bytes(volume.join("vol_data.json"), SMALL).ok()?;
-    let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
-    Some(record.get("driverName")?.as_str()?.to_owned())
-}
-
-fn left(paths: &ClientStatePaths, mounts: &Mountinfo, target: PathBuf) -> Option<LeftEntries> {
+fn left(paths: &KernelFiles, mounts: &Mountinfo, target: PathBuf) -> Option<LeftEntries> {
     // The target itself is not touched before it is known to be bare: a mount of dead servers would hold the caller.
-    let visible = paths.at(target.parent()?).canonicalize().ok()?.join(target.file_name()?);
+    let visible = paths.path(target.parent()?).canonicalize().ok()?.join(target.file_name()?);
     if !mounts.at(&visible).is_empty() || !mounts.at(&target).is_empty() {
         return None;
     }
-    let entries = fs::read_dir(paths.at(&target)).ok()?.take(COUNTED).count();
+    let entries = fs::read_dir(paths.path(&target)).ok()?.take(COUNTED).count();
     (entries > 0).then_some(LeftEntries { target, entries })
 }
 
@@ -78,7 +73,7 @@ mod tests {
     fn volume(tree: &Tree, name: &str, driver: &str, entries: &[&str]) -> String {
         let volume = format!("/var/lib/kubelet/pods/uid-2/volumes/kubernetes.io~csi/{name}");
         tree.write(format!("{volume}/vol_data.json"), &format!("{{\"driverName\":\"{driver}\"}}"));
-        fs::create_dir_all(tree.paths().at(format!("{volume}/mount"))).unwrap();
+        fs::create_dir_all(tree.files().path(format!("{volume}/mount"))).unwrap();
         for entry in entries {
             tree.write(format!("{volume}/mount/{entry}"), "x");
         }
@@ -86,7 +81,7 @@ mod tests {
     }
 
     fn shown(tree: &Tree) -> Vec<String> {
-        let left = read(&tree.paths(), "/var/lib/kubelet".as_ref(), OURS);
+        let left = read(&tree.files(), "/var/lib/kubelet".as_ref(), OURS);
         left.iter().map(ToString::to_string).collect()
     }
 
@@ -102,7 +97,7 @@ mod tests {
         let torn = volume(&tree, "torn", OURS, &["data"]);
         tree.write(Path::new(&torn).with_file_name("vol_data.json"), "");
         assert_eq!(shown(&tree), [format!("{bare} (2 entries)")]);
-        fs::remove_file(tree.paths().at(MOUNTINFO)).unwrap();
+        fs::remove_file(tree.files().path(MOUNTINFO)).unwrap();
         assert!(shown(&tree).is_empty(), "without the table nothing is read");
         assert!(shown(&Tree::default()).is_empty());
     }

@@ -9,7 +9,7 @@ use super::connectivity::{Attempt, Reach};
 use super::*;
 use crate::adapters::kernel::client_state::lnet::NIS;
 use crate::adapters::kernel::client_state::tests::{POINT, Tree, nis};
-use crate::adapters::kernel::client_state::{ClientStatePaths, MOUNTINFO, Observed};
+use crate::adapters::kernel::client_state::{KernelFiles, MOUNTINFO};
 use crate::domain::mount_source::MgsAddress;
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::{Operation, OperationKind};
@@ -17,11 +17,11 @@ use crate::ports::operations::{Operation, OperationKind};
 /// A driver without operations in progress.
 fn request(tree: &Tree) -> Request {
     Request {
-        paths: tree.paths(),
+        paths: tree.files(),
         mountinfo: MOUNTINFO.into(),
         servers: Vec::new(),
         attempt: Attempt::default(),
-        driver: Observed::Known(DriverStatus::default()),
+        driver: Ok(DriverStatus::default()),
         node_setup: None,
         kubelet_dir: "/var/lib/kubelet".into(),
         working_dir: "/tmp".into(),
@@ -112,8 +112,7 @@ fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
         age: Duration::from_mins(5),
         overdue,
     };
-    let driver =
-        Observed::Known(DriverStatus { operations: vec![operation(true), operation(false)], faults: Vec::new() });
+    let driver = Ok(DriverStatus { operations: vec![operation(true), operation(false)], faults: Vec::new() });
     tree.write("/proc/12/comm", "azurelustre-csi\n");
     for (file, text) in [("comm", "mount\n"), ("stat", "30 (mount) I 1\n"), ("wchan", "mgc_process_config")] {
         tree.write(format!("/proc/12/task/30/{file}"), text);
@@ -147,9 +146,9 @@ fn each_thing_that_is_wrong_makes_a_node_unhealthy_and_is_named() {
 #[test]
 fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
     let tree = Tree::mounted();
-    std::fs::remove_dir_all(tree.paths().at("/sys/kernel")).unwrap();
+    std::fs::remove_dir_all(tree.files().path("/sys/kernel")).unwrap();
     tree.write("/sys/fs/lustre/osc/lustrefs-OST0000-osc-ffff01/uuid", "x\n");
-    let driver = Observed::Unknown("nobody\nanswers".to_owned());
+    let driver = Err("nobody\nanswers".to_owned());
     let elsewhere = Request { mountinfo: "/proc/1/mountinfo".into(), driver, ..request(&tree) };
     let unseen = report(&elsewhere, Reach::Reached);
     assert!(unseen.healthy, "{unseen:?}");
@@ -164,7 +163,7 @@ fn what_is_unknown_is_noted_and_does_not_make_a_node_unhealthy() {
     let text = unseen.text();
     assert!(text.contains("LNet: unknown\nmounts: unknown\nconnections: 0 of 1 well\n"), "{text}");
     assert!(text.contains("\noperations in progress: unknown\n"), "{text}");
-    std::fs::remove_dir_all(tree.paths().at("/sys/fs/lustre/osc")).unwrap();
+    std::fs::remove_dir_all(tree.files().path("/sys/fs/lustre/osc")).unwrap();
     let unsure = report(&request(&tree), Reach::Unknown("late".to_owned()));
     assert!(unsure.healthy && unsure.servers[0].reachable.is_none(), "{unsure:?}");
     for said in
@@ -227,7 +226,7 @@ fn ages_are_short() {
 /// On the machine of the test, whatever it is: this ends and says something.
 #[test]
 fn this_machine_is_reported() {
-    let report = collect(&Request { paths: ClientStatePaths::default(), ..request(&Tree::default()) });
+    let report = collect(&Request { paths: KernelFiles::default(), ..request(&Tree::default()) });
     assert!(!report.text().is_empty() && report.healthy == report.reasons.is_empty());
     let loaded = Path::new("/sys/module/lustre").exists();
     assert!(loaded || !report.healthy, "no Lustre here: {}", report.text());
@@ -237,12 +236,12 @@ fn this_machine_is_reported() {
 fn faults_are_those_of_the_running_driver_or_are_looked_for_from_here() {
     let tree = Tree::mounted();
     let fault = NodeFault { message: "/x is not a shared mount".to_owned(), hint: "set it".to_owned() };
-    let driver = Observed::Known(DriverStatus { faults: vec![fault], ..DriverStatus::default() });
+    let driver = Ok(DriverStatus { faults: vec![fault], ..DriverStatus::default() });
     let shown = report(&Request { driver, ..request(&tree) }, Reach::Reached);
     assert_eq!((shown.healthy, shown.reasons), (false, vec!["/x is not a shared mount: set it".to_owned()]));
     let alone = |tree: &Tree| {
-        let working_dir = tree.paths().at("/proc/self/mountinfo");
-        let driver = Observed::Unknown("nobody".to_owned());
+        let working_dir = tree.files().path("/proc/self/mountinfo");
+        let driver = Err("nobody".to_owned());
         report(&Request { driver, working_dir, ..request(tree) }, Reach::Reached).reasons
     };
     let found = alone(&tree);

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use crate::adapters::kernel::client_state::ClientStatePaths;
+use crate::adapters::kernel::client_state::KernelFiles;
+use crate::adapters::kernel::threads::THREAD_NAME;
 
 /// The driver's program, as the kernel cuts it off (15 bytes).
 const PROGRAM: &str = "azurelustre-csi";
-/// Name of the threads that mount, unmount and call statfs(2).
-pub(in crate::adapters::kernel) const THREAD: &str = "mount";
 /// Most threads that are reported.
 const MOST: usize = 64;
 
@@ -56,10 +55,10 @@ impl std::fmt::Display for BlockedThread {
 }
 
 /// The blocked threads of this moment. What cannot be read is left out: processes end meanwhile.
-pub(super) fn read(paths: &ClientStatePaths) -> Vec<BlockedThread> {
-    let processes = numbered(&paths.at("/proc")).into_iter().filter(|(_, process)| name(process) == PROGRAM);
+pub(super) fn read(paths: &KernelFiles) -> Vec<BlockedThread> {
+    let processes = numbered(&paths.path("/proc")).into_iter().filter(|(_, process)| name(process) == PROGRAM);
     let blocked = processes.flat_map(|(process, directory)| {
-        let threads = numbered(&directory.join("task")).into_iter().filter(|(_, thread)| name(thread) == THREAD);
+        let threads = numbered(&directory.join("task")).into_iter().filter(|(_, thread)| name(thread) == THREAD_NAME);
         threads.filter(|(_, thread)| is_blocked(thread)).map(move |(thread, directory)| {
             let waits_in = wait_channel(&directory);
             BlockedThread { process, thread, waits_in }
@@ -142,7 +141,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/self/task/1")).unwrap();
         write(root.path(), 30, shown);
-        let paths = ClientStatePaths { root: root.path().to_owned() };
+        let paths = KernelFiles { root: root.path().to_owned() };
         read(&paths).iter().map(ToString::to_string).collect()
     }
 
@@ -171,19 +170,19 @@ mod tests {
             ('R', mount, "0", false),
             ('Z', None, "", false),
         ] {
-            let shown = Shown { program: PROGRAM, name: THREAD, state, call, wchan };
+            let shown = Shown { program: PROGRAM, name: THREAD_NAME, state, call, wchan };
             assert_eq!(blocked(&shown).len(), usize::from(expected), "{state} {call:?} {wchan}");
         }
     }
 
     #[test]
     fn other_threads_and_programs_are_left_out() {
-        let hung = Shown { program: PROGRAM, name: THREAD, state: 'I', call: None, wchan: "mgc_process_config" };
+        let hung = Shown { program: PROGRAM, name: THREAD_NAME, state: 'I', call: None, wchan: "mgc_process_config" };
         let line = "thread 30 of the driver (process 12) is blocked in the kernel in mgc_process_config";
         assert_eq!(blocked(&hung), [line]);
         assert!(blocked(&Shown { program: "another", ..hung }).is_empty());
         assert!(blocked(&Shown { program: PROGRAM, name: "tokio-rt-worker", ..hung }).is_empty());
         let root = tempfile::tempdir().unwrap();
-        assert!(read(&ClientStatePaths { root: root.path().to_owned() }).is_empty());
+        assert!(read(&KernelFiles { root: root.path().to_owned() }).is_empty());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::request::{KMOD, PackageRequest};
 use super::{deb, fetch_failures, files, retry};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::APT_DIR;
 use crate::adapters::node_setup::os::Machine;
 use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::Invocation;
@@ -59,7 +59,7 @@ Acquire::https::Timeout "20";
 
 /// The directory of downloaded packages, as the host sees it.
 fn archives() -> PathBuf {
-    PrivateDir::apt_dir().join("cache/archives")
+    Path::new(APT_DIR).join("cache/archives")
 }
 
 /// Downloads the package within `time_left`; apt verifies it by the signed index.
@@ -74,13 +74,13 @@ pub(super) fn download(request: &PackageRequest<'_>, time_left: Duration) -> Res
 }
 
 fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
-    let dir = PrivateDir::apt_dir();
+    let dir = Path::new(APT_DIR);
     let at = |name: &str| request.host.at(dir.join(name));
     files::make_dir(&at("lists/partial"))?;
     files::empty_dir(&at("cache/archives"))?;
     files::make_dir(&at("cache/archives/partial"))?;
     files::write(&at("status"), "")?;
-    files::write(&at("apt.conf"), config(&request.host.path_in_host(&dir), request.machine))?;
+    files::write(&at("apt.conf"), config(&request.host.path_in_host(dir), request.machine))?;
     let keys = request.write_keys(&dir.join("keys"))?;
     let keys: Vec<_> = keys.iter().map(|key| request.host.path_in_host(key).display().to_string()).collect();
     let (arch, url, suite) = (request.machine.debian(), request.source.repository(request.os), request.os.key());
@@ -89,7 +89,7 @@ fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
 }
 
 fn empty_lists(request: &PackageRequest<'_>) -> Result<(), SetupError> {
-    let lists = request.host.at(PrivateDir::apt_dir().join("lists"));
+    let lists = request.host.at(Path::new(APT_DIR).join("lists"));
     files::empty_dir(&lists)?;
     files::make_dir(&lists.join("partial"))
 }
@@ -127,7 +127,7 @@ fn not_published(request: &PackageRequest<'_>) -> SetupError {
 
 fn command(request: &PackageRequest<'_>, program: &'static str, args: &[&str]) -> Invocation {
     let mut config = OsString::from("-c=");
-    config.push(request.arg(PrivateDir::apt_dir().join("apt.conf")));
+    config.push(request.arg(Path::new(APT_DIR).join("apt.conf")));
     Invocation::new(program, std::iter::once(config).chain(args.iter().map(OsString::from)))
 }
 
@@ -144,7 +144,7 @@ fn download_command(request: &PackageRequest<'_>, time_left: Duration) -> Invoca
 
 /// The steps of [`download`].
 pub(super) fn planned_download(request: &PackageRequest<'_>, reason: &str) -> Vec<PlannedStep> {
-    let files = request.host.path_in_host(PrivateDir::apt_dir().join("{apt.conf,sources.list,keys}"));
+    let files = request.host.path_in_host(Path::new(APT_DIR).join("{apt.conf,sources.list,keys}"));
     let update = update_command(request, Duration::MAX).command_line();
     let download = download_command(request, Duration::MAX).command_line();
     let archives = request.host.path_in_host(archives());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::request::PackageRequest;
 use super::{apt, deb, rpm, tdnf};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::PACKAGES_DIR;
 use crate::adapters::node_setup::os::Os;
 use crate::adapters::node_setup::ports::PlannedStep;
 
@@ -65,7 +65,7 @@ impl PackageManager {
     /// access to a repository. One that is there and not trusted is an error, since it is expected to be used. A file that
     /// cannot be read is skipped, unless its name contains the running kernel: then it is a damaged copy.
     pub(super) fn local_file(&self, request: &PackageRequest<'_>) -> Result<Option<PathBuf>, SetupError> {
-        for path in request.files(&PrivateDir::packages(), self.extension) {
+        for path in request.files(Path::new(PACKAGES_DIR), self.extension) {
             let is_of_kernel = path.file_name().is_some_and(|name| name.to_string_lossy().contains(request.kernel));
             let is_requested = (self.is_requested)(request, &path);
             if is_requested.or_else(|error| if is_of_kernel { Err(error) } else { Ok(false) })? {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::verify::module_name;
-use crate::adapters::node_setup::layout::{HostRoot, PrivateDir};
+use crate::adapters::node_setup::layout::{HostRoot, unpacked_dir};
 use crate::adapters::node_setup::modules::LOAD_ORDER;
 use crate::adapters::node_setup::version::ClientVersion;
 
@@ -39,7 +39,7 @@ struct ManifestFile {
 
 /// Whether this client is unpacked for this kernel, with all files as they were when they were verified.
 pub(super) fn is_complete(host: &HostRoot, kernel: &str, client: &ClientVersion) -> bool {
-    let dir = host.at(PrivateDir::unpacked(kernel, client));
+    let dir = host.at(unpacked_dir(kernel, client));
     read(&dir).is_some_and(|manifest| manifest.matches(&dir.join("root")))
 }
 

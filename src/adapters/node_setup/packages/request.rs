@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::source::PackageSource;
 use super::{fetch_failures, files};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::{HostRoot, PrivateDir};
+use crate::adapters::node_setup::layout::{HostRoot, PACKAGES_DIR};
 use crate::adapters::node_setup::os::{Machine, Os};
 use crate::adapters::node_setup::tools::{HostTools, Invocation, Output};
 use crate::adapters::node_setup::version::ClientVersion;
@@ -97,7 +97,7 @@ impl PackageRequest<'_> {
         SetupError::needs_human(
             format!("cannot use package {name} for client {} and kernel {}", self.client, self.kernel),
             why,
-            if package.starts_with(PrivateDir::packages()) {
+            if package.starts_with(PACKAGES_DIR) {
                 "Replace the package file on the node."
             } else {
                 "Check the package repository (package-url), or choose another client-version."

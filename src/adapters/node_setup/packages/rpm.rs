@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::request::{KMOD, PackageRequest};
 use super::{fetch_failures, files};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::DNF_DIR;
 use crate::adapters::node_setup::tools::{Invocation, Output, ToolError};
 
 /// Whether an rpm file contains modules of this client for this kernel, by its name, version and file list.
@@ -28,13 +28,13 @@ fn is_for(text: &str, kernel: &str, client: &str) -> bool {
 
 /// The key database of rpmkeys(8), as the host sees it.
 fn key_database() -> PathBuf {
-    PrivateDir::dnf_dir().join("rpmdb")
+    Path::new(DNF_DIR).join("rpmdb")
 }
 
 /// Makes a key database of the trusted keys alone, and returns the paths of the key files.
 pub(super) fn import_keys(request: &PackageRequest<'_>) -> Result<Vec<PathBuf>, SetupError> {
     files::empty_dir(&request.host.at(key_database()))?;
-    let keys = request.write_keys(&PrivateDir::dnf_dir().join("keys"))?;
+    let keys = request.write_keys(&Path::new(DNF_DIR).join("keys"))?;
     for key in &keys {
         let args = ["--dbpath".into(), request.arg(key_database()), "--import".into(), request.arg(key)];
         request.run(&request.cannot_fetch(), &Invocation::new("rpmkeys", args))?;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::files;
 use super::manifest::{self, Manifest};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, staging_dir, unpacked_dir};
 use crate::adapters::node_setup::version::ClientVersion;
 
 /// The part of a staging directory's name after the version.
@@ -27,8 +27,8 @@ pub(super) struct Store<'a> {
 
 impl<'a> Store<'a> {
     pub(super) fn new(host: &'a HostRoot, kernel: &str, client: &ClientVersion) -> Self {
-        let staging = PrivateDir::staging(kernel, client, std::process::id());
-        Self { host, unpacked: PrivateDir::unpacked(kernel, client), staging }
+        let staging = staging_dir(kernel, client, std::process::id());
+        Self { host, unpacked: unpacked_dir(kernel, client), staging }
     }
 
     /// Removes staging directories of runs that were killed. The caller holds the lock, so no other process uses one.
@@ -70,8 +70,8 @@ impl<'a> Store<'a> {
 /// Removes unpacked clients, except the loaded one and the newest two others. Returns the failures. Without `loaded`, any
 /// client of this kernel may be the loaded one.
 pub(super) fn prune(host: &HostRoot, kernel: &str, loaded: Option<&ClientVersion>) -> Vec<String> {
-    let of_kernel = || PrivateDir::root().join(kernel);
-    let in_use = host.at(loaded.map_or_else(of_kernel, |client| PrivateDir::unpacked(kernel, client)));
+    let of_kernel = || Path::new(PRIVATE_DIR).join(kernel);
+    let in_use = host.at(loaded.map_or_else(of_kernel, |client| unpacked_dir(kernel, client)));
     let kernels = subdirectories(&host.at(PRIVATE_DIR));
     let clients = kernels.iter().flat_map(|kernel| subdirectories(kernel)).filter(|path| !path.starts_with(&in_use));
     let mut others: Vec<_> = clients.filter_map(|path| Some((unpacked_at(&path)?, path))).collect();
@@ -191,6 +191,6 @@ mod tests {
         fs::write(&package, "p").unwrap();
         store.commit(&package).unwrap();
         assert_eq!(disk.clients(), [format!("k/{NEW}")]);
-        assert!(disk.host.at(PrivateDir::unpacked("k", &client)).join("root/file").exists());
+        assert!(disk.host.at(unpacked_dir("k", &client)).join("root/file").exists());
     }
 }

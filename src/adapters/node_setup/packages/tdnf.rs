@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::request::{KMOD, PackageRequest};
 use super::{fetch_failures, files, retry, rpm};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::DNF_DIR;
 use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::{Invocation, ToolError};
 
@@ -25,7 +25,7 @@ fn metapackage(request: &PackageRequest<'_>) -> String {
 
 /// The directory of downloaded packages, as the host sees it.
 fn downloads() -> PathBuf {
-    PrivateDir::dnf_dir().join("rpms")
+    Path::new(DNF_DIR).join("rpms")
 }
 
 /// Downloads the package within `time_left` and verifies its signature.
@@ -39,13 +39,13 @@ pub(super) fn download(request: &PackageRequest<'_>, time_left: Duration) -> Res
 }
 
 fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
-    let dir = PrivateDir::dnf_dir();
+    let dir = Path::new(DNF_DIR);
     let at = |name: &str| request.host.at(dir.join(name));
     files::make_dir(&at("repos"))?;
     files::empty_dir(&at("cache"))?;
     files::empty_dir(&at("rpms"))?;
     let keys: Vec<_> = rpm::import_keys(request)?.iter().map(|key| request.host.path_in_host(key)).collect();
-    files::write(&at("tdnf.conf"), config(&request.host.path_in_host(&dir)))?;
+    files::write(&at("tdnf.conf"), config(&request.host.path_in_host(dir)))?;
     let repository = repository(&request.source.repository(request.os), &keys);
     files::write(&at("repos").join(format!("{REPOSITORY}.repo")), repository)
 }
@@ -97,7 +97,7 @@ fn command<const N: usize>(
     args: [OsString; N],
     time_left: Duration,
 ) -> Invocation {
-    let config = request.arg(PrivateDir::dnf_dir().join("tdnf.conf"));
+    let config = request.arg(Path::new(DNF_DIR).join("tdnf.conf"));
     let options = ["-c".into(), config, "-q".into(), "-y".into()];
     Invocation::new(program, options.into_iter().chain(args)).within(retry::limit(time_left))
 }
@@ -113,7 +113,7 @@ fn download_command(request: &PackageRequest<'_>, package: &str, time_left: Dura
 }
 
 fn dnf_command(request: &PackageRequest<'_>, package: &str, time_left: Duration) -> Invocation {
-    let dir = request.host.path_in_host(PrivateDir::dnf_dir());
+    let dir = request.host.path_in_host(DNF_DIR);
     let [repos, cache, log] = [("reposdir", "repos"), ("cachedir", "cache"), ("logdir", "cache")]
         .map(|(name, path)| OsString::from(format!("--setopt={name}={}", dir.join(path).display())));
     let args = [repos, cache, log, "download".into(), "--destdir".into(), request.arg(downloads()), package.into()];
@@ -122,7 +122,7 @@ fn dnf_command(request: &PackageRequest<'_>, package: &str, time_left: Duration)
 
 /// The steps of [`download`].
 pub(super) fn planned_download(request: &PackageRequest<'_>, reason: &str) -> Vec<PlannedStep> {
-    let files = request.host.path_in_host(PrivateDir::dnf_dir().join("{tdnf.conf,repos,keys}"));
+    let files = request.host.path_in_host(Path::new(DNF_DIR).join("{tdnf.conf,repos,keys}"));
     let query = query_command(request, Duration::MAX).command_line();
     let download = download_command(request, &format!("{KMOD}-…"), Duration::MAX).command_line();
     let verify = rpm::verify_command(request, &downloads().join("….rpm")).command_line();

@@ -1,94 +1,54 @@
-//! Reading small files of sysfs, procfs and debugfs as the kernel serves them, and values that may be unknown.
+//! Reads of small files in sysfs, procfs and debugfs.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longest file of sysfs or debugfs that is read, in bytes. The real ones hold a few thousand.
-pub(in crate::adapters::kernel) const SMALL: u64 = 256 << 10;
+const LONGEST_ATTRIBUTE: u64 = 256 << 10;
 
 /// Bytes that each read(2) asks for. Lustre's debugfs handlers (`lnet/nis`, `lnet/peers` …) hand out one whole record per
 /// read and answer EINVAL when the buffer is smaller than the record, so the first read must be as large as the others.
 const READ_SIZE: usize = 64 << 10;
 
-/// A value that may be known.
+/// The kernel's files, which are below one root directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observed<T> {
-    /// The value.
-    Known(T),
-    /// Why it is not known; this is neither good nor bad news.
-    Unknown(String),
-}
-
-impl<T> Observed<T> {
-    /// The value, if it is known.
-    pub fn known(&self) -> Option<&T> {
-        match self {
-            Self::Known(value) => Some(value),
-            Self::Unknown(_) => None,
-        }
-    }
-
-    /// Why it is not known, if it is not.
-    pub fn unknown(&self) -> Option<&str> {
-        match self {
-            Self::Known(_) => None,
-            Self::Unknown(why) => Some(why),
-        }
-    }
-
-    /// What follows from the value, if it is known.
-    pub fn and_then<U>(self, derive: impl FnOnce(T) -> Observed<U>) -> Observed<U> {
-        match self {
-            Self::Known(value) => derive(value),
-            Self::Unknown(why) => Observed::Unknown(why),
-        }
-    }
-
-    /// As [`Observed::and_then`] with a function that always has a result.
-    pub fn map<U>(self, derive: impl FnOnce(T) -> U) -> Observed<U> {
-        self.and_then(|value| Observed::Known(derive(value)))
-    }
-}
-
-/// Where the kernel's files are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientStatePaths {
+pub struct KernelFiles {
     /// Directory that holds `sys` and `proc`: `/`, or a tree of a test.
     pub root: PathBuf,
 }
 
-impl Default for ClientStatePaths {
+impl Default for KernelFiles {
     fn default() -> Self {
         Self { root: PathBuf::from("/") }
     }
 }
 
-impl ClientStatePaths {
-    /// A path given from the root, with or without its leading slash.
-    pub(in crate::adapters::kernel) fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+impl KernelFiles {
+    /// Where a file is; the path is given from the root, with or without its leading slash.
+    pub(in crate::adapters::kernel) fn path(&self, file: impl AsRef<Path>) -> PathBuf {
+        let file = file.as_ref();
+        self.root.join(file.strip_prefix("/").unwrap_or(file))
     }
 
     /// The bytes of a file that is no longer than `limit` bytes. A longer one is an error: half a table is no table.
-    pub(in crate::adapters::kernel) fn bytes(&self, path: impl AsRef<Path>, limit: u64) -> io::Result<Vec<u8>> {
-        read_records(&mut File::open(self.at(path))?, limit)
+    pub(in crate::adapters::kernel) fn bytes(&self, file: impl AsRef<Path>, limit: u64) -> io::Result<Vec<u8>> {
+        read_records(&mut File::open(self.path(file))?, limit)
     }
 
     /// The text of a small file; what is not UTF-8 is replaced.
-    pub(in crate::adapters::kernel) fn text(&self, path: &str) -> io::Result<String> {
-        Ok(String::from_utf8_lossy(&self.bytes(path, SMALL)?).into_owned())
+    pub(super) fn attribute(&self, file: &str) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes(file, LONGEST_ATTRIBUTE)?).into_owned())
     }
 
-    /// The text of a small file, or why it is not known.
-    pub(super) fn observe(&self, path: &str) -> Observed<String> {
-        self.text(path).map_or_else(|error| Observed::Unknown(unreadable(path, &error)), Observed::Known)
+    /// [`KernelFiles::attribute`], or why it cannot be read.
+    pub(super) fn text(&self, file: &str) -> Result<String, String> {
+        self.attribute(file).map_err(|error| unreadable(file, &error))
     }
 
     /// The first line of a small file, without blanks round it; none if it is absent, unreadable or empty.
-    pub(super) fn line(&self, path: &str) -> Option<String> {
-        let text = self.text(path).ok()?;
+    pub(super) fn first_line(&self, file: &str) -> Option<String> {
+        let text = self.attribute(file).ok()?;
         let line = text.lines().next()?.trim();
         (!line.is_empty()).then(|| line.to_owned())
     }
@@ -119,14 +79,14 @@ pub(in crate::adapters::kernel) fn unreadable(path: &str, error: &io::Error) -> 
         }
         io::ErrorKind::NotFound => format!("{path} is not there"),
         io::ErrorKind::PermissionDenied if debugfs => {
-            format!("{path} may not be read; it takes root, and a kernel in lockdown refuses it to everybody")
+            format!("{path} may not be read; it takes root, and a kernel in lockdown refuses it to every process")
         }
         io::ErrorKind::PermissionDenied => format!("{path} may not be read by this user"),
         _ => format!("{path} cannot be read: {error}"),
     }
 }
 
-/// Text of the kernel made fit for one line: control characters escaped. Nothing is cut off.
+/// A text in one line: control characters are escaped, nothing is cut off.
 pub(in crate::adapters::kernel) fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -150,20 +110,20 @@ mod tests {
     impl Read for RecordFile {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let Some(record) = self.0.front() else { return Ok(0) };
-            let Some(room) = buffer.get_mut(..record.len()) else {
+            let Some(space) = buffer.get_mut(..record.len()) else {
                 return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
             };
-            room.copy_from_slice(record);
+            space.copy_from_slice(record);
             Ok(self.0.pop_front().map_or(0, |record| record.len()))
         }
     }
 
     #[test]
-    fn every_read_has_room_for_a_whole_record() {
+    fn every_read_takes_a_whole_record() {
         let cases: [&[usize]; 4] = [&[81], &[81, 4096, 1], &[33; 20], &[65536, 65536]];
         for sizes in cases {
             let records: Vec<Vec<u8>> = sizes.iter().zip(b'a'..).map(|(size, byte)| vec![byte; *size]).collect();
-            let read = read_records(&mut RecordFile(records.clone().into()), SMALL);
+            let read = read_records(&mut RecordFile(records.clone().into()), LONGEST_ATTRIBUTE);
             assert_eq!(read.unwrap(), records.concat(), "{sizes:?}");
         }
         let error = read_records(&mut RecordFile(vec![vec![b'x'; 40]; 9].into()), 100).unwrap_err();
@@ -171,31 +131,31 @@ mod tests {
     }
 
     #[test]
-    fn paths_lie_below_the_root() {
-        let paths = ClientStatePaths { root: PathBuf::from("/tree") };
-        assert_eq!(paths.at("/sys/module"), Path::new("/tree/sys/module"));
-        assert_eq!(paths.at("proc"), Path::new("/tree/proc"));
-        assert_eq!(ClientStatePaths::default().at("/proc"), Path::new("/proc"));
+    fn paths_are_below_the_root() {
+        let files = KernelFiles { root: PathBuf::from("/tree") };
+        assert_eq!(files.path("/sys/module"), Path::new("/tree/sys/module"));
+        assert_eq!(files.path("proc"), Path::new("/tree/proc"));
+        assert_eq!(KernelFiles::default().path("/proc"), Path::new("/proc"));
     }
 
     #[test]
     fn a_file_is_read_whole_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
-        let paths = ClientStatePaths { root: root.path().to_owned() };
+        let files = KernelFiles { root: root.path().to_owned() };
         std::fs::write(root.path().join("f"), b" 2.15.5 \nmore\xff").unwrap();
-        assert_eq!(paths.bytes("/f", 14).unwrap().len(), 14);
-        assert_eq!(paths.bytes("/f", 13).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(paths.line("/f").as_deref(), Some("2.15.5"));
-        assert_eq!(paths.text("/f").unwrap(), " 2.15.5 \nmore\u{fffd}");
-        assert_eq!((paths.line("/absent"), paths.line("/")), (None, None));
+        assert_eq!(files.bytes("/f", 14).unwrap().len(), 14);
+        assert_eq!(files.bytes("/f", 13).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(files.first_line("/f").as_deref(), Some("2.15.5"));
+        assert_eq!(files.attribute("/f").unwrap(), " 2.15.5 \nmore\u{fffd}");
+        assert_eq!((files.first_line("/absent"), files.first_line("/")), (None, None));
         std::fs::write(root.path().join("empty"), "\n").unwrap();
-        assert_eq!(paths.line("/empty"), None);
+        assert_eq!(files.first_line("/empty"), None);
     }
 
     #[test]
     fn what_cannot_be_read_is_reported_with_its_likely_cause() {
         use io::ErrorKind::{NotFound, PermissionDenied};
-        for (path, kind, said) in [
+        for (path, kind, expected) in [
             ("/sys/kernel/debug/lnet/nis", NotFound, "is debugfs mounted"),
             ("/sys/kernel/debug/lnet/nis", PermissionDenied, "lockdown"),
             ("/sys/fs/lustre/version", NotFound, "is not there"),
@@ -203,7 +163,7 @@ mod tests {
             ("/sys/fs/lustre/version", io::ErrorKind::FileTooLarge, "cannot be read: "),
         ] {
             let text = unreadable(path, &io::Error::from(kind));
-            assert!(text.contains(path) && text.contains(said), "{text}");
+            assert!(text.contains(path) && text.contains(expected), "{text}");
         }
         assert_eq!(one_line("a\nb\u{1b}[1m é"), "a\\nb\\u{1b}[1m é");
     }

@@ -1,35 +1,38 @@
-//! Reads that the kernel may block, each on a thread of its own, with a time limit and a bounded number of threads.
+//! Blocking calls with a time limit, each on a thread of its own; the number of threads is bounded.
 //!
-//! An `import` file waits for a lock that Lustre holds while it waits for a server, and such a read cannot be cancelled.
-//! Its caller takes what was read within the limit; the thread ends when the kernel lets go of it.
+//! A read of an `import` file waits for a lock that Lustre holds while it waits for a server, and such a read cannot be
+//! cancelled. The caller gets the results that arrive within the limit; the thread ends when its system call returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-/// Threads of one [`BoundedReads`] that may be blocked at a time.
+/// Threads of one [`BlockingCalls`] that may be blocked at a time.
 const THREADS: usize = 4;
 
-/// How long one read may take before its caller goes on without it.
+/// Why a call that ended has no result.
+pub(super) const PANICKED: &str = "the thread of the call panicked";
+
+/// Time limit of one call by default.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Runs reads for at most [`BoundedReads::limit`] each. Clones share their threads: while four reads are blocked, further
-/// ones fail at once.
+/// Runs calls that may block, for at most [`BlockingCalls::limit`] each. Clones share their threads: while four calls are
+/// blocked, further ones fail at once.
 #[derive(Debug, Clone)]
-pub struct BoundedReads {
+pub struct BlockingCalls {
     limit: Duration,
     busy: Arc<AtomicUsize>,
 }
 
-impl Default for BoundedReads {
-    /// At most 2 seconds.
+impl Default for BlockingCalls {
+    /// A limit of 2 seconds.
     fn default() -> Self {
         Self::new(DEFAULT_LIMIT)
     }
 }
 
-/// One of the threads, free again when this is dropped.
+/// One of the threads; its drop frees it.
 struct Slot(Arc<AtomicUsize>);
 
 impl Drop for Slot {
@@ -38,8 +41,8 @@ impl Drop for Slot {
     }
 }
 
-impl BoundedReads {
-    /// Reads of at most `limit`.
+impl BlockingCalls {
+    /// Calls of at most `limit` each.
     pub fn new(limit: Duration) -> Self {
         Self { limit, busy: Arc::default() }
     }
@@ -49,28 +52,28 @@ impl BoundedReads {
         self.limit
     }
 
-    /// The result of `read`, or why there is none within the limit.
+    /// The result of `call`, or why there is none within the limit.
     pub(in crate::adapters::kernel) fn run<T: Send + 'static>(
         &self,
-        read: impl FnOnce() -> T + Send + 'static,
+        call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
-        let (mut results, incomplete) = self.collect(move |results| drop(results.send(read())));
-        results.pop().ok_or_else(|| incomplete.unwrap_or_else(|| "the thread that read panicked".to_owned()))
+        let (mut results, incomplete) = self.stream(move |results| drop(results.send(call())));
+        results.pop().ok_or_else(|| incomplete.unwrap_or_else(|| PANICKED.to_owned()))
     }
 
-    /// Everything that `read` sends within the limit, in order, and why that is not all, if it is not. `read` should
-    /// return when a send fails: nobody receives any more.
-    pub(in crate::adapters::kernel) fn collect<T: Send + 'static>(
+    /// All results that `call` sends within the limit, in order, and why they are incomplete, if they are. `call` should
+    /// return when a send fails: its caller has stopped receiving.
+    pub(in crate::adapters::kernel) fn stream<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Sender<T>) + Send + 'static,
+        call: impl FnOnce(&Sender<T>) + Send + 'static,
     ) -> (Vec<T>, Option<String>) {
         let Some(slot) = self.slot() else {
-            return (Vec::new(), Some(format!("{THREADS} earlier reads are still blocked in the kernel")));
+            return (Vec::new(), Some(format!("{THREADS} earlier calls are still blocked in the kernel")));
         };
         let (sender, results) = mpsc::channel();
         let run = move || {
             let _slot = slot;
-            read(&sender);
+            call(&sender);
         };
         if let Err(error) = std::thread::Builder::new().name("client-state".to_owned()).spawn(run) {
             return (Vec::new(), Some(format!("no thread could be started: {error}")));
@@ -112,17 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_sent_arrives_in_order() {
-        let reads = BoundedReads::new(LONG);
+    fn all_results_arrive_in_order() {
+        let calls = BlockingCalls::new(LONG);
         let send = |results: &Sender<u8>| (1..=3).for_each(|item| results.send(item).unwrap());
-        assert_eq!(reads.collect(send), (vec![1, 2, 3], None));
-        assert_eq!(reads.run(|| 7), Ok(7));
+        assert_eq!(calls.stream(send), (vec![1, 2, 3], None));
+        assert_eq!(calls.run(|| 7), Ok(7));
     }
 
     #[test]
-    fn a_blocked_read_is_left_with_what_it_sent() {
+    fn a_blocked_call_is_abandoned_and_its_results_are_kept() {
         let (release, until) = channel();
-        let (received, incomplete) = BoundedReads::new(SHORT).collect(block(until));
+        let (received, incomplete) = BlockingCalls::new(SHORT).stream(block(until));
         let why = "the kernel did not answer within 20ms".to_owned();
         assert_eq!((received, incomplete), (vec![1], Some(why)));
         drop(release);
@@ -130,27 +133,27 @@ mod tests {
 
     #[test]
     fn at_most_four_threads_are_blocked_and_released_ones_are_free_again() {
-        let reads = BoundedReads::new(SHORT);
-        let patient = BoundedReads { limit: LONG, ..reads.clone() };
+        let calls = BlockingCalls::new(SHORT);
+        let longer = BlockingCalls { limit: LONG, ..calls.clone() };
         let mut held = Vec::new();
         for _ in 0..THREADS {
             let (release, until) = channel();
-            reads.collect(block(until));
+            calls.stream(block(until));
             held.push(release);
         }
-        let refused = patient.run(|| 1).unwrap_err();
+        let refused = longer.run(|| 1).unwrap_err();
         assert!(refused.contains("still blocked"), "{refused}");
         held.clear();
         let started = Instant::now();
-        while patient.run(|| 1).is_err() {
+        while longer.run(|| 1).is_err() {
             assert!(started.elapsed() < LONG, "a released thread frees its slot");
             std::thread::yield_now();
         }
     }
 
     #[test]
-    fn a_read_that_panics_is_reported() {
-        let panicked = BoundedReads::new(LONG).run(|| -> u8 { panic!("as a test") });
-        assert_eq!(panicked, Err("the thread that read panicked".to_owned()));
+    fn a_call_that_panics_is_reported() {
+        let panicked = BlockingCalls::new(LONG).run(|| -> u8 { panic!("for the test") });
+        assert_eq!(panicked, Err(PANICKED.to_owned()));
     }
 }
