@@ -17,15 +17,13 @@ struct Execution<'a> {
     warnings: &'a mut Vec<String>,
 }
 
-/// The result of unloading.
+/// What was unloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unloaded {
-    /// No module is left.
+    /// All modules.
     All,
-    /// The kernel refused to remove LNet, which was loaded without Lustre: it is configured by ioctl.
+    /// Not LNet, which was loaded without Lustre and which the kernel refused to remove: it is configured by ioctl.
     AllButLnet,
-    /// The kernel refused, and the client that was loaded is complete again.
-    Nothing,
 }
 
 impl NodeSetup<'_> {
@@ -58,10 +56,8 @@ impl Execution<'_> {
                 }
                 Action::Unload(reason) => {
                     console.progress(&format!("removing the loaded modules: {reason}"));
-                    unloaded = Some(self.unload()?).filter(|unloaded| *unloaded != Unloaded::Nothing);
-                    if unloaded.is_none() {
-                        return Ok(());
-                    }
+                    let Some(removed) = self.unload()? else { return Ok(()) };
+                    unloaded = Some(removed);
                 }
                 Action::Load(source, modules) => self.load_or_restore(source, modules, unloaded)?,
             }
@@ -123,7 +119,7 @@ impl Execution<'_> {
         if unloaded == Some(Unloaded::AllButLnet) {
             // Its parameter `networks` is not read again, so LNet gets its interfaces before `lustre` starts it.
             self.loader.load(source, &["lnet", "ksocklnd"])?;
-            self.setup.configure_lnet(&self.prepared.interfaces, false, self.warnings)?;
+            self.setup.configure_lnet(&self.prepared.interfaces, false, true, self.warnings)?;
         }
         self.loader.load(source, modules)?;
         let ModuleSource::Unpacked(version) = source else { return Ok(()) };
@@ -137,13 +133,13 @@ impl Execution<'_> {
         }
     }
 
-    /// Removes all modules, or leaves the node as it was.
-    fn unload(&mut self) -> Result<Unloaded, SetupError> {
-        let Err(refused) = self.remove_modules() else { return Ok(Unloaded::All) };
+    /// Removes all modules; `None` if the kernel refused and the loaded client is complete again.
+    fn unload(&mut self) -> Result<Option<Unloaded>, SetupError> {
+        let Err(refused) = self.remove_modules() else { return Ok(Some(Unloaded::All)) };
         let loaded = &self.prepared.host.modules;
         if !loaded.has("lustre") {
             self.warnings.push(format!("{refused}: LNet stays loaded and is configured by ioctl"));
-            return Ok(Unloaded::AllButLnet);
+            return Ok(Some(Unloaded::AllButLnet));
         }
         let client = loaded.client_version().map(ToString::to_string).unwrap_or_default();
         self.load_previous().map_err(|error| {
@@ -154,7 +150,7 @@ impl Execution<'_> {
             )
         })?;
         self.warnings.push(format!("{refused}: client {client} stays until the node is rebooted or drained"));
-        Ok(Unloaded::Nothing)
+        Ok(None)
     }
 
     /// UNCONFIGURE gives LNet's own reference back even where it answers that others use LNet.

@@ -64,7 +64,7 @@ impl LnetStep {
 /// Whether an NI is the one of `interface` in the network `tcp`: it has one of its addresses, and no other name of `all`
 /// interfaces. The name alone is not enough: an interface that was renamed has an NI under its old name, one whose address
 /// has changed an NI with the old address. Where the addresses are not known, the name alone counts.
-pub fn is_ni_of(interface: &Interface, ni: &LocalNi, all: &[Interface]) -> bool {
+fn is_ni_of(interface: &Interface, ni: &LocalNi, all: &[Interface]) -> bool {
     let is_another = |name: &str| all.iter().any(|other| other.name == name);
     let ni_name = ni.interface.as_deref();
     let own_name = ni_name.is_none_or(|name| name == interface.name);
@@ -113,25 +113,29 @@ pub fn steps(interfaces: &[Interface], nis: &[LocalNi], mounted: bool) -> (Vec<L
     (steps, notes)
 }
 
-/// Gives LNet the NIs of these interfaces and pings them. What fails is a warning as long as one interface has its NID in
-/// the end; the warnings are returned.
+/// Gives LNet the NIs of these interfaces; returns all NIs of LNet, and warnings. The interfaces' NIs are pinged with `verify`,
+/// and if a step was taken or an NI is missing. What fails is a warning as long as one interface has its NID in the end.
 ///
 /// # Errors
 /// If the NIDs cannot be listed, or no interface has a NID in the end.
-pub fn apply(lnet: &dyn Lnet, interfaces: &[Interface], mounted: bool) -> Result<Vec<String>, SetupError> {
-    if interfaces.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (steps, mut warnings) = steps(interfaces, &local_nis(lnet)?, mounted);
+pub fn apply(
+    lnet: &dyn Lnet,
+    interfaces: &[Interface],
+    mounted: bool,
+    verify: bool,
+) -> Result<(Vec<LocalNi>, Vec<String>), SetupError> {
+    let mut nis = local_nis(lnet)?;
+    let (steps, mut warnings) = steps(interfaces, &nis, mounted);
     for step in &steps {
         if let Err(error) = step.run(lnet) {
             warnings.push(format!("cannot {}: {error}", step.planned().title));
         }
     }
-    let nis = local_nis(lnet)?;
-    let own: Vec<&LocalNi> =
-        nis.iter().filter(|ni| interfaces.iter().any(|one| is_ni_of(one, ni, interfaces))).collect();
-    if own.is_empty() {
+    if !steps.is_empty() {
+        nis = local_nis(lnet)?;
+    }
+    let has_ni = |interface: &Interface| nis.iter().any(|ni| is_ni_of(interface, ni, interfaces));
+    if !interfaces.is_empty() && !interfaces.iter().any(has_ni) {
         let names: Vec<&str> = interfaces.iter().map(|one| one.name.as_str()).collect();
         let what = format!("cannot give LNet a NID of {}", names.join(", "));
         let why = if warnings.is_empty() { "LNet does not report one".to_owned() } else { warnings.join("; ") };
@@ -139,8 +143,11 @@ pub fn apply(lnet: &dyn Lnet, interfaces: &[Interface], mounted: bool) -> Result
             "check that the interface is up and has an IPv4 address (`ip address`), and the kernel log for LNetError";
         return Err(SetupError::try_again(what, why, hint));
     }
-    warnings.extend(own.iter().filter_map(|ni| lnet.ping(ni.nid, PING_LIMIT).err()).map(|error| error.to_string()));
-    Ok(warnings)
+    if verify || !steps.is_empty() || !interfaces.iter().all(has_ni) {
+        let own = nis.iter().filter(|ni| interfaces.iter().any(|one| is_ni_of(one, ni, interfaces)));
+        warnings.extend(own.filter_map(|ni| lnet.ping(ni.nid, PING_LIMIT).err()).map(|error| error.to_string()));
+    }
+    Ok((nis, warnings))
 }
 
 /// The NIs of LNet; none if it is not started.

@@ -100,16 +100,19 @@ impl NodeSetup<'_> {
         }
     }
 
-    /// Gives LNet these interfaces, if its NIs are known.
+    /// Gives LNet these interfaces ([`lnet_config::apply`]) and returns its NIs; none where they are not known.
     pub(super) fn configure_lnet(
         &self,
         interfaces: &[Interface],
         mounted: bool,
+        verify: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<(), SetupError> {
-        if self.local_nis(warnings)?.is_some() {
-            warnings.extend(lnet_config::apply(self.lnet, interfaces, mounted)?);
+    ) -> Result<Vec<LocalNi>, SetupError> {
+        if self.local_nis(warnings)?.is_none() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let (nis, more) = lnet_config::apply(self.lnet, interfaces, mounted, verify)?;
+        warnings.extend(more);
+        Ok(nis)
     }
 }

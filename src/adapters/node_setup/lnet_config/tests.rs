@@ -8,7 +8,7 @@ use crate::adapters::node_setup::error::SetupExit;
 
 /// LNet as the kernel behaves: an interface can be added once, and only after CONFIGURE.
 #[derive(Debug, Default)]
-struct Kernel {
+struct FakeLnet {
     state: Mutex<State>,
     /// The address of each interface that is up.
     addresses: Vec<(&'static str, Ipv4Addr)>,
@@ -24,7 +24,7 @@ struct State {
     calls: Vec<String>,
 }
 
-impl Kernel {
+impl FakeLnet {
     fn with(nis: &[LocalNi], addresses: &[(&'static str, Ipv4Addr)]) -> Self {
         let state = State { started: true, nis: nis.to_vec(), ..State::default() };
         Self { state: state.into(), addresses: addresses.to_vec(), failing: Vec::new() }
@@ -42,7 +42,7 @@ impl Kernel {
     }
 }
 
-impl Lnet for Kernel {
+impl Lnet for FakeLnet {
     fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
         let state = self.call("list".to_owned())?;
         if state.started { Ok(state.nis.clone()) } else { Err(LnetError::NotStarted) }
@@ -97,40 +97,54 @@ fn interface(name: &str, address: Ipv4Addr) -> Interface {
     Interface { addresses: Some(vec![address]), ..Interface::named(name) }
 }
 
+/// The warnings of [`apply`] with pings.
+fn apply_verified(lnet: &dyn Lnet, interfaces: &[Interface], mounted: bool) -> Result<Vec<String>, SetupError> {
+    apply(lnet, interfaces, mounted, true).map(|(_, warnings)| warnings)
+}
+
 const BOTH: [(&str, Ipv4Addr); 2] = [("eth0", A), ("eth1", B)];
 
 #[test]
+fn without_verification_a_complete_lnet_is_left_alone() {
+    let lnet = FakeLnet::with(&[ni(A, "eth0", true)], &BOTH);
+    assert_eq!(apply(&lnet, &[interface("eth0", A)], true, false), Ok((vec![ni(A, "eth0", true)], Vec::new())));
+    assert!(lnet.calls().is_empty());
+    apply(&lnet, &[interface("eth0", A), interface("eth1", B)], true, false).unwrap();
+    assert_eq!(lnet.calls(), ["configure", "add eth1", "ping 10.0.0.4@tcp", "ping 10.1.0.4@tcp"]);
+}
+
+#[test]
 fn a_wanted_nid_that_is_there_needs_a_ping_only() {
-    let kernel = Kernel::with(&[ni(A, "eth0", true)], &BOTH);
-    assert_eq!(apply(&kernel, &[interface("eth0", A)], true), Ok(Vec::new()));
-    assert_eq!(kernel.calls(), ["ping 10.0.0.4@tcp"]);
+    let lnet = FakeLnet::with(&[ni(A, "eth0", true)], &BOTH);
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A)], true), Ok(Vec::new()));
+    assert_eq!(lnet.calls(), ["ping 10.0.0.4@tcp"]);
 }
 
 #[test]
 fn lnet_without_a_network_is_configured_and_given_each_interface() {
-    let kernel = Kernel { addresses: BOTH.to_vec(), ..Kernel::default() };
-    assert_eq!(apply(&kernel, &[interface("eth0", A), interface("eth1", B)], false), Ok(Vec::new()));
+    let lnet = FakeLnet { addresses: BOTH.to_vec(), ..FakeLnet::default() };
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A), interface("eth1", B)], false), Ok(Vec::new()));
     let expected = ["configure", "add eth0", "add eth1", "ping 10.0.0.4@tcp", "ping 10.1.0.4@tcp"];
-    assert_eq!(kernel.calls(), expected);
+    assert_eq!(lnet.calls(), expected);
 }
 
 #[test]
 fn a_missing_interface_is_added_under_a_mount_too() {
-    let kernel = Kernel::with(&[ni(A, "eth0", true)], &BOTH);
-    assert_eq!(apply(&kernel, &[interface("eth0", A), interface("eth1", B)], true), Ok(Vec::new()));
-    assert_eq!(kernel.calls()[..2], ["configure", "add eth1"]);
+    let lnet = FakeLnet::with(&[ni(A, "eth0", true)], &BOTH);
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A), interface("eth1", B)], true), Ok(Vec::new()));
+    assert_eq!(lnet.calls()[..2], ["configure", "add eth1"]);
 }
 
 #[test]
 fn a_failed_addition_is_a_warning_if_a_wanted_nid_is_there() {
-    let kernel = Kernel::with(&[ni(A, "eth0", true)], &[("eth0", A)]);
-    let warnings = apply(&kernel, &[interface("eth0", A), interface("eth1", B)], false).unwrap();
+    let lnet = FakeLnet::with(&[ni(A, "eth0", true)], &[("eth0", A)]);
+    let warnings = apply_verified(&lnet, &[interface("eth0", A), interface("eth1", B)], false).unwrap();
     assert_eq!(warnings.len(), 1);
     assert!(
         warnings[0].starts_with("cannot add eth1 to LNet's network tcp: the interface eth1 is missing"),
         "{warnings:?}"
     );
-    let error = apply(&Kernel::with(&[], &[]), &[interface("eth1", B)], false).unwrap_err();
+    let error = apply_verified(&FakeLnet::with(&[], &[]), &[interface("eth1", B)], false).unwrap_err();
     assert_eq!(error.exit, SetupExit::TryAgain);
     assert!(error.to_string().contains("NID of eth1: cannot add eth1"), "{error}");
 }
@@ -138,49 +152,49 @@ fn a_failed_addition_is_a_warning_if_a_wanted_nid_is_there() {
 #[test]
 fn further_nids_stay_and_are_named() {
     let ib = LocalNi { nid: Nid::new(5 << 16, B), interface: Some("ib0".to_owned()), up: Some(true) };
-    let kernel = Kernel::with(&[ni(A, "eth0", true), ni(B, "eth1", true), ib], &BOTH);
-    let warnings = apply(&kernel, &[interface("eth0", A)], false).unwrap();
+    let lnet = FakeLnet::with(&[ni(A, "eth0", true), ni(B, "eth1", true), ib], &BOTH);
+    let warnings = apply_verified(&lnet, &[interface("eth0", A)], false).unwrap();
     assert_eq!(warnings, ["LNet has further NIDs, which stay: 10.1.0.4@tcp, 10.1.0.4@o2ib"]);
-    assert_eq!(kernel.calls(), ["ping 10.0.0.4@tcp"]);
+    assert_eq!(lnet.calls(), ["ping 10.0.0.4@tcp"]);
 }
 
 #[test]
 fn an_address_that_changed_is_replaced_but_never_under_a_mount() {
-    let kernel = Kernel::with(&[ni(OLD, "eth0", false)], &BOTH);
-    assert_eq!(apply(&kernel, &[interface("eth0", A)], false), Ok(Vec::new()));
+    let lnet = FakeLnet::with(&[ni(OLD, "eth0", false)], &BOTH);
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A)], false), Ok(Vec::new()));
     let expected = ["configure", "delete 10.0.0.3@tcp", "add eth0", "ping 10.0.0.4@tcp"];
-    assert_eq!(kernel.calls(), expected);
-    let kernel = Kernel::with(&[ni(OLD, "eth0", false)], &BOTH);
-    let error = apply(&kernel, &[interface("eth0", A)], true).unwrap_err();
+    assert_eq!(lnet.calls(), expected);
+    let lnet = FakeLnet::with(&[ni(OLD, "eth0", false)], &BOTH);
+    let error = apply_verified(&lnet, &[interface("eth0", A)], true).unwrap_err();
     assert!(error.why.contains("10.0.0.3@tcp, which stays while Lustre is mounted"), "{error}");
-    assert!(kernel.calls().is_empty());
+    assert!(lnet.calls().is_empty());
 }
 
 #[test]
 fn a_status_of_down_is_reset_and_never_a_reason_to_fail() {
-    let kernel = Kernel::with(&[ni(A, "eth0", false)], &BOTH);
-    assert_eq!(apply(&kernel, &[interface("eth0", A)], true), Ok(Vec::new()));
-    assert_eq!(kernel.calls(), ["health 10.0.0.4@tcp", "ping 10.0.0.4@tcp"]);
+    let lnet = FakeLnet::with(&[ni(A, "eth0", false)], &BOTH);
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A)], true), Ok(Vec::new()));
+    assert_eq!(lnet.calls(), ["health 10.0.0.4@tcp", "ping 10.0.0.4@tcp"]);
     let failing = vec![("health 10.0.0.4@tcp", LnetError::Errno { call: "SET_HEALHV", errno: 22 })];
-    let kernel = Kernel { failing, ..Kernel::with(&[ni(A, "eth0", false)], &BOTH) };
-    assert_eq!(apply(&kernel, &[interface("eth0", A)], true).unwrap().len(), 1);
+    let lnet = FakeLnet { failing, ..FakeLnet::with(&[ni(A, "eth0", false)], &BOTH) };
+    assert_eq!(apply_verified(&lnet, &[interface("eth0", A)], true).unwrap().len(), 1);
 }
 
 #[test]
 fn a_ping_without_a_reply_is_a_warning() {
     let failing = vec![("ping 10.0.0.4@tcp", LnetError::Unreachable { nid: Nid::tcp(A) })];
-    let kernel = Kernel { failing, ..Kernel::with(&[ni(A, "eth0", true)], &BOTH) };
-    let warnings = apply(&kernel, &[interface("eth0", A)], false).unwrap();
+    let lnet = FakeLnet { failing, ..FakeLnet::with(&[ni(A, "eth0", true)], &BOTH) };
+    let warnings = apply_verified(&lnet, &[interface("eth0", A)], false).unwrap();
     assert!(warnings[0].contains("10.0.0.4@tcp does not reply"), "{warnings:?}");
 }
 
 #[test]
 fn nids_that_cannot_be_listed_are_an_error() {
     let failing = vec![("list", LnetError::Denied)];
-    let kernel = Kernel { failing, ..Kernel::default() };
-    let error = apply(&kernel, &[interface("eth0", A)], false).unwrap_err();
+    let lnet = FakeLnet { failing, ..FakeLnet::default() };
+    let error = apply_verified(&lnet, &[interface("eth0", A)], false).unwrap_err();
     assert!(error.why.contains("CAP_SYS_ADMIN") && error.hint.contains("privileged"), "{error}");
-    assert_eq!(apply(&kernel, &[], false), Ok(Vec::new()), "nothing is wanted");
+    assert_eq!(apply_verified(&FakeLnet::default(), &[], false), Ok(Vec::new()), "no interface is selected");
 }
 
 #[test]
@@ -233,7 +247,7 @@ fn simulated_lnet_serves_a_host_whose_addresses_are_not_known() {
     let interfaces = select(&HostNetwork::read(&host.dir), &InterfaceRule::Auto).unwrap().interfaces;
     let state = directory.path().join("lnet");
     let lnet = simulated::device(&state, move |name| simulated_address(&host, name));
-    assert_eq!(apply(&lnet, &interfaces, false), Ok(Vec::new()));
-    assert_eq!(apply(&lnet, &interfaces, true), Ok(Vec::new()), "a second run has nothing to do");
+    assert_eq!(apply_verified(&lnet, &interfaces, false), Ok(Vec::new()));
+    assert_eq!(apply_verified(&lnet, &interfaces, true), Ok(Vec::new()), "a second run has nothing to do");
     assert!(matches!(lnet.add_local_ni(TCP, "eth0"), Err(LnetError::Exists { .. })));
 }
