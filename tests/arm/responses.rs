@@ -301,7 +301,7 @@ fn an_address_that_cannot_be_read_is_not_absent() {
         else {
             panic!("static")
         };
-        let step = lifecycle::next(&found, &plan.desired());
+        let step = lifecycle::next(&found, plan.desired());
         assert!(matches!(step, Step::FailedAfterReady { .. }), "{client}: {step:?}");
     }
 }

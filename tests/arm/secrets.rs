@@ -19,6 +19,7 @@ fn logged(work: impl FnOnce()) -> String {
     let filter =
         LogFilter::parse("trace,azure_core=trace,reqwest=trace,hyper=trace,h2=trace,hyper_util=trace").unwrap();
     let settings = LogSettings { format: LogFormat::Text, filter };
+    LogBuffer::of_process();
     let buffer = LogBuffer::default();
     tracing::subscriber::with_default(telemetry::subscriber(&settings, false, buffer.clone()), work);
     buffer.text()

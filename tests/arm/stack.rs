@@ -55,7 +55,7 @@ impl Stack {
         self.process(Box::new(move |number, _| (first..first + times).contains(&number).then_some(fault))).driver
     }
 
-    /// One whose requests of a kind all meet this fault_kind, before they have an effect.
+    /// One whose requests of a kind all meet this fault, before they have an effect.
     pub(crate) fn failing(&self, kind: Kind, fault_kind: FaultKind) -> Driver {
         self.process(Box::new(move |_, of| (of == kind).then_some(HttpFault { fault_kind, after: false }))).driver
     }
