@@ -1,4 +1,4 @@
-//! Whether an existing volume has the parameters that a caller holds against it (CSI `ValidateVolumeCapabilities`).
+//! ValidateVolumeCapabilities: whether an existing volume has the parameters that the caller gives.
 //!
 //! A parameter is confirmed only where the volume itself shows it: its context, its id, or its file system. What cannot be
 //! seen is not confirmed.
@@ -10,7 +10,7 @@ use super::names::{Location, Zone};
 use super::parameters::{FS_NAME, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SUB_DIR, canonical};
 use super::volume_id::VolumeId;
 
-/// Where the volume shows a parameter, and what it holds there.
+/// A parameter and its value, as volume id or file system show it.
 type Shown = (&'static str, String);
 
 /// `Ok` if the volume has all `parameters`; else which it does not have, for CSI's `message`.

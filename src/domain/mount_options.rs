@@ -48,8 +48,8 @@ pub struct MountOptions {
     pub lustre: Vec<&'static str>,
     /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
     /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
-    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
-    /// alphabet is ever in them, so they cannot name another device.
+    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must the caller of mount(2). Nothing but
+    /// the label's alphabet is ever in them, so they cannot name another device.
     pub selinux: Vec<String>,
 }
 

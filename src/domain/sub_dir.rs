@@ -1,7 +1,7 @@
 //! Sub-directories of a file system, as templates and as paths that cannot escape.
 //!
 //! `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
-//! is input from several people. What leaves this module as a [`SubDir`] is relative, not empty and without `..`.
+//! is input of several users. A [`SubDir`] is relative, not empty and without `..`.
 
 use std::collections::BTreeMap;
 

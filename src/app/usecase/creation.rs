@@ -1,6 +1,6 @@
 //! CreateVolume's loop: observe, decide, act, until the file system is ready or the call has an answer.
 //!
-//! A creation outlives every call that asks for it. Each call continues from whatever is there: [`lifecycle`] decides what to
+//! A creation outlives every call that asks for it. Each call continues from what it observes: [`lifecycle`] decides what to
 //! do about an observation, [`History`] whether something may be sent and whether a failure may be final, and this module
 //! acts. The checks before a PUT and the PUT are in `request`, the deletion of a failed creation is in `failed`.
 //!

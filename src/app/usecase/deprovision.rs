@@ -1,6 +1,5 @@
 //! DeleteVolume's loop: observe, delete what the domain says is owned, until the cloud says that nothing is left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ControllerContext;
@@ -8,7 +7,7 @@ use super::deadline::Deadline;
 use super::filesystem_records::FilesystemRecord;
 use super::finality;
 use super::operation::Operation;
-use super::progress::{Phase, Progress};
+use super::progress::Phase;
 use super::volume_operations::{Content, Outcome, VolumeOperations};
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::ownership::NotOwned;
@@ -33,9 +32,7 @@ pub(super) async fn delete(
         return Ok(());
     };
     context.cloud.configured().map_err(finality::not_configured)?;
-    let progress = Progress::new(id.clone(), Arc::clone(&context.cloud_clock));
-    let (name, content) = (id.name.to_string(), Content::Delete(id.clone()));
-    let joined = operations.join_or_begin(&name, content, caller, context.clock.now(), progress, |callers| {
+    let joined = operations.join_or_begin(context, Content::Delete(id.clone()), caller, |callers| {
         Deletion { operation: Operation::new(context.clone(), id, callers) }.run()
     })?;
     joined.answer(deadline).await.map(drop)

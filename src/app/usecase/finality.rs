@@ -29,8 +29,8 @@ pub fn invalid(problems: impl Into<Problems>) -> Failure {
     Failure::new(FailureKind::Invalid, problems.into().to_string())
 }
 
-/// A failed observation, or any failure while something may exist: never final, whatever the cause.
-pub fn in_doubt(error: CloudError) -> Failure {
+/// A failed observation, or any failure while something may exist: never final for any cause.
+pub fn may_exist(error: CloudError) -> Failure {
     from_cloud(FailureKind::Unavailable, error)
 }
 
@@ -79,7 +79,7 @@ pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)
     hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
 }
 
-/// A file system that exists, was never ready, and that the call cannot use: it is billed until somebody acts.
+/// A file system that exists, was never ready, and that the call cannot use: it is billed until a person acts.
 pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
     let FilesystemId { resource_group, name } = id;
     let message = format!("{message}; AMLFS {name} exists and is billed");
@@ -161,13 +161,13 @@ mod tests {
     use super::*;
 
     fn error(kind: CloudErrorKind) -> CloudError {
-        CloudError::new(kind, "observe", "pvc-1", "said no")
+        CloudError::new(kind, "observe", "pvc-1", "refused")
     }
 
     #[test]
     fn a_failed_observation_is_never_final() {
         for kind in CloudErrorKind::ALL {
-            assert!(!in_doubt(error(kind)).kind.is_final(), "{kind:?}");
+            assert!(!may_exist(error(kind)).kind.is_final(), "{kind:?}");
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn mount_error(kind: MountErrorKind) -> MountError {
-        MountError::new(kind, "mount", "/x", "said no")
+        MountError::new(kind, "mount", "/x", "refused")
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::context::ControllerContext;
 use super::deadline::Deadline;
 use super::locked;
 use super::progress::Progress;
@@ -41,6 +42,13 @@ pub(super) enum Content {
 }
 
 impl Content {
+    fn id(&self) -> &FilesystemId {
+        match self {
+            Self::Create(plan) => plan.id(),
+            Self::Delete(id) => id,
+        }
+    }
+
     fn operation(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
@@ -127,16 +135,16 @@ impl VolumeOperations {
     /// progress is the error.
     pub(super) fn join_or_begin<F>(
         &self,
-        name: &str,
+        context: &ControllerContext,
         content: Content,
         caller: Caller,
-        now: Duration,
-        progress: Progress,
         begin: impl FnOnce(Arc<Callers>) -> F,
     ) -> Result<Joined, Failure>
     where
         F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
+        let (id, now) = (content.id().clone(), context.clock.now());
+        let name = id.name.as_str();
         let mut table = locked(&self.0);
         if let Some((work, entry)) = table.get(name).and_then(|entry| Some((entry.work.upgrade()?, entry))) {
             let callers = Arc::clone(&entry.callers);
@@ -148,6 +156,7 @@ impl VolumeOperations {
             locked(&callers.waiting).push(caller);
             return Ok(Joined { work, callers });
         }
+        let progress = Progress::new(id.clone(), Arc::clone(&context.cloud_clock));
         let callers = Arc::new(Callers { waiting: Mutex::new(vec![caller]), progress });
         let release = Release { table: Arc::clone(&self.0), name: name.to_owned(), callers: Arc::clone(&callers) };
         let operation = begin(Arc::clone(&callers));
