@@ -1,7 +1,7 @@
 //! Network interfaces, their IPv4 addresses and the default routes of the host, from sysfs and procfs.
 //!
-//! Files alone, so that the root of a host that is mounted into a container, or a directory of a test, is read in the same
-//! way. What they leave open is which of two interfaces in one network has which address.
+//! Only files are read, so that the root of a host that is mounted into a container, or a directory of a test, is read in
+//! the same way. They do not show which of two interfaces in one network has which address.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,7 +50,7 @@ impl Interface {
 
 /// Network interfaces and default routes of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NetworkFacts {
+pub struct HostNetwork {
     /// The interfaces, sorted by name.
     pub interfaces: Vec<Interface>,
     /// Interfaces of the IPv4 default routes, the lowest metric first; none if the routes are not known.
@@ -59,37 +59,56 @@ pub struct NetworkFacts {
     pub missing: Vec<String>,
 }
 
-impl NetworkFacts {
+impl HostNetwork {
+    /// Reads `sys/class/net`, `proc/net/route` (routes of the main table) and `proc/net/fib_trie` (local addresses) below
+    /// `root`: the root of the host, or a directory of a test. What is absent is unknown and named in
+    /// [`HostNetwork::missing`].
+    pub fn read(root: &Path) -> Self {
+        let at = |path: &str| root.join(path.trim_start_matches('/'));
+        let mut network = Self::default();
+        let mut read = |path: &str| {
+            let text = fs::read(at(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            text.map_err(|error| network.missing.push(format!("{path} of the host cannot be read: {error}"))).ok()
+        };
+        let routes = read(ROUTES).map(|text| parse_routes(&text));
+        let local = read(LOCAL_ADDRESSES).map(|text| parse_local_addresses(&text));
+        network.default_routes = routes.as_deref().map(default_routes);
+        match fs::read_dir(at(INTERFACES)) {
+            Ok(entries) => {
+                let directories = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+                network.interfaces = directories.map(|directory| interface(&directory)).collect();
+            }
+            Err(error) => network.missing.push(format!("{INTERFACES} of the host cannot be read: {error}")),
+        }
+        network.interfaces.sort_by(|left, right| left.name.cmp(&right.name));
+        if let Some((routes, local)) = routes.as_deref().zip(local) {
+            network.assign_addresses(routes, &local);
+        }
+        network
+    }
+
     /// The interface of this name.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)
     }
-}
 
-/// Reads the facts below `root`, the root of the host or a directory of a test: `sys/class/net`, `proc/net/route` (routes of the main table) and
-/// `proc/net/fib_trie` (local addresses). What is absent is unknown and named in [`NetworkFacts::missing`].
-pub fn collect(root: &Path) -> NetworkFacts {
-    let at = |path: &str| root.join(path.trim_start_matches('/'));
-    let mut facts = NetworkFacts::default();
-    let mut read = |path: &str| {
-        let text = fs::read(at(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        text.map_err(|error| facts.missing.push(format!("{path} of the host cannot be read: {error}"))).ok()
-    };
-    let routes = read(ROUTES).map(|text| parse_routes(&text));
-    let local = read(LOCAL_ADDRESSES).map(|text| parse_local_addresses(&text));
-    facts.default_routes = routes.as_deref().map(default_routes);
-    match fs::read_dir(at(INTERFACES)) {
-        Ok(entries) => {
-            let directories = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-            facts.interfaces = directories.map(|directory| interface(&directory)).collect();
+    /// Gives each interface the local addresses in its networks. Addresses in no network (a mask of 32 bits) are those of
+    /// the default route's interface, if that has no other.
+    fn assign_addresses(&mut self, routes: &[Route], local: &BTreeSet<Ipv4Addr>) {
+        let networks = || routes.iter().filter(|route| route.is_direct && route.mask != 0);
+        let default = self.default_routes.iter().flatten().next();
+        for interface in &mut self.interfaces {
+            let in_network_of = |address: &Ipv4Addr, name: Option<&String>| {
+                networks().any(|route| name.is_none_or(|name| route.interface == *name) && route.contains(*address))
+            };
+            let addresses = local.iter().copied();
+            let mut own: Vec<_> = addresses.clone().filter(|it| in_network_of(it, Some(&interface.name))).collect();
+            if own.is_empty() && default == Some(&interface.name) {
+                own = addresses.filter(|it| !in_network_of(it, None)).collect();
+            }
+            interface.addresses = Some(own);
         }
-        Err(error) => facts.missing.push(format!("{INTERFACES} of the host cannot be read: {error}")),
     }
-    facts.interfaces.sort_by(|left, right| left.name.cmp(&right.name));
-    if let Some((routes, local)) = routes.as_deref().zip(local) {
-        attribute(&mut facts, routes, &local);
-    }
-    facts
 }
 
 /// The attributes of one directory of sysfs.
@@ -136,7 +155,7 @@ impl Route {
     }
 }
 
-/// The routes that are up and lead somewhere; rows that cannot be read are passed over.
+/// The routes that are up and not rejected; rows that cannot be parsed are ignored.
 fn parse_routes(text: &str) -> Vec<Route> {
     /// `RTF_UP` and `RTF_REJECT` of `linux/route.h`.
     const UP: u32 = 1;
@@ -181,25 +200,6 @@ fn parse_local_addresses(text: &str) -> BTreeSet<Ipv4Addr> {
         }
     }
     local
-}
-
-/// Gives each interface the local addresses in its networks. Addresses in no network (a mask of 32 bits) are those of the
-/// default route's interface, if that has no other.
-fn attribute(facts: &mut NetworkFacts, routes: &[Route], local: &BTreeSet<Ipv4Addr>) {
-    let direct = |route: &&Route| route.is_direct && route.mask != 0;
-    let of = |name: &str| -> Vec<Ipv4Addr> {
-        let networks: Vec<&Route> = routes.iter().filter(direct).filter(|route| route.interface == name).collect();
-        local.iter().copied().filter(|address| networks.iter().any(|route| route.contains(*address))).collect()
-    };
-    let is_in_a_network = |address: &Ipv4Addr| routes.iter().filter(direct).any(|route| route.contains(*address));
-    let default = facts.default_routes.iter().flatten().next().cloned();
-    for interface in &mut facts.interfaces {
-        let mut own = of(&interface.name);
-        if own.is_empty() && default.as_ref() == Some(&interface.name) {
-            own = local.iter().copied().filter(|address| !is_in_a_network(address)).collect();
-        }
-        interface.addresses = Some(own);
-    }
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::ports::inbound::Publishing;
 use azurelustre_csi::ports::mounter::Mounter;
 use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
-use crate::world::{Bench, SICK, patient, plan, request, source, with_limits};
+use crate::fakes::mounts::{mount_points, unmount_below};
+use crate::world::{SICK, TestNode, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] =
@@ -21,14 +21,14 @@ pub(crate) const TESTS: &[Test] =
 
 /// One after the other they would take 6.4 s, each time. Something else may keep the machine busy, but not each time.
 async fn sixty_four_slow_mounts_take_the_time_of_one() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.slow_down(Duration::from_millis(100));
-    let targets: Vec<_> = (0..64).map(|pod| bench.target(&pod.to_string())).collect();
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.slow_down(Duration::from_millis(100));
+    let targets: Vec<_> = (0..64).map(|pod| node.target(&pod.to_string())).collect();
     let mut took = vec![];
     for _ in 0..5 {
         let begun = Instant::now();
         let calls = targets.iter().map(|target| {
-            let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
+            let (mounter, plan) = (node.mounter.clone(), plan(&source(SICK), target));
             tokio::spawn(async move { mounter.mount(&plan).await })
         });
         for call in calls.collect::<Vec<_>>() {
@@ -39,7 +39,7 @@ async fn sixty_four_slow_mounts_take_the_time_of_one() {
             return;
         }
         for target in &targets {
-            bench.mounter.unmount(target).await.unwrap();
+            node.mounter.unmount(target).await.unwrap();
         }
     }
     panic!("{took:?}");
@@ -51,7 +51,7 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
     let root = directory.path().canonicalize().unwrap();
     let settings =
         KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
-    let mounter = Arc::new(KernelMounter::new(settings, Parts::default()));
+    let mounter = Arc::new(KernelMounter::new(settings, Dependencies::default()));
     let driver = Arc::new(Publish::new(mounter.clone(), Arc::new(SystemClock::new())));
     let in_flight = Arc::new(Semaphore::new(64));
     for publish in [true, false] {

@@ -2,20 +2,23 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use azurelustre_csi::adapters::kernel::client_state::ClientStatePaths;
+use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
+use azurelustre_csi::adapters::kernel::client_state::servers::ServerState;
+use azurelustre_csi::adapters::kernel::lustre_client::LustreClient;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::mount_source::MountSource;
-use azurelustre_csi::ports::mounter::Mounter;
+use azurelustre_csi::ports::mounter::{Mounter, Readiness};
 use azurelustre_csi::ports::operations::Operations;
 use tempfile::TempDir;
 
-use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+use crate::fakes::lustre::TreeKernel;
+use crate::fakes::mounts::{mount_points, unmount_below};
 pub(crate) use crate::fakes::mounts::{plan, source};
 
 /// A server that works.
@@ -44,9 +47,9 @@ pub(crate) fn patient() -> Limits {
         thread: LONG,
         statfs: LONG,
         observe: LONG,
-        second_look: Duration::ZERO,
+        recheck_after: Duration::ZERO,
         connect: SHORT,
-        give_up: SHORT,
+        abandon: SHORT,
     }
 }
 
@@ -56,7 +59,7 @@ pub(crate) fn with_limits(limits: Limits) -> KernelSettings {
 }
 
 /// One machine with one node on it.
-pub(crate) struct Bench {
+pub(crate) struct TestNode {
     pub(crate) mounter: Arc<KernelMounter>,
     pub(crate) kernel: Arc<TreeKernel>,
     pub(crate) settings: KernelSettings,
@@ -64,7 +67,7 @@ pub(crate) struct Bench {
     _directory: TempDir,
 }
 
-impl Bench {
+impl TestNode {
     /// Directories are set here, all else is as given.
     pub(crate) fn new(settings: KernelSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -78,8 +81,9 @@ impl Bench {
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
-        let paths = ClientStatePaths { root: settings.kubelet_dir.join("client") };
-        Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), paths, ..Parts::default() }))
+        let files = KernelFiles { root: settings.kubelet_dir.join("client") };
+        let dependencies = Dependencies { syscalls: kernel.clone(), files, ..Dependencies::default() };
+        Arc::new(KernelMounter::new(settings.clone(), dependencies))
     }
 
     /// The node after a restart of the driver.
@@ -122,9 +126,34 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestNode {
     fn drop(&mut self) {
         unmount_below(&self.root);
+    }
+}
+
+/// A Lustre client in the state that a test sets.
+#[derive(Debug)]
+pub(crate) struct FakeClient {
+    readiness: Readiness,
+    /// One per observation; the last one stays.
+    server_states: Mutex<Vec<ServerState>>,
+}
+
+impl FakeClient {
+    pub(crate) fn new(readiness: Readiness, server_states: &[ServerState]) -> Arc<Self> {
+        Arc::new(Self { readiness, server_states: Mutex::new(server_states.to_vec()) })
+    }
+}
+
+impl LustreClient for FakeClient {
+    fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    fn server_state(&self, _source: &str) -> ServerState {
+        let mut states = self.server_states.lock().unwrap();
+        if states.len() > 1 { states.remove(0) } else { states[0] }
     }
 }
 

@@ -23,7 +23,7 @@ use futures_lite::future::or;
 use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
-use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
+use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, RecordedCall};
 
 /// The provisioner's `--timeout`.
 pub(crate) const BUDGET: Option<Duration> = Some(Duration::from_mins(15));
@@ -244,8 +244,8 @@ impl Driver {
     }
 
     /// The calls that reached the cloud.
-    pub(crate) fn calls(&self) -> Vec<Made> {
-        self.cloud.faults.made()
+    pub(crate) fn calls(&self) -> Vec<RecordedCall> {
+        self.cloud.faults.calls()
     }
 
     /// How often this operation reached the cloud.

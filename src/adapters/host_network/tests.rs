@@ -52,7 +52,7 @@ impl Tree {
         self
     }
 
-    /// A directory of sysfs, at its place below `devices` with a link in `class/net`, as the kernel has it.
+    /// A directory of sysfs below `devices` with a link in `class/net`, as the kernel has it.
     fn interface(&self, name: &str, files: &[(&str, &str)]) -> &Self {
         for (file, text) in files {
             self.write(&format!("sys/devices/{name}/net/{name}/{file}"), text);
@@ -68,8 +68,8 @@ impl Tree {
         symlink(to, path).unwrap();
     }
 
-    fn facts(&self) -> NetworkFacts {
-        collect(self.0.path())
+    fn network(&self) -> HostNetwork {
+        HostNetwork::read(self.0.path())
     }
 }
 
@@ -92,10 +92,10 @@ fn aks() -> Tree {
 
 #[test]
 fn a_node_is_read_from_sysfs_and_procfs() {
-    let facts = aks().facts();
-    let names: Vec<&str> = facts.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    assert_eq!((names, facts.missing.len()), (vec!["cbr0", "enP1s1", "eth0"], 0));
-    assert_eq!(facts.default_routes, Some(vec!["eth0".to_owned()]));
+    let network = aks().network();
+    let names: Vec<&str> = network.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    assert_eq!((names, network.missing.len()), (vec!["cbr0", "enP1s1", "eth0"], 0));
+    assert_eq!(network.default_routes, Some(vec!["eth0".to_owned()]));
     let eth0 = Interface {
         name: "eth0".to_owned(),
         kind: Some(1),
@@ -109,38 +109,38 @@ fn a_node_is_read_from_sysfs_and_procfs() {
         is_bridge: false,
         addresses: Some(vec![Ipv4Addr::new(10, 224, 0, 4)]),
     };
-    assert_eq!(facts.interface("eth0"), Some(&eth0));
-    let function = facts.interface("enP1s1").unwrap();
+    assert_eq!(network.interface("eth0"), Some(&eth0));
+    let function = network.interface("enP1s1").unwrap();
     assert_eq!((function.master.as_deref(), function.flags), (Some("eth0"), Some(0x1803)));
     assert_eq!((function.has_device, function.addresses.as_deref()), (false, Some(&[][..])));
-    let bridge = facts.interface("cbr0").unwrap();
+    let bridge = network.interface("cbr0").unwrap();
     assert!(bridge.is_bridge && bridge.addresses == Some(vec![Ipv4Addr::new(10, 244, 0, 1)]), "{bridge:?}");
 }
 
 #[test]
-fn every_fact_that_is_absent_is_named() {
-    let facts = Tree::new().facts();
-    assert_eq!((facts.interfaces.len(), facts.default_routes), (0, None));
+fn every_file_that_is_absent_is_named() {
+    let network = Tree::new().network();
+    assert_eq!((network.interfaces.len(), network.default_routes), (0, None));
     for file in ["/sys/class/net", "/proc/net/route", "/proc/net/fib_trie"] {
-        assert!(facts.missing.iter().any(|why| why.starts_with(file)), "{file}: {:?}", facts.missing);
+        assert!(network.missing.iter().any(|why| why.starts_with(file)), "{file}: {:?}", network.missing);
     }
     let tree = aks();
     fs::remove_file(tree.0.path().join("proc/net/fib_trie")).unwrap();
-    assert_eq!(tree.facts().interface("eth0").unwrap().addresses, None, "unknown is not none");
+    assert_eq!(tree.network().interface("eth0").unwrap().addresses, None, "unknown is not none");
 }
 
 #[test]
-fn default_routes_are_sorted_by_metric_and_rejected_ones_lead_nowhere() {
+fn default_routes_are_sorted_by_metric_without_rejected_ones() {
     let row = |name: &str, flags: &str, metric: u32| {
         format!("{name}\t00000000\t0100000A\t{flags}\t0\t0\t{metric}\t00000000\t0\t0\t0\n")
     };
     let rows = [("eth2", "0003", 200), ("eth1", "0003", 300), ("eth0", "0003", 100), ("eth1", "0003", 50)];
-    let nowhere = [("*", "0200", 0), ("eth3", "0002", 1)];
+    let unusable = [("*", "0200", 0), ("eth3", "0002", 1)];
     let text: Vec<String> =
-        rows.iter().chain(&nowhere).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
+        rows.iter().chain(&unusable).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
     assert_eq!(default_routes(&parse_routes(&text.concat())), ["eth1", "eth0", "eth2"]);
-    for odd in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
-        assert!(parse_routes(odd).is_empty(), "{odd:?}");
+    for malformed in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
+        assert!(parse_routes(malformed).is_empty(), "{malformed:?}");
     }
 }
 
@@ -149,15 +149,15 @@ fn an_address_of_32_bits_is_the_default_routes() {
     let tree = aks();
     let without_network: Vec<&str> = ROUTE.lines().filter(|line| !line.contains("0000FFFF")).collect();
     tree.write("proc/net/route", &without_network.join("\n"));
-    assert_eq!(tree.facts().interface("eth0").unwrap().addresses, Some(vec![Ipv4Addr::new(10, 224, 0, 4)]));
+    assert_eq!(tree.network().interface("eth0").unwrap().addresses, Some(vec![Ipv4Addr::new(10, 224, 0, 4)]));
 }
 
 #[test]
-fn an_address_in_the_networks_of_two_interfaces_may_be_either_ones() {
+fn an_address_in_the_networks_of_two_interfaces_is_listed_with_both() {
     let tree = aks();
     tree.interface("eth1", &[("operstate", "up\n")]);
     tree.write("proc/net/route", &format!("{ROUTE}eth1\t0000E00A\t00000000\t0001\t0\t0\t200\t0000FFFF\t0\t0\t0\n"));
-    let own = |name: &str| tree.facts().interface(name).unwrap().addresses.clone();
+    let own = |name: &str| tree.network().interface(name).unwrap().addresses.clone();
     assert_eq!((own("eth0"), own("eth1")), (own("eth1"), Some(vec![Ipv4Addr::new(10, 224, 0, 4)])));
 }
 
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_is_too_odd(text in any::<String>()) {
+    fn every_text_is_accepted(text in any::<String>()) {
         let _ = (parse_routes(&text), parse_local_addresses(&text));
         let row = format!("{text}\neth0\t00000000\t0100000A\t0003\t0\t0\t1\t00000000\t0\t0\t0\n");
         prop_assert!(default_routes(&parse_routes(&row)).contains(&"eth0".to_owned()));

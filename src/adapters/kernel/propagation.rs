@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::watch::Watch;
 
-use super::client_state::{self, ClientStatePaths, MOUNTINFO, Observed};
+use super::client_state::{self, KernelFiles, MOUNTINFO};
 use crate::adapters::mountinfo::Mountinfo;
 use crate::ports::node_faults::NodeFault;
 
@@ -45,7 +45,7 @@ impl From<PropagationFault> for NodeFault {
 /// The state of the mount table. Cheap to ask: on a sound node it holds nothing.
 #[derive(Debug)]
 pub struct Propagation {
-    paths: ClientStatePaths,
+    paths: KernelFiles,
     kubelet_dir: PathBuf,
     /// The mount table and kubelet's directory without symbolic links, while a mount point there is not shared.
     unsound: Mutex<Option<Arc<(Mountinfo, PathBuf)>>>,
@@ -53,7 +53,7 @@ pub struct Propagation {
 
 impl Propagation {
     /// The state of this moment. [`Watch::start`] keeps it up to date.
-    pub fn new(paths: ClientStatePaths, kubelet_dir: PathBuf) -> Self {
+    pub fn new(paths: KernelFiles, kubelet_dir: PathBuf) -> Self {
         let state = Self { paths, kubelet_dir, unsound: Mutex::default() };
         state.refresh();
         state
@@ -87,8 +87,8 @@ impl Propagation {
     /// Reads the mount table again and logs what has changed. A table that cannot be read changes nothing.
     fn refresh(&self) {
         let table = match client_state::mountinfo(&self.paths, MOUNTINFO.as_ref()) {
-            Observed::Known(table) => table,
-            Observed::Unknown(why) => {
+            Ok(table) => table,
+            Err(why) => {
                 tracing::warn!(why, "whether kubelet sees what is mounted here is unknown");
                 return;
             }
@@ -112,14 +112,14 @@ impl Propagation {
 
 /// Whether any mount point at or below kubelet's directory is not shared.
 fn has_unshared(table: &Mountinfo, kubelet_dir: &Path) -> bool {
-    table.lines().any(|line| !line.shared && line.point.starts_with(kubelet_dir))
+    table.entries().any(|line| !line.shared && line.mount_point.starts_with(kubelet_dir))
 }
 
 /// The deepest mount point at or below kubelet's directory on this path, if it is not shared. Neither path may hold a
 /// symbolic link.
 fn unsharing(table: &Mountinfo, kubelet_dir: &Path, path: &Path) -> Option<PathBuf> {
     let deepest = table.along(path).pop()?;
-    (deepest.point.starts_with(kubelet_dir) && !deepest.shared).then_some(deepest.point)
+    (deepest.mount_point.starts_with(kubelet_dir) && !deepest.shared).then_some(deepest.mount_point)
 }
 
 #[cfg(test)]

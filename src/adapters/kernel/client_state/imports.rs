@@ -1,43 +1,43 @@
 //! Imports: the client's connections to MGS, MDTs and OSTs, from the `import` file of each device.
 //!
-//! The files (`lprocfs_import_seq_show` in `obdclass/lprocfs_status.c`) say how the client stands with a server without a
-//! request to it. They are in procfs up to Lustre 2.15 and in debugfs since, and each may block on the lock of its own
+//! The files (`lprocfs_import_seq_show` in `obdclass/lprocfs_status.c`) show the state of a connection without a request
+//! to the server. They are in procfs up to Lustre 2.15 and in debugfs since, and each may block on the lock of its own
 //! import while Lustre waits for the server.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 
-use super::bounded::BoundedReads;
-use super::read::{ClientStatePaths, Observed, one_line, unreadable};
+use super::blocking_calls::{BlockingCalls, PANICKED};
+use super::files::{KernelFiles, one_line, unreadable};
 
-/// Directories that hold devices and their files, the newest Lustre's first.
-const PLACES: [&str; 3] = ["/sys/kernel/debug/lustre", "/proc/fs/lustre", "/sys/fs/lustre"];
+/// Directories of the devices, the newest Lustre's first.
+const DIRECTORIES: [&str; 3] = ["/sys/kernel/debug/lustre", "/proc/fs/lustre", "/sys/fs/lustre"];
 
 /// Most devices that are read; a file system of 1000 targets that is mounted 50 times has more.
 const MOST_DEVICES: usize = 4096;
 
-/// Kind of the server at the other end.
+/// Type of a client device, by the server at its other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Service {
-    /// Configuration, from an MGS; shared by all mounts of it.
-    Management,
-    /// Names and attributes, from an MDT.
-    Metadata,
-    /// Contents, from an OST.
-    Objects,
+pub enum DeviceType {
+    /// Of an MGS (configuration); shared by all mounts of it.
+    Mgc,
+    /// Of an MDT (names and attributes).
+    Mdc,
+    /// Of an OST (contents).
+    Osc,
 }
 
-impl Service {
+impl DeviceType {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Management, Self::Metadata, Self::Objects];
+    pub const ALL: [Self; 3] = [Self::Mgc, Self::Mdc, Self::Osc];
 
-    /// Lustre's name for the type of the device.
-    pub fn device_type(self) -> &'static str {
+    /// Lustre's name.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Management => "mgc",
-            Self::Metadata => "mdc",
-            Self::Objects => "osc",
+            Self::Mgc => "mgc",
+            Self::Mdc => "mdc",
+            Self::Osc => "osc",
         }
     }
 }
@@ -45,25 +45,25 @@ impl Service {
 /// One client device, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Device {
-    /// Kind of its server.
-    pub service: Service,
+    /// Its type.
+    pub device_type: DeviceType,
     /// Such as `lustrefs-MDT0000-mdc-ffff8b0c4a5d8000` or `MGC10.0.0.4@tcp`.
     pub name: String,
 }
 
 impl Device {
-    /// File system, target (`MDT0000`) and mount (a number of the kernel that no file connects to a path), for devices of
-    /// a file system.
+    /// File system, target (`MDT0000`) and instance (the kernel's number of a mount, which no file connects to a path); none
+    /// for the device of an MGS.
     pub fn parts(&self) -> Option<(&str, &str, &str)> {
-        let (rest, mount) = self.name.rsplit_once('-')?;
-        let rest = rest.strip_suffix(self.service.device_type())?.strip_suffix('-')?;
+        let (rest, instance) = self.name.rsplit_once('-')?;
+        let rest = rest.strip_suffix(self.device_type.name())?.strip_suffix('-')?;
         let (file_system, target) = rest.rsplit_once('-')?;
-        (self.service != Service::Management).then_some((file_system, target, mount))
+        (self.device_type != DeviceType::Mgc).then_some((file_system, target, instance))
     }
 
-    /// The NID after which a management device is named: the first one of the mounts that share it.
+    /// The NID after which the device of an MGS is named: the first one of the mounts that share it.
     pub fn mgs_nid(&self) -> Option<&str> {
-        if self.service == Service::Management { self.name.strip_prefix("MGC") } else { None }
+        self.name.strip_prefix("MGC").filter(|_| self.device_type == DeviceType::Mgc)
     }
 }
 
@@ -75,10 +75,10 @@ pub enum ImportState {
     /// `IDLE`: disconnected in good order because nothing was requested for a while; OSTs only.
     Idle,
     /// `REPLAY`, `REPLAY_LOCKS`, `REPLAY_WAIT`, `RECOVER` or `EVICTED`: the server has answered a connect or has evicted
-    /// this client, and recovery goes on.
+    /// this client, and the client recovers.
     Recovering(String),
-    /// No server answers: `DISCONN`, `CONNECTING`, `NEW`, `CLOSED`; or the import was deactivated or invalidated, whatever
-    /// its state, such as `FULL (deactive)`.
+    /// No server answers: `DISCONN`, `CONNECTING`, `NEW`, `CLOSED`; or the import was deactivated or invalidated in any
+    /// state, such as `FULL (deactive)`.
     Lost(String),
     /// Not known, for this reason.
     Unknown(String),
@@ -96,7 +96,8 @@ impl ImportState {
         }
     }
 
-    /// What the flags of an import make of its state: a deactivated one sends nothing, an invalidated one only recovers.
+    /// The state that follows from the import's flags as well: a deactivated import sends nothing, an invalidated one only
+    /// recovers.
     fn with_flags(self, flags: &[String]) -> Self {
         let only_invalid = flags.iter().all(|flag| flag == "invalid");
         match self {
@@ -130,64 +131,45 @@ pub struct Import {
     pub nids: Vec<String>,
 }
 
-/// The imports of the devices that are wanted, sorted by device. One that blocks past the limit is unknown, and so are
-/// those after it; unknown as a whole if not even the devices could be listed within the limit.
+/// The imports of the wanted devices, sorted by device. One that blocks past the limit is unknown, and so are those after
+/// it. The error is why not even the devices could be listed within the limit.
 pub fn read_all(
-    reads: &BoundedReads,
-    paths: &ClientStatePaths,
+    calls: &BlockingCalls,
+    files: &KernelFiles,
     wanted: impl Fn(&Device) -> bool + Send + 'static,
-) -> Observed<Vec<Import>> {
-    let paths = paths.clone();
-    let (steps, incomplete) = reads.collect(move |steps| {
-        let devices: Vec<Device> = devices(&paths).into_iter().filter(wanted).collect();
-        let mut received = steps.send(Step::Listed(devices.clone()));
+) -> Result<Vec<Import>, String> {
+    let files = files.clone();
+    // First all devices, then each with its state.
+    let (results, incomplete) = calls.stream(move |results| {
+        let devices: Vec<Device> = devices(&files).into_iter().filter(wanted).collect();
+        let mut sent = results.send(devices.iter().cloned().map(|device| unknown(device, "")).collect::<Vec<_>>());
         for device in devices {
-            if received.is_err() {
+            if sent.is_err() {
                 return;
             }
-            received = steps.send(Step::Read(read(&paths, device)));
+            sent = results.send(vec![read(&files, device)]);
         }
     });
-    complete(steps, incomplete.as_deref().unwrap_or("the thread that read panicked"))
+    let why = incomplete.as_deref().unwrap_or(PANICKED);
+    let mut results = results.into_iter();
+    let listed = results.next().ok_or(why)?;
+    let mut imports: Vec<Import> = results.flatten().collect();
+    imports.extend(listed.into_iter().skip(imports.len()).map(|import| unknown(import.device, why)));
+    Ok(imports)
 }
 
-/// What [`read_all`] receives from its thread.
-#[derive(Debug)]
-enum Step {
-    Listed(Vec<Device>),
-    Read(Import),
-}
-
-/// All devices that were listed, those that were not read as unknown.
-fn complete(steps: Vec<Step>, why: &str) -> Observed<Vec<Import>> {
-    let mut steps = steps.into_iter();
-    let Some(Step::Listed(devices)) = steps.next() else { return Observed::Unknown(why.to_owned()) };
-    let mut imports: Vec<Import> = steps
-        .filter_map(|step| match step {
-            Step::Read(import) => Some(import),
-            Step::Listed(_) => None,
-        })
-        .collect();
-    let unread = devices.into_iter().skip(imports.len()).map(|device| Import {
-        device,
-        state: ImportState::Unknown(why.to_owned()),
-        nids: Vec::new(),
-    });
-    imports.extend(unread);
-    Observed::Known(imports)
+fn unknown(device: Device, why: &str) -> Import {
+    Import { device, state: ImportState::Unknown(why.to_owned()), nids: Vec::new() }
 }
 
 /// All devices, sorted, each once. A directory that cannot be listed is left out.
-fn devices(paths: &ClientStatePaths) -> Vec<Device> {
+fn devices(files: &KernelFiles) -> Vec<Device> {
     let mut found = BTreeSet::new();
-    for service in Service::ALL {
-        for place in PLACES {
-            let folder = paths.at(format!("{place}/{}", service.device_type()));
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MOST_DEVICES) {
-                if let (Ok(name), true) = (entry.file_name().into_string(), entry.file_type().is_ok_and(|t| t.is_dir()))
-                {
-                    found.insert(Device { service, name });
-                }
+    for (device_type, directory) in DeviceType::ALL.into_iter().flat_map(|kind| DIRECTORIES.map(|path| (kind, path))) {
+        let directory = files.path(format!("{directory}/{}", device_type.name()));
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_DEVICES) {
+            if let (Ok(name), true) = (entry.file_name().into_string(), entry.file_type().is_ok_and(|t| t.is_dir())) {
+                found.insert(Device { device_type, name });
             }
         }
     }
@@ -195,24 +177,23 @@ fn devices(paths: &ClientStatePaths) -> Vec<Device> {
 }
 
 /// The import of a device. May block.
-fn read(paths: &ClientStatePaths, device: Device) -> Import {
-    let mut refused = None;
-    for place in PLACES {
-        let path = format!("{place}/{}/{}/import", device.service.device_type(), device.name);
-        match paths.text(&path) {
+fn read(files: &KernelFiles, device: Device) -> Import {
+    let mut failed: Option<String> = None;
+    for directory in DIRECTORIES {
+        let path = format!("{directory}/{}/{}/import", device.device_type.name(), device.name);
+        match files.attribute(&path) {
             Ok(text) => {
                 let (state, nids) = parse(&text);
                 return Import { device, state, nids };
             }
-            // A place that has the file and refuses it explains more than one that never had it.
-            Err(error) if refused.is_none() || error.kind() != io::ErrorKind::NotFound => {
-                refused = Some(unreadable(&path, &error));
+            // A directory that has the file and refuses it explains more than one that does not have it.
+            Err(error) if failed.is_none() || error.kind() != io::ErrorKind::NotFound => {
+                failed = Some(unreadable(&path, &error));
             }
             Err(_) => {}
         }
     }
-    let why = refused.unwrap_or_else(|| "no import file".to_owned());
-    Import { device, state: ImportState::Unknown(why), nids: Vec::new() }
+    unknown(device, &failed.unwrap_or_default())
 }
 
 /// Parses the state and the servers' NIDs of an import file; its other lines differ between versions and do not matter.
@@ -243,12 +224,12 @@ mod tests {
     use super::*;
     use crate::adapters::kernel::client_state::tests::{Tree, import};
 
-    fn device(service: Service, name: &str) -> Device {
-        Device { service, name: name.to_owned() }
+    fn device(device_type: DeviceType, name: &str) -> Device {
+        Device { device_type, name: name.to_owned() }
     }
 
     #[test]
-    fn an_import_tells_state_and_servers() {
+    fn an_import_has_state_and_servers() {
         let (state, nids) = parse(&import("FULL", "10.99.0.1@tcp"));
         assert_eq!((state, nids), (ImportState::Full, vec!["10.99.0.1@tcp".to_owned()]));
         let newer = "import:\n    state: DISCONN\n    import_flags: [ replayable, pingable ]\n    connection:\n       failover_nids: [ \"10.0.0.4@tcp\", \"10.0.0.5@tcp\" ]\n       nids_stats:\n          \"10.0.0.4@tcp\": { connects: 1 }\n       current_connection: \"<none>\"\n";
@@ -267,10 +248,10 @@ mod tests {
         for state in ["REPLAY", "REPLAY_LOCKS", "REPLAY_WAIT", "RECOVER", "EVICTED"] {
             assert_eq!(parse(&format!("state: {state}")).0, ImportState::Recovering(state.to_owned()));
         }
-        for odd in
+        for malformed in
             ["", "import:\n", "current_state: FULL", "state:\n", "state: <UNKNOWN>", "state: full", "state: BETTER"]
         {
-            assert!(matches!(parse(odd).0, ImportState::Unknown(_)), "{odd}");
+            assert!(matches!(parse(malformed).0, ImportState::Unknown(_)), "{malformed}");
         }
     }
 
@@ -290,26 +271,26 @@ mod tests {
     }
 
     #[test]
-    fn names_of_devices_are_taken_apart_from_the_right() {
-        let mdc = device(Service::Metadata, "my-fs-MDT0000-mdc-ffff8b0c4a5d8000");
+    fn names_of_devices_are_split_from_the_right() {
+        let mdc = device(DeviceType::Mdc, "my-fs-MDT0000-mdc-ffff8b0c4a5d8000");
         assert_eq!(mdc.parts(), Some(("my-fs", "MDT0000", "ffff8b0c4a5d8000")));
-        assert_eq!(device(Service::Objects, "lustrefs-OST000a-osc-1").parts(), Some(("lustrefs", "OST000a", "1")));
-        for odd in ["", "-", "MDT0000-mdc-1", "lustrefs-MDT0000-osc-1", "lustrefs-MDT0000-xmdc-1"] {
-            assert_eq!(device(Service::Metadata, odd).parts(), None, "{odd}");
+        assert_eq!(device(DeviceType::Osc, "lustrefs-OST000a-osc-1").parts(), Some(("lustrefs", "OST000a", "1")));
+        for malformed in ["", "-", "MDT0000-mdc-1", "lustrefs-MDT0000-osc-1", "lustrefs-MDT0000-xmdc-1"] {
+            assert_eq!(device(DeviceType::Mdc, malformed).parts(), None, "{malformed}");
         }
-        let mgc = device(Service::Management, "MGC10.0.0.4@tcp");
+        let mgc = device(DeviceType::Mgc, "MGC10.0.0.4@tcp");
         assert_eq!((mgc.mgs_nid(), mgc.parts(), mdc.mgs_nid()), (Some("10.0.0.4@tcp"), None, None));
     }
 
     #[test]
-    fn files_are_found_in_every_place_and_devices_listed_once() {
+    fn files_are_found_in_every_directory_and_devices_listed_once() {
         let tree = Tree::client();
         tree.write("/proc/fs/lustre/osc/lustrefs-OST0001-osc-ffff01/import", &import("IDLE", "10.99.0.1@tcp"));
         tree.write("/sys/fs/lustre/osc/lustrefs-OST0002-osc-ffff01/uuid", "x\n");
         tree.write("/sys/fs/lustre/mdc/lustrefs-MDT0000-mdc-ffff01/uuid", "x\n");
         tree.write("/sys/fs/lustre/mdc/no-directory", "x\n");
         let imports: Vec<Import> =
-            devices(&tree.paths()).into_iter().map(|device| read(&tree.paths(), device)).collect();
+            devices(&tree.files()).into_iter().map(|device| read(&tree.files(), device)).collect();
         let shown: Vec<_> = imports.iter().map(|import| (import.device.name.as_str(), &import.state)).collect();
         assert_eq!(
             shown[..4],
@@ -329,14 +310,14 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_text_and_no_name_is_too_odd(text in any::<String>(), name in "[a-zA-Z0-9@.-]{0,40}") {
+        fn every_text_and_name_is_accepted(text in any::<String>(), name in "[a-zA-Z0-9@.-]{0,40}") {
             let (state, nids) = parse(&text);
             prop_assert!(nids.iter().all(|nid| !nid.chars().any(char::is_control)));
             prop_assert!(!state.to_string().chars().any(char::is_control));
-            for service in Service::ALL {
-                let device = device(service, &name);
-                if let Some((file_system, target, mount)) = device.parts() {
-                    prop_assert_eq!(format!("{file_system}-{target}-{}-{mount}", service.device_type()), name.as_str());
+            for device_type in DeviceType::ALL {
+                let device = device(device_type, &name);
+                if let Some((file_system, target, instance)) = device.parts() {
+                    prop_assert_eq!(format!("{file_system}-{target}-{}-{instance}", device_type.name()), name.as_str());
                 }
             }
         }

@@ -2,13 +2,13 @@
 //!
 //! The ioctls take privileges and the device, which a container has if the module was loaded before it started. The file
 //! (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition; only root may read it, and a kernel in
-//! lockdown refuses it to everybody. With neither the NIDs are unknown.
+//! lockdown refuses it to every process. With neither the NIDs are unknown.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::read::{ClientStatePaths, Observed};
-use crate::adapters::host_network::{self, NetworkFacts};
+use super::files::KernelFiles;
+use crate::adapters::host_network::HostNetwork;
 use crate::adapters::lnet::{self, Lnet, LnetError, LocalNi, Nid};
 
 /// The table of local NIDs.
@@ -33,7 +33,7 @@ impl LocalNid {
         Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
     }
 
-    /// Whether LNet may use it. Lustre 2.17.0 goes on to report `down` after a link has come back (LU-20093) while mounts
+    /// Whether LNet may use it. Lustre 2.17.0 still reports `down` after a link has come back (LU-20093) while mounts
     /// work, so a NID also counts as up whose address is on an interface that is up, unless it does not reply to a ping.
     pub fn is_up(&self) -> bool {
         match self.status.as_str() {
@@ -48,7 +48,7 @@ impl LocalNid {
         self.is_up() && self.status == "down"
     }
 
-    /// Whether it lies in a network over TCP, as those of AMLFS do.
+    /// Whether it is in a network over TCP, as those of AMLFS are.
     pub fn is_tcp(&self) -> bool {
         self.nid.rsplit_once('@').is_some_and(|(_, network)| network.starts_with("tcp"))
     }
@@ -63,30 +63,26 @@ impl LocalNid {
     }
 }
 
-/// LNet by its device below the root of these paths.
-pub fn device(paths: &ClientStatePaths) -> Arc<dyn Lnet> {
-    Arc::new(lnet::open(paths.at(lnet::DEVICE)))
+/// LNet by its device.
+pub fn device(files: &KernelFiles) -> Arc<dyn Lnet> {
+    Arc::new(lnet::device(files.path(lnet::DEVICE)))
 }
 
-/// This node's NIDs without the loopback. Waits for LNet's own lock, so callers that must not block bound it.
-pub fn read(paths: &ClientStatePaths, lnet: &dyn Lnet) -> Observed<Vec<LocalNid>> {
-    let nids = match lnet.local_nis() {
-        Ok(nis) => Observed::Known(nis.iter().map(of_ni).collect()),
-        Err(LnetError::NotStarted) => Observed::Known(Vec::new()),
-        Err(error) => match paths.observe(NIS).and_then(|text| parse(&text)) {
-            Observed::Unknown(why) => Observed::Unknown(format!("{error}; {why}")),
-            Observed::Known(nids) => Observed::Known(nids),
-        },
+/// This node's NIDs without the loopback, or why they are unknown. Waits for LNet's own lock, so callers that must not
+/// block bound it.
+pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<LocalNid>, String> {
+    let mut nids = match lnet.local_nis() {
+        Ok(nis) => nis.iter().map(of_ni).collect(),
+        Err(LnetError::NotStarted) => Vec::new(),
+        Err(error) => files.text(NIS).and_then(|text| parse(&text)).map_err(|why| format!("{error}; {why}"))?,
     };
-    nids.map(|mut nids| {
-        if nids.iter().any(|nid| nid.status != "up") {
-            let facts = host_network::collect(&paths.root);
-            for nid in &mut nids {
-                nid.has_interface = has_interface(nid, &facts);
-            }
+    if nids.iter().any(|nid| nid.status != "up") {
+        let network = HostNetwork::read(&files.root);
+        for nid in &mut nids {
+            nid.has_interface = has_interface(nid, &network);
         }
-        nids
-    })
+    }
+    Ok(nids)
 }
 
 fn of_ni(ni: &LocalNi) -> LocalNid {
@@ -99,23 +95,23 @@ fn of_ni(ni: &LocalNi) -> LocalNid {
 }
 
 /// Whether an interface that is up has the address of a NID. An address that no interface has is not one of this network
-/// namespace's, or the facts are incomplete: both are unknown.
-fn has_interface(nid: &LocalNid, facts: &NetworkFacts) -> Option<bool> {
+/// namespace's, or the files are incomplete: both are unknown.
+fn has_interface(nid: &LocalNid, network: &HostNetwork) -> Option<bool> {
     let address = nid.address()?;
-    let of_it = facts.interfaces.iter().filter(|it| it.addresses.iter().flatten().any(|own| *own == address));
+    let of_it = network.interfaces.iter().filter(|it| it.addresses.iter().flatten().any(|own| *own == address));
     let mut states = of_it.filter_map(|interface| interface.operstate.as_deref()).peekable();
     states.peek()?;
     Some(states.any(|state| state == "up"))
 }
 
-/// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if
-/// one of them says so. A text without the two columns is unknown, one without rows is a network without NIDs.
-pub(super) fn parse(text: &str) -> Observed<Vec<LocalNid>> {
+/// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if it
+/// is up in one of them. A text without the two columns is unknown, one without rows is a network without NIDs.
+fn parse(text: &str) -> Result<Vec<LocalNid>, String> {
     let mut lines = text.lines();
     let column = |header: &str, name: &str| header.split_whitespace().position(|word| word == name);
     let columns = lines.find_map(|line| column(line, "nid").zip(column(line, "status")));
     let Some((nid_column, status_column)) = columns else {
-        return Observed::Unknown(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
+        return Err(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
     };
     let mut nids: Vec<LocalNid> = Vec::new();
     for line in lines {
@@ -130,7 +126,7 @@ pub(super) fn parse(text: &str) -> Observed<Vec<LocalNid>> {
             None => nids.push(LocalNid::new(nid, status)),
         }
     }
-    Observed::Known(nids)
+    Ok(nids)
 }
 
 #[cfg(test)]
@@ -145,7 +141,7 @@ pub(super) mod tests {
     const HEADER: &str = "nid                      status alive refs peer  rtr   max    tx   min\n";
 
     fn shown(text: &str) -> Vec<String> {
-        let Observed::Known(nids) = parse(text) else { panic!("not understood: {text}") };
+        let Ok(nids) = parse(text) else { panic!("not understood: {text}") };
         nids.into_iter().map(|nid| format!("{} {}", nid.nid, nid.status)).collect()
     }
 
@@ -165,22 +161,22 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_may_move_and_odd_lines_are_passed_over() {
-        let text = "LNet 3\nhealth status extra nid\n9 up x 10.0.0.7@tcp\n\n8 up\nodd line of words\n";
+    fn columns_may_move_and_other_lines_are_skipped() {
+        let text = "LNet 3\nhealth status extra nid\n9 up x 10.0.0.7@tcp\n\n8 up\na line of words\n";
         assert_eq!(shown(text), ["10.0.0.7@tcp up"]);
-        for odd in ["", "net:\n  - nid: 10.0.0.7@tcp\n", "nid\n10.0.0.7@tcp\n"] {
-            assert!(parse(odd).unknown().is_some(), "{odd}");
+        for malformed in ["", "net:\n  - nid: 10.0.0.7@tcp\n", "nid\n10.0.0.7@tcp\n"] {
+            assert!(parse(malformed).is_err(), "{malformed}");
         }
     }
 
-    /// LNet that answers this to a list, and this to a ping; any other call is a mistake.
+    /// LNet with these results of `local_nis` and `ping`; any other call is a mistake.
     #[derive(Debug)]
-    pub(in crate::adapters::kernel::client_state) struct Answer(
+    pub(in crate::adapters::kernel::client_state) struct FakeLnet(
         pub(in crate::adapters::kernel::client_state) Result<Vec<LocalNi>, LnetError>,
         pub(in crate::adapters::kernel::client_state) Option<Result<(), LnetError>>,
     );
 
-    impl Lnet for Answer {
+    impl Lnet for FakeLnet {
         fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
             self.0.clone()
         }
@@ -210,30 +206,26 @@ pub(super) mod tests {
         }
     }
 
-    fn answer(nis: &[([u8; 4], Option<bool>)]) -> Answer {
+    fn lnet_of(nis: &[([u8; 4], Option<bool>)]) -> FakeLnet {
         let ni = |(address, up): &([u8; 4], Option<bool>)| LocalNi {
             nid: Nid::tcp((*address).into()),
             interface: Some("eth0".to_owned()),
             up: *up,
         };
-        Answer(Ok(nis.iter().map(ni).collect()), None)
-    }
-
-    fn known(nids: &Observed<Vec<LocalNid>>) -> Vec<LocalNid> {
-        nids.known().cloned().unwrap_or_else(|| panic!("{nids:?}"))
+        FakeLnet(Ok(nis.iter().map(ni).collect()), None)
     }
 
     #[test]
     fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
         let tree = Tree::client();
-        let nids = known(&read(&tree.paths(), &answer(&[([10, 0, 0, 7], Some(true))])));
+        let nids = read(&tree.files(), &lnet_of(&[([10, 0, 0, 7], Some(true))])).unwrap();
         assert_eq!(nids, [LocalNid::new("10.0.0.7@tcp", "up")], "debugfs has another one");
-        assert_eq!(known(&read(&tree.paths(), &Answer(Err(LnetError::NotStarted), None))), []);
-        let failing = || Answer(Err(LnetError::Denied), None);
-        assert_eq!(known(&read(&tree.paths(), &failing())), [LocalNid::new("10.99.0.2@tcp", "up")]);
-        std::fs::remove_file(tree.paths().at(NIS)).unwrap();
-        let unknown = read(&tree.paths(), &failing());
-        let why = unknown.unknown().unwrap();
+        assert_eq!(read(&tree.files(), &FakeLnet(Err(LnetError::NotStarted), None)).unwrap(), []);
+        let failing = || FakeLnet(Err(LnetError::Denied), None);
+        assert_eq!(read(&tree.files(), &failing()).unwrap(), [LocalNid::new("10.99.0.2@tcp", "up")]);
+        std::fs::remove_file(tree.files().path(NIS)).unwrap();
+        let unknown = read(&tree.files(), &failing());
+        let why = unknown.unwrap_err();
         assert!(why.contains("LNet refuses this process") && why.contains(NIS), "{why}");
     }
 
@@ -247,7 +239,7 @@ pub(super) mod tests {
     #[test]
     fn a_nid_is_never_down_by_its_status_alone() {
         let tree = Tree::client();
-        let of = |address, up| known(&read(&tree.paths(), &answer(&[(address, up)]))).remove(0);
+        let of = |address, up| read(&tree.files(), &lnet_of(&[(address, up)])).unwrap().remove(0);
         let down = of([10, 0, 0, 7], Some(false));
         assert_eq!((down.has_interface, down.is_up()), (None, false), "nothing contradicts the status");
         network(&tree, "up\n");
@@ -266,20 +258,20 @@ pub(super) mod tests {
         #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_text_is_too_odd(text in any::<String>()) {
+        fn every_text_is_accepted(text in any::<String>()) {
             let _ = parse(&text);
-            let Observed::Known(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header stands") };
+            let Ok(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header is there") };
             prop_assert!(nids.iter().all(|nid| nid.nid.contains('@') && !nid.nid.ends_with("@lo")));
         }
 
         #[test]
-        fn what_the_kernel_writes_is_read_back(
+        fn a_table_as_the_kernel_writes_it_is_read(
             rows in proptest::collection::vec((any::<std::net::Ipv4Addr>(), any::<bool>()), 0..20),
             noise in "[ a-z0-9]{0,30}",
         ) {
             let status = |up: bool| if up { "up" } else { "down" };
             let lines = rows.iter().map(|(ip, up)| format!("{:24} {:>6} -1 1 8 0 256 256 253 {noise}\n", format!("{ip}@tcp"), status(*up)));
-            let Observed::Known(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header stands") };
+            let Ok(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header is there") };
             for (ip, _) in &rows {
                 let up = rows.iter().any(|(other, up)| other == ip && *up);
                 let found = nids.iter().filter(|nid| nid.nid == format!("{ip}@tcp")).collect::<Vec<_>>();

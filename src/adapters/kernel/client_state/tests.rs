@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::readiness::{Assessment, NodeState};
+use super::imports::ImportState;
+use super::readiness::{Findings, NodeState};
 use super::servers::ServerState;
 use super::*;
 use crate::ports::mounter::Readiness;
@@ -55,12 +56,12 @@ impl Tree {
         tree
     }
 
-    pub(in crate::adapters::kernel) fn paths(&self) -> ClientStatePaths {
-        ClientStatePaths { root: self.0.path().to_owned() }
+    pub(in crate::adapters::kernel) fn files(&self) -> KernelFiles {
+        KernelFiles { root: self.0.path().to_owned() }
     }
 
     pub(in crate::adapters::kernel) fn write(&self, path: impl AsRef<Path>, text: &str) {
-        let path = self.paths().at(path);
+        let path = self.files().path(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
@@ -95,63 +96,63 @@ fn source() -> MountSource {
 }
 
 fn servers(tree: &Tree, limit: Duration, source: &MountSource) -> ServerState {
-    servers::read(&BoundedReads::new(limit), &tree.paths(), source, std::slice::from_ref(source))
+    servers::read(&BlockingCalls::new(limit), &tree.files(), source, std::slice::from_ref(source))
 }
 
 #[test]
 fn a_node_is_assessed_by_its_files() {
     let tree = Tree::client();
-    let read = |tree: &Tree| NodeState::read(&BoundedReads::new(LONG), &tree.paths());
-    assert_eq!(read(&tree).assess(), Assessment::default());
+    let read = |tree: &Tree| NodeState::read(&BlockingCalls::new(LONG), &tree.files());
+    assert_eq!(read(&tree).assess(), Findings::default());
     tree.write(lnet::NIS, &nis("down"));
     let Readiness::NotReady(missing) = read(&tree).assess().readiness() else { panic!("LNet is down") };
     assert!(missing[0].contains("10.99.0.2@tcp is down"), "{missing:?}");
-    std::fs::remove_file(tree.paths().at(lnet::NIS)).unwrap();
-    let assessment = read(&tree).assess();
-    assert_eq!((assessment.readiness(), assessment.notes.len()), (Readiness::Ready, 1));
+    std::fs::remove_file(tree.files().path(lnet::NIS)).unwrap();
+    let findings = read(&tree).assess();
+    assert_eq!((findings.readiness(), findings.notes.len()), (Readiness::Ready, 1));
     let empty = read(&Tree::default()).assess();
-    assert_eq!(empty.missing.len(), 1);
+    assert_eq!(empty.reasons.len(), 1);
 }
 
 #[test]
-fn the_servers_of_a_mount_are_judged_by_its_imports() {
+fn the_state_of_servers_follows_from_the_imports_of_a_mount() {
     let tree = Tree::client();
     assert_eq!(servers(&tree, LONG, &source()), ServerState::Answering);
     tree.import("mdc/lustrefs-MDT0000-mdc-ffff01", "DISCONN");
     tree.import("osc/otherfs-OST0000-osc-ffff02", "DISCONN");
-    let partial = ServerState::Partial { not_full: vec!["MDT0000 is DISCONN".to_owned()] };
-    assert_eq!(servers(&tree, LONG, &source()), partial);
+    assert_eq!(servers(&tree, LONG, &source()), ServerState::Answering);
     tree.import("osc/lustrefs-OST0000-osc-ffff01", "CONNECTING");
-    assert!(matches!(servers(&tree, LONG, &source()), ServerState::Unknown(_)), "the MGS answers");
+    assert_eq!(servers(&tree, LONG, &source()), ServerState::Unknown, "the MGS answers");
     tree.import("mgc/MGC10.99.0.1@tcp", "DISCONN");
-    assert!(servers(&tree, LONG, &source()).is_dead());
+    assert_eq!(servers(&tree, LONG, &source()), ServerState::Dead);
     let other = MountSource::parse("10.0.0.9@tcp:/none").unwrap();
-    assert!(matches!(servers(&tree, LONG, &other), ServerState::Unknown(_)));
+    assert_eq!(servers(&tree, LONG, &other), ServerState::Unknown);
 }
 
 /// A pipe without a writer stands for an import whose lock is held; its readers end with the process.
 #[test]
 fn an_import_that_blocks_is_unknown_and_hides_no_other() {
     let tree = Tree::client();
-    let blocked = tree.paths().at("/sys/kernel/debug/lustre/osc/lustrefs-OST0000-osc-ffff01/import");
+    let blocked = tree.files().path("/sys/kernel/debug/lustre/osc/lustrefs-OST0000-osc-ffff01/import");
     std::fs::remove_file(&blocked).unwrap();
     nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let limit = Duration::from_millis(200);
-    let partial = ServerState::Partial { not_full: vec!["OST0000 is unknown".to_owned()] };
-    assert_eq!(servers(&tree, limit, &source()), partial);
+    assert_eq!(servers(&tree, limit, &source()), ServerState::Answering);
     tree.import("mdc/lustrefs-MDT0000-mdc-ffff01", "DISCONN");
-    let unknown = ServerState::Unknown("OST0000: the kernel did not answer within 200ms".to_owned());
-    assert_eq!(servers(&tree, limit, &source()), unknown, "unknown is never dead");
+    assert_eq!(servers(&tree, limit, &source()), ServerState::Unknown, "unknown is never dead");
+    let imports = imports::read_all(&BlockingCalls::new(limit), &tree.files(), |_| true).unwrap();
+    let why = ImportState::Unknown("the kernel did not answer within 200ms".to_owned());
+    assert_eq!(imports.iter().map(|import| &import.state).filter(|state| **state == why).count(), 1);
 }
 
 #[test]
 fn lustre_mounts_are_found_in_mountinfo() {
     let tree = Tree::mounted();
-    assert_eq!(lustre_is_mounted(&tree.paths()), Observed::Known(true));
-    let sources = mounted_sources(&tree.paths()).map(|sources| sources.iter().map(ToString::to_string).collect());
+    assert_eq!(lustre_is_mounted(&tree.files()), Ok(true));
+    let sources = mounted_sources(&tree.files()).map(|sources| sources.iter().map(ToString::to_string).collect());
     let expected = ["10.99.0.1@tcp:/lustrefs", "10.99.0.1@tcp:/lustrefs/sub/dir"].map(str::to_owned);
-    assert_eq!(sources, Observed::Known(expected.to_vec()));
+    assert_eq!(sources, Ok(expected.to_vec()));
     tree.write(MOUNTINFO, "31 1 8:1 / / rw - ext4 lustre rw\n32 31 0:9 / /lustre rw - tmpfs lustre rw\n");
-    assert_eq!(lustre_is_mounted(&tree.paths()), Observed::Known(false));
-    assert!(lustre_is_mounted(&Tree::default().paths()).unknown().is_some());
+    assert_eq!(lustre_is_mounted(&tree.files()), Ok(false));
+    assert!(lustre_is_mounted(&Tree::default().files()).is_err());
 }

@@ -72,7 +72,7 @@ fn a_fault_says_what_to_set_and_where() {
 fn state(tree: &Path, mounts: Mounts<'_>) -> Propagation {
     std::fs::create_dir_all(tree.join("proc/self")).unwrap();
     std::fs::write(tree.join("proc/self/mountinfo"), text(mounts)).unwrap();
-    Propagation::new(ClientStatePaths { root: tree.to_owned() }, KUBELET.into())
+    Propagation::new(KernelFiles { root: tree.to_owned() }, KUBELET.into())
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn one_pod_whose_directory_is_not_shared_is_no_standing_fault() {
 /// Watching ends when its handle is dropped, and holds the state no longer.
 #[test]
 fn the_thread_ends_with_its_handle() {
-    let state = Arc::new(Propagation::new(ClientStatePaths::default(), "/nowhere".into()));
+    let state = Arc::new(Propagation::new(KernelFiles::default(), "/nowhere".into()));
     let watch = Watch::start(Arc::clone(&state)).unwrap();
     assert_eq!(Arc::strong_count(&state), 2);
     drop(watch);

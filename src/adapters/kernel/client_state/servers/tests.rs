@@ -1,7 +1,8 @@
 //! The table of states, and which imports belong to which mount.
 
+use super::ServerState::{Answering, Dead, Unknown};
 use super::*;
-use crate::adapters::kernel::client_state::imports::Service;
+use crate::adapters::kernel::client_state::imports::DeviceType;
 
 const A: &str = "10.0.0.4@tcp:/lustrefs";
 const B: &str = "10.0.0.5@tcp:/lustrefs";
@@ -15,32 +16,27 @@ fn imports(lines: &[&str]) -> Vec<Import> {
     let import = |line: &&str| {
         let mut words = line.split(' ');
         let kind = words.next().unwrap();
-        let service = Service::ALL.into_iter().find(|service| service.device_type() == kind).unwrap();
+        let device_type = DeviceType::ALL.into_iter().find(|device_type| device_type.name() == kind).unwrap();
         let name = words.next().unwrap().to_owned();
         let state = match words.next().unwrap() {
             "FULL" => ImportState::Full,
             "IDLE" => ImportState::Idle,
-            "?" => ImportState::Unknown("odd".to_owned()),
+            "?" => ImportState::Unknown("unreadable".to_owned()),
             state @ ("REPLAY" | "EVICTED") => ImportState::Recovering(state.to_owned()),
             state => ImportState::Lost(state.to_owned()),
         };
-        Import { device: Device { service, name }, state, nids: words.map(str::to_owned).collect() }
+        Import { device: Device { device_type, name }, state, nids: words.map(str::to_owned).collect() }
     };
     lines.iter().map(import).collect()
 }
 
-fn judged(text: &str, mounted: &[&str], lines: &[&str]) -> String {
+fn state_of(text: &str, mounted: &[&str], lines: &[&str]) -> ServerState {
     let mounted: Vec<MountSource> = mounted.iter().map(|text| source(text)).collect();
-    match judge(&source(text), &mounted, &imports(lines)) {
-        ServerState::Answering => "answering".to_owned(),
-        ServerState::Partial { not_full } => format!("partial: {}", not_full.join(", ")),
-        ServerState::Dead { lost } => format!("dead: {}", lost.join(", ")),
-        ServerState::Unknown(why) => format!("unknown: {why}"),
-    }
+    state(&source(text), &mounted, &imports(lines))
 }
 
 /// MGS, MDT0000, OST0000 and OST0001 in these states; `-` is not there.
-fn in_states(states: [&str; 4]) -> String {
+fn in_states(states: [&str; 4]) -> ServerState {
     let names = [
         "mgc MGC10.0.0.4@tcp",
         "mdc lustrefs-MDT0000-mdc-1",
@@ -49,73 +45,47 @@ fn in_states(states: [&str; 4]) -> String {
     ];
     let there = names.into_iter().zip(states).filter(|(_, state)| *state != "-");
     let lines: Vec<String> = there.map(|(name, state)| format!("{name} {state}")).collect();
-    judged(A, &[A], &lines.iter().map(String::as_str).collect::<Vec<_>>())
+    state_of(A, &[A], &lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[test]
 fn servers_are_dead_only_if_no_import_is_usable() {
     for (mgs, mdt, osts, expected) in [
-        // All in use, or idle because nobody needs them.
-        ("FULL", "FULL", ["FULL", "FULL"], "answering"),
-        ("FULL", "FULL", ["IDLE", "FULL"], "answering"),
-        ("FULL", "FULL", ["IDLE", "IDLE"], "answering"),
+        // All in use, or idle for lack of requests.
+        ("FULL", "FULL", ["FULL", "FULL"], Answering),
+        ("FULL", "FULL", ["IDLE", "FULL"], Answering),
+        ("FULL", "FULL", ["IDLE", "IDLE"], Answering),
         // The MGS alone decides nothing.
-        ("DISCONN", "FULL", ["FULL", "FULL"], "answering"),
-        ("?", "FULL", ["FULL", "FULL"], "answering"),
-        ("-", "FULL", ["FULL", "FULL"], "answering"),
+        ("DISCONN", "FULL", ["FULL", "FULL"], Answering),
+        ("?", "FULL", ["FULL", "FULL"], Answering),
+        ("-", "FULL", ["FULL", "FULL"], Answering),
         // A failover of an MDT, of an OST, of all OSTs: unwritten pages go out to those that answer.
-        ("FULL", "DISCONN", ["FULL", "FULL"], "partial: MDT0000 is DISCONN"),
-        ("DISCONN", "CONNECTING", ["FULL", "FULL"], "partial: MDT0000 is CONNECTING, MGS is DISCONN"),
-        ("DISCONN", "DISCONN", ["FULL", "DISCONN"], "partial: MDT0000 is DISCONN, MGS is DISCONN, OST0001 is DISCONN"),
-        ("DISCONN", "DISCONN", ["FULL", "IDLE"], "partial: MDT0000 is DISCONN, MGS is DISCONN"),
-        ("FULL", "FULL", ["DISCONN", "DISCONN"], "partial: OST0000 is DISCONN, OST0001 is DISCONN"),
-        ("FULL", "FULL", ["FULL", "FULL(deactive)"], "partial: OST0001 is FULL(deactive)"),
-        ("FULL", "FULL", ["?", "FULL"], "partial: OST0000 is unknown"),
+        ("FULL", "DISCONN", ["FULL", "FULL"], Answering),
+        ("DISCONN", "CONNECTING", ["FULL", "FULL"], Answering),
+        ("DISCONN", "DISCONN", ["FULL", "DISCONN"], Answering),
+        ("DISCONN", "DISCONN", ["FULL", "IDLE"], Answering),
+        ("FULL", "FULL", ["DISCONN", "DISCONN"], Answering),
+        ("FULL", "FULL", ["FULL", "FULL(deactive)"], Answering),
+        ("FULL", "FULL", ["?", "FULL"], Answering),
         // A server in recovery, or one that has evicted the client, answers.
-        (
-            "DISCONN",
-            "REPLAY",
-            ["DISCONN", "DISCONN"],
-            "partial: MDT0000 is REPLAY, MGS is DISCONN, OST0000 is DISCONN, OST0001 is DISCONN",
-        ),
-        (
-            "FULL",
-            "EVICTED",
-            ["EVICTED", "EVICTED"],
-            "partial: MDT0000 is EVICTED, OST0000 is EVICTED, OST0001 is EVICTED",
-        ),
-        // Whatever cannot be read is not evidence of death.
-        ("DISCONN", "DISCONN", ["?", "DISCONN"], "unknown: OST0000: odd"),
-        ("DISCONN", "?", ["DISCONN", "DISCONN"], "unknown: MDT0000: odd"),
-        ("?", "DISCONN", ["DISCONN", "DISCONN"], "unknown: MGS: odd"),
-        ("FULL", "-", ["IDLE", "IDLE"], "unknown: all imports are idle"),
-        ("FULL", "-", ["-", "-"], "unknown: no import of this node can be attributed to 10.0.0.4@tcp:/lustrefs"),
-        ("DISCONN", "-", ["-", "-"], "unknown: no import of this node can be attributed to 10.0.0.4@tcp:/lustrefs"),
-        // The OSTs are idle and say nothing, or all targets are lost: the MGS decides.
-        ("FULL", "DISCONN", ["IDLE", "IDLE"], "unknown: MDT0000 is DISCONN, but the MGS answers"),
-        ("FULL", "DISCONN", ["DISCONN", "-"], "unknown: MDT0000 is DISCONN, OST0000 is DISCONN, but the MGS answers"),
-        (
-            "EVICTED",
-            "DISCONN",
-            ["DISCONN", "-"],
-            "unknown: MDT0000 is DISCONN, MGS is EVICTED, OST0000 is DISCONN, but the MGS answers",
-        ),
-        ("DISCONN", "DISCONN", ["IDLE", "IDLE"], "dead: MDT0000 is DISCONN, MGS is DISCONN"),
-        ("-", "DISCONN", ["IDLE", "DISCONN"], "dead: MDT0000 is DISCONN, OST0001 is DISCONN"),
-        (
-            "DISCONN",
-            "CONNECTING",
-            ["NEW", "CLOSED"],
-            "dead: MDT0000 is CONNECTING, MGS is DISCONN, OST0000 is NEW, OST0001 is CLOSED",
-        ),
-        (
-            "DISCONN",
-            "FULL(deactive)",
-            ["FULL(deactive)", "-"],
-            "dead: MDT0000 is FULL(deactive), MGS is DISCONN, OST0000 is FULL(deactive)",
-        ),
+        ("DISCONN", "REPLAY", ["DISCONN", "DISCONN"], Answering),
+        ("FULL", "EVICTED", ["EVICTED", "EVICTED"], Answering),
+        // An import that cannot be read is no evidence of death.
+        ("DISCONN", "DISCONN", ["?", "DISCONN"], Unknown),
+        ("DISCONN", "?", ["DISCONN", "DISCONN"], Unknown),
+        ("?", "DISCONN", ["DISCONN", "DISCONN"], Unknown),
+        ("FULL", "-", ["IDLE", "IDLE"], Unknown),
+        ("FULL", "-", ["-", "-"], Unknown),
+        ("DISCONN", "-", ["-", "-"], Unknown),
+        // The OSTs are idle and show nothing, or all targets are lost: the MGS decides.
+        ("FULL", "DISCONN", ["IDLE", "IDLE"], Unknown),
+        ("FULL", "DISCONN", ["DISCONN", "-"], Unknown),
+        ("EVICTED", "DISCONN", ["DISCONN", "-"], Unknown),
+        ("DISCONN", "DISCONN", ["IDLE", "IDLE"], Dead),
+        ("-", "DISCONN", ["IDLE", "DISCONN"], Dead),
+        ("DISCONN", "CONNECTING", ["NEW", "CLOSED"], Dead),
+        ("DISCONN", "FULL(deactive)", ["FULL(deactive)", "-"], Dead),
     ] {
-        let expected = expected.to_owned();
         assert_eq!(in_states([mgs, mdt, osts[0], osts[1]]), expected, "{mgs} {mdt} {osts:?}");
     }
 }
@@ -123,8 +93,8 @@ fn servers_are_dead_only_if_no_import_is_usable() {
 #[test]
 fn the_sub_directory_and_the_spelling_of_the_network_do_not_matter() {
     let lines = ["mgc MGC10.0.0.4@tcp FULL", "mdc lustrefs-MDT0000-mdc-1 FULL", "osc lustrefs-OST0000-osc-1 IDLE"];
-    assert_eq!(judged("10.0.0.4@tcp0:/lustrefs/sub", &[A], &lines), "answering");
-    assert!(judged(A, &[A], &[]).starts_with("unknown: no import"));
+    assert_eq!(state_of("10.0.0.4@tcp0:/lustrefs/sub", &[A], &lines), Answering);
+    assert_eq!(state_of(A, &[A], &[]), Unknown);
 }
 
 #[test]
@@ -136,23 +106,23 @@ fn imports_of_other_file_systems_are_ignored() {
         "osc lustrefs-OST0000-osc-1 FULL",
         "osc lustrefs-OST0001-osc-1 ?",
         "osc otherfs-OST0002-osc-2 DISCONN",
-        "osc odd DISCONN",
+        "osc malformed DISCONN",
     ];
-    assert_eq!(judged(A, &[A], &lines), "partial: MDT0000 is CONNECTING, MGS is DISCONN, OST0001 is unknown");
+    assert_eq!(state_of(A, &[A], &lines), Answering);
 }
 
 #[test]
 fn a_server_that_answers_any_mount_answers() {
     let lines = ["mdc lustrefs-MDT0000-mdc-1 DISCONN", "mdc lustrefs-MDT0000-mdc-2 FULL"];
-    assert_eq!(judged(A, &[A, A], &lines), "answering");
-    let doubtful = ["mdc lustrefs-MDT0000-mdc-1 ?", "mdc lustrefs-MDT0000-mdc-2 DISCONN"];
-    assert_eq!(judged(A, &[A, A], &doubtful), "unknown: MDT0000: odd");
+    assert_eq!(state_of(A, &[A, A], &lines), Answering);
+    let unknown = ["mdc lustrefs-MDT0000-mdc-1 ?", "mdc lustrefs-MDT0000-mdc-2 DISCONN"];
+    assert_eq!(state_of(A, &[A, A], &unknown), Unknown);
     let idle = [
         "mdc lustrefs-MDT0000-mdc-1 DISCONN",
         "osc lustrefs-OST0000-osc-1 DISCONN",
         "osc lustrefs-OST0000-osc-2 EVICTED",
     ];
-    assert_eq!(judged(A, &[A, A], &idle), "partial: MDT0000 is DISCONN, OST0000 is EVICTED");
+    assert_eq!(state_of(A, &[A, A], &idle), Answering);
 }
 
 #[test]
@@ -164,9 +134,9 @@ fn file_systems_of_one_name_are_distinguished_by_nids_or_not_at_all() {
         "mdc lustrefs-MDT0000-mdc-2 DISCONN 10.0.0.5@tcp0",
         "osc lustrefs-OST0000-osc-2 DISCONN 10.0.0.7@tcp",
     ];
-    assert_eq!(judged(A, &[A, B], &lines), "answering");
-    assert_eq!(judged(B, &[A, B], &lines), "dead: MDT0000 is DISCONN, OST0000 is DISCONN");
+    assert_eq!(state_of(A, &[A, B], &lines), Answering);
+    assert_eq!(state_of(B, &[A, B], &lines), Dead);
     let elsewhere = lines.map(|line| line.replace("10.0.0.5", "10.0.1.5"));
     let elsewhere: Vec<&str> = elsewhere.iter().map(String::as_str).collect();
-    assert!(judged(B, &[A, B], &elsewhere).starts_with("unknown: no import"));
+    assert_eq!(state_of(B, &[A, B], &elsewhere), Unknown);
 }
