@@ -143,7 +143,8 @@ impl fmt::Display for MgsAddress {
     }
 }
 
-/// Name of a Lustre file system on its servers: 1 to 8 characters (the kernel answers `ENAMETOOLONG` beyond).
+/// Name of a Lustre file system on its servers: 1 to 8 characters (mkfs.lustre(8), `--fsname`; the kernel answers
+/// `ENAMETOOLONG` beyond).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FsName(String);
 

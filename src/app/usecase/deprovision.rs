@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::context::ControllerContext;
 use super::deadline::Deadline;
+use super::filesystem_operation::FilesystemOperation;
 use super::filesystem_records::FilesystemRecord;
 use super::finality;
-use super::operation::Operation;
 use super::progress::Phase;
-use super::volume_operations::{Content, Outcome, VolumeOperations};
+use super::volume_operations::{Content, OperationOutcome, VolumeOperations};
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::ownership::NotOwned;
 use crate::domain::reclaim::{self, ReclaimStep};
@@ -33,18 +33,18 @@ pub(super) async fn delete(
     };
     context.cloud.configured().map_err(finality::not_configured)?;
     let joined = operations.join_or_begin(context, Content::Delete(id.clone()), caller, |callers| {
-        Deletion { operation: Operation::new(context.clone(), id, callers) }.run()
+        Deletion { operation: FilesystemOperation::new(context.clone(), id, callers) }.run()
     })?;
     joined.answer(deadline).await.map(drop)
 }
 
 /// The work on one file system, for all calls that ask for its deletion at the same time.
 struct Deletion {
-    operation: Operation,
+    operation: FilesystemOperation,
 }
 
 impl Deletion {
-    async fn run(mut self) -> Result<Outcome, Failure> {
+    async fn run(mut self) -> Result<OperationOutcome, Failure> {
         loop {
             let observed = self.operation.observe().await?;
             match (reclaim::next(&observed, &self.operation.id.name), &observed) {
@@ -65,7 +65,7 @@ impl Deletion {
                     if gone {
                         self.operation.context.records.forget(&self.operation.id);
                         tracing::info!(filesystem = %self.operation.id, "the file system is gone");
-                        return Ok(Outcome::Deleted);
+                        return Ok(OperationOutcome::Deleted);
                     }
                     self.operation.sleep(ABSENCE_CONFIRMED_AFTER, phase("absent, to be confirmed")).await?;
                 }

@@ -73,10 +73,14 @@ pub fn throttled(error: CloudError, requests: &str, next_try: &str, subject: &st
 
 /// What is still in progress when the caller's time ends, and the error and hint that it had last, which may be what it
 /// waits for.
-pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)>) -> Failure {
-    let Some((error, hint)) = last_error else { return Failure::new(FailureKind::InProgress, message) };
-    let failure = Failure::new(FailureKind::InProgress, format!("{message}; the last answer was: {error}"));
-    hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
+pub fn in_progress(message: String, last_error: Option<&CloudError>) -> Failure {
+    match last_error {
+        None => Failure::new(FailureKind::InProgress, message),
+        Some(error) => {
+            let message = format!("{message}; the last answer was: {error}");
+            Failure { hint: error.hint.clone(), ..Failure::new(FailureKind::InProgress, message) }
+        }
+    }
 }
 
 /// A file system that exists, was never ready, and that the call cannot use: it is billed until a person acts.
@@ -189,7 +193,7 @@ mod tests {
             let failure = mount_failed(mount_error(kind));
             let repeated = matches!(kind, Stuck | Unknown | Unreachable | NotReady);
             assert_eq!(failure.kind.is_final(), !repeated, "{kind:?}");
-            assert_eq!(failure.message, "mount /x: said no");
+            assert_eq!(failure.message, "mount /x: refused");
         }
     }
 

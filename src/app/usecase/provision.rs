@@ -13,7 +13,7 @@ use super::context::ControllerContext;
 use super::creation::Creation;
 use super::deadline::Deadline;
 use super::stop::Stop;
-use super::volume_operations::{Content, Outcome, VolumeOperations};
+use super::volume_operations::{Content, OperationOutcome, VolumeOperations};
 use super::{deprovision, finality, log_notices};
 use crate::domain::access;
 use crate::domain::confirmation;
@@ -74,7 +74,7 @@ impl Provision {
         let joined = self.operations.join_or_begin(&self.context, content, caller, |callers| {
             Creation::new(self.context.clone(), Arc::clone(&plan), callers).run()
         })?;
-        let Outcome::Ready(ready) = joined.answer(deadline).await? else {
+        let OperationOutcome::Ready(ready) = joined.answer(deadline).await? else {
             return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", plan.id())));
         };
         plan.volume(&ready).map_err(|error| {

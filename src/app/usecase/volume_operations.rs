@@ -22,7 +22,7 @@ use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum OperationOutcome {
     /// The file system is ready.
     Ready(Box<ReadyFilesystem>),
     /// The file system is gone.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type OperationResult = Result<Outcome, Failure>;
+pub(super) type OperationResult = Result<OperationOutcome, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ pub(super) struct Joined {
 
 impl Joined {
     /// The outcome, or how far the operation is when the caller's time ends.
-    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Outcome, Failure> {
+    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<OperationOutcome, Failure> {
         let Self { work, callers } = self;
         deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(callers.progress.answer()))
     }
@@ -141,7 +141,7 @@ impl VolumeOperations {
         begin: impl FnOnce(Arc<Callers>) -> F,
     ) -> Result<Joined, Failure>
     where
-        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
+        F: Future<Output = Result<OperationOutcome, Failure>> + Send + 'static,
     {
         let (id, now) = (content.id().clone(), context.clock.now());
         let name = id.name.as_str();

@@ -24,7 +24,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The work on one file system, for all calls that share it.
 #[derive(Debug)]
-pub(super) struct Operation {
+pub(super) struct FilesystemOperation {
     pub(super) context: ControllerContext,
     pub(super) id: FilesystemId,
     pub(super) callers: Arc<Callers>,
@@ -41,7 +41,7 @@ pub(super) struct Operation {
     logged: Duration,
 }
 
-impl Operation {
+impl FilesystemOperation {
     pub(super) fn new(context: ControllerContext, id: FilesystemId, callers: Arc<Callers>) -> Self {
         let now = context.cloud_clock.now();
         let deletes = context.records.update(&id, now, |record| record.history.deletes().of_call());
