@@ -8,7 +8,7 @@ use super::filesystem_operation::FilesystemOperation;
 use super::filesystem_records::FilesystemRecord;
 use super::finality;
 use super::progress::Phase;
-use super::volume_operations::{Content, OperationOutcome, VolumeOperations};
+use super::volume_operations::{OperationOutcome, RequestedOperation, VolumeOperations};
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::ownership::NotOwned;
 use crate::domain::reclaim::{self, ReclaimStep};
@@ -32,7 +32,7 @@ pub(super) async fn delete(
         return Ok(());
     };
     context.cloud.configured().map_err(finality::not_configured)?;
-    let joined = operations.join_or_begin(context, Content::Delete(id.clone()), caller, |callers| {
+    let joined = operations.join_or_begin(context, RequestedOperation::Delete(id.clone()), caller, |callers| {
         Deletion { operation: FilesystemOperation::new(context.clone(), id, callers) }.run()
     })?;
     joined.answer(deadline).await.map(drop)

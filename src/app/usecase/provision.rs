@@ -13,7 +13,7 @@ use super::context::ControllerContext;
 use super::creation::Creation;
 use super::deadline::Deadline;
 use super::stop::Stop;
-use super::volume_operations::{Content, OperationOutcome, VolumeOperations};
+use super::volume_operations::{OperationOutcome, RequestedOperation, VolumeOperations};
 use super::{deprovision, finality, log_notices};
 use crate::domain::access;
 use crate::domain::confirmation;
@@ -70,8 +70,8 @@ impl Provision {
         self.context.cloud.configured().map_err(finality::may_exist)?;
         let deadline = Deadline::new(&*self.context.clock, caller.timeout);
         let plan = Arc::new(plan);
-        let content = Content::Create(Arc::clone(&plan));
-        let joined = self.operations.join_or_begin(&self.context, content, caller, |callers| {
+        let requested = RequestedOperation::Create(Arc::clone(&plan));
+        let joined = self.operations.join_or_begin(&self.context, requested, caller, |callers| {
             Creation::new(self.context.clone(), Arc::clone(&plan), callers).run()
         })?;
         let OperationOutcome::Ready(ready) = joined.answer(deadline).await? else {

@@ -34,14 +34,14 @@ pub(super) type OperationResult = Result<OperationOutcome, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(super) enum RequestedOperation {
     /// CreateVolume of this plan.
     Create(Arc<DynamicProvision>),
     /// DeleteVolume of this file system.
     Delete(FilesystemId),
 }
 
-impl Content {
+impl RequestedOperation {
     fn id(&self) -> &FilesystemId {
         match self {
             Self::Create(plan) => plan.id(),
@@ -89,7 +89,7 @@ pub(super) struct VolumeOperations(Arc<Mutex<Table>>);
 type Table = BTreeMap<String, Entry>;
 
 struct Entry {
-    content: Content,
+    requested: RequestedOperation,
     /// When it began, on the clock of RPC deadlines.
     since: Duration,
     callers: Arc<Callers>,
@@ -99,13 +99,13 @@ struct Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("content", &self.content).field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("Entry").field("requested", &self.requested).field("since", &self.since).finish_non_exhaustive()
     }
 }
 
 impl Entry {
-    fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
-        let (running, wanted) = (self.content.operation(), wanted.operation());
+    fn busy(&self, name: &str, wanted: &RequestedOperation, now: Duration) -> Failure {
+        let (running, wanted) = (self.requested.operation(), wanted.operation());
         let other = if running == wanted { " with other parameters" } else { "" };
         let since = format_duration(now.saturating_sub(self.since));
         let message = format!(
@@ -136,23 +136,23 @@ impl VolumeOperations {
     pub(super) fn join_or_begin<F>(
         &self,
         context: &ControllerContext,
-        content: Content,
+        requested: RequestedOperation,
         caller: Caller,
         begin: impl FnOnce(Arc<Callers>) -> F,
     ) -> Result<Joined, Failure>
     where
         F: Future<Output = Result<OperationOutcome, Failure>> + Send + 'static,
     {
-        let (id, now) = (content.id().clone(), context.clock.now());
+        let (id, now) = (requested.id().clone(), context.clock.now());
         let name = id.name.as_str();
         let mut table = locked(&self.0);
         if let Some((work, entry)) = table.get(name).and_then(|entry| Some((entry.work.upgrade()?, entry))) {
             let callers = Arc::clone(&entry.callers);
-            let met = if entry.content.is_same(&content) { Ok(()) } else { Err(entry.busy(name, &content, now)) };
+            let met = if entry.requested.is_same(&requested) { Ok(()) } else { Err(entry.busy(name, &requested, now)) };
             // Before `work` may be dropped: its last owner takes the table's lock.
             drop(table);
             met?;
-            tracing::debug!(volume = name, operation = content.operation(), "joining the call in progress");
+            tracing::debug!(volume = name, operation = requested.operation(), "joining the call in progress");
             locked(&callers.waiting).push(caller);
             return Ok(Joined { work, callers });
         }
@@ -164,14 +164,14 @@ impl VolumeOperations {
             let _release = release;
             operation.await
         });
-        let entry = Entry { content, since: now, callers: Arc::clone(&callers), work: work.downgrade() };
+        let entry = Entry { requested, since: now, callers: Arc::clone(&callers), work: work.downgrade() };
         table.insert(name.to_owned(), entry);
         Ok(Joined { work, callers })
     }
 
     /// Whether a creation of this volume is in progress.
     pub(super) fn is_creating(&self, name: &str) -> bool {
-        locked(&self.0).get(name).is_some_and(|entry| matches!(entry.content, Content::Create(_)))
+        locked(&self.0).get(name).is_some_and(|entry| matches!(entry.requested, RequestedOperation::Create(_)))
     }
 }
 
