@@ -1,4 +1,4 @@
-//! Whether an existing volume has the parameters that a caller holds against it (CSI `ValidateVolumeCapabilities`).
+//! ValidateVolumeCapabilities: whether an existing volume has the parameters that the caller gives.
 //!
 //! A parameter is confirmed only where the volume itself shows it: its context, its id, or its file system. What cannot be
 //! seen is not confirmed.
@@ -10,8 +10,8 @@ use super::names::{Location, Zone};
 use super::parameters::{FS_NAME, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SUB_DIR, canonical};
 use super::volume_id::VolumeId;
 
-/// Where the volume shows a parameter, and what it holds there.
-type Shown = (&'static str, String);
+/// A parameter and its value, as volume id or file system show it.
+type ShownParameter = (&'static str, String);
 
 /// `Ok` if the volume has all `parameters`; else which it does not have, for CSI's `message`.
 pub fn check(
@@ -26,7 +26,7 @@ pub fn check(
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown: &[Shown]) -> Option<String> {
+fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown: &[ShownParameter]) -> Option<String> {
     let known = canonical(key);
     let same_key = |other: &str| other.eq_ignore_ascii_case(key) || (known.is_some() && canonical(other) == known);
     let in_context = context.iter().filter(|(other, _)| same_key(other)).map(|(_, value)| value.as_str());
@@ -41,7 +41,7 @@ fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown:
     })
 }
 
-fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<Shown> {
+fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<ShownParameter> {
     let mut shown = Vec::new();
     let mut show = |name: &'static str, value: &str| {
         if !value.is_empty() {

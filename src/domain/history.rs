@@ -13,7 +13,7 @@ use super::request_limits::{ABSENCE_CONFIRMED_AFTER, CallRequests, RequestDecisi
 /// and reads of ARM may lag behind.
 const ABSENCE_PROVED_AFTER: Duration = Duration::from_secs(90);
 
-/// What makes a creation impossible, which decides for how long nothing must have been found before it is final.
+/// What makes a creation impossible; for how long nothing must have been found before that is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCause {
     /// What is asked for: any creation of it would be refused.

@@ -48,8 +48,8 @@ pub struct MountOptions {
     pub lustre: Vec<&'static str>,
     /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
     /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
-    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
-    /// alphabet is ever in them, so they cannot name another device.
+    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must the caller of mount(2). Nothing but
+    /// the label's alphabet is ever in them, so they cannot name another device.
     pub selinux: Vec<String>,
 }
 
@@ -102,8 +102,11 @@ const NO_UNIQUE_FSID: &str = "no_unique_fsid";
 /// Keys of `SELinux` labels (mount(8), "context=context, fscontext=context, …").
 const SELINUX: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
-/// Options of mount(8) that switch a flag on or off, and the flag.
-const SWITCHES: [(&str, &str, fn(&mut MountOptions) -> &mut bool); 6] = [
+/// An option that sets a flag, the one that clears it, and the flag.
+type Switch = (&'static str, &'static str, fn(&mut MountOptions) -> &mut bool);
+
+/// Options of mount(8) that set or clear a flag.
+const SWITCHES: [Switch; 6] = [
     ("ro", "rw", |options| &mut options.read_only),
     ("nosuid", "suid", |options| &mut options.no_suid),
     ("nodev", "dev", |options| &mut options.no_dev),

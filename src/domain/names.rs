@@ -1,4 +1,4 @@
-//! Names of Azure resources, parsed once into types that cannot be wrong.
+//! Names of Azure resources (file system, resource group, region, zone, network), parsed into checked types.
 //!
 //! These names end up as path segments of ARM requests. A name such as `a/../../x` would address another
 //! resource, so nothing but these types may carry a name inwards, and each has one fallible constructor.

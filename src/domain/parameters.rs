@@ -1,6 +1,6 @@
-//! The parameters of a `StorageClass`, read into types that cannot be wrong.
+//! Parameters of a `StorageClass`: keys, aliases, and their values read into checked types.
 //!
-//! Keys compare without case, some have two spellings, and a user deserves every mistake at once, each with the nearest
+//! Keys compare without case, some have two spellings, and every mistake is reported at once, each with the nearest
 //! valid name. A non-empty `mgs-ip-address` makes the volume static; everything else asks for a new file system.
 
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ pub(super) const KNOWN: [&str; 19] = [
     CREATED_BY_DYNAMIC_PROVISIONING,
 ];
 
-/// What a request's parameters ask for.
+/// The parameters of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameters {
     /// A volume on a file system that exists.
@@ -130,7 +130,7 @@ impl Parameters {
         let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {
             Some(_) => {
-                // Values that a static volume does not use are still held to their rules: a typo is a typo.
+                // Values that a static volume does not use are checked too.
                 reader.dynamic(false);
                 reader.existing().map(Self::Existing)
             }
@@ -306,7 +306,7 @@ pub fn canonical(key: &str) -> Option<&'static str> {
     alias.or_else(|| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key)).copied())
 }
 
-/// Value of a key in a volume context, whatever its case. The key as the driver writes it counts first, and one with a
+/// Value of a key in a volume context, in any case. The key as the driver writes it counts first, and one with a
 /// value before an empty one.
 pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
     let written = context.get_key_value(key);

@@ -279,7 +279,7 @@ impl DynamicProvision {
     }
 }
 
-/// Where a new file system goes: as the request places it, and as the cluster's settings do where it is silent.
+/// Where a new file system goes: as the request places it, and the cluster's settings where it is silent.
 fn place(
     name: FilesystemName,
     requested: Placement,

@@ -39,7 +39,7 @@ pub enum ReclaimStep {
     Delete,
     /// It is being deleted; observe again later.
     Wait,
-    /// It is not ours to delete.
+    /// It is not owned by this driver, or was made for another volume.
     Refuse(NotOwned),
 }
 
@@ -96,10 +96,10 @@ mod tests {
         };
         for state in [Creating, Failed, Succeeded, Canceled] {
             assert_eq!(next(&found(state.clone(), CREATED_BY_US), &name), ReclaimStep::Delete);
-            assert!(matches!(next(&found(state, "somebody"), &name), ReclaimStep::Refuse(_)));
+            assert!(matches!(next(&found(state, "terraform"), &name), ReclaimStep::Refuse(_)));
         }
         assert_eq!(next(&found(Deleting, CREATED_BY_US), &name), ReclaimStep::Wait);
-        assert!(matches!(next(&found(Deleting, "somebody"), &name), ReclaimStep::Refuse(_)));
+        assert!(matches!(next(&found(Deleting, "terraform"), &name), ReclaimStep::Refuse(_)));
         assert_eq!(next(&Observed::Absent, &name), ReclaimStep::Done);
     }
 }

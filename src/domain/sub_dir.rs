@@ -1,7 +1,7 @@
 //! Sub-directories of a file system, as templates and as paths that cannot escape.
 //!
 //! `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
-//! is input from several people. What leaves this module as a [`SubDir`] is relative, not empty and without `..`.
+//! is input of several users. A [`SubDir`] is relative, not empty and without `..`.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::text::{quote, text_types};
 
 /// Longest file name that Lustre stores, in bytes (`NAME_MAX`).
 const COMPONENT_MAX: usize = 255;
-/// Longest path that the kernel takes, in bytes (`PATH_MAX` without the final zero, path_resolution(7)).
+/// Longest path that the kernel takes, in bytes (`PATH_MAX` of limits.h without the final zero).
 const PATH_MAX: usize = 4095;
 
 /// Why a sub-directory cannot be used.

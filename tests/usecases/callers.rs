@@ -80,7 +80,7 @@ fn a_request_that_is_held_back_is_not_sent_for_a_caller_that_is_gone() {
 
 /// A repeated PUT is a new beginning too.
 #[test]
-fn a_creation_in_doubt_is_not_repeated_for_a_caller_that_is_gone() {
+fn a_put_of_unknown_outcome_is_not_repeated_for_a_caller_that_is_gone() {
     let azure = Azure::new();
     let (caller, guard) = Caller::new(BUDGET);
     let guard = Mutex::new(Some(guard));
@@ -116,7 +116,7 @@ fn a_call_that_saw_deleting_never_creates() {
 /// The sidecar of one replica lost its lease, at any time: its call lives on while the next leader makes the volume, and
 /// deletes it again. Afterwards nothing is there.
 #[test]
-fn a_task_that_nobody_listens_to_buys_nothing_again() {
+fn a_task_without_callers_creates_nothing() {
     for left in (0..90).map(|step| secs(step * 10)) {
         let azure = Azure::new();
         azure.simulator.cloud().edit_world(|world| world.delete_seconds = 5);

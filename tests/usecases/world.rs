@@ -38,7 +38,7 @@ pub(crate) fn patient() -> Caller {
 /// The volume of most cases.
 pub(crate) const NAME: &str = "pvc-1";
 
-/// What is there whatever happens to the driver's process.
+/// What outlives the driver's process.
 pub(crate) struct Azure {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) simulator: Simulator,
@@ -81,7 +81,7 @@ impl Azure {
         self.driver(Faults::new(self.clock.clone(), Box::new(plan)))
     }
 
-    /// Calls as external-provisioner does: again after 1, 2, 4 … seconds, at most 5 minutes, whatever the failure, until it
+    /// Calls as external-provisioner does: again after 1, 2, 4 … seconds, at most 5 minutes, after any failure, until it
     /// succeeds. `each` sees every failure.
     pub(crate) fn retried<T>(
         &self,
@@ -263,10 +263,19 @@ impl Driver {
     }
 }
 
-/// Runs something that may meet a deadly fault. Any other panic goes on.
+/// Runs something that may meet a deadly fault. Any other panic continues.
 pub(crate) fn mortal<T>(work: impl FnOnce() -> T) -> Ended<T> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Killed>() {
         Ok(killed) => *killed,
         Err(other) => std::panic::resume_unwind(other),
     })
+}
+
+/// [`request`] of the usual name with other parameters.
+pub(crate) fn request_with(parameters: &[(&str, &str)]) -> VolumeRequest {
+    let mut changed = request(NAME);
+    for (key, value) in parameters {
+        changed.parameters.insert((*key).to_owned(), (*value).to_owned());
+    }
+    changed
 }

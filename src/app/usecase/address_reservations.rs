@@ -12,8 +12,8 @@ use crate::ports::cloud::SubnetCapacity;
 #[derive(Debug, Default)]
 struct Table {
     /// Order of queries and releases.
-    next: u64,
-    /// Queries whose response is awaited.
+    last: u64,
+    /// Queries of the cloud whose response is awaited.
     queries: BTreeSet<u64>,
     reserved: Vec<Reserved>,
 }
@@ -28,12 +28,14 @@ struct Reserved {
 }
 
 impl Table {
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
     }
 
-    fn prune(&mut self) {
+    /// Ends a query, and drops reservations that every later response shows.
+    fn end_query(&mut self, number: u64) {
+        self.queries.remove(&number);
         let oldest = self.queries.first().copied().unwrap_or(u64::MAX);
         self.reserved.retain(|reserved| reserved.released.is_none_or(|released| released > oldest));
     }
@@ -45,62 +47,50 @@ pub(super) struct AddressReservations(Arc<Mutex<Table>>);
 
 impl AddressReservations {
     /// To be called before the cloud is queried for the free addresses.
-    pub(super) fn begin_query(&self) -> AddressQuery {
+    pub(super) fn begin_query(&self) -> Reservation {
         let mut table = locked(&self.0);
-        let number = table.number();
+        let number = table.next();
         table.queries.insert(number);
-        AddressQuery { table: Arc::clone(&self.0), number }
+        Reservation { table: Arc::clone(&self.0), number }
     }
 }
 
-/// A query to the cloud whose response is awaited.
-#[derive(Debug)]
-pub(super) struct AddressQuery {
-    table: Arc<Mutex<Table>>,
-    number: u64,
-}
-
-impl AddressQuery {
-    /// Reserves the required addresses; the error is how many of the free ones creations in progress take already.
-    pub(super) fn reserve(self, subnet: &SubnetId, capacity: SubnetCapacity) -> Result<Reservation, u64> {
-        let mut table = locked(&self.table);
-        let counts = |reserved: &&Reserved| {
-            reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
-        };
-        let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
-        if capacity.required > capacity.available.saturating_sub(others) {
-            return Err(others);
-        }
-        let (subnet, addresses, number) = (subnet.clone(), capacity.required, self.number);
-        table.reserved.push(Reserved { subnet, addresses, number, released: None });
-        drop(table);
-        Ok(Reservation { table: Arc::clone(&self.table), number })
-    }
-}
-
-impl Drop for AddressQuery {
-    fn drop(&mut self) {
-        let mut table = locked(&self.table);
-        table.queries.remove(&self.number);
-        table.prune();
-    }
-}
-
-/// Reserved addresses; dropped once the creation is answered, when the cloud counts them itself.
+/// A query of the free addresses, then the addresses that are reserved; to be dropped once the creation is answered, when
+/// the cloud counts them itself.
 #[derive(Debug)]
 pub(super) struct Reservation {
     table: Arc<Mutex<Table>>,
     number: u64,
 }
 
+impl Reservation {
+    /// Reserves the required addresses; the error is how many of the free ones creations in progress take already.
+    pub(super) fn reserve(self, subnet: &SubnetId, capacity: SubnetCapacity) -> Result<Self, u64> {
+        let mut table = locked(&self.table);
+        let counts = |reserved: &&Reserved| {
+            reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
+        };
+        let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
+        if capacity.required > capacity.available.saturating_sub(others) {
+            drop(table);
+            return Err(others);
+        }
+        let (subnet, addresses, number) = (subnet.clone(), capacity.required, self.number);
+        table.reserved.push(Reserved { subnet, addresses, number, released: None });
+        table.end_query(number);
+        drop(table);
+        Ok(self)
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut table = locked(&self.table);
-        let released = table.number();
+        let released = table.next();
         for reserved in table.reserved.iter_mut().filter(|reserved| reserved.number == self.number) {
             reserved.released = Some(released);
         }
-        table.prune();
+        table.end_query(self.number);
     }
 }
 

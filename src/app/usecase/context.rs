@@ -67,12 +67,12 @@ impl ControllerContext {
         });
     }
 
-    /// A failed observation: never final, whatever the cause.
+    /// A failed observation: never final for any cause.
     pub(super) fn unobserved(&self, error: CloudError) -> Failure {
         if error.kind == CloudErrorKind::Throttled {
             return self.throttled(error, "reads", "it is not known what exists");
         }
-        finality::in_doubt(error)
+        finality::may_exist(error)
     }
 
     /// ARM holds requests back until a time that the failure names.

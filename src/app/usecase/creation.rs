@@ -1,6 +1,6 @@
 //! CreateVolume's loop: observe, decide, act, until the file system is ready or the call has an answer.
 //!
-//! A creation outlives every call that asks for it. Each call continues from whatever is there: [`lifecycle`] decides what to
+//! A creation outlives every call that asks for it. Each call continues from what it observes: [`lifecycle`] decides what to
 //! do about an observation, [`History`] whether something may be sent and whether a failure may be final, and this module
 //! acts. The checks before a PUT and the PUT are in `request`, the deletion of a failed creation is in `failed`.
 //!
@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::claim_events::milestone::Milestone;
 use super::context::ControllerContext;
+use super::filesystem_operation::FilesystemOperation;
 use super::finality;
-use super::operation::Operation;
 use super::progress::Phase;
 use super::time_format::format_duration;
-use super::volume_operations::{Callers, Outcome};
+use super::volume_operations::{Callers, OperationOutcome};
 use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
 use crate::domain::history::FailureCause;
 use crate::domain::lifecycle::{self, Step};
@@ -34,7 +34,7 @@ const NOT_VISIBLE: &str = "asked for, not visible yet";
 #[derive(Debug)]
 pub(super) struct Creation {
     plan: Arc<DynamicProvision>,
-    operation: Operation,
+    operation: FilesystemOperation,
     /// PUTs of this call.
     creates: CallRequests,
     /// An observation of this call showed that it was being deleted.
@@ -43,13 +43,13 @@ pub(super) struct Creation {
 
 impl Creation {
     pub(super) fn new(context: ControllerContext, plan: Arc<DynamicProvision>, callers: Arc<Callers>) -> Self {
-        let operation = Operation::new(context, plan.id().clone(), callers);
+        let operation = FilesystemOperation::new(context, plan.id().clone(), callers);
         let creates = operation.update(|record, _| record.history.creates().of_call());
         Self { plan, operation, creates, saw_deleting: false }
     }
 
     /// Works until the file system is ready or the call has another answer.
-    pub(super) async fn run(mut self) -> Result<Outcome, Failure> {
+    pub(super) async fn run(mut self) -> Result<OperationOutcome, Failure> {
         self.refuse_if_begun_elsewhere().await?;
         self.creates = self.operation.update(|record, _| {
             record.requested(&self.plan);
@@ -59,7 +59,7 @@ impl Creation {
             let observed = self.operation.observe().await?;
             self.remember(&observed);
             match (lifecycle::next(&observed, self.plan.desired()), &observed) {
-                (Step::Ready(ready), _) => return Ok(Outcome::Ready(Box::new(self.finished(*ready)))),
+                (Step::Ready(ready), _) => return Ok(OperationOutcome::Ready(Box::new(self.finished(*ready)))),
                 (Step::Wait(state), _) => self.wait_for(&state).await?,
                 (Step::Create, _) => self.create().await?,
                 (Step::DeleteFailed { reason }, Observed::Present(found)) => {

@@ -1,15 +1,14 @@
 //! DeleteVolume's loop: observe, delete what the domain says is owned, until the cloud says that nothing is left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ControllerContext;
 use super::deadline::Deadline;
+use super::filesystem_operation::FilesystemOperation;
 use super::filesystem_records::FilesystemRecord;
 use super::finality;
-use super::operation::Operation;
-use super::progress::{Phase, Progress};
-use super::volume_operations::{Content, Outcome, VolumeOperations};
+use super::progress::Phase;
+use super::volume_operations::{OperationOutcome, RequestedOperation, VolumeOperations};
 use crate::domain::filesystem::{Filesystem, Observed};
 use crate::domain::ownership::NotOwned;
 use crate::domain::reclaim::{self, ReclaimStep};
@@ -33,21 +32,19 @@ pub(super) async fn delete(
         return Ok(());
     };
     context.cloud.configured().map_err(finality::not_configured)?;
-    let progress = Progress::new(id.clone(), Arc::clone(&context.cloud_clock));
-    let (name, content) = (id.name.to_string(), Content::Delete(id.clone()));
-    let joined = operations.join_or_begin(&name, content, caller, context.clock.now(), progress, |callers| {
-        Deletion { operation: Operation::new(context.clone(), id, callers) }.run()
+    let joined = operations.join_or_begin(context, RequestedOperation::Delete(id.clone()), caller, |callers| {
+        Deletion { operation: FilesystemOperation::new(context.clone(), id, callers) }.run()
     })?;
     joined.answer(deadline).await.map(drop)
 }
 
 /// The work on one file system, for all calls that ask for its deletion at the same time.
 struct Deletion {
-    operation: Operation,
+    operation: FilesystemOperation,
 }
 
 impl Deletion {
-    async fn run(mut self) -> Result<Outcome, Failure> {
+    async fn run(mut self) -> Result<OperationOutcome, Failure> {
         loop {
             let observed = self.operation.observe().await?;
             match (reclaim::next(&observed, &self.operation.id.name), &observed) {
@@ -68,7 +65,7 @@ impl Deletion {
                     if gone {
                         self.operation.context.records.forget(&self.operation.id);
                         tracing::info!(filesystem = %self.operation.id, "the file system is gone");
-                        return Ok(Outcome::Deleted);
+                        return Ok(OperationOutcome::Deleted);
                     }
                     self.operation.sleep(ABSENCE_CONFIRMED_AFTER, phase("absent, to be confirmed")).await?;
                 }

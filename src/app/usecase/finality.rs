@@ -29,8 +29,8 @@ pub fn invalid(problems: impl Into<Problems>) -> Failure {
     Failure::new(FailureKind::Invalid, problems.into().to_string())
 }
 
-/// A failed observation, or any failure while something may exist: never final, whatever the cause.
-pub fn in_doubt(error: CloudError) -> Failure {
+/// A failed observation, or any failure while something may exist: never final for any cause.
+pub fn may_exist(error: CloudError) -> Failure {
     from_cloud(FailureKind::Unavailable, error)
 }
 
@@ -73,13 +73,17 @@ pub fn throttled(error: CloudError, requests: &str, next_try: &str, subject: &st
 
 /// What is still in progress when the caller's time ends, and the error and hint that it had last, which may be what it
 /// waits for.
-pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)>) -> Failure {
-    let Some((error, hint)) = last_error else { return Failure::new(FailureKind::InProgress, message) };
-    let failure = Failure::new(FailureKind::InProgress, format!("{message}; the last answer was: {error}"));
-    hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
+pub fn in_progress(message: String, last_error: Option<&CloudError>) -> Failure {
+    match last_error {
+        None => Failure::new(FailureKind::InProgress, message),
+        Some(error) => {
+            let message = format!("{message}; the last answer was: {error}");
+            Failure { hint: error.hint.clone(), ..Failure::new(FailureKind::InProgress, message) }
+        }
+    }
 }
 
-/// A file system that exists, was never ready, and that the call cannot use: it is billed until somebody acts.
+/// A file system that exists, was never ready, and that the call cannot use: it is billed until a person acts.
 pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
     let FilesystemId { resource_group, name } = id;
     let message = format!("{message}; AMLFS {name} exists and is billed");
@@ -161,13 +165,13 @@ mod tests {
     use super::*;
 
     fn error(kind: CloudErrorKind) -> CloudError {
-        CloudError::new(kind, "observe", "pvc-1", "said no")
+        CloudError::new(kind, "observe", "pvc-1", "refused")
     }
 
     #[test]
     fn a_failed_observation_is_never_final() {
         for kind in CloudErrorKind::ALL {
-            assert!(!in_doubt(error(kind)).kind.is_final(), "{kind:?}");
+            assert!(!may_exist(error(kind)).kind.is_final(), "{kind:?}");
         }
     }
 
@@ -179,7 +183,7 @@ mod tests {
     }
 
     fn mount_error(kind: MountErrorKind) -> MountError {
-        MountError::new(kind, "mount", "/x", "said no")
+        MountError::new(kind, "mount", "/x", "refused")
     }
 
     #[test]
@@ -189,7 +193,7 @@ mod tests {
             let failure = mount_failed(mount_error(kind));
             let repeated = matches!(kind, Stuck | Unknown | Unreachable | NotReady);
             assert_eq!(failure.kind.is_final(), !repeated, "{kind:?}");
-            assert_eq!(failure.message, "mount /x: said no");
+            assert_eq!(failure.message, "mount /x: refused");
         }
     }
 

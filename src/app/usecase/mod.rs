@@ -1,7 +1,7 @@
 //! The use-cases: small loops that observe, let the domain decide, and act through ports.
 //!
-//! [`provision`] gives a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] says when the process can
-//! do its work. They name only `domain` and `ports`, so they run on fakes, on the simulator and on Azure alike.
+//! [`provision`] gives a cluster its volumes, [`publish`] gives a node its mounts, [`readiness`] is the readiness of the
+//! process. They name only `domain` and `ports`, so they run on fakes, on the simulator and on Azure alike.
 
 pub mod claim_events;
 pub mod deadline;
@@ -19,8 +19,8 @@ mod address_reservations;
 mod context;
 mod creation;
 mod deprovision;
+mod filesystem_operation;
 mod filesystem_records;
-mod operation;
 mod progress;
 mod shared;
 mod stop;

@@ -12,9 +12,8 @@ use super::claim_events::ClaimEvents;
 use super::context::ControllerContext;
 use super::creation::Creation;
 use super::deadline::Deadline;
-use super::progress::Progress;
 use super::stop::Stop;
-use super::volume_operations::{Content, Outcome, VolumeOperations};
+use super::volume_operations::{OperationOutcome, RequestedOperation, VolumeOperations};
 use super::{deprovision, finality, log_notices};
 use crate::domain::access;
 use crate::domain::confirmation;
@@ -68,16 +67,14 @@ impl Provision {
     }
 
     async fn create_dynamic(&self, plan: DynamicProvision, caller: Caller) -> Result<Volume, Failure> {
-        self.context.cloud.configured().map_err(finality::in_doubt)?;
+        self.context.cloud.configured().map_err(finality::may_exist)?;
         let deadline = Deadline::new(&*self.context.clock, caller.timeout);
         let plan = Arc::new(plan);
-        let progress = Progress::new(plan.id().clone(), Arc::clone(&self.context.cloud_clock));
-        let content = Content::Create(Arc::clone(&plan));
-        let (name, now) = (plan.id().name.as_str(), self.context.clock.now());
-        let joined = self.operations.join_or_begin(name, content, caller, now, progress, |callers| {
+        let requested = RequestedOperation::Create(Arc::clone(&plan));
+        let joined = self.operations.join_or_begin(&self.context, requested, caller, |callers| {
             Creation::new(self.context.clone(), Arc::clone(&plan), callers).run()
         })?;
-        let Outcome::Ready(ready) = joined.answer(deadline).await? else {
+        let OperationOutcome::Ready(ready) = joined.answer(deadline).await? else {
             return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", plan.id())));
         };
         plan.volume(&ready).map_err(|error| {
@@ -93,7 +90,7 @@ impl Provision {
             return failure;
         }
         if let Err(error) = self.context.cloud.configured() {
-            return failed_observation(&failure, finality::in_doubt(error));
+            return failed_observation(&failure, finality::may_exist(error));
         }
         let name = FilesystemName::for_volume(&request.name);
         let unfinished = self.context.records.unfinished(name.as_str());

@@ -66,7 +66,7 @@ impl Publish {
         Err(not_begun.unwrap_or_else(|| Failure::new(FailureKind::TimedOut, text())))
     }
 
-    /// What is done about keys of `volumeAttributes` that are nearly ours; refused unless this says otherwise.
+    /// What is done about misspelt keys of `volumeAttributes`; refused unless this says otherwise.
     #[must_use]
     pub fn with_unknown_attributes(self, unknown_attributes: UnknownAttributes) -> Self {
         Self { unknown_attributes, ..self }

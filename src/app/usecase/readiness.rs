@@ -1,7 +1,7 @@
 //! Readiness of the process as Probe reports it, and the removal of the startup taint that waits for it.
 //!
-//! kubelet kills a container whose Probe fails, which helps nobody once volumes are mounted, so readiness is latched at
-//! its first success. Pods are kept off the node by a taint until then, and a driver that stopped removing it would keep
+//! kubelet kills a container whose Probe fails, which is of no use once volumes are mounted, so readiness is latched at its
+//! first success. Pods are kept off the node by a taint until then, and a driver that stopped removing it would keep
 //! the node empty.
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::context::ControllerContext;
 use super::deadline::Deadline;
 use super::locked;
 use super::progress::Progress;
@@ -21,7 +22,7 @@ use crate::ports::inbound::{Caller, Failure, FailureKind};
 
 /// How an operation succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum OperationOutcome {
     /// The file system is ready.
     Ready(Box<ReadyFilesystem>),
     /// The file system is gone.
@@ -29,18 +30,25 @@ pub(super) enum Outcome {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type OperationResult = Result<Outcome, Failure>;
+pub(super) type OperationResult = Result<OperationOutcome, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(super) enum RequestedOperation {
     /// CreateVolume of this plan.
     Create(Arc<DynamicProvision>),
     /// DeleteVolume of this file system.
     Delete(FilesystemId),
 }
 
-impl Content {
+impl RequestedOperation {
+    fn id(&self) -> &FilesystemId {
+        match self {
+            Self::Create(plan) => plan.id(),
+            Self::Delete(id) => id,
+        }
+    }
+
     fn operation(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
@@ -81,7 +89,7 @@ pub(super) struct VolumeOperations(Arc<Mutex<Table>>);
 type Table = BTreeMap<String, Entry>;
 
 struct Entry {
-    content: Content,
+    requested: RequestedOperation,
     /// When it began, on the clock of RPC deadlines.
     since: Duration,
     callers: Arc<Callers>,
@@ -91,13 +99,13 @@ struct Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("content", &self.content).field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("Entry").field("requested", &self.requested).field("since", &self.since).finish_non_exhaustive()
     }
 }
 
 impl Entry {
-    fn busy(&self, name: &str, wanted: &Content, now: Duration) -> Failure {
-        let (running, wanted) = (self.content.operation(), wanted.operation());
+    fn busy(&self, name: &str, wanted: &RequestedOperation, now: Duration) -> Failure {
+        let (running, wanted) = (self.requested.operation(), wanted.operation());
         let other = if running == wanted { " with other parameters" } else { "" };
         let since = format_duration(now.saturating_sub(self.since));
         let message = format!(
@@ -116,7 +124,7 @@ pub(super) struct Joined {
 
 impl Joined {
     /// The outcome, or how far the operation is when the caller's time ends.
-    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Outcome, Failure> {
+    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<OperationOutcome, Failure> {
         let Self { work, callers } = self;
         deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(callers.progress.answer()))
     }
@@ -127,27 +135,28 @@ impl VolumeOperations {
     /// progress is the error.
     pub(super) fn join_or_begin<F>(
         &self,
-        name: &str,
-        content: Content,
+        context: &ControllerContext,
+        requested: RequestedOperation,
         caller: Caller,
-        now: Duration,
-        progress: Progress,
         begin: impl FnOnce(Arc<Callers>) -> F,
     ) -> Result<Joined, Failure>
     where
-        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
+        F: Future<Output = Result<OperationOutcome, Failure>> + Send + 'static,
     {
+        let (id, now) = (requested.id().clone(), context.clock.now());
+        let name = id.name.as_str();
         let mut table = locked(&self.0);
         if let Some((work, entry)) = table.get(name).and_then(|entry| Some((entry.work.upgrade()?, entry))) {
             let callers = Arc::clone(&entry.callers);
-            let met = if entry.content.is_same(&content) { Ok(()) } else { Err(entry.busy(name, &content, now)) };
+            let met = if entry.requested.is_same(&requested) { Ok(()) } else { Err(entry.busy(name, &requested, now)) };
             // Before `work` may be dropped: its last owner takes the table's lock.
             drop(table);
             met?;
-            tracing::debug!(volume = name, operation = content.operation(), "joining the call in progress");
+            tracing::debug!(volume = name, operation = requested.operation(), "joining the call in progress");
             locked(&callers.waiting).push(caller);
             return Ok(Joined { work, callers });
         }
+        let progress = Progress::new(id.clone(), Arc::clone(&context.cloud_clock));
         let callers = Arc::new(Callers { waiting: Mutex::new(vec![caller]), progress });
         let release = Release { table: Arc::clone(&self.0), name: name.to_owned(), callers: Arc::clone(&callers) };
         let operation = begin(Arc::clone(&callers));
@@ -155,14 +164,14 @@ impl VolumeOperations {
             let _release = release;
             operation.await
         });
-        let entry = Entry { content, since: now, callers: Arc::clone(&callers), work: work.downgrade() };
+        let entry = Entry { requested, since: now, callers: Arc::clone(&callers), work: work.downgrade() };
         table.insert(name.to_owned(), entry);
         Ok(Joined { work, callers })
     }
 
     /// Whether a creation of this volume is in progress.
     pub(super) fn is_creating(&self, name: &str) -> bool {
-        locked(&self.0).get(name).is_some_and(|entry| matches!(entry.content, Content::Create(_)))
+        locked(&self.0).get(name).is_some_and(|entry| matches!(entry.requested, RequestedOperation::Create(_)))
     }
 }
 

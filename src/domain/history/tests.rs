@@ -30,7 +30,7 @@ fn content_is_final_after_five_seconds_and_circumstances_after_ninety() {
 }
 
 #[test]
-fn one_observation_that_finds_anything_starts_the_time_anew() {
+fn one_observation_that_finds_anything_restarts_the_time_of_absence() {
     let mut history = History::default();
     absent_at(&mut history, &[0, 80]);
     history.present_not_owned();
@@ -41,7 +41,7 @@ fn one_observation_that_finds_anything_starts_the_time_anew() {
 }
 
 #[test]
-fn what_was_seen_and_not_seen_being_deleted_is_in_doubt_and_never_gone() {
+fn a_file_system_seen_and_then_absent_is_never_gone() {
     let mut history = History::default();
     assert!(history.present(&ProvisioningState::Creating, secs(0)));
     absent_at(&mut history, &[10, 5000]);
@@ -63,7 +63,7 @@ fn an_accepted_creation_counts_as_seen() {
 }
 
 #[test]
-fn a_put_without_an_answer_starts_the_time_anew_and_a_refused_one_does_not() {
+fn a_put_without_an_answer_restarts_the_time_of_absence_and_a_refused_one_does_not() {
     let mut history = History::default();
     absent_at(&mut history, &[0, 85]);
     let before = history.clone();
@@ -171,7 +171,7 @@ fn a_deletion_is_done_after_two_observations_or_one_after_deleting() {
 }
 
 #[test]
-fn a_failed_creation_asks_for_longer_patience_each_time() {
+fn the_pause_doubles_with_each_failed_creation() {
     let (mut history, mut now, mut pauses) = (History::default(), secs(0), Vec::new());
     for _ in 0..4 {
         history.create_sent(now, false);

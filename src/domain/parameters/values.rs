@@ -2,7 +2,8 @@
 
 use crate::domain::text::{did_you_mean, quote, text_types};
 
-/// Weekly maintenance window of a file system (ARM `maintenanceWindow`), 30 minutes long.
+/// Weekly maintenance window of a file system, 30 minutes long (`properties.maintenanceWindow` of `amlfilesystem.json`,
+/// Microsoft.StorageCache 2024-03-01).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaintenanceWindow {
     /// English day name with a capital, as ARM spells it.

@@ -42,7 +42,7 @@ impl Creation {
         tracing::info!(filesystem = %self.id(), "deleting a failed creation");
         let response = self.operation.request(self.operation.context.cloud.begin_delete(self.id())).await?;
         let waiting = "failed and waits to be deleted";
-        if !self.operation.delete_answered(response, &before, waiting, finality::in_doubt)? {
+        if !self.operation.delete_answered(response, &before, waiting, finality::may_exist)? {
             let record = self.operation.record();
             return Err(self.not_removed(&record, record.history.deletes().not_before()));
         }

@@ -120,7 +120,7 @@ impl Creation {
         self.operation.restart_polling();
         self.operation.retry_after = error.retry_after;
         self.operation.progress().failed(&error);
-        self.operation.update(|record, _| record.create_failure = Some(finality::in_doubt(error)));
+        self.operation.update(|record, _| record.create_failure = Some(finality::may_exist(error)));
         self.pause("asked for, without a clear answer").await
     }
 

@@ -24,7 +24,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The work on one file system, for all calls that share it.
 #[derive(Debug)]
-pub(super) struct Operation {
+pub(super) struct FilesystemOperation {
     pub(super) context: ControllerContext,
     pub(super) id: FilesystemId,
     pub(super) callers: Arc<Callers>,
@@ -41,7 +41,7 @@ pub(super) struct Operation {
     logged: Duration,
 }
 
-impl Operation {
+impl FilesystemOperation {
     pub(super) fn new(context: ControllerContext, id: FilesystemId, callers: Arc<Callers>) -> Self {
         let now = context.cloud_clock.now();
         let deletes = context.records.update(&id, now, |record| record.history.deletes().of_call());
@@ -131,8 +131,8 @@ impl Operation {
         before
     }
 
-    /// Notes the response to a DELETE. `Ok` says whether the call may go on: not if the cloud refused, or named a cause that
-    /// repeating does not cure. A throttled DELETE does not count and is the failure of the call; `waiting` says what waits.
+    /// Notes the response to a DELETE. `Ok(false)` ends the call: the cloud refused, or named a cause that repeating does not
+    /// cure. A throttled DELETE does not count and is the failure of the call; `waiting` is the state of the file system.
     pub(super) fn delete_answered(
         &mut self,
         response: Result<(), CloudError>,
@@ -154,11 +154,11 @@ impl Operation {
             Err(error) => error,
         };
         tracing::warn!(%error, lasting = error.lasting, "the outcome of a deletion is unknown or it was refused");
-        let goes_on = !error.kind.is_refusal() && !error.lasting;
+        let continues = !error.kind.is_refusal() && !error.lasting;
         self.retry_after = error.retry_after;
         self.progress().failed(&error);
         self.update(|record, _| record.delete_failure = Some(meaning(error)));
-        Ok(goes_on)
+        Ok(continues)
     }
 
     /// Reads and changes the record of the file system.
