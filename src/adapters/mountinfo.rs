@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// One mount of this process's mount namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct MountEntry {
     /// Unique among the mounts of the moment.
     pub(super) id: u64,
     /// The mount that it sits on; not listed for the root.
@@ -20,7 +20,7 @@ pub(super) struct Line {
     /// What of the file system is mounted: `/`, or a directory of it for a bind mount.
     pub(super) root: PathBuf,
     /// Where it is mounted, free of symbolic links.
-    pub(super) point: PathBuf,
+    pub(super) mount_point: PathBuf,
     /// Such as `lustre`.
     pub(super) fs_type: String,
     /// As given when it was mounted.
@@ -33,7 +33,7 @@ pub(super) struct Line {
     pub(super) shared: bool,
 }
 
-impl Line {
+impl MountEntry {
     /// What the source may be: the kernel escapes blanks, tabs, line ends and backslashes, Lustre 2.17 does not.
     #[cfg(feature = "kernel")]
     pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
@@ -56,33 +56,33 @@ impl Mountinfo {
 
     /// All mounts, also those that are hidden by others.
     #[cfg(feature = "kernel")]
-    pub(super) fn lines(&self) -> impl Iterator<Item = Line> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = MountEntry> {
         self.raw().filter_map(parse)
     }
 
     /// The mounts whose mount point is exactly this path, in the order of the file, also those that are hidden by others.
     #[cfg(feature = "simulator")]
-    pub(super) fn on(&self, path: &Path) -> Vec<Line> {
+    pub(super) fn all_at(&self, path: &Path) -> Vec<MountEntry> {
         let there = |line: &&[u8]| point(line).is_some_and(|point| *point == *path);
         self.raw().filter(there).filter_map(parse).collect()
     }
 
     /// The mounts that are visible at exactly this path, the lowest first. The path may hold no symbolic link.
     #[cfg(feature = "kernel")]
-    pub(super) fn at(&self, path: &Path) -> Vec<Line> {
+    pub(super) fn at(&self, path: &Path) -> Vec<MountEntry> {
         let mut walked = self.along(path);
-        walked.retain(|line| line.point == path);
+        walked.retain(|line| line.mount_point == path);
         walked
     }
 
     /// The mounts that a walk to this path enters, in this order. The path may hold no symbolic link.
     #[cfg(feature = "kernel")]
-    pub(super) fn along(&self, path: &Path) -> Vec<Line> {
+    pub(super) fn along(&self, path: &Path) -> Vec<MountEntry> {
         // A mount sits below the mount point of the mount that it sits on, so those on the way are all that count.
         let on_the_way = |line: &&[u8]| point(line).is_some_and(|point| path.starts_with(point));
-        let mut left: Vec<Line> = self.raw().filter(on_the_way).filter_map(parse).collect();
+        let mut left: Vec<MountEntry> = self.raw().filter(on_the_way).filter_map(parse).collect();
         let listed: Vec<u64> = self.raw().filter_map(|line| number(line.split(|byte| *byte == b' ').next()?)).collect();
-        let mut walked: Vec<Line> = vec![];
+        let mut walked: Vec<MountEntry> = vec![];
         let mut current = None;
         // Each mount is entered once at most: a file that says otherwise cannot keep the walk going.
         while let Some(next) = crossed(&left, current, &listed) {
@@ -95,7 +95,7 @@ impl Mountinfo {
 
     /// The mounts somewhere below this path.
     #[cfg(feature = "kernel")]
-    pub(super) fn below(&self, path: &Path) -> impl Iterator<Item = Line> {
+    pub(super) fn below(&self, path: &Path) -> impl Iterator<Item = MountEntry> {
         let below = move |line: &&[u8]| point(line).is_some_and(|point| *point != *path && point.starts_with(path));
         self.raw().filter(below).filter_map(parse)
     }
@@ -108,10 +108,10 @@ impl Mountinfo {
 /// Of the mounts that sit on `parent`, or on none that is listed, the first that a walk meets; of two at one place the
 /// later.
 #[cfg(feature = "kernel")]
-fn crossed(left: &[Line], parent: Option<u64>, listed: &[u64]) -> Option<usize> {
-    let sits_on = |line: &Line| (line.parent != line.id && listed.contains(&line.parent)).then_some(line.parent);
+fn crossed(left: &[MountEntry], parent: Option<u64>, listed: &[u64]) -> Option<usize> {
+    let sits_on = |line: &MountEntry| (line.parent != line.id && listed.contains(&line.parent)).then_some(line.parent);
     let children = left.iter().enumerate().rev().filter(|(_, line)| sits_on(line) == parent);
-    children.min_by_key(|(_, line)| line.point.as_os_str().len()).map(|(index, _)| index)
+    children.min_by_key(|(_, line)| line.mount_point.as_os_str().len()).map(|(index, _)| index)
 }
 
 /// The mount point of a line, which is not taken apart any further.
@@ -124,10 +124,10 @@ fn point(line: &[u8]) -> Option<Cow<'_, Path>> {
 }
 
 /// `id parent major:minor root point options [tag…] - type source super-options`
-fn parse(line: &[u8]) -> Option<Line> {
+fn parse(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|byte| *byte == b' ');
     let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
-    let (root, point) = (path(fields.nth(1)?), path(fields.next()?));
+    let (root, mount_point) = (path(fields.nth(1)?), path(fields.next()?));
     let mut options = words(fields.next()?);
     let tags: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
     let shared = tags.iter().any(|tag| tag.starts_with(b"shared:"));
@@ -143,7 +143,7 @@ fn parse(line: &[u8]) -> Option<Line> {
             options.push(word);
         }
     }
-    Some(Line { id, parent, root, point, fs_type, source, raw_source, options, shared })
+    Some(MountEntry { id, parent, root, mount_point, fs_type, source, raw_source, options, shared })
 }
 
 fn number(field: &[u8]) -> Option<u64> {

@@ -93,7 +93,7 @@ impl From<ServerError> for Problem {
 
 /// What the services go on with after their callers left, and how they hear of the end.
 #[derive(Clone, Default)]
-pub struct ServiceWork {
+pub struct ServiceCalls {
     /// Calls that outlive their callers.
     pub tasks: TaskTracker,
     /// Cancelled when the end begins: calls that only wait are answered, and new ones refused.
@@ -102,13 +102,13 @@ pub struct ServiceWork {
     pub unfinished: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 
-impl std::fmt::Debug for ServiceWork {
+impl std::fmt::Debug for ServiceCalls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceWork").field("tasks", &self.tasks).finish_non_exhaustive()
+        f.debug_struct("ServiceCalls").field("tasks", &self.tasks).finish_non_exhaustive()
     }
 }
 
-impl From<TaskTracker> for ServiceWork {
+impl From<TaskTracker> for ServiceCalls {
     fn from(tasks: TaskTracker) -> Self {
         Self { tasks, ..Self::default() }
     }
@@ -121,7 +121,7 @@ impl From<TaskTracker> for ServiceWork {
 pub async fn serve(
     bound: Bound,
     routes: Routes,
-    background: impl Into<ServiceWork>,
+    background: impl Into<ServiceCalls>,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), ServerError> {
@@ -140,7 +140,7 @@ pub async fn serve(
 
 async fn run<I, C>(
     routes: Routes,
-    background: ServiceWork,
+    background: ServiceCalls,
     incoming: I,
     stop: impl Future<Output = ()>,
     drain: Duration,

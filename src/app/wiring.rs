@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use super::server::ServiceWork;
+use super::server::ServiceCalls;
 use super::settings::{CloudKind, Mode, MounterKind, Settings};
 use super::usecase::no_node::NoNode;
 use super::usecase::provision::Provision;
@@ -17,7 +17,7 @@ use super::usecase::readiness::{LatchedReadiness, PodReadiness, remove_taint_whe
 use super::version::DRIVER_VERSION;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, RunningCalls,
 };
 use crate::adapters::no_cloud::NoCloud;
 use crate::adapters::node_status::{NodeStatus, NodeStatusServer};
@@ -48,9 +48,9 @@ pub struct Wired {
     /// The CSI services.
     pub routes: Routes,
     /// Work that outlives the RPC that began it.
-    pub tasks: ServiceWork,
+    pub calls: ServiceCalls,
     /// Whatever must live as long as they do. Dropping it ends background work.
-    pub keep: Box<dyn Any + Send>,
+    pub guards: Box<dyn Any + Send>,
 }
 
 /// Why the driver cannot be put together.
@@ -78,9 +78,9 @@ impl WiringError {
 #[derive(Debug)]
 pub struct Adapters {
     /// Where file systems come from, where the controller runs.
-    pub cloud: Option<CloudSide>,
+    pub cloud: Option<CloudAdapters>,
     /// How volumes are mounted, where the node runs.
-    pub node: Option<NodeSide>,
+    pub node: Option<NodeAdapters>,
     /// The cluster.
     pub orchestrator: Arc<dyn Orchestrator>,
     /// Whether the orchestrator can remove the startup taint.
@@ -89,7 +89,7 @@ pub struct Adapters {
 
 /// The mounter and what belongs to it.
 #[derive(Debug)]
-pub struct NodeSide {
+pub struct NodeAdapters {
     /// How volumes are mounted.
     pub mounter: Arc<dyn Mounter>,
     /// What the mounter is doing, where it can hang.
@@ -97,14 +97,14 @@ pub struct NodeSide {
     /// Faults of the driver's surroundings, where they count.
     pub faults: Option<Arc<dyn NodeFaults>>,
     /// Whatever must live as long as the mounter does.
-    pub keep: Box<dyn Any + Send>,
+    pub guards: Box<dyn Any + Send>,
     /// Whether a file system was mounted already when the process started.
     pub mounted_at_start: bool,
 }
 
 /// The cloud and what belongs to it.
 #[derive(Debug)]
-pub struct CloudSide {
+pub struct CloudAdapters {
     /// Where file systems come from.
     pub cloud: Arc<dyn Cloud>,
     /// The cloud's time, for polling it.
@@ -116,10 +116,10 @@ pub struct CloudSide {
     #[cfg(feature = "arm")]
     azure: Option<Arc<crate::adapters::arm::cloud::ArmCloud>>,
     /// Whatever must live as long as the cloud does.
-    pub keep: Box<dyn Any + Send>,
+    pub guards: Box<dyn Any + Send>,
 }
 
-impl CloudSide {
+impl CloudAdapters {
     /// Proves the credentials, where the cloud wants any.
     #[cfg_attr(not(feature = "arm"), allow(clippy::unused_async, reason = "there is nobody to ask"))]
     pub async fn sign_in(&self) -> Result<(), CloudError> {
@@ -147,13 +147,13 @@ pub fn build(settings: &Settings) -> Result<Wired, WiringError> {
             "SIMULATED: nothing is created in Azure; what is simulated lives in this process, is forgotten when it ends, and \
              is not shared with other nodes"
         );
-        let simulated = simulation.driven();
+        let simulated = simulation.adapters();
         let Adapters { cloud, node, orchestrator, removes_taint } = real(settings)?;
         let (cloud, node) = (cloud.or(simulated.cloud), node.or(simulated.node));
-        let driven = Adapters { cloud, node, orchestrator, removes_taint };
-        let Wired { routes, tasks, keep } = assemble(settings, driven);
+        let adapters = Adapters { cloud, node, orchestrator, removes_taint };
+        let Wired { routes, calls, guards } = assemble(settings, adapters);
         // The work in the background ends before the simulated world does.
-        return Ok(Wired { routes, tasks, keep: Box::new((keep, simulation)) });
+        return Ok(Wired { routes, calls, guards: Box::new((guards, simulation)) });
     }
     Ok(assemble(settings, real(settings)?))
 }
@@ -165,7 +165,7 @@ fn real(settings: &Settings) -> Result<Adapters, WiringError> {
     #[cfg(feature = "kernel")]
     let node = {
         let kernel = settings.mode.node_id().is_some() && settings.values.mounter == MounterKind::Kernel;
-        kernel.then(|| node::side(settings))
+        kernel.then(|| node::adapters(settings))
     };
     #[cfg(not(feature = "kernel"))]
     let node = None;
@@ -174,7 +174,7 @@ fn real(settings: &Settings) -> Result<Adapters, WiringError> {
 }
 
 /// The cloud alone, for commands that only ask it: incomplete cloud settings are an error here.
-pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
+pub fn cloud(settings: &Settings) -> Result<CloudAdapters, WiringError> {
     if let Some(problem) = missing_cloud(settings) {
         return Err(WiringError::Unusable(vec![problem]));
     }
@@ -184,23 +184,23 @@ pub fn cloud(settings: &Settings) -> Result<CloudSide, WiringError> {
     #[cfg(feature = "simulator")]
     if settings.values.cloud == CloudKind::Simulator {
         let simulation = simulation::Simulation::begin(settings)?;
-        let cloud = simulation.cloud_side();
-        return Ok(CloudSide { keep: Box::new(simulation), ..cloud });
+        let cloud = simulation.cloud_adapters();
+        return Ok(CloudAdapters { guards: Box::new(simulation), ..cloud });
     }
     on_azure(settings)
 }
 
 /// What stands in the cloud's place where the cloud settings are absent or incomplete.
-fn without_azure(settings: &Settings) -> Option<CloudSide> {
+fn without_azure(settings: &Settings) -> Option<CloudAdapters> {
     let reason = settings.cloud_settings.reason_for_static_only()?;
-    Some(CloudSide {
+    Some(CloudAdapters {
         cloud: Arc::new(NoCloud::new(reason.clone())),
         clock: Arc::new(SystemClock::new()),
         defaults: settings.cloud_settings.defaults.clone(),
         tasks: TaskTracker::new(),
         #[cfg(feature = "arm")]
         azure: None,
-        keep: Box::new(()),
+        guards: Box::new(()),
     })
 }
 
@@ -212,33 +212,33 @@ fn wants_simulator(settings: &Settings) -> bool {
 }
 
 #[cfg(feature = "arm")]
-fn on_azure(settings: &Settings) -> Result<CloudSide, WiringError> {
+fn on_azure(settings: &Settings) -> Result<CloudAdapters, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tasks = TaskTracker::new();
     let cloud = azure::cloud(&settings.cloud_settings, &clock, &tasks).map_err(WiringError::Unusable)?;
     let cloud = Arc::new(cloud);
-    Ok(CloudSide {
+    Ok(CloudAdapters {
         cloud: Arc::clone(&cloud) as _,
         clock,
         defaults: settings.cloud_settings.defaults.clone(),
         tasks,
         azure: Some(cloud),
-        keep: Box::new(()),
+        guards: Box::new(()),
     })
 }
 
 /// Settings that get this far have an adapter, which [`missing_cloud`] sees to.
 #[cfg(not(feature = "arm"))]
-fn on_azure(_: &Settings) -> Result<CloudSide, WiringError> {
+fn on_azure(_: &Settings) -> Result<CloudAdapters, WiringError> {
     Err(WiringError::Failed("this build has no adapter for Azure".to_owned()))
 }
 
 /// The services that the mode asks for, over the given adapters.
-pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
-    let Adapters { cloud, node, orchestrator, removes_taint } = driven;
+pub fn assemble(settings: &Settings, adapters: Adapters) -> Wired {
+    let Adapters { cloud, node, orchestrator, removes_taint } = adapters;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let node = settings.mode.node_id().zip(node);
-    let work = cloud.as_ref().map(|side| Work::over(side.tasks.clone())).unwrap_or_default();
+    let work = cloud.as_ref().map(|side| RunningCalls::over(side.tasks.clone())).unwrap_or_default();
     let ready: Arc<dyn ReadinessProbe> = Arc::new(readiness(node.as_ref().map(|(_, side)| side)));
     let info = IdentityInfo {
         driver_name: settings.values.driver_name.clone(),
@@ -246,23 +246,23 @@ pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
         controller: settings.mode.has_controller(),
     };
     let mut routes = Routes::new(IdentityServer::new(Identity::new(info, Arc::clone(&ready))));
-    let mut keep: Vec<Box<dyn Any + Send>> = Vec::new();
+    let mut guards: Vec<Box<dyn Any + Send>> = Vec::new();
     if let Some(side) = cloud.filter(|_| settings.mode.has_controller()) {
-        let CloudSide { cloud, clock: cloud_clock, defaults, .. } = side;
+        let CloudAdapters { cloud, clock: cloud_clock, defaults, .. } = side;
         let provision = Provision::new(cloud, Arc::clone(&orchestrator), Arc::clone(&clock), cloud_clock, defaults)
             .stopping_at(work.stopping().clone().cancelled_owned());
         let events = provision.claim_events();
-        keep.push(Box::new(Background::start(async move { events.run().await })));
+        guards.push(Box::new(Background::start(async move { events.run().await })));
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
-        keep.push(side.keep);
+        guards.push(side.guards);
     }
     if settings.mode == Mode::ControllerByDefault {
         let node = Node::new(NodeInfo { node_id: String::new() }, Arc::new(NoNode), work.clone());
         routes = routes.add_service(NodeServer::new(node));
     }
     if let Some((node_id, side)) = node {
-        let NodeSide { mounter, operations, faults, keep: guard, .. } = side;
-        keep.push(guard);
+        let NodeAdapters { mounter, operations, faults, guards: guard, .. } = side;
+        guards.push(guard);
         let info = NodeInfo { node_id: node_id.to_owned() };
         routes = routes.add_service(NodeStatusServer::new(NodeStatus::new(operations.clone(), faults.clone())));
         let publish = Publish::new(mounter, Arc::clone(&clock))
@@ -271,24 +271,26 @@ pub fn assemble(settings: &Settings, driven: Adapters) -> Wired {
         routes = routes.add_service(NodeServer::new(Node::new(info, Arc::new(publish), work.clone())));
         if settings.values.remove_not_ready_taint && removes_taint {
             let ready = PodReadiness::new(ready, faults);
-            keep.push(Box::new(Background::start(async move {
+            guards.push(Box::new(Background::start(async move {
                 remove_taint_when_ready(&ready, &*orchestrator, &*clock).await;
                 tracing::info!("the node is ready and has no startup taint");
             })));
         }
     }
-    Wired { routes, tasks: service_work(work), keep: Box::new(keep) }
+    Wired { routes, calls: service_calls(work), guards: Box::new(guards) }
 }
 
 /// The services' work, for the server that waits for it in the end.
-fn service_work(work: Work) -> ServiceWork {
+fn service_calls(work: RunningCalls) -> ServiceCalls {
     let (tasks, stopping) = (work.tasks().clone(), work.stopping().clone());
-    ServiceWork { tasks, stopping, unfinished: Some(Arc::new(move || work.unfinished())) }
+    ServiceCalls { tasks, stopping, unfinished: Some(Arc::new(move || work.unfinished())) }
 }
 
 /// Readiness of a process with this node's side, or with none.
-fn readiness(side: Option<&NodeSide>) -> LatchedReadiness {
-    let Some(NodeSide { mounter, operations, mounted_at_start, .. }) = side else { return LatchedReadiness::new(None) };
+fn readiness(side: Option<&NodeAdapters>) -> LatchedReadiness {
+    let Some(NodeAdapters { mounter, operations, mounted_at_start, .. }) = side else {
+        return LatchedReadiness::new(None);
+    };
     if *mounted_at_start {
         tracing::info!("ready at once: Lustre is mounted already");
     }

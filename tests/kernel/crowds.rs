@@ -19,7 +19,7 @@ use azurelustre_csi::ports::operations::Operations;
 
 use crate::fuse::Fuse;
 use crate::world::{
-    Bench, HEALTHY, SHORT, SICK, SICK_MOUNTS, below, is_mounted, mounts_at, patient, plan, request, run, source,
+    HEALTHY, SHORT, SICK, SICK_MOUNTS, TestNode, below, is_mounted, mounts_at, patient, plan, request, run, source,
     with_limits,
 };
 use crate::{Test, tests};
@@ -51,22 +51,22 @@ enum Sickness {
 }
 
 struct Crowd {
-    bench: Bench,
+    node: TestNode,
     sickness: Sickness,
     targets: Vec<PathBuf>,
 }
 
 impl Crowd {
     fn new() -> Self {
-        let bench = Bench::new(with_limits(Limits { mount: SHORT, ..patient() }));
-        let targets = (0..HUNG).map(|pod| bench.target(&format!("sick-{pod}"))).collect();
-        Self { bench, sickness: Sickness::StandIn, targets }
+        let node = TestNode::new(with_limits(Limits { mount: SHORT, ..patient() }));
+        let targets = (0..HUNG).map(|pod| node.target(&format!("sick-{pod}"))).collect();
+        Self { node, sickness: Sickness::StandIn, targets }
     }
 
     /// The sick server's files are on FUSE.
     fn in_the_kernel() -> Self {
         let mut crowd = Self::new();
-        crowd.sickness = Sickness::Kernel(Fuse::mount("sick", &crowd.bench.kernel.files(SICK)).unwrap());
+        crowd.sickness = Sickness::Kernel(Fuse::mount("sick", &crowd.node.kernel.files(SICK)).unwrap());
         crowd
     }
 
@@ -80,21 +80,21 @@ impl Crowd {
 
     fn hang(&self) {
         match &self.sickness {
-            Sickness::StandIn => self.bench.kernel.hang(SICK_MOUNTS),
+            Sickness::StandIn => self.node.kernel.hang(SICK_MOUNTS),
             Sickness::Kernel(fuse) => fuse.fall_silent(),
         }
     }
 
     fn release(&self) {
         match &self.sickness {
-            Sickness::StandIn => self.bench.kernel.release(SICK_MOUNTS),
+            Sickness::StandIn => self.node.kernel.release(SICK_MOUNTS),
             Sickness::Kernel(fuse) => fuse.resume(),
         }
     }
 
     fn hanging(&self) -> usize {
         match &self.sickness {
-            Sickness::StandIn => self.bench.kernel.hanging(SICK_MOUNTS),
+            Sickness::StandIn => self.node.kernel.hanging(SICK_MOUNTS),
             Sickness::Kernel(fuse) => fuse.hanging(),
         }
     }
@@ -102,7 +102,7 @@ impl Crowd {
     /// Tries to mount at all targets at once.
     async fn mount_all(&self) -> Vec<Result<MountOutcome, MountError>> {
         let calls = self.targets.iter().enumerate().map(|(number, target)| {
-            let (mounter, plan) = (self.bench.mounter.clone(), plan(&self.source(number), target));
+            let (mounter, plan) = (self.node.mounter.clone(), plan(&self.source(number), target));
             tokio::spawn(async move { mounter.mount(&plan).await })
         });
         let mut results = vec![];
@@ -117,12 +117,12 @@ impl Crowd {
             assert_eq!(result.unwrap_err().kind, MountErrorKind::Stuck);
         }
         assert_eq!(self.hanging(), HUNG);
-        assert_eq!(self.bench.mounter.in_progress().iter().filter(|one| one.overdue).count(), HUNG);
+        assert_eq!(self.node.mounter.in_progress().iter().filter(|one| one.overdue).count(), HUNG);
     }
 
     async fn unmount_all(&self, targets: &[PathBuf]) {
         let calls = targets.iter().map(|target| {
-            let (mounter, target) = (self.bench.mounter.clone(), target.clone());
+            let (mounter, target) = (self.node.mounter.clone(), target.clone());
             tokio::spawn(async move { mounter.unmount(&target).await })
         });
         for call in calls.collect::<Vec<_>>() {
@@ -132,10 +132,10 @@ impl Crowd {
 
     /// What all but the slowest hundredth of the publications and unpublications of healthy volumes take at most.
     async fn healthy(&self) -> Duration {
-        let driver = Publish::new(self.bench.mounter.clone(), Arc::new(SystemClock::new()));
+        let driver = Publish::new(self.node.mounter.clone(), Arc::new(SystemClock::new()));
         let mut took = vec![];
         for pod in 0..SAMPLES {
-            let request = request(&self.bench.root, &format!("healthy-{pod}"), HEALTHY);
+            let request = request(&self.node.root, &format!("healthy-{pod}"), HEALTHY);
             let begun = Instant::now();
             driver.publish(request.clone(), None).await.unwrap();
             driver.unpublish(&request.volume_id, &request.target, None).await.unwrap();
@@ -153,7 +153,7 @@ impl Crowd {
             self.all_hang().await;
             disturbed = disturbed.min(self.healthy().await);
             self.release();
-            self.bench.settled().await;
+            self.node.settled().await;
             self.unmount_all(&self.targets).await;
             if disturbed <= 2 * alone {
                 return;
@@ -167,14 +167,14 @@ impl Crowd {
         for _ in 0..RETRIES {
             self.all_hang().await;
         }
-        let threads = self.bench.mounter.threads();
+        let threads = self.node.mounter.threads();
         assert!(threads <= 2 * HUNG + 10, "{threads} threads");
 
         let (given_up, kept) = self.targets.split_at(HUNG / 2);
         self.unmount_all(given_up).await;
         assert_eq!(self.hanging(), HUNG, "nothing ends before the server answers");
         self.release();
-        self.bench.settled().await;
+        self.node.settled().await;
         for target in given_up {
             assert!(!is_mounted(target), "{}", target.display());
         }
@@ -183,8 +183,8 @@ impl Crowd {
         }
         self.unmount_all(kept).await;
         assert!(!self.targets.iter().any(|target| is_mounted(target)));
-        let asked = plan(&source(SICK), &self.bench.root.join("other"));
-        assert!(self.bench.mounter.published(&asked).await.unwrap().is_empty());
+        let asked = plan(&source(SICK), &self.node.root.join("other"));
+        assert!(self.node.mounter.published(&asked).await.unwrap().is_empty());
     }
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn be_measured() {
         }
         println!("{}", resident().saturating_sub(before));
         crowd.release();
-        crowd.bench.settled().await;
+        crowd.node.settled().await;
     });
 }
 

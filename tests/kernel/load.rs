@@ -13,7 +13,7 @@ use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
 use crate::fakes::lustre::{mount_points, unmount_below};
-use crate::world::{Bench, SICK, patient, plan, request, source, with_limits};
+use crate::world::{SICK, TestNode, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] =
@@ -21,14 +21,14 @@ pub(crate) const TESTS: &[Test] =
 
 /// One after the other they would take 6.4 s, each time. Something else may keep the machine busy, but not each time.
 async fn sixty_four_slow_mounts_take_the_time_of_one() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.slow_down(Duration::from_millis(100));
-    let targets: Vec<_> = (0..64).map(|pod| bench.target(&pod.to_string())).collect();
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.slow_down(Duration::from_millis(100));
+    let targets: Vec<_> = (0..64).map(|pod| node.target(&pod.to_string())).collect();
     let mut took = vec![];
     for _ in 0..5 {
         let begun = Instant::now();
         let calls = targets.iter().map(|target| {
-            let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), target));
+            let (mounter, plan) = (node.mounter.clone(), plan(&source(SICK), target));
             tokio::spawn(async move { mounter.mount(&plan).await })
         });
         for call in calls.collect::<Vec<_>>() {
@@ -39,7 +39,7 @@ async fn sixty_four_slow_mounts_take_the_time_of_one() {
             return;
         }
         for target in &targets {
-            bench.mounter.unmount(target).await.unwrap();
+            node.mounter.unmount(target).await.unwrap();
         }
     }
     panic!("{took:?}");

@@ -20,7 +20,7 @@ use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter, Rea
 use nix::errno::Errno;
 
 use crate::world::{
-    Bench, HEALTHY, SICK, below, is_mounted, mounts_at, patient, plan, request, source, vol_data, with_limits,
+    HEALTHY, SICK, TestNode, below, is_mounted, mounts_at, patient, plan, request, source, vol_data, with_limits,
 };
 use crate::{Test, tests};
 
@@ -50,47 +50,47 @@ pub(crate) const TESTS: &[Test] = tests![
 
 async fn an_error_that_passes_is_not_corrupt() {
     let pause = Duration::from_millis(200);
-    let bench = Bench::new(with_limits(Limits { second_look: pause, ..patient() }));
-    let target = bench.mounted("pod", SICK).await;
+    let node = TestNode::new(with_limits(Limits { recheck_after: pause, ..patient() }));
+    let target = node.mounted("pod", SICK).await;
     let statfs = format!("statfs {}", target.display());
-    bench.kernel.fail(&statfs, Some(Errno::ENOTCONN));
+    node.kernel.fail(&statfs, Some(Errno::ENOTCONN));
     let healing = tokio::spawn({
-        let (kernel, statfs) = (bench.kernel.clone(), statfs.clone());
+        let (kernel, statfs) = (node.kernel.clone(), statfs.clone());
         async move {
             tokio::time::sleep(pause / 2).await;
             kernel.fail(&statfs, None);
         }
     });
-    let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    let found = node.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
     assert_eq!(found, MountOutcome::AlreadyMounted);
-    assert_eq!(bench.calls_about(&target), ["mount"]);
+    assert_eq!(node.calls_about(&target), ["mount"]);
     healing.await.unwrap();
 }
 
 async fn an_error_that_stays_is_corrupt_and_silence_is_not() {
-    let bench = Bench::new(with_limits(patient()));
-    let target = bench.mounted("pod", SICK).await;
+    let node = TestNode::new(with_limits(patient()));
+    let target = node.mounted("pod", SICK).await;
     let statfs = format!("statfs {}", target.display());
     let plan = plan(&source(SICK), &target);
     for errno in [Errno::EAGAIN, Errno::ETIMEDOUT] {
-        bench.kernel.fail(&statfs, Some(errno));
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{errno}");
-        assert_eq!(bench.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Unreachable);
+        node.kernel.fail(&statfs, Some(errno));
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{errno}");
+        assert_eq!(node.mounter.usage(&target).await.unwrap_err().kind, MountErrorKind::Unreachable);
     }
     for errno in [Errno::ENOTCONN, Errno::ESTALE, Errno::EIO, Errno::ESHUTDOWN] {
-        bench.kernel.fail(&statfs, Some(errno));
-        let before = bench.calls_about(&target).len();
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{errno}");
-        assert_eq!(bench.calls_about(&target)[before..], ["plain", "mount"], "{errno}");
+        node.kernel.fail(&statfs, Some(errno));
+        let before = node.calls_about(&target).len();
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{errno}");
+        assert_eq!(node.calls_about(&target)[before..], ["plain", "mount"], "{errno}");
         assert_eq!(mounts_at(&target), 1);
     }
 }
 
 async fn a_host_name_and_its_address_are_one_server() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     let (sick, healthy) = (SICK.into(), HEALTHY.into());
-    bench.kernel.host("mgs.example", &["fd00::9".parse().unwrap(), sick]);
-    bench.kernel.host("other.example", &[healthy]);
+    node.kernel.host("mgs.example", &["fd00::9".parse().unwrap(), sick]);
+    node.kernel.host("other.example", &[healthy]);
     for (number, (text, mounted)) in [
         ("mgs.example:/lustrefs", "10.0.0.9@tcp:/lustrefs"),
         ("nowhere.example:MGS.example@tcp0:/lustrefs", "10.0.0.7@tcp:10.0.0.9@tcp:/lustrefs"),
@@ -98,37 +98,37 @@ async fn a_host_name_and_its_address_are_one_server() {
     .into_iter()
     .enumerate()
     {
-        bench.kernel.host("nowhere.example", &["10.0.0.7".parse().unwrap()]);
-        let plan = plan(&MountSource::parse(text).unwrap(), &bench.target(&number.to_string()));
-        bench.mounter.mount(&plan).await.unwrap();
+        node.kernel.host("nowhere.example", &["10.0.0.7".parse().unwrap()]);
+        let plan = plan(&MountSource::parse(text).unwrap(), &node.target(&number.to_string()));
+        node.mounter.mount(&plan).await.unwrap();
         let call = format!("mount {mounted} {}", plan.target.display());
-        assert!(bench.kernel.calls().contains(&call), "{call}");
-        for mounter in [&bench.mounter, &bench.restarted()] {
+        assert!(node.kernel.calls().contains(&call), "{call}");
+        for mounter in [&node.mounter, &node.restarted()] {
             assert_eq!(mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{text}");
         }
         // Another name, or the same with other addresses, is another server.
         let mut other = plan.clone();
         other.source = MountSource::parse("other.example:/lustrefs").unwrap();
-        let found = bench.mounter.mount(&other).await.unwrap();
+        let found = node.mounter.mount(&other).await.unwrap();
         assert!(matches!(found, MountOutcome::Occupied(_)), "{found:?}");
     }
-    let moved = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &bench.target("0"));
-    bench.kernel.host("mgs.example", &[healthy]);
-    let found = bench.mounter.mount(&moved).await.unwrap();
+    let moved = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &node.target("0"));
+    node.kernel.host("mgs.example", &[healthy]);
+    let found = node.mounter.mount(&moved).await.unwrap();
     assert_eq!(found, MountOutcome::AlreadyMounted, "the process that mounted it knows");
-    let found = bench.restarted().mount(&moved).await.unwrap();
+    let found = node.restarted().mount(&moved).await.unwrap();
     assert!(matches!(found, MountOutcome::Occupied(_)), "{found:?}");
 }
 
 /// The driver is restarted while DNS is down: a failed lookup is never a difference.
 async fn a_name_that_cannot_be_resolved_is_no_difference() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.host("mgs.example", &[SICK.into()]);
-    let plan = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &bench.target("pod"));
-    bench.mounter.mount(&plan).await.unwrap();
-    bench.kernel.host_is_unknown("mgs.example");
-    assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "this process made it");
-    let restarted = bench.restarted();
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.host("mgs.example", &[SICK.into()]);
+    let plan = plan(&MountSource::parse("mgs.example:/lustrefs").unwrap(), &node.target("pod"));
+    node.mounter.mount(&plan).await.unwrap();
+    node.kernel.host_is_unknown("mgs.example");
+    assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "this process made it");
+    let restarted = node.restarted();
     let error = restarted.mount(&plan).await.unwrap_err();
     assert_eq!(error.kind, MountErrorKind::Unknown, "{error}");
     vol_data(&plan.target, "another");
@@ -143,64 +143,64 @@ async fn a_name_that_cannot_be_resolved_is_no_difference() {
 
 /// Lustre 2.17 shows a source as it was given, and ends it at a comma.
 async fn a_client_of_2_17_is_understood() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.become_2_17();
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.become_2_17();
     for (number, dir) in ["team a", "a  b ", "x\\040y", "plain"].iter().enumerate() {
-        std::fs::create_dir_all(bench.kernel.files(SICK).join(dir)).unwrap();
-        let plan = plan(&below(SICK, dir), &bench.target(&number.to_string()));
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{dir}");
-        for mounter in [&bench.mounter, &bench.restarted()] {
+        std::fs::create_dir_all(node.kernel.files(SICK).join(dir)).unwrap();
+        let plan = plan(&below(SICK, dir), &node.target(&number.to_string()));
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted, "{dir}");
+        for mounter in [&node.mounter, &node.restarted()] {
             assert_eq!(mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted, "{dir}");
         }
     }
     for dir in ["team", "team,b", "team,flock"] {
-        std::fs::create_dir_all(bench.kernel.files(SICK).join(dir)).unwrap();
+        std::fs::create_dir_all(node.kernel.files(SICK).join(dir)).unwrap();
     }
     for dir in ["team,b", "team,flock"] {
-        let plan = plan(&below(SICK, dir), &bench.target("comma"));
-        let error = bench.mounter.mount(&plan).await.unwrap_err();
+        let plan = plan(&below(SICK, dir), &node.target("comma"));
+        let error = node.mounter.mount(&plan).await.unwrap_err();
         assert!(error.kind == MountErrorKind::Invalid && error.to_string().contains("comma"), "{dir}: {error}");
         assert!(!is_mounted(&plan.target), "{dir}");
     }
 }
 
 async fn a_comma_in_a_sub_directory_is_no_matter_to_older_clients() {
-    let bench = Bench::new(with_limits(patient()));
-    std::fs::create_dir_all(bench.kernel.files(SICK).join("team,b")).unwrap();
-    let plan = plan(&below(SICK, "team,b"), &bench.target("comma"));
-    assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
-    assert_eq!(bench.restarted().mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+    let node = TestNode::new(with_limits(patient()));
+    std::fs::create_dir_all(node.kernel.files(SICK).join("team,b")).unwrap();
+    let plan = plan(&below(SICK, "team,b"), &node.target("comma"));
+    assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(node.restarted().mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
 }
 
 /// The Go driver mounts `lustrefs` whatever `fs-name` says, so PVs in the field hold anything there.
 async fn a_file_system_that_the_mgs_does_not_have_is_lustrefs() {
-    let bench = Bench::new(with_limits(patient()));
-    let named = |text: &str, pod: &str| plan(&MountSource::parse(text).unwrap(), &bench.target(pod));
+    let node = TestNode::new(with_limits(patient()));
+    let named = |text: &str, pod: &str| plan(&MountSource::parse(text).unwrap(), &node.target(pod));
     let whole = named("10.0.0.9@tcp:/amlfs1", "whole");
-    assert_eq!(bench.mounter.mount(&whole).await.unwrap(), MountOutcome::Mounted);
-    std::fs::create_dir(bench.kernel.files(SICK).join("team")).unwrap();
+    assert_eq!(node.mounter.mount(&whole).await.unwrap(), MountOutcome::Mounted);
+    std::fs::create_dir(node.kernel.files(SICK).join("team")).unwrap();
     let part = named("10.0.0.9@tcp:/amlfs1/team", "part");
-    assert_eq!(bench.mounter.mount(&part).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(node.mounter.mount(&part).await.unwrap(), MountOutcome::Mounted);
     for plan in [&whole, &part] {
-        for mounter in [&bench.mounter, &bench.restarted()] {
+        for mounter in [&node.mounter, &node.restarted()] {
             assert_eq!(mounter.mount(plan).await.unwrap(), MountOutcome::AlreadyMounted);
             assert!(mounter.usage(&plan.target).await.unwrap().is_some());
         }
     }
     let missing = named("10.0.0.9@tcp:/amlfs1/new", "missing");
-    assert_eq!(bench.mounter.mount(&missing).await.unwrap_err().kind, MountErrorKind::NotFound);
-    bench.mounter.make_sub_dir(&missing.source).await.unwrap();
-    assert_eq!(bench.mounter.mount(&missing).await.unwrap(), MountOutcome::Mounted);
-    assert!(bench.kernel.files(SICK).join("new").is_dir());
-    bench.assert_no_leftovers();
+    assert_eq!(node.mounter.mount(&missing).await.unwrap_err().kind, MountErrorKind::NotFound);
+    node.mounter.make_sub_dir(&missing.source).await.unwrap();
+    assert_eq!(node.mounter.mount(&missing).await.unwrap(), MountOutcome::Mounted);
+    assert!(node.kernel.files(SICK).join("new").is_dir());
+    node.assert_no_leftovers();
 }
 
 async fn lustrefs_is_not_tried_while_the_mgs_does_not_answer() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.stop(SICK);
-    let plan = plan(&MountSource::parse("10.0.0.9@tcp:/amlfs1/team").unwrap(), &bench.target("pod"));
-    assert_eq!(bench.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Unreachable);
-    assert!(!bench.kernel.calls().iter().any(|call| call.contains("/lustrefs")), "{:?}", bench.kernel.calls());
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.stop(SICK);
+    let plan = plan(&MountSource::parse("10.0.0.9@tcp:/amlfs1/team").unwrap(), &node.target("pod"));
+    assert_eq!(node.mounter.mount(&plan).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    assert!(!node.kernel.calls().iter().any(|call| call.contains("/lustrefs")), "{:?}", node.kernel.calls());
 }
 
 /// Only Microsoft's builds know it, and no version says which those are.
@@ -208,46 +208,46 @@ async fn unique_fsid_is_left_out_where_the_client_refuses_it() {
     for (is_microsofts, expected) in
         [(true, vec!["flock,unique_fsid"; 2]), (false, vec!["flock,unique_fsid", "flock", "flock"])]
     {
-        let bench = Bench::new(with_limits(patient()));
-        bench.kernel.become_special(is_microsofts, false);
+        let node = TestNode::new(with_limits(patient()));
+        node.kernel.become_special(is_microsofts, false);
         for pod in ["1", "2"] {
-            let mut plan = plan(&source(SICK), &bench.target(pod));
+            let mut plan = plan(&source(SICK), &node.target(pod));
             plan.options = MountOptions::parse(&["flock,unique_fsid".to_owned()]).unwrap();
-            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
-            assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+            assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+            assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
         }
-        assert_eq!(bench.kernel.options(), expected, "the process remembers");
+        assert_eq!(node.kernel.options(), expected, "the process remembers");
     }
 }
 
 async fn options_are_those_of_the_client_that_is_loaded() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     let asked = |pod: &str, options: &str| {
-        let mut plan = plan(&source(SICK), &bench.target(pod));
+        let mut plan = plan(&source(SICK), &node.target(pod));
         plan.options = MountOptions::parse(&[options.to_owned()]).unwrap();
         plan
     };
-    bench.kernel.become_version("2.15.8_39_g2d32b59");
+    node.kernel.become_version("2.15.8_39_g2d32b59");
     let old = asked("old", "flock,statfs_project");
-    let error = bench.mounter.mount(&old).await.unwrap_err();
+    let error = node.mounter.mount(&old).await.unwrap_err();
     assert_eq!(error.kind, MountErrorKind::Invalid);
     let text = error.to_string();
     assert!(
         text.contains("statfs_project needs a Lustre client of 2.17.0 or newer, and this node has 2.15.8"),
         "{text}"
     );
-    assert!(bench.kernel.options().is_empty(), "the kernel is not asked");
-    assert_eq!(bench.mounter.mount(&asked("plain", "flock,nosync_on_close")).await.unwrap(), MountOutcome::Mounted);
-    bench.kernel.become_version("2.17.0_24_gf517bc4");
+    assert!(node.kernel.options().is_empty(), "the kernel is not asked");
+    assert_eq!(node.mounter.mount(&asked("plain", "flock,nosync_on_close")).await.unwrap(), MountOutcome::Mounted);
+    node.kernel.become_version("2.17.0_24_gf517bc4");
     let new = asked("new", "flock,statfs_project");
-    assert_eq!(bench.mounter.mount(&new).await.unwrap(), MountOutcome::Mounted);
-    assert_eq!(bench.kernel.options(), ["flock", "flock,statfs_project"]);
+    assert_eq!(node.mounter.mount(&new).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(node.kernel.options(), ["flock", "flock,statfs_project"]);
 }
 
 async fn the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount() {
     let tuning = ClientTuning::new(Tunable::ALL.into_iter().zip([32, 512, 64, 50])).unwrap();
-    let bench = Bench::new(KernelSettings { tuning, ..with_limits(patient()) });
-    let client = bench.root.join("client");
+    let node = TestNode::new(KernelSettings { tuning, ..with_limits(patient()) });
+    let client = node.root.join("client");
     let values = || {
         let mut values: Vec<String> = Vec::new();
         for device_type in ["mdc", "osc"] {
@@ -261,15 +261,15 @@ async fn the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount() {
         values
     };
     // A client that shows none of them.
-    assert_eq!(bench.mounter.mount(&plan(&source(SICK), &bench.target("1"))).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(node.mounter.mount(&plan(&source(SICK), &node.target("1"))).await.unwrap(), MountOutcome::Mounted);
     assert!(values().is_empty());
-    bench.kernel.show_devices_below(&client);
-    assert_eq!(bench.mounter.mount(&plan(&source(SICK), &bench.target("2"))).await.unwrap(), MountOutcome::Mounted);
+    node.kernel.show_devices_below(&client);
+    assert_eq!(node.mounter.mount(&plan(&source(SICK), &node.target("2"))).await.unwrap(), MountOutcome::Mounted);
     assert_eq!(values(), ["64", "50", "32", "512"]);
     // What somebody else sets on a mount that exists stays.
     let osc = std::fs::read_dir(client.join("sys/fs/lustre/osc")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(osc.join("max_dirty_mb"), "100\n").unwrap();
-    assert_eq!(bench.mounter.mount(&plan(&source(HEALTHY), &bench.target("3"))).await.unwrap(), MountOutcome::Mounted);
+    assert_eq!(node.mounter.mount(&plan(&source(HEALTHY), &node.target("3"))).await.unwrap(), MountOutcome::Mounted);
     let mut all = values();
     all.sort();
     assert_eq!(all, ["100", "32", "32", "50", "50", "512", "64", "64"]);
@@ -277,29 +277,29 @@ async fn the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount() {
 
 async fn labels_are_handed_on_only_where_selinux_is() {
     for (has_selinux, expected) in [(true, "context=a:b:c:s0"), (false, "")] {
-        let bench = Bench::new(with_limits(patient()));
-        bench.kernel.become_special(false, has_selinux);
-        let mut plan = plan(&source(SICK), &bench.target("pod"));
+        let node = TestNode::new(with_limits(patient()));
+        node.kernel.become_special(false, has_selinux);
+        let mut plan = plan(&source(SICK), &node.target("pod"));
         plan.options = MountOptions::parse(&["context=a:b:c:s0".to_owned()]).unwrap();
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
-        assert_eq!(bench.kernel.options(), [expected]);
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::Mounted);
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        assert_eq!(node.kernel.options(), [expected]);
     }
 }
 
 /// Numbers that the kernel keeps to itself.
 async fn errors_without_a_name_in_libc_are_named() {
-    let bench = Bench::new(with_limits(patient()));
-    let target = bench.mounted("mounted", SICK).await;
+    let node = TestNode::new(with_limits(patient()));
+    let target = node.mounted("mounted", SICK).await;
     for (number, name, kind) in
         [(524, "ENOTSUPP", MountErrorKind::Failed), (512, "ERESTARTSYS", MountErrorKind::Unknown)]
     {
-        let plan = plan(&source(SICK), &bench.target("pod"));
+        let plan = plan(&source(SICK), &node.target("pod"));
         let words = [format!("mount {}", plan.target.display()), format!("statfs {}", target.display())];
         for word in &words {
-            bench.kernel.fail_with(word, Some(SysError(number)));
+            node.kernel.fail_with(word, Some(SysError(number)));
         }
-        for error in [bench.mounter.mount(&plan).await.unwrap_err(), bench.mounter.usage(&target).await.unwrap_err()] {
+        for error in [node.mounter.mount(&plan).await.unwrap_err(), node.mounter.usage(&target).await.unwrap_err()] {
             let cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
             assert_eq!(error.kind, kind, "{error}");
             assert!(cause.contains(name) && cause.contains(&number.to_string()), "{error}: {cause}");
@@ -308,39 +308,39 @@ async fn errors_without_a_name_in_libc_are_named() {
 }
 
 async fn a_host_name_that_cannot_be_resolved_is_told() {
-    let bench = Bench::new(with_limits(patient()));
-    let plan = plan(&MountSource::parse("absent.example:/lustrefs").unwrap(), &bench.target("pod"));
-    let error = bench.mounter.mount(&plan).await.unwrap_err();
+    let node = TestNode::new(with_limits(patient()));
+    let plan = plan(&MountSource::parse("absent.example:/lustrefs").unwrap(), &node.target("pod"));
+    let error = node.mounter.mount(&plan).await.unwrap_err();
     assert!(error.kind == MountErrorKind::Unreachable && error.to_string().contains("absent.example"), "{error}");
-    assert!(bench.kernel.calls().is_empty());
+    assert!(node.kernel.calls().is_empty());
 }
 
 async fn paths_of_any_bytes_are_mounted_and_unmounted() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     for name in [&b"line\nbreak"[..], b"blank and\ttab", b"back\\040slash", b"not \xff\xfe UTF-8", &[b'x'; 255]] {
-        let target = bench.root.join(OsStr::from_bytes(name));
+        let target = node.root.join(OsStr::from_bytes(name));
         let plan = plan(&source(SICK), &target);
-        bench.mounter.mount(&plan).await.unwrap();
-        assert_eq!(bench.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
-        assert_eq!(bench.mounter.published(&plan).await.unwrap(), [target.as_path()]);
-        bench.mounter.unmount(&target).await.unwrap();
+        node.mounter.mount(&plan).await.unwrap();
+        assert_eq!(node.mounter.mount(&plan).await.unwrap(), MountOutcome::AlreadyMounted);
+        assert_eq!(node.mounter.published(&plan).await.unwrap(), [target.as_path()]);
+        node.mounter.unmount(&target).await.unwrap();
         assert!(!target.exists());
     }
 }
 
 /// kubelet's directory may be reached through a link.
 async fn a_target_below_a_link_is_known() {
-    let bench = Bench::new(with_limits(patient()));
-    let (real, alias) = (bench.root.join("real"), bench.root.join("alias"));
+    let node = TestNode::new(with_limits(patient()));
+    let (real, alias) = (node.root.join("real"), node.root.join("alias"));
     std::fs::create_dir(&real).unwrap();
     std::os::unix::fs::symlink(&real, &alias).unwrap();
-    let driver = Publish::new(bench.mounter.clone(), Arc::new(SystemClock::new()));
+    let driver = Publish::new(node.mounter.clone(), Arc::new(SystemClock::new()));
     for _ in 0..2 {
         let request = request(&alias, "pod", SICK);
-        let mut other = plan(&source(SICK), &bench.target("other"));
+        let mut other = plan(&source(SICK), &node.target("other"));
         other.volume_id = "pod".into();
         driver.publish(request.clone(), None).await.unwrap();
-        assert_eq!(bench.mounter.published(&other).await.unwrap(), [request.target.as_path()]);
+        assert_eq!(node.mounter.published(&other).await.unwrap(), [request.target.as_path()]);
         driver.publish(request.clone(), None).await.unwrap();
         driver.unpublish("pod", &request.target, None).await.unwrap();
         assert!(!request.target.exists());
@@ -349,28 +349,28 @@ async fn a_target_below_a_link_is_known() {
 }
 
 /// A target at kubelet's path for a pod and a PV.
-fn kubelets(bench: &Bench, pod: &str, pv: &str) -> std::path::PathBuf {
-    let directory = bench.root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/{pv}"));
+fn kubelets(node: &TestNode, pod: &str, pv: &str) -> std::path::PathBuf {
+    let directory = node.root.join(format!("pods/{pod}/volumes/kubernetes.io~csi/{pv}"));
     std::fs::create_dir_all(&directory).unwrap();
     directory.join("mount")
 }
 
 async fn what_is_published_survives_a_restart() {
-    let bench = Bench::new(with_limits(patient()));
-    let targets = [kubelets(&bench, "1", "pv-1"), kubelets(&bench, "2", "pv-2")];
+    let node = TestNode::new(with_limits(patient()));
+    let targets = [kubelets(&node, "1", "pv-1"), kubelets(&node, "2", "pv-2")];
     for target in &targets {
-        bench.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
+        node.mounter.mount(&plan(&source(SICK), target)).await.unwrap();
     }
     vol_data(&targets[0], "volume");
     vol_data(&targets[1], "volume-2");
-    let restarted = bench.restarted();
+    let restarted = node.restarted();
     let published = |volume: &str, asking: &std::path::Path| {
         let mut plan = plan(&source(SICK), asking);
         volume.clone_into(&mut plan.volume_id);
         let restarted = restarted.clone();
         async move { restarted.published(&plan).await.unwrap() }
     };
-    let elsewhere = kubelets(&bench, "3", "pv-3");
+    let elsewhere = kubelets(&node, "3", "pv-3");
     assert_eq!(published("volume", &elsewhere).await, [targets[0].as_path()]);
     assert_eq!(published("volume-2", &elsewhere).await, [targets[1].as_path()]);
     // kubelet's record of the first is torn: the PV's directory decides, whatever the source is.
@@ -380,35 +380,35 @@ async fn what_is_published_survives_a_restart() {
             Some(text) => std::fs::write(&record, text).unwrap(),
             None => std::fs::remove_file(&record).unwrap(),
         }
-        let again = kubelets(&bench, "4", "pv-1");
+        let again = kubelets(&node, "4", "pv-1");
         assert_eq!(published("any", &again).await, [targets[0].as_path()], "{torn:?}");
         assert!(published("any", &elsewhere).await.is_empty(), "{torn:?}");
     }
     // A directory that nothing is mounted on blocks nobody.
     restarted.unmount(&targets[0]).await.unwrap();
-    assert!(published("any", &kubelets(&bench, "4", "pv-1")).await.is_empty());
+    assert!(published("any", &kubelets(&node, "4", "pv-1")).await.is_empty());
 }
 
 /// Paths that hold no PV's name, as other orchestrators have them.
 async fn a_mount_without_a_record_belongs_to_its_source() {
-    let bench = Bench::new(with_limits(patient()));
-    let target = bench.root.join("plain");
-    bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
-    let restarted = bench.restarted();
-    let other = bench.root.join("other");
+    let node = TestNode::new(with_limits(patient()));
+    let target = node.root.join("plain");
+    node.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    let restarted = node.restarted();
+    let other = node.root.join("other");
     assert_eq!(restarted.published(&plan(&source(SICK), &other)).await.unwrap(), [target.as_path()]);
     assert!(restarted.published(&plan(&source(HEALTHY), &other)).await.unwrap().is_empty());
     // A private mount of the root, of whichever process, is nobody's.
     restarted.unmount(&target).await.unwrap();
-    let private = bench.root.join("azurelustre-csi-root-00000007");
-    bench.mounter.mount(&plan(&source(SICK), &private)).await.unwrap();
-    assert!(bench.restarted().published(&plan(&source(SICK), &other)).await.unwrap().is_empty());
+    let private = node.root.join("azurelustre-csi-root-00000007");
+    node.mounter.mount(&plan(&source(SICK), &private)).await.unwrap();
+    assert!(node.restarted().published(&plan(&source(SICK), &other)).await.unwrap().is_empty());
 }
 
 async fn a_single_writer_stays_alone_after_a_restart() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     let request = |pod: &str| {
-        let target = bench.target(pod);
+        let target = node.target(pod);
         vol_data(&target, "volume");
         PublishRequest {
             volume_id: "volume".into(),
@@ -422,21 +422,21 @@ async fn a_single_writer_stays_alone_after_a_restart() {
         }
     };
     let publish = |mounter: Arc<KernelMounter>| Publish::new(mounter, Arc::new(SystemClock::new()));
-    publish(bench.mounter.clone()).publish(request("1"), None).await.unwrap();
-    let restarted = publish(bench.restarted());
+    publish(node.mounter.clone()).publish(request("1"), None).await.unwrap();
+    let restarted = publish(node.restarted());
     let failure = restarted.publish(request("2"), None).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Precondition, "{failure:?}");
     restarted.publish(request("1"), None).await.unwrap();
-    restarted.unpublish("volume", &bench.target("1"), None).await.unwrap();
+    restarted.unpublish("volume", &node.target("1"), None).await.unwrap();
     restarted.publish(request("2"), None).await.unwrap();
 }
 
 /// A power cut has emptied kubelet's record, and the handle of the volume says nothing.
 async fn a_single_writer_stays_alone_with_a_torn_record() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     let request = |pod: &str| PublishRequest {
         volume_id: "any handle".into(),
-        target: kubelets(&bench, pod, "pv-1"),
+        target: kubelets(&node, pod, "pv-1"),
         capability: Capability {
             access: Some(AccessType::Mount { flags: vec![] }),
             mode: Some(AccessMode::SingleNodeSingleWriter),
@@ -445,21 +445,21 @@ async fn a_single_writer_stays_alone_with_a_torn_record() {
         context: [("mgs-ip-address".to_owned(), SICK.to_string())].into(),
     };
     let publish = |mounter: Arc<KernelMounter>| Publish::new(mounter, Arc::new(SystemClock::new()));
-    publish(bench.mounter.clone()).publish(request("1"), None).await.unwrap();
+    publish(node.mounter.clone()).publish(request("1"), None).await.unwrap();
     std::fs::write(request("1").target.parent().unwrap().join("vol_data.json"), "").unwrap();
-    let restarted = publish(bench.restarted());
+    let restarted = publish(node.restarted());
     let failure = restarted.publish(request("2"), None).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Precondition, "{failure:?}");
     // The pod's own repeated publish, in any spelling, is never refused.
-    std::os::unix::fs::symlink(&bench.root, bench.root.join("alias")).unwrap();
-    let spelled = bench.root.join("alias").join(request("1").target.strip_prefix(&bench.root).unwrap());
+    std::os::unix::fs::symlink(&node.root, node.root.join("alias")).unwrap();
+    let spelled = node.root.join("alias").join(request("1").target.strip_prefix(&node.root).unwrap());
     for target in [request("1").target, spelled] {
         restarted.publish(PublishRequest { target, ..request("1") }, None).await.unwrap();
     }
     // The pod is gone; its directory is left and blocks nobody.
     restarted.unpublish("any handle", &request("1").target, None).await.unwrap();
     std::fs::create_dir(request("1").target).unwrap();
-    publish(bench.restarted()).publish(request("2"), None).await.unwrap();
+    publish(node.restarted()).publish(request("2"), None).await.unwrap();
 }
 
 async fn readiness_is_asked_where_it_was_said() {

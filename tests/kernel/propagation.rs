@@ -19,7 +19,7 @@ use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::mount::{MsFlags, mount};
 use tonic::Code;
 
-use super::world::{Bench, HEALTHY, LONG, is_mounted, patient, plan, source, until, with_limits};
+use super::world::{HEALTHY, LONG, TestNode, is_mounted, patient, plan, source, until, with_limits};
 use super::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// A node whose kubelet directory is a mount of its own.
 struct Node {
-    bench: Bench,
+    node: TestNode,
     kubelet_dir: PathBuf,
     propagation: Arc<Propagation>,
     mounter: KernelMounter,
@@ -44,17 +44,17 @@ fn set_propagation(point: &Path, flags: MsFlags) {
 
 impl Node {
     fn new(flags: MsFlags) -> Self {
-        let bench = Bench::new(with_limits(patient()));
-        let kubelet_dir = bench.root.join("kubelet");
+        let node = TestNode::new(with_limits(patient()));
+        let kubelet_dir = node.root.join("kubelet");
         std::fs::create_dir(&kubelet_dir).unwrap();
         mount(Some("kubelet"), &kubelet_dir, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         set_propagation(&kubelet_dir, flags);
         let propagation = Arc::new(Propagation::new(KernelFiles::default(), kubelet_dir.clone()));
         let watch = Watch::start(Arc::clone(&propagation)).unwrap();
         let parts =
-            Parts { calls: bench.kernel.clone(), propagation: Some(Arc::clone(&propagation)), ..Parts::default() };
-        let mounter = KernelMounter::new(bench.settings.clone(), parts);
-        Self { bench, kubelet_dir, propagation, mounter, _watch: watch }
+            Parts { calls: node.kernel.clone(), propagation: Some(Arc::clone(&propagation)), ..Parts::default() };
+        let mounter = KernelMounter::new(node.settings.clone(), parts);
+        Self { node, kubelet_dir, propagation, mounter, _watch: watch }
     }
 
     /// A plan whose target's parent is there, as kubelet makes it.
@@ -84,7 +84,7 @@ async fn a_publish_that_kubelet_would_not_see_is_refused() {
     node.mounter.mount(&plan).await.unwrap();
     assert!(is_mounted(&plan.target));
     node.mounter.unmount(&plan.target).await.unwrap();
-    drop(node.bench);
+    drop(node.node);
 }
 
 async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
@@ -94,7 +94,7 @@ async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
     // Below it all is as before, but what is mounted from now on reaches nobody.
     set_propagation(&node.kubelet_dir, MsFlags::MS_PRIVATE);
     // That alone is no event of the mount table.
-    let elsewhere = node.bench.root.join("elsewhere");
+    let elsewhere = node.node.root.join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     mount(Some("elsewhere"), &elsewhere, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     until("the change is seen", || node.propagation.standing_fault().is_some()).await;
@@ -102,12 +102,12 @@ async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
     node.assert_refused(&node.plan("other")).await;
     node.mounter.unmount(&plan.target).await.unwrap();
     assert!(!is_mounted(&plan.target), "what is there can still be unmounted");
-    drop(node.bench);
+    drop(node.node);
 }
 
 async fn doctor_finds_a_directory_that_is_not_shared() {
     let node = Node::new(MsFlags::MS_PRIVATE);
-    let nobody = node.bench.root.join("absent.sock");
+    let nobody = node.node.root.join("absent.sock");
     let doctor = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
         command.env_clear().env("AZURELUSTRE_CSI_KUBELET_DIR", &node.kubelet_dir);
@@ -169,7 +169,7 @@ fn publication(target: &Path) -> NodePublishVolumeRequest {
 
 async fn the_driver_answers_unavailable_and_stays_ready() {
     let node = Node::new(MsFlags::MS_PRIVATE);
-    let (socket, work) = (node.bench.root.join("csi.sock"), node.bench.root.join("work"));
+    let (socket, work) = (node.node.root.join("csi.sock"), node.node.root.join("work"));
     let target = node.plan("pod").target;
     std::fs::remove_dir(&target).unwrap();
     let (_driver, log) = serve(&socket, &node.kubelet_dir, &work);

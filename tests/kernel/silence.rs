@@ -21,7 +21,7 @@ use azurelustre_csi::ports::mounter::{Mounter, Readiness};
 use azurelustre_csi::ports::operations::Operations;
 
 use crate::fuse::Fuse;
-use crate::world::{Bench, LONG, SHORT, SICK, is_mounted, patient, request, until, vol_data, with_limits};
+use crate::world::{LONG, SHORT, SICK, TestNode, is_mounted, patient, request, until, vol_data, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -55,22 +55,22 @@ struct Volume {
     request: PublishRequest,
     // Before the directory that it is mounted in.
     fuse: Option<Fuse>,
-    _bench: Bench,
+    _node: TestNode,
 }
 
 impl Volume {
     /// A healthy volume, published by an earlier process of the driver.
     fn published(fs_type: &str) -> Self {
-        let bench = Bench::new(with_limits(patient()));
+        let node = TestNode::new(with_limits(patient()));
         let limits = Limits { unmount: SHORT, statfs: SHORT, observe: SHORT, ..patient() };
-        let settings = KernelSettings { fs_type: fs_type.into(), limits, ..bench.settings.clone() };
+        let settings = KernelSettings { fs_type: fs_type.into(), limits, ..node.settings.clone() };
         let network = Arc::<Network>::default();
         let mounter = Arc::new(KernelMounter::new(settings, Parts { calls: network.clone(), ..Parts::default() }));
         let driver = Publish::new(mounter.clone(), Arc::new(SystemClock::new()));
-        let request = request(&bench.root, "silent", SICK);
+        let request = request(&node.root, "silent", SICK);
         std::fs::create_dir_all(&request.target).unwrap();
         let fuse = Fuse::mount("10.0.0.9@tcp:/lustrefs", &request.target).unwrap();
-        Self { network, driver, mounter, request, fuse: Some(fuse), _bench: bench }
+        Self { network, driver, mounter, request, fuse: Some(fuse), _node: node }
     }
 
     fn fuse(&self) -> &Fuse {

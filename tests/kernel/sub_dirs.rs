@@ -10,7 +10,7 @@ use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::mount::{MsFlags, mount};
 
-use crate::world::{Bench, SICK, below, is_mounted, patient, with_limits};
+use crate::world::{SICK, TestNode, below, is_mounted, patient, with_limits};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -26,8 +26,8 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 async fn no_link_at_any_depth_leads_anywhere() {
-    let bench = Bench::new(with_limits(patient()));
-    let (files, outside) = (bench.kernel.files(SICK), bench.root.join("outside"));
+    let node = TestNode::new(with_limits(patient()));
+    let (files, outside) = (node.kernel.files(SICK), node.root.join("outside"));
     std::fs::create_dir(&outside).unwrap();
     std::fs::create_dir_all(files.join("a/b")).unwrap();
     let magic = format!("/proc/{}/root{}", std::process::id(), outside.display());
@@ -38,22 +38,22 @@ async fn no_link_at_any_depth_leads_anywhere() {
             let link = format!("{depth}link{number}");
             symlink(goal, files.join(&link)).unwrap();
             for path in [link.clone(), format!("{link}/new"), format!("{link}/new/more")] {
-                let error = bench.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap_err();
+                let error = node.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap_err();
                 assert_eq!(error.kind, MountErrorKind::Invalid, "{path}: {error}");
             }
         }
     }
     std::fs::write(files.join("file"), "text").unwrap();
-    let error = bench.mounter.make_sub_dir(&below(SICK, "file/new")).await.unwrap_err();
+    let error = node.mounter.make_sub_dir(&below(SICK, "file/new")).await.unwrap_err();
     assert!(error.kind == MountErrorKind::Invalid && error.hint.is_some(), "{error}");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
-    bench.assert_no_leftovers();
+    node.assert_no_leftovers();
 }
 
 /// A tenant swaps a directory and a link as fast as it can.
 async fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere() {
-    let bench = Bench::new(with_limits(patient()));
-    let (files, outside) = (bench.kernel.files(SICK), bench.root.join("outside"));
+    let node = TestNode::new(with_limits(patient()));
+    let (files, outside) = (node.kernel.files(SICK), node.root.join("outside"));
     std::fs::create_dir(&outside).unwrap();
     std::fs::create_dir(files.join("swapped")).unwrap();
     symlink(&outside, files.join("link")).unwrap();
@@ -68,7 +68,7 @@ async fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere() {
     });
     let (mut made, mut refused) = (0, 0);
     for number in 0..200 {
-        match bench.mounter.make_sub_dir(&below(SICK, &format!("swapped/{number}/x"))).await {
+        match node.mounter.make_sub_dir(&below(SICK, &format!("swapped/{number}/x"))).await {
             Ok(()) => made += 1,
             Err(error) => {
                 assert_eq!(error.kind, MountErrorKind::Invalid, "{error}");
@@ -80,60 +80,60 @@ async fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere() {
     tenant.join().unwrap();
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     assert!(made + refused == 200);
-    bench.assert_no_leftovers();
+    node.assert_no_leftovers();
 }
 
 async fn names_as_long_as_they_may_be_are_made() {
-    let bench = Bench::new(with_limits(patient()));
+    let node = TestNode::new(with_limits(patient()));
     let path = format!("{}/{}", "x".repeat(255), "größe ".repeat(30).trim_end());
-    bench.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap();
-    assert!(bench.kernel.files(SICK).join(path).is_dir());
+    node.mounter.make_sub_dir(&below(SICK, &path)).await.unwrap();
+    assert!(node.kernel.files(SICK).join(path).is_dir());
 }
 
 async fn permissions_are_as_set_whatever_the_umask() {
     for (set, path) in [(0o775, "default"), (0o1707, "set")] {
-        let bench = Bench::new(KernelSettings { sub_dir_mode: set, ..with_limits(patient()) });
-        std::fs::create_dir(bench.kernel.files(SICK).join("kept")).unwrap();
-        std::fs::set_permissions(bench.kernel.files(SICK).join("kept"), PermissionsExt::from_mode(0o700)).unwrap();
-        bench.mounter.make_sub_dir(&below(SICK, &format!("kept/{path}/below"))).await.unwrap();
+        let node = TestNode::new(KernelSettings { sub_dir_mode: set, ..with_limits(patient()) });
+        std::fs::create_dir(node.kernel.files(SICK).join("kept")).unwrap();
+        std::fs::set_permissions(node.kernel.files(SICK).join("kept"), PermissionsExt::from_mode(0o700)).unwrap();
+        node.mounter.make_sub_dir(&below(SICK, &format!("kept/{path}/below"))).await.unwrap();
         let mode =
-            |path: &str| std::fs::metadata(bench.kernel.files(SICK).join(path)).unwrap().permissions().mode() & 0o7777;
+            |path: &str| std::fs::metadata(node.kernel.files(SICK).join(path)).unwrap().permissions().mode() & 0o7777;
         let given = format!("kept/{path}");
         assert_eq!((mode("kept"), mode(&given), mode(&format!("{given}/below"))), (0o700, set, set), "{path}");
     }
 }
 
 async fn a_failure_leaves_nothing_behind() {
-    let bench = Bench::new(with_limits(patient()));
-    bench.kernel.stop(SICK);
-    assert_eq!(bench.mounter.make_sub_dir(&below(SICK, "a")).await.unwrap_err().kind, MountErrorKind::Unreachable);
-    bench.assert_no_leftovers();
+    let node = TestNode::new(with_limits(patient()));
+    node.kernel.stop(SICK);
+    assert_eq!(node.mounter.make_sub_dir(&below(SICK, "a")).await.unwrap_err().kind, MountErrorKind::Unreachable);
+    node.assert_no_leftovers();
 }
 
-/// Where the private mount of the bench's next process is made.
-fn next_place(bench: &Bench) -> std::path::PathBuf {
-    bench.settings.working_dir.join("azurelustre-csi-root-00000000")
+/// Where the private mount of the node's next process is made.
+fn next_place(node: &TestNode) -> std::path::PathBuf {
+    node.settings.working_dir.join("azurelustre-csi-root-00000000")
 }
 
 /// Leaves a private mount as a crash would.
-async fn crash(bench: &Bench) -> std::path::PathBuf {
-    bench.mounter.make_sub_dir(&below(SICK, "a/b")).await.unwrap();
-    let place = next_place(bench);
+async fn crash(node: &TestNode) -> std::path::PathBuf {
+    node.mounter.make_sub_dir(&below(SICK, "a/b")).await.unwrap();
+    let place = next_place(node);
     let mounted = format!("mount 10.0.0.9@tcp:/lustrefs {}", place.display());
-    assert!(bench.kernel.calls().contains(&mounted), "{:?}", bench.kernel.calls());
-    bench.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
+    assert!(node.kernel.calls().contains(&mounted), "{:?}", node.kernel.calls());
+    node.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
     place
 }
 
 async fn leftovers_of_a_crash_are_removed_before_the_first_call() {
     for first in ["clean", "mount", "unmount", "usage"] {
-        let bench = Bench::new(with_limits(patient()));
-        assert_eq!(bench.restarted().clean_leftovers().await, 0, "no working directory yet");
-        let place = crash(&bench).await;
+        let node = TestNode::new(with_limits(patient()));
+        assert_eq!(node.restarted().clean_leftovers().await, 0, "no working directory yet");
+        let place = crash(&node).await;
         let _in_use = std::fs::File::create(place.join("file")).unwrap();
-        let mine = bench.settings.working_dir.join("of-somebody-else");
+        let mine = node.settings.working_dir.join("of-somebody-else");
         std::fs::create_dir(&mine).unwrap();
-        let (restarted, target) = (bench.restarted(), bench.target("pod"));
+        let (restarted, target) = (node.restarted(), node.target("pod"));
         match first {
             "clean" => assert_eq!(restarted.clean_leftovers().await, 1),
             "mount" => _ = restarted.mount(&crate::world::plan(&crate::world::source(SICK), &target)).await.unwrap(),
@@ -141,46 +141,46 @@ async fn leftovers_of_a_crash_are_removed_before_the_first_call() {
             _ => assert!(restarted.usage(&target).await.unwrap().is_none()),
         }
         std::fs::remove_dir(&mine).unwrap();
-        bench.assert_no_leftovers();
-        assert!(bench.kernel.files(SICK).join("a/b").is_dir(), "files are never deleted");
+        node.assert_no_leftovers();
+        assert!(node.kernel.files(SICK).join("a/b").is_dir(), "files are never deleted");
         // Only once, and never beside a call.
-        let place = crash_again(&bench).await;
+        let place = crash_again(&node).await;
         restarted.usage(&target).await.unwrap();
         assert!(is_mounted(&place), "{first}");
     }
 }
 
 /// A private mount that is in use by another process, as it were.
-async fn crash_again(bench: &Bench) -> std::path::PathBuf {
-    let place = bench.settings.working_dir.join("azurelustre-csi-root-99999999");
-    bench.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
+async fn crash_again(node: &TestNode) -> std::path::PathBuf {
+    let place = node.settings.working_dir.join("azurelustre-csi-root-99999999");
+    node.mounter.mount(&crate::world::plan(&crate::world::source(SICK), &place)).await.unwrap();
     place
 }
 
 /// The mount of the root lives for the mkdir alone: the permit of the MGS is free while it is unmounted.
 async fn the_permit_ends_before_the_private_unmount() {
-    let bench = Bench::new(KernelSettings { mounts_per_mgs: 1, ..with_limits(patient()) });
-    let unmount = format!("unmount {}", next_place(&bench).display());
-    bench.kernel.hang(&unmount);
+    let node = TestNode::new(KernelSettings { mounts_per_mgs: 1, ..with_limits(patient()) });
+    let unmount = format!("unmount {}", next_place(&node).display());
+    node.kernel.hang(&unmount);
     let call = tokio::spawn({
-        let mounter = bench.mounter.clone();
+        let mounter = node.mounter.clone();
         async move { mounter.make_sub_dir(&below(SICK, "a")).await }
     });
-    crate::world::until("it unmounts", || bench.kernel.hanging(&unmount) == 1).await;
-    bench.mounted("pod", SICK).await;
-    bench.kernel.release(&unmount);
+    crate::world::until("it unmounts", || node.kernel.hanging(&unmount) == 1).await;
+    node.mounted("pod", SICK).await;
+    node.kernel.release(&unmount);
     call.await.unwrap().unwrap();
-    bench.assert_no_leftovers();
+    node.assert_no_leftovers();
 }
 
 /// The words of the check at the start, and a code that is repeated.
 async fn a_working_directory_that_cannot_be_used_is_named_with_its_setting() {
-    let bench = Bench::new(with_limits(patient()));
-    std::fs::write(&bench.settings.working_dir, "in the way").unwrap();
-    let mut settings = bench.settings.clone();
+    let node = TestNode::new(with_limits(patient()));
+    std::fs::write(&node.settings.working_dir, "in the way").unwrap();
+    let mut settings = node.settings.clone();
     for working_dir in [settings.working_dir.clone(), settings.working_dir.join("below"), "/proc/self/work".into()] {
         settings.working_dir.clone_from(&working_dir);
-        let parts = Parts { calls: bench.kernel.clone(), ..Parts::default() };
+        let parts = Parts { calls: node.kernel.clone(), ..Parts::default() };
         let error = KernelMounter::new(settings.clone(), parts).make_sub_dir(&below(SICK, "a/b")).await.unwrap_err();
         assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
         let words = format!("--working-mount-dir: {} cannot be used for private mounts: ", working_dir.display());
@@ -190,13 +190,13 @@ async fn a_working_directory_that_cannot_be_used_is_named_with_its_setting() {
 }
 
 async fn what_somebody_planted_in_the_working_directory_is_not_used() {
-    let bench = Bench::new(with_limits(patient()));
-    let (place, elsewhere) = (next_place(&bench), bench.root.join("elsewhere"));
-    std::fs::create_dir(&bench.settings.working_dir).unwrap();
+    let node = TestNode::new(with_limits(patient()));
+    let (place, elsewhere) = (next_place(&node), node.root.join("elsewhere"));
+    std::fs::create_dir(&node.settings.working_dir).unwrap();
     std::fs::create_dir(&elsewhere).unwrap();
     // A process that has cleaned up, and whose first private mount is to come.
     let started = || async {
-        let restarted = bench.restarted();
+        let restarted = node.restarted();
         restarted.clean_leftovers().await;
         restarted
     };

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::world::{
-    Bench, LONG, SHORT, SICK, is_mounted, mounts_at, patient, plan, source, until, vol_data, with_limits,
+    LONG, SHORT, SICK, TestNode, is_mounted, mounts_at, patient, plan, source, until, vol_data, with_limits,
 };
 use crate::{Test, tests};
 
@@ -52,15 +52,15 @@ fn key(call: &str, target: &Path) -> String {
     format!("{call} {}", target.display())
 }
 
-fn bench() -> Bench {
-    Bench::new(with_limits(short_unmounts()))
+fn node() -> TestNode {
+    TestNode::new(with_limits(short_unmounts()))
 }
 
-/// A mounter on the bench's machine whose imports say this.
-fn with_imports(bench: &Bench, imports: impl Fn() -> ServerState + Send + Sync + 'static) -> Arc<KernelMounter> {
+/// A mounter on the node's machine whose imports say this.
+fn with_imports(node: &TestNode, imports: impl Fn() -> ServerState + Send + Sync + 'static) -> Arc<KernelMounter> {
     let imports = ImportsSource::new(move |_| imports());
-    let parts = Parts { calls: bench.kernel.clone(), imports, ..Parts::default() };
-    Arc::new(KernelMounter::new(bench.settings.clone(), parts))
+    let parts = Parts { calls: node.kernel.clone(), imports, ..Parts::default() };
+    Arc::new(KernelMounter::new(node.settings.clone(), parts))
 }
 
 /// Runs an unmount beside the test.
@@ -91,101 +91,101 @@ async fn no_code_can_force_an_unmount() {
 
 /// The kernel removes the path before it writes back.
 async fn an_unmount_that_flushes_is_waited_for() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmounted", &target);
-    bench.kernel.hang(&hung);
-    let call = spawn_unmount(&bench.mounter, &target);
-    until("it flushes", || bench.kernel.hanging(&hung) == 1).await;
+    node.kernel.hang(&hung);
+    let call = spawn_unmount(&node.mounter, &target);
+    until("it flushes", || node.kernel.hanging(&hung) == 1).await;
     assert!(!is_mounted(&target));
-    let early = tokio::time::timeout(4 * SHORT, bench.mounter.unmount(&target)).await;
+    let early = tokio::time::timeout(4 * SHORT, node.mounter.unmount(&target)).await;
     assert!(early.is_err() && !call.is_finished(), "data is still on its way: {early:?}");
     assert!(target.is_dir());
-    let listed = bench.mounter.in_progress();
+    let listed = node.mounter.in_progress();
     assert!(listed.iter().any(|one| one.kind == OperationKind::Unmount && one.overdue), "{listed:?}");
     assert_eq!(listed[0].mgs.as_deref(), Some("10.0.0.9@tcp"));
-    bench.kernel.release(&hung);
+    node.kernel.release(&hung);
     call.await.unwrap().unwrap();
-    bench.settled().await;
+    node.settled().await;
     assert!(!target.exists());
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
+    assert_eq!(node.calls_about(&target), ["mount", "plain"]);
 }
 
 async fn an_unmount_that_flushes_for_too_long_is_given_up_with_a_free_path() {
     let limits = Limits { unmount_at_most: 3 * SHORT, ..short_unmounts() };
-    let bench = Bench::new(with_limits(limits));
-    let target = bench.mounted("pod", SICK).await;
+    let node = TestNode::new(with_limits(limits));
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmounted", &target);
-    bench.kernel.hang(&hung);
-    bench.mounter.unmount(&target).await.unwrap();
+    node.kernel.hang(&hung);
+    node.mounter.unmount(&target).await.unwrap();
     assert!(!target.exists());
-    assert_eq!(bench.mounter.in_progress().len(), 1, "it stays visible");
-    bench.kernel.release(&hung);
-    bench.settled().await;
-    let target = bench.mounted("other", SICK).await;
+    assert_eq!(node.mounter.in_progress().len(), 1, "it stays visible");
+    node.kernel.release(&hung);
+    node.settled().await;
+    let target = node.mounted("other", SICK).await;
     let hung = key("unmount", &target);
-    bench.kernel.hang(&hung);
-    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck, "it is still mounted");
+    node.kernel.hang(&hung);
+    assert_eq!(node.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Stuck, "it is still mounted");
     assert!(is_mounted(&target));
-    bench.kernel.release(&hung);
-    bench.settled().await;
+    node.kernel.release(&hung);
+    node.settled().await;
 }
 
 async fn an_unmount_that_flushes_to_dead_servers_frees_the_target() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmounted", &target);
-    bench.kernel.hang(&hung);
-    bench.kernel.stop(SICK);
-    bench.mounter.unmount(&target).await.unwrap();
+    node.kernel.hang(&hung);
+    node.kernel.stop(SICK);
+    node.mounter.unmount(&target).await.unwrap();
     assert!(!target.exists());
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"], "nothing is left to detach");
-    bench.kernel.release(&hung);
-    bench.settled().await;
+    assert_eq!(node.calls_about(&target), ["mount", "plain"], "nothing is left to detach");
+    node.kernel.release(&hung);
+    node.settled().await;
 }
 
 async fn an_unmount_that_hangs_in_its_place_is_never_given_up_while_servers_answer() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmount", &target);
-    bench.kernel.hang(&hung);
-    let call = spawn_unmount(&bench.mounter, &target);
-    until("it hangs", || bench.kernel.hanging(&hung) == 1).await;
-    assert!(tokio::time::timeout(5 * SHORT, bench.mounter.unmount(&target)).await.is_err());
-    assert_eq!(bench.calls_about(&target), ["mount", "plain"]);
-    bench.kernel.release(&hung);
+    node.kernel.hang(&hung);
+    let call = spawn_unmount(&node.mounter, &target);
+    until("it hangs", || node.kernel.hanging(&hung) == 1).await;
+    assert!(tokio::time::timeout(5 * SHORT, node.mounter.unmount(&target)).await.is_err());
+    assert_eq!(node.calls_about(&target), ["mount", "plain"]);
+    node.kernel.release(&hung);
     call.await.unwrap().unwrap();
     assert!(!is_mounted(&target), "the first one went on");
 }
 
 /// kubelet's calls may be shorter than the time after which servers are examined, which counts from the first of them.
 async fn calls_shorter_than_the_limit_of_an_unmount_free_the_target_too() {
-    let bench = Bench::new(with_limits(Limits { unmount: 4 * SHORT, ..short_unmounts() }));
-    let target = bench.mounted("pod", SICK).await;
+    let node = TestNode::new(with_limits(Limits { unmount: 4 * SHORT, ..short_unmounts() }));
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmount", &target);
-    bench.kernel.hang(&hung);
-    bench.kernel.stop(SICK);
+    node.kernel.hang(&hung);
+    node.kernel.stop(SICK);
     let mut calls = 0;
-    while tokio::time::timeout(2 * SHORT, bench.mounter.unmount(&target)).await.is_err() {
+    while tokio::time::timeout(2 * SHORT, node.mounter.unmount(&target)).await.is_err() {
         calls += 1;
         assert!(calls < 10, "never examined");
     }
     assert!(calls > 0 && !is_mounted(&target) && !target.exists());
-    bench.kernel.release(&hung);
-    bench.settled().await;
+    node.kernel.release(&hung);
+    node.settled().await;
 }
 
 async fn an_unmount_that_hangs_in_its_place_on_dead_servers_is_detached() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmount", &target);
-    bench.kernel.hang(&hung);
-    bench.kernel.stop(SICK);
-    bench.mounter.unmount(&target).await.unwrap();
+    node.kernel.hang(&hung);
+    node.kernel.stop(SICK);
+    node.mounter.unmount(&target).await.unwrap();
     assert!(!is_mounted(&target) && !target.exists());
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
-    bench.kernel.release(&hung);
-    bench.settled().await;
+    assert_eq!(node.calls_about(&target), ["mount", "plain", "detach"]);
+    node.kernel.release(&hung);
+    node.settled().await;
 }
 
 /// umount2(2) removes the imports of the mount with its first step.
@@ -200,176 +200,176 @@ async fn what_was_known_before_the_unmount_counts_when_nothing_is_known_later() 
         (ServerState::Unknown, Ok(()), false),
         (ServerState::Unknown, Err(Some(Errno::EMFILE)), false),
     ] {
-        let bench = bench();
+        let node = node();
         match network {
             Ok(()) => {}
-            Err(None) => bench.kernel.listen(SICK.into(), false),
-            Err(errno) => bench.kernel.fail("connect", errno),
+            Err(None) => node.kernel.listen(SICK.into(), false),
+            Err(errno) => node.kernel.fail("connect", errno),
         }
         let asked = AtomicUsize::new(0);
         let mounter =
             with_imports(
-                &bench,
+                &node,
                 move || {
                     if asked.fetch_add(1, Ordering::SeqCst) == 0 { before } else { ServerState::Unknown }
                 },
             );
-        let target = bench.mounted("pod", SICK).await;
+        let target = node.mounted("pod", SICK).await;
         let hung = key("unmounted", &target);
-        bench.kernel.hang(&hung);
+        node.kernel.hang(&hung);
         let ended = tokio::time::timeout(5 * SHORT, mounter.unmount(&target)).await;
         assert_eq!(ended.is_ok(), freed, "{before:?} {network:?}: {ended:?}");
-        bench.kernel.release(&hung);
+        node.kernel.release(&hung);
     }
 }
 
 async fn a_publish_waits_for_the_unmount_in_progress() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let hung = key("unmounted", &target);
-    bench.kernel.hang(&hung);
-    let unmount = spawn_unmount(&bench.mounter, &target);
-    until("it flushes", || bench.kernel.hanging(&hung) == 1).await;
+    node.kernel.hang(&hung);
+    let unmount = spawn_unmount(&node.mounter, &target);
+    until("it flushes", || node.kernel.hanging(&hung) == 1).await;
     let publish = tokio::spawn({
-        let (mounter, plan) = (bench.mounter.clone(), plan(&source(SICK), &target));
+        let (mounter, plan) = (node.mounter.clone(), plan(&source(SICK), &target));
         async move { mounter.mount(&plan).await }
     });
     tokio::time::sleep(SHORT).await;
     assert!(!publish.is_finished() && !is_mounted(&target));
-    bench.kernel.release(&hung);
+    node.kernel.release(&hung);
     unmount.await.unwrap().unwrap();
     assert_eq!(publish.await.unwrap().unwrap(), MountOutcome::Mounted);
     assert_eq!(mounts_at(&target), 1);
 }
 
 async fn a_mount_in_use_is_reported_with_its_users_and_stays() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let in_use = std::fs::File::create(target.join("file")).unwrap();
-    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    let error = node.mounter.unmount(&target).await.unwrap_err();
     assert_eq!(error.kind, MountErrorKind::Busy);
     let me = format!("process {} (", std::process::id());
     assert!(error.to_string().contains(&me) && error.to_string().contains("has files of it open"), "{error}");
     drop(in_use);
     std::fs::create_dir(target.join("inner")).unwrap();
     mount(Some("x"), &target.join("inner"), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    let error = node.mounter.unmount(&target).await.unwrap_err();
     assert!(error.to_string().contains("a tmpfs mount at"), "{error}");
     umount2(&target.join("inner"), MntFlags::empty()).unwrap();
     assert!(is_mounted(&target));
-    bench.mounter.unmount(&target).await.unwrap();
-    assert!(bench.calls_about(&target)[1..].iter().all(|call| call == "plain"));
+    node.mounter.unmount(&target).await.unwrap();
+    assert!(node.calls_about(&target)[1..].iter().all(|call| call == "plain"));
 }
 
 async fn a_mount_in_use_on_dead_servers_is_detached() {
     for restarted in [false, true] {
-        let bench = bench();
-        let target = bench.mounted("pod", SICK).await;
+        let node = node();
+        let target = node.mounted("pod", SICK).await;
         let _in_use = std::fs::File::create(target.join("file")).unwrap();
-        bench.kernel.stop(SICK);
-        let mounter = if restarted { bench.restarted() } else { bench.mounter.clone() };
+        node.kernel.stop(SICK);
+        let mounter = if restarted { node.restarted() } else { node.mounter.clone() };
         mounter.unmount(&target).await.unwrap();
         assert!(!is_mounted(&target) && !target.exists());
-        assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
+        assert_eq!(node.calls_about(&target), ["mount", "plain", "detach"]);
     }
 }
 
 /// An MDT in recovery: statfs says EAGAIN at once, since `lazystatfs` is on, while the OSTs take data.
 async fn a_failover_is_not_death() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.fail(&key("statfs", &target), Some(Errno::EAGAIN));
-    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
+    node.kernel.fail(&key("statfs", &target), Some(Errno::EAGAIN));
+    assert_eq!(node.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(node.calls_about(&target), ["mount", "plain", "plain"]);
     assert!(is_mounted(&target));
 }
 
 async fn servers_that_answer_the_second_time_are_not_dead() {
     let pause = Duration::from_millis(300);
-    let bench = Bench::new(with_limits(Limits { second_look: pause, ..patient() }));
-    let target = bench.mounted("pod", SICK).await;
+    let node = TestNode::new(with_limits(Limits { recheck_after: pause, ..patient() }));
+    let target = node.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.listen(SICK.into(), false);
+    node.kernel.listen(SICK.into(), false);
     let healing = tokio::spawn({
-        let kernel = bench.kernel.clone();
+        let kernel = node.kernel.clone();
         async move {
             tokio::time::sleep(pause / 3).await;
             kernel.listen(SICK.into(), true);
         }
     });
-    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(node.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
     assert!(is_mounted(&target));
     healing.await.unwrap();
 }
 
 /// No descriptor for a connection, imports that cannot be read, a source that names no address.
 async fn what_cannot_be_determined_is_not_dead() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.listen(SICK.into(), false);
-    bench.kernel.fail("connect", Some(Errno::EMFILE));
-    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    node.kernel.listen(SICK.into(), false);
+    node.kernel.fail("connect", Some(Errno::EMFILE));
+    let error = node.mounter.unmount(&target).await.unwrap_err();
     assert_eq!(error.kind, MountErrorKind::Busy);
     assert!(error.to_string().contains("whether its servers answer is unknown"), "{error}");
     assert!(is_mounted(&target));
-    assert!(!bench.calls_about(&target).contains(&"detach".to_owned()));
+    assert!(!node.calls_about(&target).contains(&"detach".to_owned()));
 }
 
 async fn connected_servers_forbid_a_detach_whatever_the_network_says() {
-    let bench = bench();
-    let mounter = with_imports(&bench, || ServerState::Answering);
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let mounter = with_imports(&node, || ServerState::Answering);
+    let target = node.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.stop(SICK);
+    node.kernel.stop(SICK);
     assert_eq!(mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "plain"]);
+    assert_eq!(node.calls_about(&target), ["mount", "plain", "plain"]);
 }
 
 /// Lustre keeps a pointer to the root mount of the container that mounted, which force would follow.
 async fn a_mount_that_kubelet_knows_is_never_forced_after_a_restart() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     vol_data(&target, "volume");
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
-    bench.kernel.stop(SICK);
-    bench.restarted().unmount(&target).await.unwrap();
-    assert_eq!(bench.calls_about(&target), ["mount", "plain", "detach"]);
+    node.kernel.stop(SICK);
+    node.restarted().unmount(&target).await.unwrap();
+    assert_eq!(node.calls_about(&target), ["mount", "plain", "detach"]);
 }
 
 async fn a_foreign_file_system_is_never_unmounted() {
-    let bench = bench();
-    let target = bench.target("pod");
+    let node = node();
+    let target = node.target("pod");
     mount(Some("somebody's"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     std::fs::write(target.join("file"), "text").unwrap();
-    let error = bench.mounter.unmount(&target).await.unwrap_err();
+    let error = node.mounter.unmount(&target).await.unwrap_err();
     assert!(error.to_string().contains("a tmpfs mount of somebody's is there"), "{error}");
     assert!(target.join("file").exists());
-    assert!(bench.calls_about(&target).is_empty());
-    assert_eq!(bench.mounter.usage(&target).await.unwrap(), None, "it is no volume");
+    assert!(node.calls_about(&target).is_empty());
+    assert_eq!(node.mounter.usage(&target).await.unwrap(), None, "it is no volume");
 }
 
 async fn a_foreign_file_system_upon_ours_is_reported_and_ours_kept() {
-    let bench = bench();
-    let target = bench.mounted("pod", SICK).await;
+    let node = node();
+    let target = node.mounted("pod", SICK).await;
     mount(Some("x"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+    let found = node.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
     assert!(matches!(&found, MountOutcome::Occupied(what) if what.contains("tmpfs")), "{found:?}");
-    assert_eq!(bench.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
+    assert_eq!(node.mounter.unmount(&target).await.unwrap_err().kind, MountErrorKind::Busy);
     umount2(&target, MntFlags::empty()).unwrap();
-    bench.mounter.unmount(&target).await.unwrap();
+    node.mounter.unmount(&target).await.unwrap();
 }
 
 /// Two processes, or another driver, that knew nothing of each other.
 async fn equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted() {
-    let bench = Bench::new(KernelSettings { ..with_limits(Limits { unmount: LONG, ..short_unmounts() }) });
-    let target = bench.target("pod");
+    let node = TestNode::new(KernelSettings { ..with_limits(Limits { unmount: LONG, ..short_unmounts() }) });
+    let target = node.target("pod");
     let directory = std::fs::File::open(&target).unwrap();
     for server in [SICK, SICK, crate::world::HEALTHY] {
         let call = MountArgs::new(&source(server), &MountOptions::default(), &target, "lustre").unwrap();
-        bench.kernel.mount(&call, &directory).unwrap();
-        let found = bench.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
+        node.kernel.mount(&call, &directory).unwrap();
+        let found = node.mounter.mount(&plan(&source(SICK), &target)).await.unwrap();
         if server == SICK {
             assert_eq!(found, MountOutcome::AlreadyMounted);
         } else {
@@ -378,6 +378,6 @@ async fn equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted() {
     }
     drop(directory);
     assert_eq!(mounts_at(&target), 3);
-    bench.mounter.unmount(&target).await.unwrap();
+    node.mounter.unmount(&target).await.unwrap();
     assert!(!is_mounted(&target) && !target.exists());
 }

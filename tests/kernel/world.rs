@@ -44,9 +44,9 @@ pub(crate) fn patient() -> Limits {
         thread: LONG,
         statfs: LONG,
         observe: LONG,
-        second_look: Duration::ZERO,
+        recheck_after: Duration::ZERO,
         connect: SHORT,
-        give_up: SHORT,
+        abandon: SHORT,
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn with_limits(limits: Limits) -> KernelSettings {
 }
 
 /// One machine with one node on it.
-pub(crate) struct Bench {
+pub(crate) struct TestNode {
     pub(crate) mounter: Arc<KernelMounter>,
     pub(crate) kernel: Arc<TreeKernel>,
     pub(crate) settings: KernelSettings,
@@ -64,7 +64,7 @@ pub(crate) struct Bench {
     _directory: TempDir,
 }
 
-impl Bench {
+impl TestNode {
     /// Directories are set here, all else is as given.
     pub(crate) fn new(settings: KernelSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestNode {
     fn drop(&mut self) {
         unmount_below(&self.root);
     }

@@ -13,8 +13,8 @@ use tonic::{Code, Response, Status};
 use tracing::field::{Empty, debug};
 use tracing::{Instrument, Span, debug, debug_span, error, error_span, info, warn};
 
+use super::running_calls::RunningCalls;
 use super::status;
-use super::work::Work;
 
 /// What an RPC answers.
 pub(super) type Reply<T> = Result<Response<T>, Status>;
@@ -57,14 +57,14 @@ impl Call {
     }
 
     /// Runs `call` to its end, also when the caller goes away. What needs no waiting costs no task; anything else becomes
-    /// part of `work`, which the process waits for before it ends. Nothing begins once the process is ending.
-    pub(super) async fn run_to_end<T, F>(mut self, work: &Work, call: F) -> Reply<T>
+    /// part of the running calls, which the process waits for before it ends. Nothing begins once the process is ending.
+    pub(super) async fn run_to_end<T, F>(mut self, running: &RunningCalls, call: F) -> Reply<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Status>> + Send + 'static,
     {
         let method = self.method;
-        if work.stopping().is_cancelled() {
+        if running.stopping().is_cancelled() {
             return self.in_place(async { Err(status::stopping(method)) }).await;
         }
         let volume = std::mem::take(&mut self.volume);
@@ -73,12 +73,12 @@ impl Call {
             return reply;
         }
         // Between the first poll and the task nothing is awaited, so nothing can be dropped.
-        let unfinished = work.begin(method, volume);
+        let unfinished = running.register(method, volume);
         let task = async move {
             let _unfinished = unfinished;
             whole.await
         };
-        work.tasks().spawn(task).await.unwrap_or_else(|_| Err(status::stopping(method)))
+        running.tasks().spawn(task).await.unwrap_or_else(|_| Err(status::stopping(method)))
     }
 
     /// The one log line of a call.

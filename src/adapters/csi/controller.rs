@@ -19,7 +19,7 @@ use super::proto::{
     ListSnapshotsResponse, ListVolumesRequest, ListVolumesResponse, ValidateVolumeCapabilitiesRequest,
     ValidateVolumeCapabilitiesResponse,
 };
-use super::work::Work;
+use super::running_calls::RunningCalls;
 use crate::ports::inbound::{Caller, Provisioning};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::CreateDeleteVolume, rpc::Type::SingleNodeMultiWriter];
@@ -28,13 +28,13 @@ const OFFERED: [rpc::Type; 2] = [rpc::Type::CreateDeleteVolume, rpc::Type::Singl
 #[derive(Debug)]
 pub struct Controller {
     provisioning: Arc<dyn Provisioning>,
-    work: Work,
+    calls: RunningCalls,
 }
 
 impl Controller {
     /// A service that leaves the work to `provisioning`. What outlives its caller becomes part of `work`.
-    pub fn new(provisioning: Arc<dyn Provisioning>, work: Work) -> Self {
-        Self { provisioning, work }
+    pub fn new(provisioning: Arc<dyn Provisioning>, calls: RunningCalls) -> Self {
+        Self { provisioning, calls }
     }
 }
 
@@ -51,7 +51,7 @@ impl controller_server::Controller for Controller {
         // The guard is dropped with this handler, so when the caller goes away.
         let (caller, _guard) = Caller::new(call::timeout(request.metadata()));
         let provisioning = Arc::clone(&self.provisioning);
-        call.run_to_end(&self.work, async move {
+        call.run_to_end(&self.calls, async move {
             let wanted = convert::volume_request(request.into_inner())?;
             Ok(convert::created(provisioning.create(wanted, caller).await?))
         })
@@ -62,7 +62,7 @@ impl controller_server::Controller for Controller {
         let call = Call::changing("DeleteVolume", &request.get_ref().volume_id);
         let (caller, _guard) = Caller::new(call::timeout(request.metadata()));
         let provisioning = Arc::clone(&self.provisioning);
-        call.run_to_end(&self.work, async move {
+        call.run_to_end(&self.calls, async move {
             let volume_id = convert::deletion(request.into_inner())?;
             provisioning.delete(&volume_id, caller).await?;
             Ok(DeleteVolumeResponse {})

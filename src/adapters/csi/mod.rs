@@ -23,8 +23,8 @@ mod convert;
 mod identity;
 mod node;
 pub mod proto;
+mod running_calls;
 mod status;
-mod work;
 
 pub use controller::Controller;
 pub use identity::{Identity, IdentityInfo};
@@ -32,4 +32,4 @@ pub use node::{Node, NodeInfo};
 pub use proto::controller_server::ControllerServer;
 pub use proto::identity_server::IdentityServer;
 pub use proto::node_server::NodeServer;
-pub use work::Work;
+pub use running_calls::RunningCalls;

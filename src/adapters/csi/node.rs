@@ -18,7 +18,7 @@ use super::proto::{
     NodeStageVolumeResponse, NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse, NodeUnstageVolumeRequest,
     NodeUnstageVolumeResponse,
 };
-use super::work::Work;
+use super::running_calls::RunningCalls;
 use crate::ports::inbound::{Failure, FailureKind, Publishing};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::GetVolumeStats, rpc::Type::SingleNodeMultiWriter];
@@ -35,13 +35,13 @@ pub struct NodeInfo {
 pub struct Node {
     info: NodeInfo,
     publishing: Arc<dyn Publishing>,
-    work: Work,
+    calls: RunningCalls,
 }
 
 impl Node {
     /// A service that answers `info` and leaves the work to `publishing`.
-    pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, work: Work) -> Self {
-        Self { info, publishing, work }
+    pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, calls: RunningCalls) -> Self {
+        Self { info, publishing, calls }
     }
 }
 
@@ -57,7 +57,7 @@ impl node_server::Node for Node {
     ) -> Reply<NodePublishVolumeResponse> {
         let call = Call::changing("NodePublishVolume", &request.get_ref().volume_id);
         let (publishing, timeout) = (Arc::clone(&self.publishing), call::timeout(request.metadata()));
-        call.run_to_end(&self.work, async move {
+        call.run_to_end(&self.calls, async move {
             publishing.publish(convert::publish_request(request.into_inner()), timeout).await?;
             Ok(NodePublishVolumeResponse {})
         })
@@ -70,7 +70,7 @@ impl node_server::Node for Node {
     ) -> Reply<NodeUnpublishVolumeResponse> {
         let call = Call::changing("NodeUnpublishVolume", &request.get_ref().volume_id);
         let (publishing, timeout) = (Arc::clone(&self.publishing), call::timeout(request.metadata()));
-        call.run_to_end(&self.work, async move {
+        call.run_to_end(&self.calls, async move {
             let NodeUnpublishVolumeRequest { volume_id, target_path } = request.into_inner();
             let (volume, target) = convert::volume_at(volume_id, "target path", target_path)?;
             publishing.unpublish(&volume, &target, timeout).await?;

@@ -45,14 +45,14 @@ pub(in crate::adapters::kernel) fn mountinfo(files: &KernelFiles, file: &Path) -
 /// left out.
 pub fn mounted_sources(files: &KernelFiles) -> Result<Vec<MountSource>, String> {
     mountinfo(files, MOUNTINFO.as_ref()).map(|mounts| {
-        let lustre = mounts.lines().filter(|line| line.fs_type == FS_TYPE);
+        let lustre = mounts.entries().filter(|line| line.fs_type == FS_TYPE);
         lustre.filter_map(|line| MountSource::parse(&line.source).ok()).collect()
     })
 }
 
 /// Whether any file system of type `lustre` is mounted in this process's mount namespace.
 pub fn lustre_is_mounted(files: &KernelFiles) -> Result<bool, String> {
-    mountinfo(files, MOUNTINFO.as_ref()).map(|mounts| mounts.lines().any(|line| line.fs_type == FS_TYPE))
+    mountinfo(files, MOUNTINFO.as_ref()).map(|mounts| mounts.entries().any(|line| line.fs_type == FS_TYPE))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::node::{Node, open_directory};
 use super::registry::{Answer, Attempt, Key, Met, Signal, Start, Ticket, What};
 use super::syscalls::UnmountFlags;
 use super::{KernelMounter, resolve};
-use crate::adapters::mountinfo::Line;
+use crate::adapters::mountinfo::MountEntry;
 use crate::adapters::target;
 use crate::domain::lustre_version::LustreVersion;
 use crate::domain::mount::{FS_TYPE, MountPlan, Mounted, Occupancy};
@@ -89,7 +89,7 @@ impl KernelMounter {
     /// Why a mount is corrupt, if it is. One that does not answer in time is not: its servers may come back.
     async fn corruption(&self, place: &Path) -> Option<String> {
         self.corrupt_errno(place).await?;
-        tokio::time::sleep(self.node.settings.limits.second_look).await;
+        tokio::time::sleep(self.node.settings.limits.recheck_after).await;
         Some(format!("statfs failed twice: {}", self.corrupt_errno(place).await?))
     }
 
@@ -177,7 +177,7 @@ impl Node {
 
     /// A mount in the domain's words: the type that stands for Lustre is called so, and a source that is the plan's is
     /// spelled as the plan spells it.
-    fn identified(&self, line: &Line, plan: &MountPlan) -> Result<Mounted, MountError> {
+    fn identified(&self, line: &MountEntry, plan: &MountPlan) -> Result<Mounted, MountError> {
         let mut mounted =
             Mounted { source: line.source.clone(), fs_type: line.fs_type.clone(), options: line.options.clone() };
         if self.is_ours(line) {
@@ -191,7 +191,7 @@ impl Node {
 
     /// Whether a mount is of the plan's source, however it is written. What cannot be looked up now is no difference:
     /// kubelet's own record of the target decides then, or it stays unknown.
-    pub(super) fn is_of_plan(&self, line: &Line, plan: &MountPlan) -> Result<bool, MountError> {
+    pub(super) fn is_of_plan(&self, line: &MountEntry, plan: &MountPlan) -> Result<bool, MountError> {
         if self.records.of(line).is_some_and(|record| record.source == plan.source) {
             return Ok(true);
         }
@@ -205,7 +205,7 @@ impl Node {
         if same.contains(&Some(true)) || !same.contains(&None) {
             return Ok(same.contains(&Some(true)));
         }
-        if mount_records::kubelets_volume_id(&line.point).is_some_and(|id| id == plan.volume_id) {
+        if mount_records::kubelets_volume_id(&line.mount_point).is_some_and(|id| id == plan.volume_id) {
             return Ok(true);
         }
         let (shown, planned) = (&line.source, &plan.source);
@@ -310,8 +310,9 @@ impl Node {
             return Ok(());
         }
         let lines = self.mounts(OPERATION, &plan.target)?.at(place);
-        let is_whole =
-            |line: &Line| line.sources().any(|text| MountSource::parse(text).is_ok_and(|shown| shown == *mounted));
+        let is_whole = |line: &MountEntry| {
+            line.sources().any(|text| MountSource::parse(text).is_ok_and(|shown| shown == *mounted))
+        };
         if lines.last().is_some_and(is_whole) {
             return Ok(());
         }
@@ -339,7 +340,7 @@ impl Node {
 
     /// Unmounts what this process mounted last at a place, and nothing else.
     fn undo(&self, place: &Path) {
-        let is_recorded = |top: &Line| self.records.of(top).is_some();
+        let is_recorded = |top: &MountEntry| self.records.of(top).is_some();
         let mounts = self.mounts("unmount", place);
         if mounts.is_ok_and(|mounts| mounts.at(place).last().is_some_and(is_recorded))
             && let Err(errno) = self

@@ -15,7 +15,7 @@ use super::node::Node;
 use super::registry::{Key, What};
 use super::sub_dir;
 use super::vol_data::VolData;
-use crate::adapters::mountinfo::Line;
+use crate::adapters::mountinfo::MountEntry;
 use crate::adapters::target;
 use crate::domain::mount::MountPlan;
 use crate::domain::mount_source::MountSource;
@@ -50,8 +50,8 @@ impl Records {
     }
 
     /// The record of this mount.
-    pub(super) fn of(&self, line: &Line) -> Option<Record> {
-        self.all().get(&line.point).filter(|record| record.shown == line.source).cloned()
+    pub(super) fn of(&self, line: &MountEntry) -> Option<Record> {
+        self.all().get(&line.mount_point).filter(|record| record.shown == line.source).cloned()
     }
 
     /// The record of the mount at this place.
@@ -91,14 +91,15 @@ impl Node {
         let in_progress = self.registry.list().into_iter();
         let mut places: Vec<PathBuf> =
             in_progress.filter_map(|(key, what, _)| mounting(key, &what, &plan.volume_id)).collect();
-        for line in self.mounts(LIST, &plan.target)?.lines().filter(|line| self.is_ours(line)) {
-            if places.contains(&line.point) || sub_dir::is_private(&line.point) {
+        for line in self.mounts(LIST, &plan.target)?.entries().filter(|line| self.is_ours(line)) {
+            if places.contains(&line.mount_point) || sub_dir::is_private(&line.mount_point) {
                 continue;
             }
             let of_volume = self.is_of_volume(&line, plan);
             // Its own target needs no proof: what is there is compared with the plan before anything is mounted.
-            let of_volume = if own.as_ref() == Some(&line.point) { of_volume.unwrap_or(false) } else { of_volume? };
-            places.extend(of_volume.then_some(line.point));
+            let of_volume =
+                if own.as_ref() == Some(&line.mount_point) { of_volume.unwrap_or(false) } else { of_volume? };
+            places.extend(of_volume.then_some(line.mount_point));
         }
         let spelled = |place: PathBuf| match &own {
             Some(own) if *own == place => plan.target.clone(),
@@ -108,11 +109,11 @@ impl Node {
     }
 
     /// Whether a mount is the plan's volume.
-    fn is_of_volume(&self, line: &Line, plan: &MountPlan) -> Result<bool, MountError> {
+    fn is_of_volume(&self, line: &MountEntry, plan: &MountPlan) -> Result<bool, MountError> {
         if let Some(record) = self.records.of(line) {
             return Ok(record.volume_id == plan.volume_id);
         }
-        match (kubelets_volume_id(&line.point), pv_directory(&line.point)) {
+        match (kubelets_volume_id(&line.mount_point), pv_directory(&line.mount_point)) {
             (Some(id), _) => Ok(id == plan.volume_id),
             (None, Some(directory)) => Ok(Some(directory) == pv_directory(&plan.target)),
             (None, None) => self.is_of_plan(line, plan),
@@ -136,13 +137,13 @@ pub(super) fn as_kubelet_spells(kubelet_dir: &Path, point: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn line(point: PathBuf, source: &str) -> Line {
+    fn line(point: PathBuf, source: &str) -> MountEntry {
         let (fs_type, source) = ("lustre".to_owned(), source.to_owned());
-        Line {
+        MountEntry {
             id: 7,
             parent: 1,
             root: "/".into(),
-            point,
+            mount_point: point,
             fs_type,
             source,
             raw_source: None,
@@ -169,9 +170,9 @@ mod tests {
         let record = Record { shown: "s".into(), volume_id: "v".into(), target: "/t".into(), source };
         records.put(Path::new("/t"), record.clone());
         assert_eq!(records.of(&line), Some(record));
-        line.point = "/u".into();
+        line.mount_point = "/u".into();
         assert_eq!(records.of(&line), None);
-        (line.point, line.source) = ("/t".into(), "t".into());
+        (line.mount_point, line.source) = ("/t".into(), "t".into());
         assert_eq!(records.of(&line), None, "another mount at the place of the first");
         line.source = "s".into();
         records.forget(Path::new("/t"));

@@ -21,7 +21,7 @@ use super::settings::KernelSettings;
 use super::syscalls::{SysError, Syscalls, UnmountFlags};
 use super::threads::Threads;
 use super::tuning::Tuner;
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::adapters::target::{self, TargetError};
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::MountSource;
@@ -76,7 +76,7 @@ impl Node {
         self.calls.mountinfo().map(Mountinfo::new).map_err(|cause| failed(cause).unknown())
     }
 
-    pub(super) fn is_ours(&self, line: &Line) -> bool {
+    pub(super) fn is_ours(&self, line: &MountEntry) -> bool {
         line.fs_type == self.settings.fs_type
     }
 

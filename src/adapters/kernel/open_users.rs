@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 
 /// Most holders named.
 const NAMED: usize = 5;
@@ -14,17 +14,17 @@ const NAMED: usize = 5;
 const SEARCH_FOR: Duration = Duration::from_millis(500);
 
 /// Processes and mounts that hold the mount, in words; none if `/proc` does not tell.
-pub(super) fn find(mount: &Line, mounts: &Mountinfo) -> Vec<String> {
-    let upon = mounts.below(&mount.point).filter(|line| line.parent == mount.id);
+pub(super) fn find(mount: &MountEntry, mounts: &Mountinfo) -> Vec<String> {
+    let upon = mounts.below(&mount.mount_point).filter(|line| line.parent == mount.id);
     let mut found: Vec<String> =
-        upon.map(|line| format!("a {} mount at {}", line.fs_type, line.point.display())).take(NAMED).collect();
+        upon.map(|line| format!("a {} mount at {}", line.fs_type, line.mount_point.display())).take(NAMED).collect();
     let until = Instant::now() + SEARCH_FOR;
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         if found.len() >= NAMED || Instant::now() >= until {
             break;
         }
         let is_process = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
-        found.extend(is_process.then(|| process_at(&process.path(), &mount.point)).flatten());
+        found.extend(is_process.then(|| process_at(&process.path(), &mount.mount_point)).flatten());
     }
     found
 }

@@ -112,14 +112,14 @@ impl Propagation {
 
 /// Whether any mount point at or below kubelet's directory is not shared.
 fn has_unshared(table: &Mountinfo, kubelet_dir: &Path) -> bool {
-    table.lines().any(|line| !line.shared && line.point.starts_with(kubelet_dir))
+    table.entries().any(|line| !line.shared && line.mount_point.starts_with(kubelet_dir))
 }
 
 /// The deepest mount point at or below kubelet's directory on this path, if it is not shared. Neither path may hold a
 /// symbolic link.
 fn unsharing(table: &Mountinfo, kubelet_dir: &Path, path: &Path) -> Option<PathBuf> {
     let deepest = table.along(path).pop()?;
-    (deepest.point.starts_with(kubelet_dir) && !deepest.shared).then_some(deepest.point)
+    (deepest.mount_point.starts_with(kubelet_dir) && !deepest.shared).then_some(deepest.mount_point)
 }
 
 #[cfg(test)]

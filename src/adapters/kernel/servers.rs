@@ -33,7 +33,7 @@ impl Node {
         let Ok(source) = MountSource::parse(source) else { return ServerState::Unknown };
         match self.connects(&source) {
             ServerState::Dead => {
-                std::thread::sleep(self.settings.limits.second_look);
+                std::thread::sleep(self.settings.limits.recheck_after);
                 self.connects(&source)
             }
             known => known,

@@ -48,12 +48,12 @@ pub struct Limits {
     pub observe: Duration,
     /// How long after a first error a mount is asked again before it counts as corrupt: an evicted client is well again
     /// after 2 s.
-    pub second_look: Duration,
+    pub recheck_after: Duration,
     /// A connection to the MGS, tried before a mount while others of it are overdue or have failed, and to judge whether
     /// the servers of an unmount are dead.
     pub connect: Duration,
     /// How long an unmount waits for a mount in progress at its target; after that the mount is left to end alone.
-    pub give_up: Duration,
+    pub abandon: Duration,
 }
 
 impl Default for KernelSettings {
@@ -80,9 +80,9 @@ impl Default for Limits {
             thread: Duration::from_secs(30),
             statfs: Duration::from_secs(20),
             observe: Duration::from_secs(5),
-            second_look: Duration::from_secs(2),
+            recheck_after: Duration::from_secs(2),
             connect: Duration::from_secs(2),
-            give_up: Duration::from_secs(2),
+            abandon: Duration::from_secs(2),
         }
     }
 }

@@ -221,7 +221,7 @@ fn make_private(operation: &'static str, place: &Path) -> Result<(), MountError>
 
 /// A fault of the container's set-up, in the words of the check at the start.
 fn unusable(operation: &'static str, working_dir: &Path, cause: &io::Error) -> MountError {
-    let NodeFault { message, hint } = working_dir::unusable(working_dir, working_dir::SETTING, cause);
+    let NodeFault { message, hint } = working_dir::unusable(working_dir, cause);
     let error = MountError::at(MountErrorKind::NotReady, operation, working_dir, message).with_hint(hint);
     errno::of_errno(cause, error)
 }

@@ -16,7 +16,7 @@ use super::node::Node;
 use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
 use super::syscalls::{SysError, UnmountFlags};
 use super::{KernelMounter, open_users};
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::adapters::target;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -84,12 +84,12 @@ impl KernelMounter {
             }
         });
         let mut waiter = met.waiter;
-        waiter.wait(self.node.settings.limits.give_up).await.is_some()
+        waiter.wait(self.node.settings.limits.abandon).await.is_some()
     }
 
     /// What an unmount answers while an abandoned mount still hangs.
     async fn leave_hanging(&self, target: &Path) -> Result<(), MountError> {
-        let (given, limit) = (target.to_owned(), self.node.settings.limits.give_up);
+        let (given, limit) = (target.to_owned(), self.node.settings.limits.abandon);
         self.local(OPERATION, target, move |node| {
             if node.is_mounted(&given)? {
                 return Err(errno::stuck(OPERATION, given.display().to_string(), limit));
@@ -161,7 +161,7 @@ impl Node {
         &self,
         target: &Path,
         place: &Path,
-        top: &Line,
+        top: &MountEntry,
         before: ServerState,
         mounts: &Mountinfo,
     ) -> Result<(), MountError> {
@@ -226,7 +226,7 @@ impl Node {
     }
 }
 
-fn not_owned(target: &Path, top: &Line) -> MountError {
+fn not_owned(target: &Path, top: &MountEntry) -> MountError {
     let message =
         format!("a {} mount of {} is there, which this driver did not make; it stays", top.fs_type, top.source);
     MountError::at(MountErrorKind::Busy, OPERATION, target, message).with_hint("unmount it by hand if nobody needs it")

@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 
 use crate::ports::node_faults::NodeFault;
 
-/// How people name the setting.
-pub const SETTING: &str = "--working-mount-dir";
+/// The setting that names the directory.
+const SETTING: &str = "--working-mount-dir";
 
 /// Permissions of the directories that are made: nobody else is to see the root of a file system.
 const MODE: u32 = 0o700;
 
 /// Why the directory cannot be used, if it cannot be. Makes a directory in it, and it if it is absent, and removes again
-/// what it made. `setting` is the name of the setting for people, such as `--working-mount-dir`.
-pub fn fault(directory: &Path, setting: &str) -> Option<NodeFault> {
-    try_out(directory).err().map(|cause| unusable(directory, setting, &cause))
+/// what it made.
+pub fn fault(directory: &Path) -> Option<NodeFault> {
+    try_out(directory).err().map(|cause| unusable(directory, &cause))
 }
 
 /// That the directory cannot be used because of `cause`.
-pub(super) fn unusable(directory: &Path, setting: &str, cause: &io::Error) -> NodeFault {
+pub(super) fn unusable(directory: &Path, cause: &io::Error) -> NodeFault {
     NodeFault {
-        message: format!("{setting}: {} cannot be used for private mounts: {cause}", directory.display()),
+        message: format!("{SETTING}: {} cannot be used for private mounts: {cause}", directory.display()),
         hint: "mount an emptyDir there, or name another directory that can be written".to_owned(),
     }
 }
@@ -60,13 +60,13 @@ mod tests {
     fn a_usable_directory_is_left_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("other"), "x").unwrap();
-        assert_eq!(fault(folder.path(), SETTING), None);
+        assert_eq!(fault(folder.path()), None);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert_eq!(fault(&folder.path().join("absent/below"), SETTING), None);
+        assert_eq!(fault(&folder.path().join("absent/below")), None);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let left = folder.path().join(format!(".azurelustre-csi-check-{}", std::process::id()));
         std::fs::create_dir(&left).unwrap();
-        assert_eq!(fault(folder.path(), SETTING), None);
+        assert_eq!(fault(folder.path()), None);
         assert!(!left.exists());
     }
 
@@ -87,7 +87,7 @@ mod tests {
             "/proc/self/work".into(),
             "/sys/work".into(),
         ] {
-            let NodeFault { message, hint } = fault(&unusable, SETTING).unwrap();
+            let NodeFault { message, hint } = fault(&unusable).unwrap();
             let begin = format!("--working-mount-dir: {} cannot be used for private mounts: ", unusable.display());
             assert!(message.starts_with(&begin), "{message}");
             assert!(hint.contains("mount an emptyDir there"), "{hint}");

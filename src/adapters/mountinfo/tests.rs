@@ -35,7 +35,7 @@ fn ids(table: &Mountinfo, path: &str) -> Vec<u64> {
 fn escapes_tags_and_both_kinds_of_options_are_read() {
     let text = br"39 31 8:1 /sub /mnt/a\040b\134c ro,nosuid shared:5 master:1 - lustre 10.0.0.4@tcp:/lustrefs/team\040a rw,flock,nosuid";
     let line = parse(text).unwrap();
-    assert_eq!((line.id, line.parent, line.point.to_str()), (39, 31, Some(r"/mnt/a b\c")));
+    assert_eq!((line.id, line.parent, line.mount_point.to_str()), (39, 31, Some(r"/mnt/a b\c")));
     assert_eq!((line.fs_type.as_str(), line.source.as_str()), ("lustre", "10.0.0.4@tcp:/lustrefs/team a"));
     assert_eq!((line.options, line.root), (["ro", "nosuid", "rw", "flock"].map(str::to_owned).to_vec(), "/sub".into()));
 }
@@ -131,7 +131,7 @@ fn thousands_of_lines_are_read_at_once() {
     let lines = (2..10_000).map(|id| line(id, 1, format!("/pods/{id}/mount").as_bytes(), b"10.0.0.4@tcp:/lustrefs"));
     let text = [line(1, 0, b"/", b"root"), lines.collect::<Vec<_>>().concat()].concat();
     let table = Mountinfo::new(text);
-    assert_eq!((table.lines().count(), ids(&table, "/pods/7777/mount")), (9_999, vec![7777]));
+    assert_eq!((table.entries().count(), ids(&table, "/pods/7777/mount")), (9_999, vec![7777]));
 }
 
 #[test]

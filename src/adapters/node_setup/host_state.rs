@@ -134,8 +134,8 @@ fn lustre_mounts(host: &HostRoot, warnings: &mut Vec<String>) -> Option<Vec<Stri
         return None;
     };
     let mounts = Mountinfo::new(bytes);
-    let lustre = mounts.lines().filter(|line| line.fs_type == "lustre");
-    Some(lustre.map(|line| line.point.to_string_lossy().into_owned()).collect())
+    let lustre = mounts.entries().filter(|line| line.fs_type == "lustre");
+    Some(lustre.map(|line| line.mount_point.to_string_lossy().into_owned()).collect())
 }
 
 /// Staging directories are not among them: their names are not versions.

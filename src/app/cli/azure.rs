@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, serve};
 use crate::app::settings::{CloudKind, Settings};
-use crate::app::wiring::{self, CloudSide};
+use crate::app::wiring::{self, CloudAdapters};
 use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
 use crate::domain::placement::Placement;
@@ -42,7 +42,7 @@ pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
 const SMALLEST: (&str, Tib) = ("AMLFS-Durable-Premium-500", Tib(4));
 
 struct Checks<'a> {
-    side: &'a CloudSide,
+    side: &'a CloudAdapters,
     reported: String,
     problems: Vec<Problem>,
 }

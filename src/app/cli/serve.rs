@@ -56,10 +56,10 @@ async fn run(settings: &Settings) -> Result<(), CliError> {
         any.next().await
     };
     tokio::select! {
-        ended = server::serve(bound, wired.routes, wired.tasks, stop, DRAIN) => ended.map_err(CliError::failure)?,
+        ended = server::serve(bound, wired.routes, wired.calls, stop, DRAIN) => ended.map_err(CliError::failure)?,
         signal = hurry => tracing::warn!(signal, "stopping at once"),
     }
-    drop(wired.keep);
+    drop(wired.guards);
     tracing::info!("stopped");
     Ok(())
 }

@@ -46,13 +46,13 @@ impl Stage {
         let socket = folder.path().join("csi.sock");
         let settings = settings(options, folder.path(), &socket)?;
         let simulation = Simulation::begin(&settings)?;
-        let wired = wiring::assemble(&settings, simulation.driven());
+        let wired = wiring::assemble(&settings, simulation.adapters());
         let bound = Bound::bind(&settings.values.endpoint).await?;
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            let ended = server::serve(bound, wired.routes, wired.tasks, stopped, DRAIN).await;
-            drop(wired.keep);
+            let ended = server::serve(bound, wired.routes, wired.calls, stopped, DRAIN).await;
+            drop(wired.guards);
             ended
         });
         let calls = Calls::connect(&socket).await?;

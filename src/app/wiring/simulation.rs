@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use super::{Adapters, CloudSide, NodeSide, WiringError};
+use super::{Adapters, CloudAdapters, NodeAdapters, WiringError};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
@@ -46,14 +46,14 @@ impl Simulation {
     }
 
     /// The world behind the driven ports.
-    pub fn driven(&self) -> Adapters {
+    pub fn adapters(&self) -> Adapters {
         Adapters {
-            cloud: Some(self.cloud_side()),
-            node: Some(NodeSide {
+            cloud: Some(self.cloud_adapters()),
+            node: Some(NodeAdapters {
                 mounter: Arc::clone(&self.lustre) as _,
                 operations: None,
                 faults: None,
-                keep: Box::new(()),
+                guards: Box::new(()),
                 mounted_at_start: false,
             }),
             orchestrator: self.simulator.orchestrator(),
@@ -62,15 +62,15 @@ impl Simulation {
     }
 
     /// Its cloud alone.
-    pub fn cloud_side(&self) -> CloudSide {
-        CloudSide {
+    pub fn cloud_adapters(&self) -> CloudAdapters {
+        CloudAdapters {
             cloud: self.simulator.cloud(),
             clock: Arc::clone(&self.clock),
             defaults: self.defaults.clone(),
             tasks: TaskTracker::new(),
             #[cfg(feature = "arm")]
             azure: None,
-            keep: Box::new(()),
+            guards: Box::new(()),
         }
     }
 }

@@ -42,7 +42,7 @@ fn world(
 ) -> io::Result<Box<dyn MounterWorld>> {
     let root = tempfile::tempdir()?;
     let tree = tree(&root)?;
-    let limits = Limits { second_look: Duration::ZERO, ..Limits::default() };
+    let limits = Limits { recheck_after: Duration::ZERO, ..Limits::default() };
     let working_dir = root.path().join("working");
     let settings = KernelSettings {
         fs_type: fs_type.to_owned(),

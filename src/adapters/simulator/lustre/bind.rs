@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::failure;
 use super::filesystem::open_directory;
-use crate::adapters::mountinfo::{Line, Mountinfo};
+use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::domain::mount_options::MountOptions;
 use crate::ports::mounter::{MountError, MountErrorKind};
 
@@ -94,15 +94,15 @@ fn attach(directory: &File, target: &Path) -> io::Result<()> {
 }
 
 /// The mounts on one path of this process, the lowest first. The path may hold no symbolic link.
-pub(super) fn at(target: &Path) -> io::Result<Vec<Line>> {
-    Ok(Mountinfo::new(std::fs::read("/proc/self/mountinfo")?).on(target))
+pub(super) fn at(target: &Path) -> io::Result<Vec<MountEntry>> {
+    Ok(Mountinfo::new(std::fs::read("/proc/self/mountinfo")?).all_at(target))
 }
 
-fn newest(target: &Path) -> io::Result<Line> {
+fn newest(target: &Path) -> io::Result<MountEntry> {
     at(target)?.pop().ok_or_else(|| io::Error::other("the new mount is not listed in /proc/self/mountinfo"))
 }
 
-fn restrict(mounted: &File, asked: MsFlags, inherited: &Line) -> io::Result<()> {
+fn restrict(mounted: &File, asked: MsFlags, inherited: &MountEntry) -> io::Result<()> {
     let repeated = flags(&PER_MOUNT[..REPEATED], &inherited.options);
     let change = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | asked | repeated;
     Ok(nix::mount::mount(None::<&Path>, &by_number(mounted), None::<&Path>, change, None::<&Path>)?)

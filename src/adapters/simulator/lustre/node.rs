@@ -9,7 +9,7 @@ use super::failure;
 use super::filesystem::Filesystem;
 use super::table::{Entry, Hold, Table, Turn};
 use super::{Mode, bind, link};
-use crate::adapters::mountinfo::Line;
+use crate::adapters::mountinfo::MountEntry;
 use crate::adapters::simulator::servers::Servers;
 use crate::adapters::target;
 use crate::domain::mount::{MountPlan, Mounted, Occupancy};
@@ -161,7 +161,7 @@ impl Node {
         }
         let failed = |cause| failure::unknown("mount", place, "/proc/self/mountinfo cannot be read", cause);
         let lines = bind::at(place).map_err(failed)?;
-        let found = |Line { id, source, fs_type, options, .. }| {
+        let found = |MountEntry { id, source, fs_type, options, .. }| {
             let ours = hold == Some(&Hold::Bind(id));
             if ours { Found::Ours } else { Found::Other(Mounted { source, fs_type, options }) }
         };

@@ -1,7 +1,7 @@
 //! Threads of a running driver that are blocked in the kernel, from `/proc/PID/task/TID`.
 //!
 //! mount(2) of a dead MGS waits in state `S` for some seconds and in `I` (`TASK_IDLE`) for minutes, other calls in `D`. An
-//! idle thread of the driver is in state `S` too: what it waits for is the difference. The driver need not answer for this.
+//! idle thread of the driver is in state `S` too: the call in which it waits is the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use nix::libc;
 use crate::adapters::kernel::client_state::KernelFiles;
 use crate::adapters::kernel::threads::THREAD_NAME;
 
-/// The driver's program, as the kernel cuts it off (15 bytes).
+/// Name of the driver's processes in `comm`, which the kernel cuts at 15 bytes.
 const PROGRAM: &str = "azurelustre-csi";
 /// Most threads that are reported.
-const MOST: usize = 64;
+const MOST_THREADS: usize = 64;
 
 /// System calls in which a thread waits for its own process, for time or for a socket, never for a file system. Not all
 /// exist on each architecture; those that a Rust program makes on Linux do.
-const HARMLESS_CALLS: [libc::c_long; 8] = [
+const WAITING_CALLS: [libc::c_long; 8] = [
     libc::SYS_futex,
     libc::SYS_ppoll,
     libc::SYS_nanosleep,
@@ -29,8 +29,8 @@ const HARMLESS_CALLS: [libc::c_long; 8] = [
     libc::SYS_recvmsg,
 ];
 
-/// What the kernel's functions are called in which such calls wait, for kernels that hide the number of the call.
-const HARMLESS_WAITS: [&str; 6] = ["futex", "poll", "nanosleep", "inet_", "unix_stream", "skb_wait"];
+/// Parts of the names of the kernel's functions in which such calls wait, for kernels that hide the number of the call.
+const WAITING_FUNCTIONS: [&str; 6] = ["futex", "poll", "nanosleep", "inet_", "unix_stream", "skb_wait"];
 
 /// One blocked thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,17 +54,17 @@ impl std::fmt::Display for BlockedThread {
     }
 }
 
-/// The blocked threads of this moment. What cannot be read is left out: processes end meanwhile.
-pub(super) fn read(paths: &KernelFiles) -> Vec<BlockedThread> {
-    let processes = numbered(&paths.path("/proc")).into_iter().filter(|(_, process)| name(process) == PROGRAM);
+/// The blocked threads of this moment. Files that cannot be read are left out: processes end meanwhile.
+pub(super) fn read(files: &KernelFiles) -> Vec<BlockedThread> {
+    let processes = numbered(&files.path("/proc")).into_iter().filter(|(_, process)| comm(process) == PROGRAM);
     let blocked = processes.flat_map(|(process, directory)| {
-        let threads = numbered(&directory.join("task")).into_iter().filter(|(_, thread)| name(thread) == THREAD_NAME);
+        let threads = numbered(&directory.join("task")).into_iter().filter(|(_, thread)| comm(thread) == THREAD_NAME);
         threads.filter(|(_, thread)| is_blocked(thread)).map(move |(thread, directory)| {
             let waits_in = wait_channel(&directory);
             BlockedThread { process, thread, waits_in }
         })
     });
-    blocked.take(MOST).collect()
+    blocked.take(MOST_THREADS).collect()
 }
 
 /// Directories that are named by a number, in order.
@@ -76,7 +76,7 @@ fn numbered(directory: &Path) -> Vec<(u32, PathBuf)> {
     found
 }
 
-fn name(directory: &Path) -> String {
+fn comm(directory: &Path) -> String {
     fs::read_to_string(directory.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
@@ -84,10 +84,9 @@ fn is_blocked(thread: &Path) -> bool {
     match state(thread) {
         Some('D' | 'I') => true,
         Some('S') => match call_number(thread) {
-            Some(number) => !HARMLESS_CALLS.contains(&number),
-            None => {
-                wait_channel(thread).is_some_and(|function| !HARMLESS_WAITS.iter().any(|part| function.contains(part)))
-            }
+            Some(number) => !WAITING_CALLS.contains(&number),
+            None => wait_channel(thread)
+                .is_some_and(|function| !WAITING_FUNCTIONS.iter().any(|part| function.contains(part))),
         },
         _ => false,
     }
@@ -105,7 +104,7 @@ fn call_number(thread: &Path) -> Option<libc::c_long> {
     call.split_whitespace().next()?.parse().ok()
 }
 
-/// The function of the kernel that the thread waits in; `0` where the kernel does not say.
+/// The function of the kernel in which the thread waits (`proc_pid_wchan(5)`); none where the kernel shows `0`.
 fn wait_channel(thread: &Path) -> Option<String> {
     let function = fs::read_to_string(thread.join("wchan")).ok()?;
     let function = function.trim();
@@ -116,8 +115,8 @@ fn wait_channel(thread: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What a thread shows in /proc.
-    struct Shown<'a> {
+    /// Contents of the files of a thread in /proc.
+    struct ProcFiles<'a> {
         program: &'a str,
         name: &'a str,
         state: char,
@@ -125,7 +124,7 @@ mod tests {
         wchan: &'a str,
     }
 
-    fn write(root: &Path, thread: u32, shown: &Shown<'_>) {
+    fn write(root: &Path, thread: u32, shown: &ProcFiles<'_>) {
         let task = root.join("proc/12/task").join(thread.to_string());
         fs::create_dir_all(&task).unwrap();
         fs::write(root.join("proc/12/comm"), format!("{}\n", shown.program)).unwrap();
@@ -137,12 +136,12 @@ mod tests {
         fs::write(task.join("wchan"), shown.wchan).unwrap();
     }
 
-    fn blocked(shown: &Shown<'_>) -> Vec<String> {
+    fn blocked(shown: &ProcFiles<'_>) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/self/task/1")).unwrap();
         write(root.path(), 30, shown);
-        let paths = KernelFiles { root: root.path().to_owned() };
-        read(&paths).iter().map(ToString::to_string).collect()
+        let files = KernelFiles { root: root.path().to_owned() };
+        read(&files).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -170,18 +169,19 @@ mod tests {
             ('R', mount, "0", false),
             ('Z', None, "", false),
         ] {
-            let shown = Shown { program: PROGRAM, name: THREAD_NAME, state, call, wchan };
+            let shown = ProcFiles { program: PROGRAM, name: THREAD_NAME, state, call, wchan };
             assert_eq!(blocked(&shown).len(), usize::from(expected), "{state} {call:?} {wchan}");
         }
     }
 
     #[test]
     fn other_threads_and_programs_are_left_out() {
-        let hung = Shown { program: PROGRAM, name: THREAD_NAME, state: 'I', call: None, wchan: "mgc_process_config" };
+        let hung =
+            ProcFiles { program: PROGRAM, name: THREAD_NAME, state: 'I', call: None, wchan: "mgc_process_config" };
         let line = "thread 30 of the driver (process 12) is blocked in the kernel in mgc_process_config";
         assert_eq!(blocked(&hung), [line]);
-        assert!(blocked(&Shown { program: "another", ..hung }).is_empty());
-        assert!(blocked(&Shown { program: PROGRAM, name: "tokio-rt-worker", ..hung }).is_empty());
+        assert!(blocked(&ProcFiles { program: "another", ..hung }).is_empty());
+        assert!(blocked(&ProcFiles { program: PROGRAM, name: "tokio-rt-worker", ..hung }).is_empty());
         let root = tempfile::tempdir().unwrap();
         assert!(read(&KernelFiles { root: root.path().to_owned() }).is_empty());
     }

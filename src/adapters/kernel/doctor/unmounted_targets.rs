@@ -1,8 +1,9 @@
-//! Targets of kubelet that hold entries although nothing is mounted on them.
+//! Targets of kubelet that hold files although nothing is mounted on them.
 //!
 //! A pod writes them while its volume is not mounted; a mount hides them. NodeUnpublishVolume removes only an empty
-//! directory, so it fails until somebody moves them away.
+//! directory, so it fails until they are moved away.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,56 +12,55 @@ use crate::adapters::kernel::vol_data::VolData;
 use crate::adapters::mountinfo::Mountinfo;
 
 /// Most entries of one directory that are counted.
-const COUNTED: usize = 1000;
+const MOST_ENTRIES: usize = 1000;
 
 /// Most targets that are reported.
-const MOST: usize = 64;
+const MOST_TARGETS: usize = 64;
 
 /// A target with entries and no mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LeftEntries {
-    /// The target.
-    pub(super) target: PathBuf,
-    /// How many entries it holds, at most [`COUNTED`].
-    pub(super) entries: usize,
+pub(super) struct UnmountedTarget {
+    path: PathBuf,
+    /// How many entries it holds, at most [`MOST_ENTRIES`].
+    entries: usize,
 }
 
-impl std::fmt::Display for LeftEntries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let more = if self.entries >= COUNTED { " or more" } else { "" };
-        write!(f, "{} ({}{more} entries)", self.target.display(), self.entries)
+impl fmt::Display for UnmountedTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.entries >= MOST_ENTRIES { " or more" } else { "" };
+        write!(f, "{} ({}{more} entries)", self.path.display(), self.entries)
     }
 }
 
-/// The bare targets with entries among the volumes that kubelet's records ascribe to this driver. None if the mounts are
+/// The unmounted targets with entries of the volumes that are this driver's by kubelet's records. None if the mounts are
 /// unknown: a directory is only read if nothing is mounted on it.
-pub(super) fn read(paths: &KernelFiles, kubelet_dir: &Path, driver_name: &str) -> Vec<LeftEntries> {
-    let Ok(mounts) = client_state::mountinfo(paths, MOUNTINFO.as_ref()) else { return Vec::new() };
-    let pods = kubelet_dir.join("pods");
-    let volumes = directories(paths, &pods).into_iter().map(|pod| pod.join("volumes/kubernetes.io~csi"));
-    let volumes = volumes.flat_map(|volumes| directories(paths, &volumes));
-    let of_driver =
-        volumes.filter(|volume| VolData::read(&paths.path(volume)).driver_name.as_deref() == Some(driver_name));
-    of_driver.filter_map(|volume| left(paths, &mounts, volume.join("mount"))).take(MOST).collect()
+pub(super) fn read(files: &KernelFiles, kubelet_dir: &Path, driver_name: &str) -> Vec<UnmountedTarget> {
+    let Ok(mounts) = client_state::mountinfo(files, MOUNTINFO.as_ref()) else { return Vec::new() };
+    let pods = directories(files, &kubelet_dir.join("pods")).into_iter();
+    let volumes = pods.flat_map(|pod| directories(files, &pod.join("volumes/kubernetes.io~csi")));
+    let is_ours = |volume: &PathBuf| VolData::read(&files.path(volume)).driver_name.as_deref() == Some(driver_name);
+    let targets = volumes.filter(is_ours).map(|volume| volume.join("mount"));
+    targets.filter_map(|target| unmounted(files, &mounts, target)).take(MOST_TARGETS).collect()
 }
 
 /// The directories in a directory, by name.
-fn directories(paths: &KernelFiles, directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(paths.path(directory)).into_iter().flatten().flatten();
+fn directories(files: &KernelFiles, directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(files.path(directory)).into_iter().flatten().flatten();
     let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     let mut found: Vec<PathBuf> = entries.filter(is_directory).map(|entry| directory.join(entry.file_name())).collect();
     found.sort();
     found
 }
 
-fn left(paths: &KernelFiles, mounts: &Mountinfo, target: PathBuf) -> Option<LeftEntries> {
-    // The target itself is not touched before it is known to be bare: a mount of dead servers would hold the caller.
-    let visible = paths.path(target.parent()?).canonicalize().ok()?.join(target.file_name()?);
-    if !mounts.at(&visible).is_empty() || !mounts.at(&target).is_empty() {
+/// The target, if nothing is mounted on it and it has entries.
+fn unmounted(files: &KernelFiles, mounts: &Mountinfo, path: PathBuf) -> Option<UnmountedTarget> {
+    // No system call on the target itself before it is known to be unmounted: one on a mount of dead servers would block.
+    let visible = files.path(path.parent()?).canonicalize().ok()?.join(path.file_name()?);
+    if !mounts.at(&visible).is_empty() || !mounts.at(&path).is_empty() {
         return None;
     }
-    let entries = fs::read_dir(paths.path(&target)).ok()?.take(COUNTED).count();
-    (entries > 0).then_some(LeftEntries { target, entries })
+    let entries = fs::read_dir(files.path(&path)).ok()?.take(MOST_ENTRIES).count();
+    (entries > 0).then_some(UnmountedTarget { path, entries })
 }
 
 #[cfg(test)]
@@ -86,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn entries_in_a_bare_target_of_this_driver_are_reported() {
+    fn entries_in_an_unmounted_target_of_this_driver_are_reported() {
         let tree = Tree::mounted();
-        let bare = volume(&tree, "bare", OURS, &["data", "more/deep"]);
+        let unmounted = volume(&tree, "unmounted", OURS, &["data", "more/deep"]);
         volume(&tree, "empty", OURS, &[]);
         volume(&tree, "other", "hostpath.csi.k8s.io", &["data"]);
         let mounted = volume(&tree, "mounted", OURS, &["data"]);
@@ -96,7 +96,7 @@ mod tests {
         tree.write(MOUNTINFO, &table);
         let torn = volume(&tree, "torn", OURS, &["data"]);
         tree.write(Path::new(&torn).with_file_name("vol_data.json"), "");
-        assert_eq!(shown(&tree), [format!("{bare} (2 entries)")]);
+        assert_eq!(shown(&tree), [format!("{unmounted} (2 entries)")]);
         fs::remove_file(tree.files().path(MOUNTINFO)).unwrap();
         assert!(shown(&tree).is_empty(), "without the table nothing is read");
         assert!(shown(&Tree::default()).is_empty());
