@@ -33,7 +33,7 @@ pub(crate) fn listed(names: &[&str]) -> InterfaceRule {
     InterfaceRule::Listed(names.iter().map(|&name| name.to_owned()).collect())
 }
 
-/// Both interfaces of a node; that of the default route counts as the first, whatever the order.
+/// Both interfaces of a node; that of the default route is loaded first in any order.
 pub(crate) fn both_interfaces() -> InterfaceRule {
     listed(&["eth1", "eth0"])
 }

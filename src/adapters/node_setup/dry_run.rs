@@ -13,8 +13,7 @@ use crate::adapters::lnet::{LocalNi, Nid};
 impl NodeSetup<'_> {
     /// The steps that [`Self::run`] would take, and its warnings.
     pub fn dry_run(&self) -> Result<(Vec<PlannedStep>, Vec<String>), SetupError> {
-        let mut prepared = self.prepare(false)?;
-        let mut warnings = std::mem::take(&mut prepared.warnings);
+        let (prepared, mut warnings) = self.prepare(false)?;
         let Prepared { host, interfaces, nis, plan, .. } = &prepared;
         let mut steps: Vec<_> = plan.actions.iter().flat_map(|action| self.planned(&prepared, action)).collect();
         if let Some(nis) = nis.as_ref().filter(|_| !plan.without_client) {

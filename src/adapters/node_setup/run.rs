@@ -14,8 +14,7 @@ impl NodeSetup<'_> {
         let lock = lock::acquire(self.host, || {
             self.console.progress("another node-setup works on this node: waiting for its end");
         });
-        let mut prepared = self.prepare(true)?;
-        let mut warnings = std::mem::take(&mut prepared.warnings);
+        let (prepared, mut warnings) = self.prepare(true)?;
         let Prepared { host, interfaces, plan, .. } = &prepared;
         let kernel = host.kernel.clone();
         if plan.without_client {
