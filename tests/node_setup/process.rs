@@ -153,7 +153,7 @@ fn a_ready_node_is_done_within_fifty_milliseconds() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
-/// `host-exec` of the binary. Changing the root requires CAP_SYS_CHROOT, which any user has in a user namespace.
+/// `host-exec` of the binary. Changing the root requires `CAP_SYS_CHROOT`, which any user has in a user namespace.
 fn host_exec(root: &std::path::Path, rest: &[&str]) -> Output {
     let mut words = vec![env!("CARGO_BIN_EXE_azurelustre-csi"), "host-exec", root.to_str().unwrap()];
     words.extend(rest);
