@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::node::{KERNEL, NEW, Node, OLD};
+use crate::node::{FakeNode, KERNEL, NEW, OLD};
 
-/// Plays modprobe: makes the module's directory in sysfs, and says what a file below `stubs/` prescribes.
+/// Stub of modprobe: makes the module's directory in sysfs, or fails with the content of `stubs/<module>`.
 const MODPROBE: &str = r#"#!/bin/sh
 printf 'modprobe %s\n' "$*" >> "$ROOT/sys/log"
 env | cut -d= -f1 | sort | tr '\n' ' ' > "$ROOT/sys/environment"
@@ -33,12 +33,12 @@ rm -r "$ROOT/sys/module/$1"
 "#;
 
 struct Host {
-    node: Node,
+    node: FakeNode,
 }
 
 impl Host {
     fn new() -> Self {
-        let host = Self { node: Node::new() };
+        let host = Self { node: FakeNode::new() };
         host.stub("modprobe", MODPROBE);
         host.stub("rmmod", RMMOD);
         host
@@ -101,7 +101,7 @@ impl Host {
 }
 
 #[test]
-fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
+fn the_binary_loads_the_unpacked_client_and_writes_its_result() {
     let host = Host::new();
     host.unpack(NEW);
     let (code, stdout, stderr) = host.run(&[]);
@@ -153,7 +153,7 @@ fn a_ready_node_is_done_within_fifty_milliseconds() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
-/// `host-exec` of the binary. Changing the root takes a privilege, which an ordinary user has in a namespace of its own.
+/// `host-exec` of the binary. Changing the root requires CAP_SYS_CHROOT, which any user has in a user namespace.
 fn host_exec(root: &std::path::Path, rest: &[&str]) -> Output {
     let mut words = vec![env!("CARGO_BIN_EXE_azurelustre-csi"), "host-exec", root.to_str().unwrap()];
     words.extend(rest);
@@ -192,8 +192,8 @@ fn an_idle_client_is_replaced_by_rmmod_where_the_root_is_a_directory() {
 }
 
 #[test]
-fn a_failure_has_its_exit_code_its_cause_and_its_cure_in_all_places() {
-    for (says, exit, cause, cure) in [
+fn a_failure_is_reported_with_exit_code_cause_and_hint_everywhere() {
+    for (message, exit, cause, hint) in [
         ("modprobe: ERROR: could not insert 'lnet': Key was rejected by service", 3, "signature", "UEFI keys"),
         (
             "modprobe: ERROR: could not insert 'lnet': Exec format error",
@@ -204,12 +204,12 @@ fn a_failure_has_its_exit_code_its_cause_and_its_cure_in_all_places() {
     ] {
         let host = Host::new();
         host.unpack(NEW);
-        host.node.write("stubs/lnet", says);
+        host.node.write("stubs/lnet", message);
         let (code, stdout, stderr) = host.run(&[]);
         assert_eq!((code, stdout.as_str()), (exit, ""), "{stderr}");
         let result = host.read("var/lib/azurelustre-csi/node-setup.json");
         for place in [&stderr, &host.read("sys/termination"), &result] {
-            assert!(place.contains(cause) && place.contains(cure) && place.contains(says), "{place}");
+            assert!(place.contains(cause) && place.contains(hint) && place.contains(message), "{place}");
         }
         fs::remove_file(host.node.path("stubs/lnet")).unwrap();
         assert_eq!(host.run(&[]).0, 0, "the next run");
@@ -243,7 +243,7 @@ fn nothing_is_written_outside_the_private_directory() {
 }
 
 #[test]
-fn wrong_settings_end_with_2_all_at_once_and_reach_the_termination_message() {
+fn wrong_settings_are_reported_together_and_end_with_exit_code_2() {
     let host = Host::new();
     let (code, _, stderr) =
         host.run(&["--client-version", "latest", "--replace-client", "always", "--lnet-interfaces", "a/b"]);
@@ -286,10 +286,10 @@ fn files(dir: &std::path::Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn of_two_processes_one_waits_and_both_end_ready() {
+fn of_two_processes_the_second_waits_and_both_end_ready() {
     let host = Host::new();
     host.unpack(NEW);
-    // The first stays in modprobe until the second has said that it waits.
+    // The first stays in modprobe until the second reports that it waits.
     let fifo = host.node.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     host.stub(
@@ -302,9 +302,9 @@ fn of_two_processes_one_waits_and_both_end_ready() {
         std::thread::yield_now();
     }
     let mut second = host.command(&[]).stderr(stderr()).stdout(stderr()).spawn().unwrap();
-    let mut says = std::io::BufReader::new(second.stderr.take().unwrap());
+    let mut progress = std::io::BufReader::new(second.stderr.take().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut says, &mut line).unwrap();
+    std::io::BufRead::read_line(&mut progress, &mut line).unwrap();
     assert!(line.contains("another node-setup works on this node"), "{line}");
     fs::write(&fifo, "").unwrap();
     for process in [first, second] {

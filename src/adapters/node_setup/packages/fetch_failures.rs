@@ -1,11 +1,13 @@
-//! What failures of package tools mean: their words, each with cause, cure, exit code, and whether a repetition may help.
+//! Known failures of apt, tdnf and dnf: patterns of their output, each with cause, hint, exit code, and whether it is transient.
+//! Texts of apt: apt's sources (`apt-pkg/`, `methods/`); of tdnf: `common/tdnferror.h`; of dnf and tdnf's downloads: curl(1).
 
+use super::files::{DISK_FULL_HINT, READ_ONLY_HINT};
 use super::source::without_userinfo;
 use crate::adapters::node_setup::error::{SetupError, SetupExit};
 use crate::adapters::node_setup::tool_failures::{KnownFailure, classify, contains_any, last_lines};
-use crate::adapters::node_setup::tools::Output;
+use crate::adapters::node_setup::tools::{Output, ToolError};
 
-/// What is shown when a package does not exist, by apt and by tdnf or dnf.
+/// A package that does not exist, by apt and by tdnf or dnf.
 const NOT_FOUND: [&str; 8] = [
     "unable to locate package",
     "couldn't find any package by",
@@ -17,8 +19,8 @@ const NOT_FOUND: [&str; 8] = [
     "unable to find a match",
 ];
 
-/// Kinds of failures, those that must not be taken for others first.
-const KINDS: [KnownFailure; 12] = [
+/// Failures of package managers, the particular before the general.
+const FAILURES: [KnownFailure; 12] = [
     KnownFailure {
         patterns: &[
             "no_pubkey",
@@ -29,14 +31,13 @@ const KINDS: [KnownFailure; 12] = [
             "nosplit",
             "nodata",
             "signatures were invalid",
-            "openpgp signature verification failed",
             "missing key",
             "signature verification failed",
             "gpg check failed",
             "public key is not installed",
             "bad signature",
         ],
-        cause: "the signature is not by a trusted key: a mirror or proxy altered the repository, or its key was changed",
+        cause: "the signature is not by a trusted key: a mirror or proxy altered the repository, or its key changed",
         hint: "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
         exit: SetupExit::NeedsHuman,
         transient: false,
@@ -44,14 +45,14 @@ const KINDS: [KnownFailure; 12] = [
     KnownFailure {
         patterns: &["no space left on device", "don't have enough free space", "disk quota exceeded"],
         cause: "the node's disk is full",
-        hint: "Free space below /var/lib/azurelustre-csi on the node.",
+        hint: DISK_FULL_HINT,
         exit: SetupExit::TryAgain,
         transient: false,
     },
     KnownFailure {
         patterns: &["read-only file system", "permission denied"],
         cause: "the private directory cannot be written",
-        hint: "Mount /var/lib/azurelustre-csi of the host read-write below /host.",
+        hint: READ_ONLY_HINT,
         exit: SetupExit::WrongSetting,
         transient: false,
     },
@@ -99,7 +100,6 @@ const KINDS: [KnownFailure; 12] = [
             "couldn't connect",
             "unable to connect",
             "connection failed",
-            "connection timed out",
             "connection refused",
             "connection reset",
             "network is unreachable",
@@ -135,8 +135,8 @@ const KINDS: [KnownFailure; 12] = [
             "does not match",
             "mirror sync",
         ],
-        cause: "what was downloaded is not what the signed index names: a mirror in synchronisation, or a cache",
-        hint: "Wait until the mirror is in order, or empty the cache between.",
+        cause: "the download differs from the signed index: a mirror in synchronisation, or a cache",
+        hint: "Wait until the mirror is synchronised, or empty the cache between.",
         exit: SetupExit::TryAgain,
         transient: true,
     },
@@ -153,19 +153,19 @@ const KINDS: [KnownFailure; 12] = [
             "bad gateway",
             "gateway time",
         ],
-        cause: "the package server is overloaded or out of order",
+        cause: "the package server is overloaded or fails",
         hint: "Wait, or use a mirror (package-url).",
         exit: SetupExit::TryAgain,
         transient: true,
     },
     KnownFailure {
         patterns: &["does not have a release file", "404 ", "403 ", "cannot download repomd"],
-        cause: "the address holds no signed repository for this operating system, or refuses access to it",
+        cause: "the URL has no signed repository for this operating system, or refuses access to it",
         hint: "Correct package-url; allow packages.microsoft.com:443.",
         exit: SetupExit::TryAgain,
         transient: false,
     },
-    // apt says so of every repository whose release file it does not get, so this comes after the reasons for that.
+    // apt prints this for every repository without a release file, so it comes after the causes of that.
     KnownFailure {
         patterns: &["is not signed"],
         cause: "the repository has no signature that can be read: a mirror or proxy altered it",
@@ -178,15 +178,15 @@ const KINDS: [KnownFailure; 12] = [
 /// Whether the output of a package manager shows that the package does not exist.
 pub(super) fn is_not_found(output: &Output) -> bool {
     let text = failure_output(output);
-    !KINDS.iter().any(|failure| failure.transient && failure.is_in(&text)) && contains_any(&text, &NOT_FOUND)
+    !FAILURES.iter().any(|failure| failure.transient && failure.is_in(&text)) && contains_any(&text, &NOT_FOUND)
 }
 
 /// The failure that the output of a package manager shows.
-pub(super) fn of_fetch(what: &str, program: &str, output: &Output) -> SetupError {
-    classify(&KINDS, what, &failure_output(output)).unwrap_or_else(|| of_tool(what, program, output))
+pub(super) fn of_manager(what: &str, program: &str, output: &Output) -> SetupError {
+    classify(&FAILURES, what, &failure_output(output)).unwrap_or_else(|| of_tool(what, program, output))
 }
 
-/// A failure of another program.
+/// The failure of another program, or an unknown one, by its exit code and the end of its output.
 pub(super) fn of_tool(what: &str, program: &str, output: &Output) -> SetupError {
     let end = last_lines(&failure_output(output));
     let code = format!("{program} ended with code {}", output.code);
@@ -198,7 +198,23 @@ pub(super) fn of_tool(what: &str, program: &str, output: &Output) -> SetupError 
     )
 }
 
-/// What a tool wrote about its failure: standard error, or standard output where that is empty (tdnf).
+/// A program that did not run to its end.
+pub(super) fn not_run(what: &str, error: &ToolError) -> SetupError {
+    let why = error.to_string();
+    match error {
+        ToolError::Missing { program } => SetupError::needs_human(
+            what,
+            why,
+            format!("Use nodes that have {program}, or add the unpacked client to the node image."),
+        ),
+        ToolError::TimedOut { .. } => {
+            SetupError::try_again(what, why, "Check the network and the load of the node.").transient()
+        }
+        ToolError::Failed { .. } => SetupError::try_again(what, why, "Check the node's file systems."),
+    }
+}
+
+/// Standard error of a failed program, or standard output where that is empty (tdnf), without passwords in URLs.
 fn failure_output(output: &Output) -> String {
     let text = if output.stderr.trim().is_empty() { output.text() } else { output.stderr.clone() };
     without_userinfo(&text)
@@ -213,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_has_its_cause_its_exit_code_and_whether_it_is_repeated() {
+    fn each_failure_has_its_cause_exit_code_and_whether_it_is_transient() {
         let u = "https://packages.microsoft.com/repos/amlfs-noble noble";
         for (stderr, cause, exit, transient) in [
             (format!("W: GPG error: {u} InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY EB3E94ADBE1229CF\nE: The repository '{u} InRelease' is not signed."), "signature", 3, false),
@@ -241,14 +257,14 @@ mod tests {
             ("E: Internal Error".into(), "code 100: E: Internal Error", 1, false),
             (String::new(), "code 100", 1, false),
         ] {
-            let error = of_fetch("cannot fetch", "apt-get", &output(&stderr));
+            let error = of_manager("cannot fetch", "apt-get", &output(&stderr));
             assert_eq!((error.exit.code(), error.transient), (exit, transient), "{stderr}: {error}");
             assert!(error.why.contains(cause) && !error.hint.is_empty(), "{error}");
         }
     }
 
     #[test]
-    fn a_package_that_does_not_exist_is_not_a_network_that_fails() {
+    fn a_package_that_does_not_exist_differs_from_a_failing_network() {
         for (stderr, expected) in [
             ("E: Unable to locate package kmod-x", true),
             ("E: Couldn't find any package by glob 'x'", true),
@@ -264,8 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_of_a_proxy_is_not_in_the_message() {
-        let error = of_fetch("x", "apt-get", &output("E: Could not connect to http://joe:s3cret@proxy:3128"));
+    fn the_password_of_a_proxy_is_not_in_the_message() {
+        let error = of_manager("x", "apt-get", &output("E: Could not connect to http://joe:s3cret@proxy:3128"));
         assert!(!error.to_string().contains("s3cret") && error.why.contains("proxy:3128"), "{error}");
     }
 }

@@ -1,14 +1,11 @@
-//! What a run does in each state that a node can be in.
-
-use std::sync::LazyLock;
+//! Steps and result of a run for each state of a node.
 
 use azurelustre_csi::adapters::node_setup::error::SetupError;
-use azurelustre_csi::adapters::node_setup::interfaces::InterfaceRule;
-use azurelustre_csi::adapters::node_setup::load::Parameters;
-use azurelustre_csi::adapters::node_setup::plan::Replace;
+use azurelustre_csi::adapters::node_setup::load::ModuleParameters;
+use azurelustre_csi::adapters::node_setup::plan::ReplaceClient;
 use azurelustre_csi::adapters::node_setup::ports::RetryPolicy;
 
-use crate::node::{BOTH, Fault, KERNEL, NEW, Node, OLD};
+use crate::node::{FakeNode, Fault, KERNEL, NEW, OLD, both_interfaces, listed};
 
 const LOAD: [&str; 8] = [
     "modprobe lnet networks=tcp(eth0)",
@@ -36,7 +33,7 @@ const REMOVE: [&str; 13] = [
     "remove libcfs",
 ];
 const PING: &str = "PING 10.224.0.4@tcp";
-const PRUNE: &str = "prune but true";
+const PRUNE: &str = "prune all but the loaded client";
 
 fn unreachable() -> SetupError {
     SetupError::try_again("cannot fetch", "Could not resolve 'packages.microsoft.com'", "Allow it.")
@@ -51,8 +48,8 @@ fn log<'a>(parts: &[&[&'a str]]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_new_node_is_fetched_for_loaded_and_checked_and_then_left_alone() {
-    let node = Node::new();
+fn a_new_node_is_set_up_and_the_next_run_changes_nothing() {
+    let node = FakeNode::new();
     let ready = node.run(|_| {}).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), NEW);
     assert_eq!((ready.nids, ready.warnings), (vec!["10.224.0.4@tcp".to_owned()], Vec::<String>::new()));
@@ -63,7 +60,7 @@ fn a_new_node_is_fetched_for_loaded_and_checked_and_then_left_alone() {
 
 #[test]
 fn after_a_reboot_the_unpacked_modules_are_loaded_without_the_network() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.run(|_| {}).unwrap();
     node.reboot(KERNEL);
     *node.no_package.lock().unwrap() = Some(unreachable());
@@ -74,7 +71,7 @@ fn after_a_reboot_the_unpacked_modules_are_loaded_without_the_network() {
 
 #[test]
 fn modules_that_were_altered_are_fetched_again() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.write(&format!("var/lib/azurelustre-csi/{KERNEL}/{NEW}/ok.json"), "of other files");
     node.run(|_| {}).unwrap();
     assert_eq!(node.take_log()[0], "fetch 2.17.0-24-gf517bc4");
@@ -82,7 +79,7 @@ fn modules_that_were_altered_are_fetched_again() {
 
 #[test]
 fn a_new_kernel_without_packages_ends_with_the_reason_and_changes_nothing() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.run(|_| {}).unwrap();
     node.reboot("6.8.0-1099-azure");
     *node.no_package.lock().unwrap() = Some(unreachable());
@@ -92,8 +89,8 @@ fn a_new_kernel_without_packages_ends_with_the_reason_and_changes_nothing() {
 }
 
 #[test]
-fn below_a_mount_nothing_is_removed_and_the_next_boot_has_its_client() {
-    let node = Node::new();
+fn under_a_mount_no_module_is_removed_and_the_client_is_fetched_for_the_next_boot() {
+    let node = FakeNode::new();
     node.load_client(OLD);
     node.mount();
     let ready = node.run(|_| {}).unwrap();
@@ -110,9 +107,9 @@ fn below_a_mount_nothing_is_removed_and_the_next_boot_has_its_client() {
 }
 
 #[test]
-fn a_failed_fetch_for_the_next_boot_is_a_warning_whatever_its_kind() {
+fn a_failed_fetch_for_the_next_boot_is_a_warning() {
     for error in [unreachable(), unsigned()] {
-        let node = Node::new();
+        let node = FakeNode::new();
         node.load_client(OLD);
         node.mount();
         *node.no_package.lock().unwrap() = Some(error.clone());
@@ -123,24 +120,24 @@ fn a_failed_fetch_for_the_next_boot_is_a_warning_whatever_its_kind() {
 
 #[test]
 fn an_idle_client_of_another_version_is_replaced() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.load_client(OLD);
     let ready = node.run(|_| {}).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), NEW);
     let expected = log(&[&["fetch 2.17.0-24-gf517bc4", "UNCONFIGURE"], &REMOVE, &LOAD, &[PING, PRUNE]]);
     assert_eq!(node.take_log(), expected);
-    let node = Node::new();
+    let node = FakeNode::new();
     node.load_client(OLD);
-    let ready = node.run(|setup| setup.replace = Replace::Never).unwrap();
+    let ready = node.run(|settings| settings.replace = ReplaceClient::Never).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), OLD);
     assert!(!node.take_log().iter().any(|step| step.starts_with("remove")));
 }
 
 #[test]
-fn what_the_kernel_does_not_release_is_loaded_again() {
+fn modules_are_loaded_again_after_the_kernel_refuses_a_removal() {
     for refused in ["lustre", "mgc", "ptlrpc", "libcfs"] {
         for unpacked in [true, false] {
-            let node = Node::new();
+            let node = FakeNode::new();
             node.load_client(OLD);
             node.unpack(KERNEL, NEW);
             if unpacked {
@@ -162,7 +159,7 @@ fn what_the_kernel_does_not_release_is_loaded_again() {
 
 #[test]
 fn without_the_old_files_a_half_removed_client_needs_a_reboot() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.load_client(OLD);
     node.unpack(KERNEL, NEW);
     node.refused.lock().unwrap().push("ptlrpc");
@@ -172,17 +169,17 @@ fn without_the_old_files_a_half_removed_client_needs_a_reboot() {
 }
 
 #[test]
-fn a_client_that_cannot_be_loaded_is_replaced_by_the_old_one() {
-    let node = Node::new();
+fn after_a_failed_load_the_previous_client_is_loaded() {
+    let node = FakeNode::new();
     node.load_client(OLD);
     node.unpack(KERNEL, NEW);
     node.unpack(KERNEL, OLD);
-    let says = "modprobe: ERROR: could not insert 'lustre': Key was rejected by service";
-    *node.not_loadable.lock().unwrap() = Some(("lustre", NEW, says));
+    let message = "modprobe: ERROR: could not insert 'lustre': Key was rejected by service";
+    *node.not_loadable.lock().unwrap() = Some(("lustre", NEW, message));
     let ready = node.run(|_| {}).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), OLD);
     assert!(ready.warnings.iter().any(|warning| warning.contains("Key was rejected")), "{:?}", ready.warnings);
-    // On a node that had no client there is nothing to go back to.
+    // A node without a previous client has no fallback.
     node.reboot(KERNEL);
     let error = node.run(|_| {}).unwrap_err();
     assert_eq!(error.exit.code(), 3);
@@ -190,9 +187,9 @@ fn a_client_that_cannot_be_loaded_is_replaced_by_the_old_one() {
 }
 
 #[test]
-fn lnet_without_lustre_is_loaded_anew_or_configured_by_ioctl() {
+fn lnet_without_lustre_is_reloaded_or_configured_by_ioctl() {
     let failed_start = || {
-        let node = Node::new();
+        let node = FakeNode::new();
         node.unpack(KERNEL, NEW);
         node.load_modules(&["libcfs", "lnet", "ksocklnd", "obdclass"], NEW);
         node.write("sys/module/lnet/parameters/networks", "tcp(eth9)");
@@ -213,33 +210,33 @@ fn lnet_without_lustre_is_loaded_anew_or_configured_by_ioctl() {
 }
 
 #[test]
-fn without_packages_a_client_that_amlfs_supports_is_used() {
-    let adopted = |prepare: fn(&Node), client: &str| {
-        let node = Node::new();
+fn without_packages_a_supported_client_of_the_node_is_used() {
+    let adopted = |prepare: fn(&FakeNode), client: &str| {
+        let node = FakeNode::new();
         prepare(&node);
         *node.no_package.lock().unwrap() = Some(unreachable());
         let ready = node.run(|_| {}).unwrap();
         assert_eq!(ready.client.unwrap().as_str(), client);
         assert!(ready.warnings.iter().any(|warning| warning.contains("Could not resolve")), "{:?}", ready.warnings);
-        // A signature that is wrong is never passed over.
-        let node = Node::new();
+        // A wrong signature is never ignored.
+        let node = FakeNode::new();
         prepare(&node);
         *node.no_package.lock().unwrap() = Some(unsigned());
         assert_eq!(node.run(|_| {}).unwrap_err(), unsigned());
     };
     adopted(|node| node.load_client(OLD), OLD);
     adopted(|node| node.unpack(KERNEL, "2.16.1-21-g153e389"), "2.16.1-21-g153e389");
-    adopted(Node::install_on_host, OLD);
-    let node = Node::new();
+    adopted(FakeNode::install_on_host, OLD);
+    let node = FakeNode::new();
     node.load_client("2.14.0");
     *node.no_package.lock().unwrap() = Some(unreachable());
     assert_eq!(node.run(|_| {}).unwrap_err(), unreachable());
 }
 
 #[test]
-fn a_loaded_client_that_stays_is_completed() {
+fn missing_modules_of_a_loaded_client_are_loaded() {
     for on_host in [true, false] {
-        let node = Node::new();
+        let node = FakeNode::new();
         node.load_client(OLD);
         std::fs::remove_dir_all(node.path("sys/module/mgc")).unwrap();
         *node.no_package.lock().unwrap() = Some(unreachable());
@@ -254,42 +251,42 @@ fn a_loaded_client_that_stays_is_completed() {
 }
 
 #[test]
-fn what_is_not_to_be_installed_is_not_fetched() {
-    let node = Node::new();
-    let ready = node.run(|setup| setup.install = false).unwrap();
+fn with_install_lustre_client_no_nothing_is_fetched() {
+    let node = FakeNode::new();
+    let ready = node.run(|settings| settings.install = false).unwrap();
     assert!(ready.without_client && ready.warnings[0].contains("install-lustre-client is no"), "{ready:?}");
     node.install_on_host();
-    assert_eq!(node.run(|setup| setup.install = false).unwrap().client.unwrap().as_str(), OLD);
+    assert_eq!(node.run(|settings| settings.install = false).unwrap().client.unwrap().as_str(), OLD);
     assert!(!node.take_log().iter().any(|step| step.starts_with("fetch")));
 }
 
 #[test]
 fn further_interfaces_are_added_by_ioctl_and_may_fail() {
-    let node = Node::new();
-    let ready = node.run(|setup| setup.interfaces = &BOTH).unwrap();
+    let node = FakeNode::new();
+    let ready = node.run(|settings| settings.interfaces = both_interfaces()).unwrap();
     assert_eq!(ready.nids, ["10.224.0.4@tcp", "10.225.0.4@tcp"]);
     let steps = node.take_log();
     assert_eq!(steps[1..9], LOAD);
     assert_eq!(steps[9..11], ["CONFIGURE", "ADD eth1"]);
-    let node = Node::new();
+    let node = FakeNode::new();
     node.set_fault(Some((10, Fault::Error)));
-    let ready = node.run(|setup| setup.interfaces = &BOTH).unwrap();
+    let ready = node.run(|settings| settings.interfaces = both_interfaces()).unwrap();
     assert_eq!(ready.nids, ["10.224.0.4@tcp"]);
     assert!(ready.warnings[0].contains("cannot add eth1"), "{:?}", ready.warnings);
 }
 
 #[test]
-fn an_interface_that_comes_up_late_is_waited_for() {
-    let node = Node::new();
+fn a_run_waits_for_an_interface_that_comes_up_late() {
+    let node = FakeNode::new();
     node.write("sys/class/net/eth0/operstate", "down\n");
-    *node.on_pause.lock().unwrap() = Some(|node| node.write("sys/class/net/eth0/operstate", "up\n"));
+    *node.on_sleep.lock().unwrap() = Some(|node| node.write("sys/class/net/eth0/operstate", "up\n"));
     assert_eq!(node.run(|_| {}).unwrap().nids, ["10.224.0.4@tcp"]);
-    let node = Node::new();
+    let node = FakeNode::new();
     node.write("sys/class/net/eth0/operstate", "down\n");
     let error = node.run(|_| {}).unwrap_err();
     assert!(error.to_string().contains("eth0"), "{error}");
     assert!(node.take_log().is_empty());
-    // A node that is ready stays so.
+    // A node that is ready stays ready.
     node.load_client(NEW);
     let ready = node.run(|_| {}).unwrap();
     assert!(ready.warnings.iter().any(|warning| warning.contains("LNet stays as it is")), "{:?}", ready.warnings);
@@ -297,9 +294,9 @@ fn an_interface_that_comes_up_late_is_waited_for() {
 
 #[test]
 fn parameters_of_modules_are_given_at_load() {
-    let node = Node::new();
-    let parameters = Parameters { ptlrpcd_per_cpt_max: Some(32), ksocklnd_credits: Some(2560) };
-    node.run(|setup| setup.parameters = parameters).unwrap();
+    let node = FakeNode::new();
+    let parameters = ModuleParameters { ptlrpcd_per_cpt_max: Some(32), ksocklnd_credits: Some(2560) };
+    node.run(|settings| settings.parameters = parameters).unwrap();
     let steps = node.take_log();
     assert_eq!(
         steps[2..5],
@@ -312,20 +309,20 @@ fn parameters_of_modules_are_given_at_load() {
 }
 
 #[test]
-fn parameters_that_loaded_modules_have_otherwise_are_noted() {
-    let node = Node::new();
+fn another_value_of_a_parameter_of_a_loaded_module_is_a_warning() {
+    let node = FakeNode::new();
     node.load_client(NEW);
     node.write("sys/module/ksocklnd/parameters/credits", "256\n");
     for (credits, warnings) in [(256, 0), (2560, 1)] {
-        let parameters = Parameters { ksocklnd_credits: Some(credits), ..Parameters::default() };
-        let ready = node.run(|setup| setup.parameters = parameters).unwrap();
+        let parameters = ModuleParameters { ksocklnd_credits: Some(credits), ..ModuleParameters::default() };
+        let ready = node.run(|settings| settings.parameters = parameters).unwrap();
         assert_eq!(ready.warnings.len(), warnings, "{:?}", ready.warnings);
     }
 }
 
 #[test]
 fn a_host_that_cannot_be_written_stops_only_a_node_that_is_not_ready() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.write("var/lib", "a file in the place of the directory");
     assert_eq!(node.run(|_| {}).unwrap_err().exit.code(), 3);
     assert!(node.take_log().is_empty());
@@ -335,8 +332,8 @@ fn a_host_that_cannot_be_written_stops_only_a_node_that_is_not_ready() {
 }
 
 #[test]
-fn a_dry_run_names_each_step_with_its_command_and_its_reason_and_changes_nothing() {
-    let node = Node::new();
+fn a_dry_run_returns_each_step_with_command_and_reason_and_changes_nothing() {
+    let node = FakeNode::new();
     let (steps, warnings) = node.with(|_| {}, |setup| setup.dry_run()).unwrap();
     let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
     assert_eq!(titles[..3], ["fetch client 2.17.0-24-gf517bc4", "load module lnet", "load module ksocklnd"]);
@@ -344,7 +341,7 @@ fn a_dry_run_names_each_step_with_its_command_and_its_reason_and_changes_nothing
     assert_eq!((titles.len(), warnings, node.take_log()), (9, Vec::new(), Vec::<String>::new()));
     assert!(!node.path("var").exists());
     node.load_client(OLD);
-    let (steps, _) = node.with(|setup| setup.interfaces = &BOTH, |setup| setup.dry_run()).unwrap();
+    let (steps, _) = node.with(|settings| settings.interfaces = both_interfaces(), |setup| setup.dry_run()).unwrap();
     let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
     assert_eq!(titles[1], "remove the modules that are loaded");
     assert_eq!(titles[10..], ["configure LNet", "add eth1 to LNet's network tcp"]);
@@ -352,34 +349,31 @@ fn a_dry_run_names_each_step_with_its_command_and_its_reason_and_changes_nothing
     assert_eq!(node.with(|_| {}, |setup| setup.dry_run()).unwrap(), (Vec::new(), Vec::new()));
 }
 
-/// An interface that the node does not have.
-static ABSENT: LazyLock<InterfaceRule> = LazyLock::new(|| InterfaceRule::Listed(vec!["eth9".to_owned()]));
-
 #[test]
 fn an_idle_client_is_not_replaced_while_no_interface_can_be_chosen() {
-    let node = Node::new();
+    let node = FakeNode::new();
     node.load_client(OLD);
-    let ready = node.run(|setup| setup.interfaces = &ABSENT).unwrap();
+    let ready = node.run(|settings| settings.interfaces = listed(&["eth9"])).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), OLD);
     assert!(!node.take_log().iter().any(|step| step.starts_with("remove") || step.contains("modprobe")));
     assert!(ready.warnings.iter().any(|warning| warning.contains("so does the loaded client")), "{:?}", ready.warnings);
 }
 
 #[test]
-fn a_node_that_is_to_have_no_client_needs_no_interface() {
-    let node = Node::new();
-    let ready = node.run(|setup| (setup.install, setup.interfaces) = (false, &ABSENT)).unwrap();
+fn a_node_without_a_client_needs_no_interface() {
+    let node = FakeNode::new();
+    let ready = node.run(|settings| (settings.install, settings.interfaces) = (false, listed(&["eth9"]))).unwrap();
     assert!(ready.without_client && node.take_log().is_empty(), "{ready:?}");
 }
 
 #[test]
-fn only_a_download_without_which_the_node_cannot_mount_is_repeated() {
-    let node = Node::new();
+fn only_a_download_that_a_mount_needs_is_repeated() {
+    let node = FakeNode::new();
     node.run(|_| {}).unwrap();
-    assert_eq!(node.patience.lock().unwrap().take(), Some(RetryPolicy::WithBackoff));
-    let node = Node::new();
+    assert_eq!(node.retry_policy.lock().unwrap().take(), Some(RetryPolicy::WithBackoff));
+    let node = FakeNode::new();
     node.load_client(OLD);
     node.mount();
     node.run(|_| {}).unwrap();
-    assert_eq!(node.patience.lock().unwrap().take(), Some(RetryPolicy::Once));
+    assert_eq!(node.retry_policy.lock().unwrap().take(), Some(RetryPolicy::Once));
 }
