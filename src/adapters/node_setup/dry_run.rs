@@ -8,7 +8,7 @@ use super::ports::PlannedStep;
 use super::prepare::Prepared;
 use super::setup::NodeSetup;
 use crate::adapters::host_network::Interface;
-use crate::adapters::lnet::{LocalNi, Nid};
+use crate::adapters::lnet::{Ipv4Nid, LocalNi};
 
 impl NodeSetup<'_> {
     /// The steps that [`Self::run`] would take, and its warnings.
@@ -47,5 +47,5 @@ impl NodeSetup<'_> {
 fn ni_of_load(interfaces: &[Interface]) -> Option<LocalNi> {
     let first = interfaces.first()?;
     let address = first.addresses.as_ref()?.first()?;
-    Some(LocalNi { nid: Nid::tcp(*address), interface: Some(first.name.clone()), up: Some(true) })
+    Some(LocalNi { nid: Ipv4Nid::tcp(*address), interface: Some(first.name.clone()), up: Some(true) })
 }

@@ -1,40 +1,42 @@
-//! From settings to the kernel adapter with the node's client state behind it, and the report of `doctor node`.
+//! The kernel adapter of this node from the settings, and the report of `doctor node`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::adapters::kernel::client_state::readiness::NodeState;
-use crate::adapters::kernel::client_state::servers::{self, ServerState};
-use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
+use crate::adapters::kernel::client_state::{self, KernelFiles};
 use crate::adapters::kernel::doctor::SetupReport;
 pub use crate::adapters::kernel::doctor::{Request as ReportRequest, collect as report};
+use crate::adapters::kernel::lustre_client::{LustreClient, ObservedClient, UnobservedClient};
 use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::adapters::kernel::{Dependencies, KernelMounter, working_dir};
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
-use crate::domain::mount_source::MountSource;
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
 use super::NodeAdapters;
 
-/// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
-/// operation. Needs the runtime that it is called in.
+/// The adapters of this node. Private mounts of an earlier process are unmounted before the first operation. Must be
+/// called on a runtime of tokio.
 pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     let values = &settings.values;
     let lustre = values.fs_type == FS_TYPE;
     if !lustre {
         tracing::warn!(fs_type = %values.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
-    let paths = KernelFiles::default();
-    let mounted_at_start = mounted_at_start(&paths);
-    let propagation = Arc::new(Propagation::new(paths.clone(), values.kubelet_dir.clone()));
-    let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
-    let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
-    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings), parts));
+    let files = KernelFiles::default();
+    let mounted_at_start = client_state::lustre_is_mounted(&files).unwrap_or_else(|why| {
+        tracing::warn!(why, "whether Lustre is mounted is unknown");
+        false
+    });
+    let propagation = Arc::new(Propagation::new(files.clone(), values.kubelet_dir.clone()));
+    let client: Arc<dyn LustreClient> =
+        if lustre { Arc::new(ObservedClient::new(files)) } else { Arc::new(UnobservedClient) };
+    let dependencies = Dependencies { client, propagation: Some(Arc::clone(&propagation)), ..Dependencies::default() };
+    let mounter = Arc::new(KernelMounter::new(kernel_settings(settings), dependencies));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move { cleaner.clean_leftovers().await });
     let watch = Watch::start(Arc::clone(&propagation));
@@ -59,18 +61,7 @@ pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
     working_dir::fault(&settings.values.working_mount_dir)
 }
 
-/// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
-fn mounted_at_start(paths: &KernelFiles) -> bool {
-    match client_state::lustre_is_mounted(paths) {
-        Ok(mounted) => mounted,
-        Err(why) => {
-            tracing::warn!(why, "whether Lustre is mounted is unknown");
-            false
-        }
-    }
-}
-
-fn adapter_settings(settings: &Settings) -> KernelSettings {
+fn kernel_settings(settings: &Settings) -> KernelSettings {
     let values = &settings.values;
     KernelSettings {
         fs_type: values.fs_type.clone(),
@@ -87,30 +78,6 @@ fn adapter_settings(settings: &Settings) -> KernelSettings {
         },
         ..KernelSettings::default()
     }
-}
-
-/// The parts of a real node. Both are called on threads of the adapter, which may block.
-fn with_client_state(paths: &KernelFiles) -> Parts {
-    let (reads, root) = (BlockingCalls::default(), paths.clone());
-    let readiness = ReadinessSource::new(move || {
-        let assessment = NodeState::read(&reads, &root).assess();
-        for note in &assessment.notes {
-            tracing::debug!("{note}");
-        }
-        assessment.readiness()
-    });
-    // Apart from those of the readiness: a blocked import must not hide the module.
-    let (reads, paths) = (BlockingCalls::default(), paths.clone());
-    let imports = ImportsSource::new(move |source| imports(&reads, &paths, source));
-    Parts { readiness, imports, ..Parts::default() }
-}
-
-/// What the imports say about the servers of one mount, by its source as mountinfo shows it.
-fn imports(reads: &BlockingCalls, paths: &KernelFiles, source: &str) -> ServerState {
-    let (Ok(source), Ok(mounted)) = (MountSource::parse(source), client_state::mounted_sources(paths)) else {
-        return ServerState::Unknown;
-    };
-    servers::read(reads, paths, &source, &mounted)
 }
 
 /// Result of the last node-setup of this node, as far as it can be read.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::mount_source::{Host, MountSource, Nid};
 use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
@@ -51,11 +51,11 @@ fn world(
         limits,
         ..KernelSettings::default()
     };
-    let mut parts = Parts::default();
+    let mut dependencies = Dependencies::default();
     if let Some(tree) = &tree {
-        parts.calls = Arc::<TreeKernel>::clone(tree);
+        dependencies.syscalls = Arc::<TreeKernel>::clone(tree);
     }
-    let mounter = Arc::new(KernelMounter::new(settings, parts));
+    let mounter = Arc::new(KernelMounter::new(settings, dependencies));
     Ok(Box::new(KernelWorld { mounter, tree, root }))
 }
 

@@ -105,7 +105,7 @@ impl Node {
         let Some(place) = target::canonical("unmount", target)? else { return Ok(()) };
         let mut turn = self.table.turn("unmount", &place)?;
         self.unmount_place(&place, &mut turn)?;
-        Ok(target::remove(target)?)
+        target::remove(target)
     }
 
     fn unmount_place(&self, place: &Path, turn: &mut Turn<'_>) -> Result<(), MountError> {
