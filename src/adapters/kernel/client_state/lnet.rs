@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use super::files::KernelFiles;
 use crate::adapters::host_network::HostNetwork;
-use crate::adapters::lnet::{self, Lnet, LnetError, LocalNi, Nid};
+use crate::adapters::lnet::{self, Ipv4Nid, Lnet, LnetError, LocalNi};
 
 /// The table of local NIDs.
 pub(in crate::adapters::kernel) const NIS: &str = "/sys/kernel/debug/lnet/nis";
 
-/// One address of this node.
+/// Status of one NID of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LocalNid {
+pub struct NidState {
     /// Such as `10.0.0.7@tcp`.
     pub nid: String,
     /// As the kernel reports it: `up` or `down`; `unknown` if it does not.
@@ -27,7 +27,7 @@ pub struct LocalNid {
     pub replies: Option<bool>,
 }
 
-impl LocalNid {
+impl NidState {
     /// A NID of which only the status is known.
     pub fn new(nid: impl Into<String>, status: impl Into<String>) -> Self {
         Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
@@ -58,8 +58,8 @@ impl LocalNid {
     }
 
     /// The NID as LNet's calls take it; none in another network than `tcp`.
-    pub(super) fn tcp_nid(&self) -> Option<Nid> {
-        self.address().filter(|_| self.nid.ends_with("@tcp")).map(Nid::tcp)
+    pub(super) fn tcp_nid(&self) -> Option<Ipv4Nid> {
+        self.address().filter(|_| self.nid.ends_with("@tcp")).map(Ipv4Nid::tcp)
     }
 }
 
@@ -70,7 +70,7 @@ pub fn device(files: &KernelFiles) -> Arc<dyn Lnet> {
 
 /// This node's NIDs without the loopback, or why they are unknown. Waits for LNet's own lock, so callers that must not
 /// block bound it.
-pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<LocalNid>, String> {
+pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<NidState>, String> {
     let mut nids = match lnet.local_nis() {
         Ok(nis) => nis.iter().map(of_ni).collect(),
         Err(LnetError::NotStarted) => Vec::new(),
@@ -85,18 +85,18 @@ pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<LocalNid>, Strin
     Ok(nids)
 }
 
-fn of_ni(ni: &LocalNi) -> LocalNid {
+fn of_ni(ni: &LocalNi) -> NidState {
     let status = match ni.up {
         Some(true) => "up",
         Some(false) => "down",
         None => "unknown",
     };
-    LocalNid::new(ni.nid.to_string(), status)
+    NidState::new(ni.nid.to_string(), status)
 }
 
 /// Whether an interface that is up has the address of a NID. An address that no interface has is not one of this network
 /// namespace's, or the files are incomplete: both are unknown.
-fn has_interface(nid: &LocalNid, network: &HostNetwork) -> Option<bool> {
+fn has_interface(nid: &NidState, network: &HostNetwork) -> Option<bool> {
     let address = nid.address()?;
     let of_it = network.interfaces.iter().filter(|it| it.addresses.iter().flatten().any(|own| *own == address));
     let mut states = of_it.filter_map(|interface| interface.operstate.as_deref()).peekable();
@@ -106,14 +106,14 @@ fn has_interface(nid: &LocalNid, network: &HostNetwork) -> Option<bool> {
 
 /// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if it
 /// is up in one of them. A text without the two columns is unknown, one without rows is a network without NIDs.
-fn parse(text: &str) -> Result<Vec<LocalNid>, String> {
+fn parse(text: &str) -> Result<Vec<NidState>, String> {
     let mut lines = text.lines();
     let column = |header: &str, name: &str| header.split_whitespace().position(|word| word == name);
     let columns = lines.find_map(|line| column(line, "nid").zip(column(line, "status")));
     let Some((nid_column, status_column)) = columns else {
         return Err(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
     };
-    let mut nids: Vec<LocalNid> = Vec::new();
+    let mut nids: Vec<NidState> = Vec::new();
     for line in lines {
         let word = |column: usize| line.split_whitespace().nth(column);
         let Some((nid, status)) = word(nid_column).zip(word(status_column)) else { continue };
@@ -123,7 +123,7 @@ fn parse(text: &str) -> Result<Vec<LocalNid>, String> {
         match nids.iter_mut().find(|known| known.nid == nid) {
             Some(known) if known.status != "up" => status.clone_into(&mut known.status),
             Some(_) => {}
-            None => nids.push(LocalNid::new(nid, status)),
+            None => nids.push(NidState::new(nid, status)),
         }
     }
     Ok(nids)
@@ -156,7 +156,7 @@ pub(super) mod tests {
         );
         assert_eq!(shown(&text), ["10.99.0.2@tcp up", "10.98.0.2@o2ib1 down"]);
         assert!(shown(HEADER).is_empty());
-        let nid = |nid: &str| LocalNid::new(nid, "up");
+        let nid = |nid: &str| NidState::new(nid, "up");
         assert!(nid("10.0.0.1@tcp1").is_tcp() && !nid("10.0.0.1@o2ib").is_tcp() && !nid("tcp").is_tcp());
     }
 
@@ -193,22 +193,22 @@ pub(super) mod tests {
             panic!("a reader changes nothing")
         }
 
-        fn del_local_ni(&self, _: Nid) -> Result<(), LnetError> {
+        fn del_local_ni(&self, _: Ipv4Nid) -> Result<(), LnetError> {
             panic!("a reader changes nothing")
         }
 
-        fn ping(&self, _: Nid, _: Duration) -> Result<(), LnetError> {
+        fn ping(&self, _: Ipv4Nid, _: Duration) -> Result<(), LnetError> {
             self.1.clone().unwrap_or_else(|| panic!("a reader does not wait for a reply"))
         }
 
-        fn set_health(&self, _: Nid) -> Result<(), LnetError> {
+        fn set_health(&self, _: Ipv4Nid) -> Result<(), LnetError> {
             panic!("a reader changes nothing")
         }
     }
 
     fn lnet_of(nis: &[([u8; 4], Option<bool>)]) -> FakeLnet {
         let ni = |(address, up): &([u8; 4], Option<bool>)| LocalNi {
-            nid: Nid::tcp((*address).into()),
+            nid: Ipv4Nid::tcp((*address).into()),
             interface: Some("eth0".to_owned()),
             up: *up,
         };
@@ -219,10 +219,10 @@ pub(super) mod tests {
     fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
         let tree = Tree::client();
         let nids = read(&tree.files(), &lnet_of(&[([10, 0, 0, 7], Some(true))])).unwrap();
-        assert_eq!(nids, [LocalNid::new("10.0.0.7@tcp", "up")], "debugfs has another one");
+        assert_eq!(nids, [NidState::new("10.0.0.7@tcp", "up")], "debugfs has another one");
         assert_eq!(read(&tree.files(), &FakeLnet(Err(LnetError::NotStarted), None)).unwrap(), []);
         let failing = || FakeLnet(Err(LnetError::Denied), None);
-        assert_eq!(read(&tree.files(), &failing()).unwrap(), [LocalNid::new("10.99.0.2@tcp", "up")]);
+        assert_eq!(read(&tree.files(), &failing()).unwrap(), [NidState::new("10.99.0.2@tcp", "up")]);
         std::fs::remove_file(tree.files().path(NIS)).unwrap();
         let unknown = read(&tree.files(), &failing());
         let why = unknown.unwrap_err();
@@ -245,8 +245,8 @@ pub(super) mod tests {
         network(&tree, "up\n");
         let back = of([10, 0, 0, 7], Some(false));
         assert!(back.is_up() && back.is_up_but_reported_down(), "{back:?}");
-        assert!(!LocalNid { replies: Some(false), ..back.clone() }.is_up());
-        assert!(LocalNid { replies: Some(true), ..back }.is_up());
+        assert!(!NidState { replies: Some(false), ..back.clone() }.is_up());
+        assert!(NidState { replies: Some(true), ..back }.is_up());
         assert!(of([10, 0, 0, 7], None).is_up());
         let old = of([10, 0, 0, 6], Some(false));
         assert!(!old.is_up(), "the address has changed: {old:?}");

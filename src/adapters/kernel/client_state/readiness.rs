@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::blocking_calls::BlockingCalls;
 use super::files::KernelFiles;
-use super::lnet::{self, LocalNid};
+use super::lnet::{self, NidState};
 use super::module::{self, Client, Health, MODULE};
 use crate::adapters::lnet::{Lnet, LnetError};
 use crate::ports::mounter::Readiness;
@@ -17,7 +17,7 @@ pub struct NodeState {
     /// The client module.
     pub client: Client,
     /// This node's NIDs without the loopback, or why they are unknown.
-    pub nids: Result<Vec<LocalNid>, String>,
+    pub nids: Result<Vec<NidState>, String>,
 }
 
 /// What was found about a node.
@@ -49,7 +49,7 @@ impl NodeState {
 
     /// Pings the NIDs that are not reported as up but may be, for at most the limit of `calls` each.
     pub fn ping_doubtful(&mut self, calls: &BlockingCalls, lnet: &Arc<dyn Lnet>) {
-        let doubtful = |nid: &&mut LocalNid| nid.status != "up" && nid.is_up();
+        let doubtful = |nid: &&mut NidState| nid.status != "up" && nid.is_up();
         for nid in self.nids.iter_mut().flatten().filter(doubtful) {
             let (lnet, limit) = (Arc::clone(lnet), calls.limit() / 2);
             let Some(address) = nid.tcp_nid() else { continue };
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn state(nids: &[(&str, &str)]) -> NodeState {
-        let nid = |(nid, status): &(&str, &str)| LocalNid::new(*nid, *status);
+        let nid = |(nid, status): &(&str, &str)| NidState::new(*nid, *status);
         NodeState {
             client: Client { loaded: Ok(true), version: Some("2.15.5".to_owned()), health: Ok(Health::Healthy) },
             nids: Ok(nids.iter().map(nid).collect()),
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_ping_decides_about_a_nid_that_is_reported_down() {
-        let nid = crate::adapters::lnet::Nid::tcp([10, 0, 0, 7].into());
+        let nid = crate::adapters::lnet::Ipv4Nid::tcp([10, 0, 0, 7].into());
         let refused = LnetError::Errno { call: "PING_PEER", errno: 22 };
         for (reply, replies, up) in [
             (Ok(()), Some(true), true),

@@ -11,7 +11,7 @@ use super::report::{
 };
 use super::{blocked_threads, connectivity, findings, mounts, unmounted_targets};
 use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
-use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
+use crate::adapters::kernel::client_state::lnet::{self, NidState};
 use crate::adapters::kernel::client_state::module::{Client, Health};
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
@@ -167,7 +167,7 @@ fn operation_report(operation: &Operation) -> OperationReport {
     }
 }
 
-fn nid_report(nid: &LocalNid) -> NidReport {
+fn nid_report(nid: &NidState) -> NidReport {
     NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() }
 }
 
