@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::clock::SystemClock;
-use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, Work};
+use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, RunningCalls};
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
@@ -36,7 +36,7 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
         let calls: Arc<dyn Syscalls> = if slowness.is_zero() { Arc::new(Kernel) } else { Arc::new(Slow(slowness)) };
         let mounter = Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }));
         let publish = Arc::new(Publish::new(mounter, Arc::new(SystemClock::new())));
-        Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, Work::default())))
+        Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, RunningCalls::default())))
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use azurelustre_csi::adapters::clock::{ScaledClock, SystemClock};
 use azurelustre_csi::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, RunningCalls,
 };
 use azurelustre_csi::adapters::simulator::lustre::SimulatedLustre;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
@@ -30,7 +30,7 @@ pub(crate) fn driver(folder: &Path) -> PathBuf {
         let publish = Publish::new(Arc::new(SimulatedLustre::new(simulator.servers())), clock);
         let info = IdentityInfo { driver_name: "bench".into(), vendor_version: "0".into(), controller: true };
         let identity = Identity::new(info, Arc::new(LatchedReadiness::new(None)));
-        let work = Work::default();
+        let work = RunningCalls::default();
         let mut routes = Routes::new(IdentityServer::new(identity));
         routes = routes.add_service(ControllerServer::new(Controller::new(Arc::new(provision), work.clone())));
         routes.add_service(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, Arc::new(publish), work)))

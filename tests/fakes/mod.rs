@@ -13,6 +13,8 @@ pub(crate) mod clock;
 pub(crate) mod faulty;
 #[cfg(feature = "kube")]
 pub(crate) mod kube;
+#[cfg(feature = "server")]
+pub(crate) mod log;
 #[cfg(feature = "kernel")]
 pub(crate) mod lustre;
 pub(crate) mod mounts;

@@ -7,7 +7,7 @@ use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
 use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
 use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
 use azurelustre_csi::adapters::csi::{
-    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, Work,
+    Controller, ControllerServer, Identity, IdentityInfo, IdentityServer, Node, NodeInfo, NodeServer, RunningCalls,
 };
 use azurelustre_csi::ports::inbound::{Provisioning, Publishing, ReadinessProbe};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct World {
     pub identity: IdentityClient<Channel>,
     pub controller: ControllerClient<Channel>,
     pub node: NodeClient<Channel>,
-    pub work: Work,
+    pub work: RunningCalls,
     _socket: TempDir,
 }
 
@@ -37,7 +37,7 @@ pub async fn serve(
     let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
     let (driver_name, vendor_version) = ("azurelustre.csi.azure.com".to_owned(), "1.2.3".to_owned());
     let info = IdentityInfo { driver_name, vendor_version, controller: true };
-    let work = Work::default();
+    let work = RunningCalls::default();
     let server = Server::builder()
         .add_service(IdentityServer::new(Identity::new(info, ready)))
         .add_service(ControllerServer::new(Controller::new(provisioning, work.clone())))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::host_exec::HostProcesses;
 use azurelustre_csi::adapters::node_setup::host_state::HostState;
-use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, TMP_DIR, unpacked_dir};
 use azurelustre_csi::adapters::node_setup::packages::ClientPackages;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
 use azurelustre_csi::adapters::node_setup::ports::{Packages, ProgressLog, RetryPolicy, Timer};
@@ -70,7 +70,7 @@ impl Node {
         host_files(dir.path());
         modules::kernel(dir.path());
         let host = HostRoot::directory(dir.path());
-        fs::create_dir_all(host.at(PrivateDir::tmp())).unwrap();
+        fs::create_dir_all(host.at(TMP_DIR)).unwrap();
         Self::at(dir, host, (name, value))
     }
 
@@ -118,7 +118,7 @@ impl Node {
 
     /// The unpacked client.
     pub(crate) fn unpacked(&self) -> PathBuf {
-        self.host.at(PrivateDir::unpacked(KERNEL, &client()))
+        self.host.at(unpacked_dir(KERNEL, &client()))
     }
 
     /// Fetches the client from a repository that is signed by the trusted key.

@@ -15,7 +15,7 @@ pub(super) const FILE_NAME: &str = "vol_data.json";
 /// Longest file that is read, in bytes. The real ones hold some hundreds.
 const LONGEST: u64 = 256 << 10;
 
-/// The fields that the driver needs, as far as the file has them.
+/// The fields of the file that the driver needs; none where the file lacks them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct VolData {

@@ -1,14 +1,13 @@
 //! From settings to the kernel adapter with the node's client state behind it, and the report of `doctor node`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::servers::{self, ServerState};
 use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
-use crate::adapters::kernel::doctor::connectivity::Attempt;
-use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
+use crate::adapters::kernel::doctor::SetupReport;
+pub use crate::adapters::kernel::doctor::{Request as ReportRequest, collect as report};
 use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
@@ -16,15 +15,15 @@ use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSour
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
-use crate::domain::mount_source::{MgsAddress, MountSource};
+use crate::domain::mount_source::MountSource;
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
-use super::NodeSide;
+use super::adapters::NodeAdapters;
 
 /// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
 /// operation. Needs the runtime that it is called in.
-pub(super) fn side(settings: &Settings) -> NodeSide {
+pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     let values = &settings.values;
     let lustre = values.fs_type == FS_TYPE;
     if !lustre {
@@ -46,10 +45,10 @@ pub(super) fn side(settings: &Settings) -> NodeSide {
         tracing::error!(hint, "{message}");
     }
     let working_dir = settings.values.working_mount_dir.clone();
-    NodeSide {
+    NodeAdapters {
         operations: Some(Arc::clone(&mounter) as Arc<dyn Operations>),
         faults: Some(Arc::new(KernelNodeFaults { propagation, working_dir })),
-        keep: Box::new(watch),
+        guards: Box::new(watch),
         mounter,
         mounted_at_start,
     }
@@ -114,55 +113,11 @@ fn imports(reads: &BlockingCalls, paths: &KernelFiles, source: &str) -> ServerSt
     servers::read(reads, paths, &source, &mounted)
 }
 
-/// The record of node-setup, for the report.
-fn setup_report(last: SetupResult) -> SetupReport {
+/// Result of the last node-setup of this node, as far as it can be read.
+pub fn last_setup() -> Option<SetupReport> {
+    let SetupResult { at, exit, message, hint, warnings } = super::node_setup::last_result()?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let hint = last.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
-    SetupReport {
-        ready: last.exit == 0,
-        message: last.message + &hint,
-        warnings: last.warnings,
-        age_seconds: now.as_secs().saturating_sub(last.at),
-    }
-}
-
-/// What `doctor node` is asked for.
-#[derive(Debug)]
-pub struct ReportRequest {
-    /// The mounts to list, as a mountinfo file.
-    pub mountinfo: PathBuf,
-    /// A server to try besides those of the mounts.
-    pub mgs: Option<MgsAddress>,
-    /// What the running driver reports, or why nothing is known of it.
-    pub driver: Result<DriverStatus, String>,
-    /// Name under which the driver registers with kubelet; volumes of others are passed over.
-    pub driver_name: String,
-    /// kubelet's directory, for a node without a running driver.
-    pub kubelet_dir: PathBuf,
-    /// Directory for private mounts, for a node without a running driver.
-    pub working_dir: PathBuf,
-    /// JSON in the place of text.
-    pub json: bool,
-}
-
-/// A report about this node as text or JSON, and whether it is healthy. Blocks for some seconds.
-pub fn report(request: ReportRequest) -> (String, bool) {
-    let ReportRequest { mountinfo, mgs, driver, driver_name, kubelet_dir, working_dir, json } = request;
-    let report = doctor::collect(&doctor::Request {
-        paths: KernelFiles::default(),
-        mountinfo,
-        servers: mgs.into_iter().collect(),
-        attempt: Attempt::default(),
-        driver: driver,
-        node_setup: super::node_setup::last_result().map(setup_report),
-        kubelet_dir,
-        working_dir,
-        driver_name,
-    });
-    let text = if json {
-        report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
-    } else {
-        report.text()
-    };
-    (text, report.healthy)
+    let hint = hint.map(|hint| format!(". {hint}")).unwrap_or_default();
+    let age_seconds = now.as_secs().saturating_sub(at);
+    Some(SetupReport { ready: exit == 0, message: message + &hint, warnings, age_seconds })
 }

@@ -129,14 +129,14 @@ pub(crate) struct ArmWorld {
 impl ArmWorld {
     /// A fresh default world behind a server of its own.
     pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
-        use azurelustre_csi::adapters::arm::http::HttpWire;
+        use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
 
         let behind = SimulatedWorld::new()?;
         let serving = crate::fakes::arm::server::serve(behind.simulator.cloud(), Arc::clone(&behind.clock));
         let (server, stub) = crate::harness::runtime()?.block_on(serving);
-        let wire = Arc::new(HttpWire::new().map_err(std::io::Error::other)?);
+        let client = Arc::new(ReqwestClient::new().map_err(std::io::Error::other)?);
         let clock = Arc::clone(&behind.clock) as _;
-        let adapter = Arc::new(crate::fakes::arm::faults::adapter(wire, &stub.endpoint, clock));
+        let adapter = Arc::new(crate::fakes::arm::faults::adapter(client, &stub.endpoint, clock));
         Ok(Box::new(Self { behind, adapter, _server: server }))
     }
 }
