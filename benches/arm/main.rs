@@ -41,9 +41,9 @@ fn main() {
         );
     }
     println!("in 15 minutes of a lasting fault, for one volume:");
-    for trouble in load::LASTING {
-        let (puts, deletes) = load::requests_of_a_lasting_fault(trouble);
-        println!("  {:<20} {puts} PUTs, {deletes} DELETEs", format!("{trouble:?}"));
+    for fault in load::LASTING {
+        let (puts, deletes) = load::requests_of_a_lasting_fault(fault);
+        println!("  {:<20} {puts} PUTs, {deletes} DELETEs", format!("{fault:?}"));
     }
     println!("peak memory of driver, stub and simulated Azure together: {}", peak());
 }

@@ -13,12 +13,12 @@ use crate::harness::{LawResult, laws};
 pub(crate) const LAWS: &[Law] = laws![
     an_unknown_name_is_absent,
     a_creation_is_visible_at_once_without_an_address,
-    a_creation_becomes_ready_in_its_time_and_not_before,
+    a_creation_succeeds_after_its_duration_and_not_before,
     a_repeated_creation_makes_no_second_file_system,
     names_and_groups_compare_without_case,
-    what_was_asked_for_is_what_is_shown,
+    a_file_system_is_shown_as_it_was_requested,
     a_changed_specification_of_an_existing_name_is_refused,
-    a_failed_creation_stays_and_says_why,
+    a_failed_creation_stays_listed_with_its_error,
     a_failed_creation_holds_its_quota,
     nothing_exists_after_a_refusal,
     a_creation_without_free_addresses_never_becomes_ready,
@@ -39,7 +39,7 @@ async fn a_creation_is_visible_at_once_without_an_address(world: &CloudWorld) ->
     Ok(())
 }
 
-async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &CloudWorld) -> LawResult {
+async fn a_creation_succeeds_after_its_duration_and_not_before(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.advance(std::time::Duration::from_mins(5));
     assert_eq!(present(world, "fs1").await?.state, ProvisioningState::Creating);
@@ -73,7 +73,7 @@ async fn names_and_groups_compare_without_case(world: &CloudWorld) -> LawResult 
     Ok(())
 }
 
-async fn what_was_asked_for_is_what_is_shown(world: &CloudWorld) -> LawResult {
+async fn a_file_system_is_shown_as_it_was_requested(world: &CloudWorld) -> LawResult {
     let spec = spec("fs1")?;
     world.cloud().begin_create(&spec).await?;
     for _ in 0..2 {
@@ -98,7 +98,7 @@ async fn a_changed_specification_of_an_existing_name_is_refused(world: &CloudWor
     Ok(())
 }
 
-async fn a_failed_creation_stays_and_says_why(world: &CloudWorld) -> LawResult {
+async fn a_failed_creation_stays_listed_with_its_error(world: &CloudWorld) -> LawResult {
     world.given_failing_creation("CreateTimeout");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -123,7 +123,7 @@ async fn a_failed_creation_holds_its_quota(world: &CloudWorld) -> LawResult {
     Ok(())
 }
 
-/// A specification that must be refused, why, and what the world must be like for it.
+/// A specification that must be refused, the kind of the error, and what is arranged for it.
 type Refused = (FilesystemSpec, CloudErrorKind, fn(&CloudWorld));
 
 fn refused_specs() -> Result<Vec<Refused>, Failed> {
