@@ -10,7 +10,7 @@ use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, RunningCalls};
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use tonic::service::Routes;
 
@@ -34,7 +34,8 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
         KernelSettings { fs_type: "tmpfs".into(), working_dir: folder.join("working"), ..KernelSettings::default() };
     serve(folder.join("driver.sock"), move || {
         let calls: Arc<dyn Syscalls> = if slowness.is_zero() { Arc::new(Kernel) } else { Arc::new(Slow(slowness)) };
-        let mounter = Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }));
+        let mounter =
+            Arc::new(KernelMounter::new(settings, Dependencies { syscalls: calls, ..Dependencies::default() }));
         let publish = Arc::new(Publish::new(mounter, Arc::new(SystemClock::new())));
         Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, RunningCalls::default())))
     })

@@ -140,16 +140,11 @@ impl Azure {
     /// Puts a file system there that has these tags, in this state.
     pub(crate) fn place(&self, name: &str, tags: &[(&str, &str)], state: ProvisioningState, mgs_address: &str) {
         let filesystem = Filesystem {
-            location: None,
-            sku_name: None,
             zones: vec![Zone::parse("1").unwrap()],
-            capacity: None,
-            subnet: None,
-            state,
             mgs_address: ReportedMgsAddress::parse(mgs_address),
-            fs_name: None,
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
+            ..Filesystem::new(state)
         };
         self.simulator.cloud().add_existing(id(name), filesystem);
     }

@@ -26,6 +26,11 @@ pub(super) struct VolData {
 }
 
 impl VolData {
+    /// The record beside a mount point; empty as with [`Self::read`].
+    pub(super) fn beside(mount_point: &Path) -> Self {
+        mount_point.parent().map(Self::read).unwrap_or_default()
+    }
+
     /// The record in this directory; empty where it is absent, torn (by a power cut) or not kubelet's.
     pub(super) fn read(directory: &Path) -> Self {
         let mut bytes = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::Mounter;
 
@@ -30,7 +30,7 @@ struct KernelWorld {
 /// The real kernel with a file system that needs no server.
 pub(crate) fn on_tmpfs() -> io::Result<Box<dyn MounterWorld>> {
     let root = MountRoot::new()?;
-    let mounter = Arc::new(KernelMounter::new(settings("tmpfs", &root), Parts::default()));
+    let mounter = Arc::new(KernelMounter::new(settings("tmpfs", &root), Dependencies::default()));
     Ok(Box::new(KernelWorld { mounter, tree: None, root }))
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn on_tmpfs() -> io::Result<Box<dyn MounterWorld>> {
 pub(crate) fn on_a_tree() -> io::Result<Box<dyn MounterWorld>> {
     let root = MountRoot::new()?;
     let tree = Arc::new(TreeKernel::new(&root.path().join("tree"))?);
-    let parts = Parts { calls: Arc::clone(&tree) as _, ..Parts::default() };
+    let parts = Dependencies { syscalls: Arc::clone(&tree) as _, ..Dependencies::default() };
     let mounter = Arc::new(KernelMounter::new(settings("lustre", &root), parts));
     Ok(Box::new(KernelWorld { mounter, tree: Some(tree), root }))
 }
