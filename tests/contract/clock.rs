@@ -30,7 +30,7 @@ fn with_manual_time() -> Box<ClockWorld> {
 }
 
 const LAWS: &[Law<ClockWorld>] =
-    laws![time_never_goes_back, no_time_is_over_at_once, a_sleep_lasts_at_least_as_long_as_asked];
+    laws![time_never_goes_back, a_sleep_of_zero_ends_at_once, a_sleep_lasts_at_least_as_long_as_asked];
 
 /// Every law with every clock.
 pub(crate) fn trials() -> Vec<Trial> {
@@ -55,7 +55,7 @@ async fn time_never_goes_back(world: &ClockWorld) -> LawResult {
     Ok(())
 }
 
-async fn no_time_is_over_at_once(world: &ClockWorld) -> LawResult {
+async fn a_sleep_of_zero_ends_at_once(world: &ClockWorld) -> LawResult {
     world.clock.sleep(Duration::ZERO).await;
     Ok(())
 }

@@ -11,15 +11,15 @@ pub(crate) mod world;
 
 use libtest_mimic::Trial;
 
-use self::world::{CloudWorld, SimulatedWorld};
+use self::world::CloudWorld;
 use crate::harness::{self, Adapter};
 
 /// Every law with every adapter.
 pub(crate) fn trials() -> Vec<Trial> {
     let adapters = [
-        Adapter::new("simulator", SimulatedWorld::boxed),
+        Adapter::new("simulator", CloudWorld::simulated),
         #[cfg(feature = "arm")]
-        Adapter::new("arm", world::ArmWorld::boxed),
+        Adapter::new("arm", CloudWorld::arm),
         #[cfg(not(feature = "arm"))]
         Adapter::unavailable("arm", "built without the feature `arm`"),
     ];
@@ -27,4 +27,4 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A law of this port.
-type Law = harness::Law<dyn CloudWorld>;
+type Law = harness::Law<CloudWorld>;

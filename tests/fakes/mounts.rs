@@ -93,7 +93,7 @@ pub(crate) fn mount_points() -> Vec<PathBuf> {
 }
 
 /// Unmounts every mount below a directory, the innermost first.
-pub(crate) fn unmount_below(root: &Path) {
+fn unmount_below(root: &Path) {
     let root = root.canonicalize().unwrap();
     let mut points = mount_points();
     points.retain(|point| point.starts_with(&root));

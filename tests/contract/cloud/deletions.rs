@@ -10,15 +10,15 @@ use super::world::{CloudWorld, id, present, spec};
 use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    deleting_nothing_is_a_success,
+    deleting_an_absent_file_system_succeeds,
     a_deletion_stays_visible_until_it_is_done,
     a_repeated_deletion_takes_no_longer,
-    a_creation_meanwhile_is_busy_and_not_accepted,
+    a_creation_during_a_deletion_is_busy_and_not_accepted,
     a_creation_in_progress_can_be_deleted,
-    a_failed_creation_can_be_deleted_and_made_anew,
+    a_failed_creation_can_be_deleted_and_created_again,
 ];
 
-async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> LawResult {
+async fn deleting_an_absent_file_system_succeeds(world: &CloudWorld) -> LawResult {
     world.cloud().begin_delete(&id("nobody")?).await?;
     world.given_only_group("other");
     world.cloud().begin_delete(&id("nobody")?).await?;
@@ -26,7 +26,7 @@ async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> LawResult {
+async fn a_deletion_stays_visible_until_it_is_done(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -38,7 +38,7 @@ async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> La
     Ok(())
 }
 
-async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> LawResult {
+async fn a_repeated_deletion_takes_no_longer(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -50,7 +50,7 @@ async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> LawResul
     Ok(())
 }
 
-async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_during_a_deletion_is_busy_and_not_accepted(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     let error = world.cloud().begin_create(&spec("fs1")?).await.err().ok_or("accepted while Deleting")?;
@@ -60,7 +60,7 @@ async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -
     Ok(())
 }
 
-async fn a_creation_in_progress_can_be_deleted(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_in_progress_can_be_deleted(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     world.finish_pending();
@@ -68,7 +68,7 @@ async fn a_creation_in_progress_can_be_deleted(world: &dyn CloudWorld) -> LawRes
     Ok(())
 }
 
-async fn a_failed_creation_can_be_deleted_and_made_anew(world: &dyn CloudWorld) -> LawResult {
+async fn a_failed_creation_can_be_deleted_and_created_again(world: &CloudWorld) -> LawResult {
     world.given_failing_creation("AscInternalError");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();

@@ -1,4 +1,4 @@
-//! Laws of mounting: what is then seen, found, refused and counted, and that a failure leaves nothing.
+//! Laws of mounting and of usage: data, options, conflicts at a target, and that a failed mount leaves nothing.
 
 use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
@@ -12,15 +12,15 @@ pub(crate) const LAWS: &[Law] = laws![
     a_mount_is_found_by_the_next_call,
     mounts_of_one_file_system_share_its_data needs [SharesData],
     a_sub_directory_is_all_that_its_mount_shows needs [SharesData],
-    odd_characters_of_a_sub_directory_survive,
+    special_characters_of_a_sub_directory_are_preserved,
     a_read_only_mount_refuses_writes needs [EnforcesReadOnly],
     another_mount_at_a_target_is_refused,
     of_two_mounts_racing_at_a_target_one_wins,
     a_failed_mount_leaves_the_target_as_it_was needs [HasServers],
-    a_file_system_that_the_servers_do_not_have_is_lustrefs needs [HasServers],
+    an_fs_name_that_the_servers_do_not_have_falls_back_to_lustrefs needs [HasServers],
     published_lists_the_targets_of_the_volume_and_no_others,
-    usage_of_what_is_not_mounted_is_none,
-    usage_adds_up,
+    usage_without_a_mount_is_none,
+    used_and_available_do_not_exceed_the_total,
 ];
 
 async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> LawResult {
@@ -65,7 +65,7 @@ async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -
     Ok(())
 }
 
-async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> LawResult {
+async fn special_characters_of_a_sub_directory_are_preserved(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("pod's \\ größe"));
     let source = with_sub_dir(&world.given_filesystem(), "team a/größe \\ 100%/\\040 x/名")?;
     let plan = plan(&source, &target);
@@ -142,7 +142,7 @@ async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) ->
 }
 
 /// The Go driver never reads `fs-name`, so objects in the field hold anything there.
-async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> LawResult {
+async fn an_fs_name_that_the_servers_do_not_have_falls_back_to_lustrefs(world: &dyn MounterWorld) -> LawResult {
     let (mounter, source) = (world.mounter(), world.given_filesystem());
     let named = MountSource { fs_name: FsName::parse("amlfs1")?, ..source.clone() };
     let (whole, part) =
@@ -183,7 +183,7 @@ async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn Mou
     Ok(())
 }
 
-async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> LawResult {
+async fn usage_without_a_mount_is_none(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     assert_eq!(mounter.usage(&target).await?, None);
     std::fs::create_dir(&target)?;
@@ -195,7 +195,7 @@ async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> LawRe
     Ok(())
 }
 
-async fn usage_adds_up(world: &dyn MounterWorld) -> LawResult {
+async fn used_and_available_do_not_exceed_the_total(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     mounter.mount(&plan(&world.given_filesystem(), &target)).await?;
     let empty = mounter.usage(&target).await?.ok_or("nothing is mounted")?;

@@ -1,4 +1,4 @@
-//! Laws of sub-directories. That one cannot lead upwards (`..`) is the work of its type.
+//! Laws of sub-directories. `SubDir` itself refuses `..`.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -11,11 +11,11 @@ use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there needs [SharesData],
-    no_sub_directory_is_nothing_to_make,
+    a_source_without_a_sub_directory_needs_none_made,
     a_sub_directory_has_the_permissions_that_are_set needs [SharesData],
     a_sub_directory_is_never_made_through_a_link needs [SharesData],
     a_sub_directory_is_never_mounted_through_a_link needs [SharesData],
-    a_sub_directory_is_not_made_where_nobody_answers needs [HasServers],
+    a_sub_directory_of_unreachable_servers_is_not_made needs [HasServers],
 ];
 
 async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(world: &dyn MounterWorld) -> LawResult {
@@ -31,7 +31,7 @@ async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(worl
     Ok(())
 }
 
-async fn no_sub_directory_is_nothing_to_make(world: &dyn MounterWorld) -> LawResult {
+async fn a_source_without_a_sub_directory_needs_none_made(world: &dyn MounterWorld) -> LawResult {
     Ok(world.mounter().make_sub_dir(&world.given_filesystem()).await?)
 }
 
@@ -79,7 +79,7 @@ async fn a_sub_directory_is_never_mounted_through_a_link(world: &dyn MounterWorl
     Ok(())
 }
 
-async fn a_sub_directory_is_not_made_where_nobody_answers(world: &dyn MounterWorld) -> LawResult {
+async fn a_sub_directory_of_unreachable_servers_is_not_made(world: &dyn MounterWorld) -> LawResult {
     let nowhere = with_sub_dir(&world.unreachable(), "a")?;
     let error = world.mounter().make_sub_dir(&nowhere).await.err().ok_or("made a directory nowhere")?;
     assert_eq!(error.kind, MountErrorKind::Unreachable, "{error}");

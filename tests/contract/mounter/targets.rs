@@ -9,7 +9,7 @@ use super::world::{MounterWorld, is_mounted, plan};
 use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    an_absent_target_is_made_and_one_that_is_there_is_taken,
+    an_absent_target_is_made_and_an_existing_one_is_used,
     only_the_last_directory_of_a_target_is_made,
     a_regular_file_is_refused_and_stays,
     a_symbolic_link_is_refused_and_not_followed,
@@ -17,7 +17,7 @@ pub(crate) const LAWS: &[Law] = laws![
     two_spellings_of_a_target_are_one,
 ];
 
-async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn MounterWorld) -> LawResult {
+async fn an_absent_target_is_made_and_an_existing_one_is_used(world: &dyn MounterWorld) -> LawResult {
     let mounter = world.mounter();
     let (absent, there) = (world.target("absent"), world.target("there"));
     std::fs::create_dir(&there)?;

@@ -262,7 +262,7 @@ fn usage_counts_the_whole_file_system_and_never_more_than_there_is() {
 }
 
 #[test]
-fn closing_leaves_nothing_even_in_use() {
+fn close_detaches_mounts_in_use() {
     for bench in Bench::each() {
         bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
         let in_use = std::fs::File::create(bench.target.join("open")).unwrap();
