@@ -31,13 +31,13 @@ pub struct Origin {
     pub source: String,
 }
 
-/// Which credentials for Azure are used.
+/// How the credential for Azure is selected (`--auth`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthKind {
-    /// What the cloud settings and the variables hold.
+pub enum CredentialSelection {
+    /// By the cloud settings and the variables.
     Auto,
-    /// The Azure CLI's.
-    Cli,
+    /// Always the Azure CLI's.
+    AzureCli,
 }
 
 /// Variables of the process. `Debug` shows their names only, since a value may be a secret.

@@ -124,7 +124,7 @@ mod tests {
         let error = make(&root.path().join("kubelet/mount")).unwrap_err();
         assert_eq!(error.kind, MountErrorKind::NotReady);
         assert!(
-            error.message.contains("kubelet") && error.hint.as_deref().unwrap().contains("--kubelet-dir"),
+            error.message.contains("kubelet") && error.hint.as_deref().unwrap_or_default().contains("--kubelet-dir"),
             "{error:?}"
         );
         assert!(!root.path().join("kubelet").exists());

@@ -28,7 +28,7 @@ mod probe;
 mod serve;
 mod setting_flags;
 
-pub use super::command_error::{CliError, Exit};
+pub use super::command_error::{CommandError, Exit};
 #[cfg(feature = "kernel")]
 pub use args::DoctorOptions;
 pub use args::{CheckObjectsOptions, CheckOptions, Cli, Command, Flags, ProbeOptions, SkusOptions};
@@ -54,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// What was asked for. Help is printed on the way.
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, CliError> {
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, CommandError> {
     let mut command = Cli::command();
     command.build();
     let arguments = go_flags::normalise(&command, arguments.into_iter().skip(1))?;
@@ -67,7 +67,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, C
     }
 }
 
-fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
+fn dispatch(cli: Option<Cli>) -> Result<(), CommandError> {
     let Some(Cli { command, flags }) = cli else { return Ok(()) };
     match command {
         #[cfg(feature = "kernel")]
@@ -88,9 +88,9 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CliError> {
     }
 }
 
-fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
+fn serve_or_version(flags: &Flags) -> Result<(), CommandError> {
     let asked = flags.version.as_deref().map_or(Ok(false), go_bool).map_err(|problem| problem.at("--version"));
-    if asked.map_err(CliError::usage)? {
+    if asked.map_err(CommandError::usage)? {
         let driver_name = flags.settings.get(DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
         return print(&VersionInfo { driver_name }.to_string());
     }
@@ -98,9 +98,9 @@ fn serve_or_version(flags: &Flags) -> Result<(), CliError> {
 }
 
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
-fn check_config(options: &CheckOptions) -> Result<(), CliError> {
+fn check_config(options: &CheckOptions) -> Result<(), CommandError> {
     let loaded = settings::load(&raw(&options.flags))?;
-    CliError::all(
+    CommandError::all(
         [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
     )?;
     print(&in_effect(&loaded))?;
@@ -139,19 +139,19 @@ fn warn(text: &str) {
 
 /// Whether the node could work with these settings on this machine.
 #[cfg_attr(not(feature = "kernel"), allow(clippy::unnecessary_wraps, reason = "nothing is mounted through the kernel"))]
-fn node_usable(settings: &Settings) -> Result<(), CliError> {
+fn node_usable(settings: &Settings) -> Result<(), CommandError> {
     #[cfg(feature = "kernel")]
     if settings.mode.node_id().is_some()
         && settings.values.mounter == MounterKind::Kernel
         && let Some(fault) = super::wiring::node::working_dir_fault(settings)
     {
-        return Err(CliError::usage(Problem::new(fault.message).with_hint(fault.hint)));
+        return Err(CommandError::usage(Problem::new(fault.message).with_hint(fault.hint)));
     }
     let _ = settings;
     Ok(())
 }
 
-fn print_skus(options: &SkusOptions) -> Result<(), CliError> {
+fn print_skus(options: &SkusOptions) -> Result<(), CommandError> {
     let controller = [("mode", "controller".to_owned())].into_iter();
     let flags = controller.chain(options.settings.given.iter().cloned()).collect();
     let loaded = settings::load(&RawSettings::with_process_environment(flags))?;
@@ -162,8 +162,8 @@ fn raw(flags: &Flags) -> RawSettings {
     RawSettings::with_process_environment(flags.settings.given.clone())
 }
 
-fn print(text: &str) -> Result<(), CliError> {
+fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|error| CliError::failure(Problem::new(format!("cannot write to stdout: {error}"))))
+    written.map_err(|error| CommandError::failed(format!("cannot write to stdout: {error}")))
 }

@@ -1,4 +1,4 @@
-//! [`CliError`]: how a command fails, an exit code and problems.
+//! [`CommandError`]: how a command fails, an exit code and problems.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -28,12 +28,12 @@ impl From<Exit> for ExitCode {
 
 /// A failed command. `Display` is what goes to stderr: `error:` and `hint:` lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CliError {
+pub struct CommandError {
     exit: Exit,
     problems: Vec<Problem>,
 }
 
-impl CliError {
+impl CommandError {
     /// A failure with these problems.
     pub fn new(exit: Exit, problems: Vec<Problem>) -> Self {
         Self { exit, problems }
@@ -42,6 +42,11 @@ impl CliError {
     /// Something failed while running.
     pub fn failure(problem: impl Into<Problem>) -> Self {
         Self::new(Exit::Failure, vec![problem.into()])
+    }
+
+    /// Something failed while running, in one sentence.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::failure(Problem::new(message))
     }
 
     /// The command line or the settings are wrong.
@@ -61,15 +66,15 @@ impl CliError {
     }
 }
 
-impl fmt::Display for CliError {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.problems.iter().try_for_each(|problem| writeln!(f, "{problem:#}"))
     }
 }
 
-impl std::error::Error for CliError {}
+impl std::error::Error for CommandError {}
 
-impl From<Problems> for CliError {
+impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
         Self::new(Exit::Usage, problems.into_vec())
     }

@@ -1,10 +1,9 @@
-//! The gRPC server: serves until the process is asked to end, then ends in order.
+//! The gRPC server and its graceful shutdown.
 //!
-//! Kubernetes restarts the driver while volumes are being made and mounted. What was sent to the cloud or the kernel is
-//! waited for, clients are given the time to leave by themselves, and nothing is waited for past kubelet's patience.
+//! Kubernetes restarts the driver while volumes are being created and mounted. The server waits for what was sent to the cloud
+//! or the kernel, and for clients to disconnect, but never longer than kubelet's grace period.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,85 +19,31 @@ use tonic::transport::server::{Connected, TcpIncoming};
 
 use self::bind::Listener;
 use self::connections::Connections;
-use crate::domain::problem::Problem;
-
 mod bind;
 mod connections;
+mod error;
 
 pub use bind::Bound;
+pub use error::ServerError;
 
-/// How long calls in progress and connected clients are waited for: kubelet gives a container 30 seconds, some are kept for
-/// the rest of the end.
+/// How long calls in progress and connected clients are waited for: of kubelet's 30 seconds
+/// (`terminationGracePeriodSeconds`), some remain for the rest of the shutdown.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Calls at once on one connection. kubelet and the sidecars use one connection each; what is more waits at the client.
+/// Calls at once on one connection. kubelet and the sidecars use one connection each; further calls wait at the client.
 const STREAMS_PER_CONNECTION: u32 = 256;
 
-/// Pause after a failed accept: usually the process is out of file descriptors, and asking again at once would spin.
+/// Pause after a failed accept: usually the process is out of file descriptors, and another accept at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why the server could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Another process answers at the socket.
-    #[error("{} is in use by {holder}", path.display())]
-    InUse {
-        /// The socket.
-        path: PathBuf,
-        /// The other process, as far as it is known.
-        holder: String,
-    },
-    /// Something that is no socket is in the way.
-    #[error("{} exists and is no socket", path.display())]
-    NotASocket {
-        /// What is in the way.
-        path: PathBuf,
-    },
-    /// The operating system refused.
-    #[error("cannot {action} {subject}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With what.
-        subject: String,
-        /// The refusal.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The transport failed.
-    #[error("gRPC server failed")]
-    Transport(#[from] tonic::transport::Error),
-}
-
-impl ServerError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::InUse { .. } => {
-                "end the other process, or give this one another --endpoint; on a node of the Go driver take over from it with \
-                 deploy/install-driver.sh"
-            }
-            Self::NotASocket { .. } => "remove it, or give another --endpoint",
-            Self::Io { .. } => "check --endpoint, its directory's owner and mode, and the process's user",
-            Self::Transport(_) => "see the log; the process can be started again",
-        }
-    }
-}
-
-impl From<ServerError> for Problem {
-    fn from(error: ServerError) -> Self {
-        Self::from_error(&error).with_hint(error.hint())
-    }
-}
-
-/// What the services go on with after their callers left, and how they hear of the end.
+/// The services' calls that may outlive their callers, and the token that announces the shutdown.
 #[derive(Clone, Default)]
 pub struct ServiceCalls {
     /// Calls that outlive their callers.
     pub tasks: TaskTracker,
-    /// Cancelled when the end begins: calls that only wait are answered, and new ones refused.
+    /// Cancelled when the shutdown begins: calls that only wait are answered, and new ones refused.
     pub stopping: CancellationToken,
-    /// Which calls are not finished, for the log.
+    /// The calls that are not finished, for the log.
     pub unfinished: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 
@@ -116,22 +61,22 @@ impl From<TaskTracker> for ServiceCalls {
 
 /// Serves until `stop` ends. Then calls that only wait are answered by the services, and new ones refused, while the socket
 /// stays and connections stay open: csi-provisioner would exit at once if it lost its own, without releasing its lease. The
-/// end is when every client has disconnected and what goes on without its caller is finished, or after `drain`; what is not
-/// finished by then is cut and named in the log. The socket file is gone when this returns.
+/// shutdown ends when every client has disconnected and calls without a caller are finished, or after `drain`; what is not
+/// finished by then is cancelled and named in the log. The socket file is removed when this returns.
 pub async fn serve(
     bound: Bound,
     routes: Routes,
-    background: impl Into<ServiceCalls>,
+    calls: impl Into<ServiceCalls>,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), ServerError> {
     let Bound { listener, file, address } = bound;
-    let background = background.into();
+    let calls = calls.into();
     tracing::info!(endpoint = address, "serving");
     let result = match listener {
-        Listener::Unix(listener) => run(routes, background, UnixListenerStream::new(listener), stop, drain).await,
+        Listener::Unix(listener) => run(routes, calls, UnixListenerStream::new(listener), stop, drain).await,
         Listener::Tcp(listener) => {
-            run(routes, background, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await
+            run(routes, calls, TcpIncoming::from(listener).with_nodelay(Some(true)), stop, drain).await
         }
     };
     drop(file);
@@ -140,7 +85,7 @@ pub async fn serve(
 
 async fn run<I, C>(
     routes: Routes,
-    background: ServiceCalls,
+    calls: ServiceCalls,
     incoming: I,
     stop: impl Future<Output = ()>,
     drain: Duration,
@@ -156,24 +101,24 @@ where
     let mut server = pin!(builder.add_routes(routes).serve_with_incoming(incoming));
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        () = stop => background.stopping.cancel(),
+        () = stop => calls.stopping.cancel(),
     }
     let finished = async {
         connections.none().await;
-        background.tasks.close();
-        background.tasks.wait().await;
+        calls.tasks.close();
+        calls.tasks.wait().await;
     };
     tokio::select! {
         ended = &mut server => ended?,
         () = finished => {}
         () = tokio::time::sleep(drain) => {
-            let calls = background.unfinished.map(|unfinished| unfinished()).unwrap_or_default();
+            let unfinished = calls.unfinished.map(|unfinished| unfinished()).unwrap_or_default();
             // Requests to the cloud whose calls were answered before count too.
-            let tasks = background.tasks.len();
-            if calls.is_empty() && tasks == 0 {
+            let tasks = calls.tasks.len();
+            if unfinished.is_empty() && tasks == 0 {
                 tracing::debug!(connections = connections.count(), "some clients stayed connected; not waiting for them");
             } else {
-                let (seconds, calls) = (drain.as_secs(), calls.join(", "));
+                let (seconds, calls) = (drain.as_secs(), unfinished.join(", "));
                 tracing::warn!(seconds, tasks, calls, "Calls still in progress were cut");
             }
         }

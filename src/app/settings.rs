@@ -25,7 +25,7 @@ mod table;
 mod values;
 
 pub use crate::domain::go_bool::go_bool;
-pub use cloud::{AuthKind, CloudSettings, Origin};
+pub use cloud::{CloudSettings, CredentialSelection, Origin};
 pub use endpoint::{Endpoint, SocketPath};
 pub use environment::is_loader;
 pub use keys::{

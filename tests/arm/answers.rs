@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::cloud::ArmCloud;
-use azurelustre_csi::adapters::arm::failure::ArmFailure;
-use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::error::ArmError;
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Request, Response};
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::domain::names::Location;
@@ -35,8 +35,8 @@ impl Script {
 }
 
 #[async_trait]
-impl Wire for Script {
-    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
+impl HttpClient for Script {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
         self.requests.lock().unwrap().push(request);
         let mut answers = self.answers.lock().unwrap();
         Ok(if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() })
@@ -159,15 +159,15 @@ fn an_error_says_what_is_missing_and_what_to_do() {
 fn an_error_keeps_its_typed_causes() {
     use std::error::Error;
     let failure = observe(vec![error(403, "AuthorizationFailed", "no")]).unwrap_err().clone();
-    let Some(ArmFailure::Answer(answer)) = failure.source().and_then(|cause| cause.downcast_ref()) else {
+    let Some(ArmError::Response(answer)) = failure.source().and_then(|cause| cause.downcast_ref()) else {
         panic!("{failure:?}");
     };
-    assert_eq!((answer.status, answer.code.as_deref()), (403, Some("AuthorizationFailed")));
+    assert_eq!((answer.status, answer.codes.first().map(String::as_str)), (403, Some("AuthorizationFailed")));
     let clock = Arc::new(ManualClock::default());
     let cloud = adapter(Arc::new(Down), ENDPOINT, clock.clone());
     let failure = clock.run(cloud.observe(&id(NAME))).unwrap_err().clone();
     assert_eq!(failure.message, "no answer: Connection reset by peer (os error 104)");
-    let arm = failure.source().expect("an ArmFailure").downcast_ref::<ArmFailure>().expect("an ArmFailure");
+    let arm = failure.source().expect("an ArmError").downcast_ref::<ArmError>().expect("an ArmError");
     let reset = arm.source().expect("an io::Error").downcast_ref::<std::io::Error>().expect("an io::Error");
     assert_eq!(reset.raw_os_error(), Some(104));
 }
@@ -177,9 +177,9 @@ fn an_error_keeps_its_typed_causes() {
 struct Down;
 
 #[async_trait]
-impl Wire for Down {
-    async fn exchange(&self, _: Request) -> Result<Response, WireError> {
-        Err(WireError::broken(std::io::Error::from_raw_os_error(104)))
+impl HttpClient for Down {
+    async fn send(&self, _: Request) -> Result<Response, HttpError> {
+        Err(HttpError::broken(std::io::Error::from_raw_os_error(104)))
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Request, Response};
 use azurelustre_csi::adapters::arm::limiter::{Class, Limiter};
-use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::token::TokenProvider;
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed, ProvisioningState};
 use azurelustre_csi::domain::lifecycle::{self, Step};
@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::answers::{Script, answer, error, json_answer, scripted};
-use crate::fakes::arm::faults::{HttpFault, OneToken, StubWire, Trouble, adapter, adapter_with};
+use crate::fakes::arm::faults::{FaultKind, HttpFault, OneToken, StubClient, adapter, adapter_with};
 use crate::fakes::arm::{Kind, TOKEN, kind};
 use crate::fakes::clock::ManualClock;
 use crate::fakes::faulty::Faults;
@@ -87,7 +87,7 @@ fn a_token_that_comes_back_is_not_shown() {
     }
 }
 
-/// A read is tried again with a new token also after other trouble, but not for ever.
+/// A read is tried again with a new token also after other fault_kind, but not for ever.
 #[test]
 fn an_expired_token_is_replaced_once_whatever_came_before() {
     let (expired, down) = (error(401, "ExpiredAuthenticationToken", "x"), error(503, "Down", "x"));
@@ -105,7 +105,7 @@ fn an_expired_token_is_replaced_once_whatever_came_before() {
 struct Blamed(Mutex<Vec<String>>);
 
 #[async_trait]
-impl Tokens for Blamed {
+impl TokenProvider for Blamed {
     async fn token(&self) -> Result<Secret, TokenError> {
         OneToken.token().await
     }
@@ -136,15 +136,15 @@ fn only_arm_can_speak_against_a_token() {
 /// Lists that stand still, as ARM's own copies have done, in front of a cloud that goes on.
 #[derive(Debug)]
 struct StaleLists {
-    stub: StubWire,
+    stub: StubClient,
     first: Mutex<Option<Response>>,
 }
 
 #[async_trait]
-impl Wire for StaleLists {
-    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
+impl HttpClient for StaleLists {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let list = kind(&request) == Kind::List;
-        let answer = self.stub.exchange(request).await?;
+        let answer = self.stub.send(request).await?;
         Ok(if list { self.first.lock().unwrap().get_or_insert(answer).clone() } else { answer })
     }
 }
@@ -153,7 +153,7 @@ impl Wire for StaleLists {
 fn crowd() -> (Stack, crate::world::Driver, Vec<String>) {
     let stack = Stack::new();
     stack.azure.simulator.cloud().edit_world(|world| world.quota = 100);
-    let stub = StubWire::new(stack.stub.clone(), stack.azure.clock.clone(), Box::new(|_, _| None));
+    let stub = StubClient::new(stack.stub.clone(), stack.azure.clock.clone(), Box::new(|_, _| None));
     let wire = Arc::new(StaleLists { stub, first: Mutex::default() });
     let cloud = Arc::new(adapter(wire, ENDPOINT, stack.azure.clock.clone()));
     let driver = stack.azure.driver_over(cloud, Faults::none(stack.azure.clock.clone()));
@@ -258,13 +258,13 @@ fn a_moment_of_absence_does_not_cost_the_reason() {
 #[test]
 fn the_last_error_is_reported_in_the_end() {
     let stack = Stack::new();
-    let failure = stack.troubled(Kind::Put, Trouble::Busy).create(NAME).unwrap_err();
+    let failure = stack.failing(Kind::Put, FaultKind::Busy).create(NAME).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("AnotherOperationInProgress"), "{failure}");
 
     let stack = Stack::new();
     let volume = stack.azure.volume().id.to_string();
-    let failure = stack.troubled(Kind::Delete, Trouble::Busy).delete(&volume).unwrap_err();
+    let failure = stack.failing(Kind::Delete, FaultKind::Busy).delete(&volume).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("AnotherOperationInProgress"), "{failure}");
 
@@ -274,7 +274,7 @@ fn the_last_error_is_reported_in_the_end() {
     let lost = std::sync::atomic::AtomicBool::new(true);
     let plan = move |_: usize, kind: Kind| {
         let first = kind == Kind::Put && lost.swap(false, std::sync::atomic::Ordering::Relaxed);
-        first.then_some(HttpFault { trouble: Trouble::Reset, after: true })
+        first.then_some(HttpFault { fault_kind: FaultKind::Reset, after: true })
     };
     let process = stack.process(Box::new(plan));
     let failure = process.driver.create_as(request(NAME), BUDGET).unwrap_err();

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::fakes::arm::Kind;
-use crate::fakes::arm::faults::{HttpFault, Trouble};
+use crate::fakes::arm::faults::{FaultKind, HttpFault};
 use crate::stack::Stack;
 use crate::world::{Driver, NAME, mortal};
 
 fn kill(after: bool) -> HttpFault {
-    HttpFault { trouble: Trouble::Kill, after }
+    HttpFault { fault_kind: FaultKind::Kill, after }
 }
 
 /// Repeats with a new process after each death, as Kubernetes does.

@@ -48,8 +48,11 @@ fn a_thousand_claims_at_once_share_their_requests() {
 
 #[test]
 fn a_lasting_fault_costs_at_most_six_puts_and_six_deletes_in_a_quarter_of_an_hour() {
-    for trouble in LASTING {
-        let (puts, deletes) = requests_of_a_lasting_fault(trouble);
-        assert!((1..=6).contains(&puts) && (1..=6).contains(&deletes), "{trouble:?}: {puts} PUTs, {deletes} DELETEs");
+    for fault_kind in LASTING {
+        let (puts, deletes) = requests_of_a_lasting_fault(fault_kind);
+        assert!(
+            (1..=6).contains(&puts) && (1..=6).contains(&deletes),
+            "{fault_kind:?}: {puts} PUTs, {deletes} DELETEs"
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError, TokenErrorKind};
-use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Request, Response};
+use azurelustre_csi::adapters::arm::token::TokenProvider;
 use azurelustre_csi::domain::names::{NetworkName, SubnetId};
 use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::answers::{Script, answer, error, json_answer, scripted};
 use crate::fakes::arm::Kind;
-use crate::fakes::arm::faults::{HttpFault, Trouble, adapter, adapter_with};
+use crate::fakes::arm::faults::{FaultKind, HttpFault, adapter, adapter_with};
 use crate::fakes::clock::ManualClock;
 use crate::replay::spec;
 use crate::stack::{ENDPOINT, Process, Stack};
@@ -53,7 +53,7 @@ fn a_page_is_no_quota_and_a_late_page_is_no_answer() {
 struct NoToken(TokenErrorKind, AtomicUsize);
 
 #[async_trait]
-impl Tokens for NoToken {
+impl TokenProvider for NoToken {
     async fn token(&self) -> Result<Secret, TokenError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         Err(TokenError::new(self.0, "no"))
@@ -80,11 +80,11 @@ fn without_a_token_nothing_is_sent() {
 }
 
 /// Eight creations in progress in a process whose lists meet this fault.
-fn crowd(trouble: Trouble) -> (Stack, Process) {
+fn crowd(fault_kind: FaultKind) -> (Stack, Process) {
     let stack = Stack::new();
     stack.azure.simulator.cloud().edit_world(|world| world.quota = 100);
     let process =
-        stack.process(Box::new(move |_, kind| (kind == Kind::List).then_some(HttpFault { trouble, after: false })));
+        stack.process(Box::new(move |_, kind| (kind == Kind::List).then_some(HttpFault { fault_kind, after: false })));
     let names: Vec<String> = (1..=8).map(|number| format!("pvc-{number}")).collect();
     let all = names
         .iter()
@@ -97,7 +97,7 @@ fn crowd(trouble: Trouble) -> (Stack, Process) {
 /// When ARM asks for fewer requests, a list that it refused is not replaced by a request for each file system.
 #[test]
 fn a_throttled_list_is_not_replaced_by_many_looks() {
-    let (stack, process) = crowd(Trouble::Throttled(30));
+    let (stack, process) = crowd(FaultKind::Throttled(30));
     let before = stack.kinds().len();
     let failure = stack.azure.clock.run(process.adapter.observe(&id(NAME))).unwrap_err();
     assert_eq!(failure.kind, CloudErrorKind::Throttled);
@@ -110,7 +110,7 @@ fn a_throttled_list_is_not_replaced_by_many_looks() {
 /// A list that may not be read is requested once in a while, not at every poll.
 #[test]
 fn a_forbidden_list_is_left_alone() {
-    let (stack, process) = crowd(Trouble::Status(403));
+    let (stack, process) = crowd(FaultKind::Status(403));
     assert!(stack.azure.clock.run(process.adapter.observe(&id(NAME))).is_ok());
     assert_eq!(stack.kinds().iter().filter(|kind| **kind == Kind::List).count(), 1);
 }
@@ -172,8 +172,8 @@ struct Crowded {
 }
 
 #[async_trait]
-impl Wire for Crowded {
-    async fn exchange(&self, _: Request) -> Result<Response, WireError> {
+impl HttpClient for Crowded {
+    async fn send(&self, _: Request) -> Result<Response, HttpError> {
         self.most.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         for _ in 0..3 {
             futures_lite::future::yield_now().await;

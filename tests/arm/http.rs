@@ -5,8 +5,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use azurelustre_csi::adapters::arm::http::HttpWire;
-use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Method, Request, Response};
 use bytes::Bytes;
 use url::Url;
 
@@ -18,12 +18,12 @@ fn server(serve: impl Fn(TcpStream) + Send + 'static) -> Url {
     url
 }
 
-fn exchange(url: Url, time_limit: Duration, size_limit: usize) -> Result<Response, WireError> {
+fn exchange(url: Url, time_limit: Duration, size_limit: usize) -> Result<Response, HttpError> {
     let body = Bytes::from_static(b"{}");
     let mut request = Request { body, time_limit, size_limit, ..Request::new(Method::PUT, url) };
     request.headers.insert("authorization", "Bearer secret-token".parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(HttpWire::new().unwrap().exchange(request))
+    runtime.block_on(ReqwestClient::new().unwrap().send(request))
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ fn a_broken_connection_is_no_answer() {
     });
     for url in [nobody, at_once, after_reading, half] {
         let error = exchange(url, LONG, 1 << 20).unwrap_err();
-        assert!(matches!(error, WireError::Broken(_) | WireError::NotConnected(_)), "{error:?}");
+        assert!(matches!(error, HttpError::Broken(_) | HttpError::NotConnected(_)), "{error:?}");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("secret"), "{shown}");
     }
@@ -72,7 +72,7 @@ fn silence_ends_at_the_limit() {
     for url in [silent, slow_body] {
         let begun = Instant::now();
         let error = exchange(url, Duration::from_millis(200), 1 << 20).unwrap_err();
-        assert!(matches!(error, WireError::TimedOut(_)), "{error:?}");
+        assert!(matches!(error, HttpError::TimedOut(_)), "{error:?}");
         assert!(begun.elapsed() < LONG);
     }
 }
@@ -84,7 +84,7 @@ fn an_endless_body_is_cut_off() {
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"));
         while stream.write_all(b"8\r\n{{{{{{{{\r\n").is_ok() {}
     });
-    assert!(matches!(exchange(endless, LONG, 4096), Err(WireError::TooLong(4096))));
+    assert!(matches!(exchange(endless, LONG, 4096), Err(HttpError::TooLong(4096))));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_redirect_is_an_answer_and_not_followed() {
 
 #[test]
 fn one_connection_serves_many_requests() {
-    let (count, wire) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), HttpWire::new().unwrap());
+    let (count, wire) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), ReqwestClient::new().unwrap());
     let counted = count.clone();
     let url = server(move |mut stream| {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -116,7 +116,7 @@ fn one_connection_serves_many_requests() {
     runtime.block_on(async {
         for _ in 0..5 {
             let request = Request { time_limit: LONG, size_limit: 10, ..Request::new(Method::GET, url.clone()) };
-            assert_eq!(wire.exchange(request).await.unwrap().status, 204);
+            assert_eq!(wire.send(request).await.unwrap().status, 204);
         }
     });
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1);

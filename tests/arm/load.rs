@@ -8,7 +8,7 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::Provisioning;
 use futures_util::future::join_all;
 
-use crate::fakes::arm::faults::Trouble;
+use crate::fakes::arm::faults::FaultKind;
 use crate::fakes::arm::{Buckets, Kind};
 use crate::stack::Stack;
 use crate::world::{NAME, patient, request};
@@ -72,25 +72,25 @@ pub(crate) fn storm(claims: usize) -> Storm {
 }
 
 /// Faults that last: what each PUT and DELETE of a volume is answered with.
-pub(crate) const LASTING: [Trouble; 4] =
-    [Trouble::Busy, Trouble::Status(403), Trouble::Status(503), Trouble::Html(403)];
+pub(crate) const LASTING: [FaultKind; 4] =
+    [FaultKind::Busy, FaultKind::Status(403), FaultKind::Status(503), FaultKind::Html(403)];
 
 /// PUTs and DELETEs that one volume costs in 15 minutes of a fault, though Kubernetes calls every three seconds.
-pub(crate) fn requests_of_a_lasting_fault(trouble: Trouble) -> (usize, usize) {
+pub(crate) fn requests_of_a_lasting_fault(fault_kind: FaultKind) -> (usize, usize) {
     let quarter = |stack: &Stack, kind: Kind, call: &dyn Fn() -> bool| {
         let begun = stack.azure.clock.now();
         while stack.azure.clock.now() - begun < Duration::from_mins(15) {
-            assert!(!call(), "it succeeded in spite of {trouble:?}");
+            assert!(!call(), "it succeeded in spite of {fault_kind:?}");
             stack.azure.pass(Duration::from_secs(3));
         }
         stack.stub.counts().get(&kind).copied().unwrap_or(0)
     };
     let creating = Stack::new();
-    let driver = creating.troubled(Kind::Put, trouble);
+    let driver = creating.failing(Kind::Put, fault_kind);
     let puts = quarter(&creating, Kind::Put, &|| driver.create(NAME).is_ok());
     let deleting = Stack::new();
     let volume = deleting.azure.volume().id.to_string();
-    let driver = deleting.troubled(Kind::Delete, trouble);
+    let driver = deleting.failing(Kind::Delete, fault_kind);
     let deletes = quarter(&deleting, Kind::Delete, &|| driver.delete(&volume).is_ok());
     (puts, deletes)
 }

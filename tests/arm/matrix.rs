@@ -6,31 +6,31 @@ use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::ports::inbound::Failure;
 
 use crate::fakes::arm::Kind;
-use crate::fakes::arm::faults::{HttpFault, Trouble};
+use crate::fakes::arm::faults::{FaultKind, HttpFault};
 use crate::stack::Stack;
 use crate::world::{Driver, NAME};
 
 /// What may happen to a request: before the server acted on it, and after, where that is possible.
 fn faults() -> Vec<HttpFault> {
     let either = [
-        Trouble::Status(500),
-        Trouble::Status(502),
-        Trouble::Status(503),
-        Trouble::Status(504),
-        Trouble::Status(408),
-        Trouble::Throttled(7),
-        Trouble::Throttled(3600),
-        Trouble::Reset,
-        Trouble::TimeOut,
-        Trouble::Truncated,
-        Trouble::Html(200),
-        Trouble::Html(403),
-        Trouble::Html(404),
-        Trouble::Html(502),
+        FaultKind::Status(500),
+        FaultKind::Status(502),
+        FaultKind::Status(503),
+        FaultKind::Status(504),
+        FaultKind::Status(408),
+        FaultKind::Throttled(7),
+        FaultKind::Throttled(3600),
+        FaultKind::Reset,
+        FaultKind::TimeOut,
+        FaultKind::Truncated,
+        FaultKind::Html(200),
+        FaultKind::Html(403),
+        FaultKind::Html(404),
+        FaultKind::Html(502),
     ];
-    let before = [Trouble::Busy, Trouble::ExpiredToken];
-    let both = |trouble| [false, true].map(|after| HttpFault { trouble, after });
-    let refused = before.map(|trouble| HttpFault { trouble, after: false });
+    let before = [FaultKind::Busy, FaultKind::ExpiredToken];
+    let both = |fault_kind| [false, true].map(|after| HttpFault { fault_kind, after });
+    let refused = before.map(|fault_kind| HttpFault { fault_kind, after: false });
     either.into_iter().flat_map(both).chain(refused).collect()
 }
 

@@ -1,6 +1,6 @@
 //! What a refusal says: whether it lasts, everything that ARM gives as its reason, and a cure that fits what was asked.
 
-use azurelustre_csi::adapters::arm::wire::Response;
+use azurelustre_csi::adapters::arm::http::Response;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use serde_json::{Value, json};

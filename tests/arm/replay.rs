@@ -11,7 +11,7 @@ use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest
 use serde_json::Value;
 
 use crate::answers::{ARMS, answer, scripted};
-use azurelustre_csi::adapters::arm::wire::{Method, Response};
+use azurelustre_csi::adapters::arm::http::{Method, Response};
 
 fn recorded(name: &str) -> Value {
     let all: Value = serde_json::from_str(include_str!("fixtures/recorded.json")).unwrap();

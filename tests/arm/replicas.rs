@@ -12,7 +12,7 @@ use azurelustre_csi::ports::inbound::{Caller, CallerGuard, Provisioning};
 use futures_lite::future::zip;
 
 use crate::fakes::arm::Kind;
-use crate::fakes::arm::faults::{HttpFault, Trouble};
+use crate::fakes::arm::faults::{FaultKind, HttpFault};
 use crate::stack::{Process, Stack};
 use crate::world::{NAME, patient, request};
 
@@ -24,8 +24,8 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    /// Loses its lease at request number `at`; that request meets `trouble`, if any.
-    fn new(stack: &Stack, at: usize, trouble: Option<HttpFault>) -> Self {
+    /// Loses its lease at request number `at`; that request meets `fault_kind`, if any.
+    fn new(stack: &Stack, at: usize, fault_kind: Option<HttpFault>) -> Self {
         let (caller, guard) = Caller::new(Some(Duration::from_mins(30)));
         let guard: Mutex<Option<CallerGuard>> = Mutex::new(Some(guard));
         let lost = Arc::new(AtomicUsize::new(0));
@@ -38,7 +38,7 @@ impl Sidecar {
                 drop(guard);
                 seen.store(number, Ordering::Relaxed);
             }
-            trouble.filter(|_| number == at)
+            fault_kind.filter(|_| number == at)
         };
         Self { process: stack.process(Box::new(plan)), caller, lost }
     }
@@ -83,8 +83,8 @@ fn worlds() -> [World; 3] {
 }
 
 fn faults() -> [Option<HttpFault>; 4] {
-    let fault = |trouble, after| Some(HttpFault { trouble, after });
-    [None, fault(Trouble::Reset, true), fault(Trouble::TimeOut, false), fault(Trouble::Absent, false)]
+    let fault = |fault_kind, after| Some(HttpFault { fault_kind, after });
+    [None, fault(FaultKind::Reset, true), fault(FaultKind::TimeOut, false), fault(FaultKind::Absent, false)]
 }
 
 fn requests_of_a_creation() -> usize {
@@ -97,12 +97,12 @@ fn requests_of_a_creation() -> usize {
 #[test]
 fn a_lease_that_changes_hands_at_any_request_of_a_creation_leaves_nothing_unknown() {
     for world in worlds() {
-        for trouble in faults() {
+        for fault_kind in faults() {
             for at in 1..=requests_of_a_creation() + 2 {
                 for claim_deleted in [false, true] {
-                    let case = format!("at request {at}, {trouble:?}, claim deleted: {claim_deleted}");
+                    let case = format!("at request {at}, {fault_kind:?}, claim deleted: {claim_deleted}");
                     let stack = Stack::with(world.clone(), |stub| stub);
-                    let (old, new) = (Sidecar::new(&stack, at, trouble), stack.process(Box::new(|_, _| None)));
+                    let (old, new) = (Sidecar::new(&stack, at, fault_kind), stack.process(Box::new(|_, _| None)));
                     let over = AtomicUsize::new(0);
                     let first = async {
                         drop(old.process.driver.provision.create(request(NAME), old.caller.clone()).await);
@@ -130,12 +130,12 @@ fn a_lease_that_changes_hands_at_any_request_of_a_creation_leaves_nothing_unknow
 
 #[test]
 fn a_lease_that_changes_hands_at_any_request_of_a_deletion_leaves_nothing() {
-    for trouble in faults() {
+    for fault_kind in faults() {
         for at in 1..=4 {
             let [quick, ..] = worlds();
             let stack = Stack::with(quick, |stub| stub);
             let volume = stack.healthy().create(NAME).unwrap().id.to_string();
-            let (old, new) = (Sidecar::new(&stack, at, trouble), stack.process(Box::new(|_, _| None)));
+            let (old, new) = (Sidecar::new(&stack, at, fault_kind), stack.process(Box::new(|_, _| None)));
             let over = AtomicUsize::new(0);
             let first = async {
                 drop(old.process.driver.provision.delete(&volume, old.caller.clone()).await);
@@ -147,7 +147,7 @@ fn a_lease_that_changes_hands_at_any_request_of_a_deletion_leaves_nothing() {
             };
             stack.azure.clock.run(zip(first, second));
             stack.azure.pass(Duration::from_hours(1));
-            assert_eq!(stack.azure.billed(), Vec::<String>::new(), "at request {at}, {trouble:?}");
+            assert_eq!(stack.azure.billed(), Vec::<String>::new(), "at request {at}, {fault_kind:?}");
         }
     }
 }

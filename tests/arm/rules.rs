@@ -10,7 +10,7 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind};
 
 use crate::fakes::arm::Kind;
-use crate::fakes::arm::faults::{HttpFault, Trouble};
+use crate::fakes::arm::faults::{FaultKind, HttpFault};
 use crate::stack::Stack;
 use crate::world::{BUDGET, Driver, NAME, OURS, request};
 
@@ -32,13 +32,14 @@ fn local_mistakes_cost_one_observation() {
 #[test]
 fn a_failed_look_is_never_final() {
     let statuses = [400, 401, 402, 403, 404, 405, 407, 409, 410, 412, 418, 451, 500, 501, 505, 599, 300, 302, 304];
-    let faults = statuses.into_iter().flat_map(|status| [Trouble::Status(status), Trouble::Html(status)]);
-    let others = [Trouble::Reset, Trouble::TimeOut, Trouble::Truncated, Trouble::Html(200), Trouble::ExpiredToken];
-    for trouble in faults.chain(others) {
+    let faults = statuses.into_iter().flat_map(|status| [FaultKind::Status(status), FaultKind::Html(status)]);
+    let others =
+        [FaultKind::Reset, FaultKind::TimeOut, FaultKind::Truncated, FaultKind::Html(200), FaultKind::ExpiredToken];
+    for fault_kind in faults.chain(others) {
         let stack = Stack::new();
-        let failure = stack.troubled(Kind::Get, trouble).create(NAME).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Unavailable, "{trouble:?}: {failure}");
-        assert!(stack.kinds().iter().all(|kind| *kind == Kind::Get), "{trouble:?}: {:?}", stack.kinds());
+        let failure = stack.failing(Kind::Get, fault_kind).create(NAME).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable, "{fault_kind:?}: {failure}");
+        assert!(stack.kinds().iter().all(|kind| *kind == Kind::Get), "{fault_kind:?}: {:?}", stack.kinds());
     }
 }
 
@@ -56,32 +57,32 @@ fn final_after(stack: &Stack, driver: &Driver, seconds: u64) -> Failure {
 /// Rule 3: after "absent", the steps before the PUT may end the call, each with its code, once that was seen long enough.
 #[test]
 fn before_the_creation_is_sent_refusals_are_final_in_their_time() {
-    for (kind, trouble, expected, seconds) in [
-        (Kind::Skus, Trouble::Status(403), FailureKind::Denied, 90),
-        (Kind::Skus, Trouble::Status(401), FailureKind::Unauthenticated, 90),
-        (Kind::Usages, Trouble::Status(404), FailureKind::Precondition, 5),
-        (Kind::Usages, Trouble::Status(403), FailureKind::Denied, 90),
-        (Kind::Size, Trouble::Status(403), FailureKind::Denied, 90),
+    for (kind, fault_kind, expected, seconds) in [
+        (Kind::Skus, FaultKind::Status(403), FailureKind::Denied, 90),
+        (Kind::Skus, FaultKind::Status(401), FailureKind::Unauthenticated, 90),
+        (Kind::Usages, FaultKind::Status(404), FailureKind::Precondition, 5),
+        (Kind::Usages, FaultKind::Status(403), FailureKind::Denied, 90),
+        (Kind::Size, FaultKind::Status(403), FailureKind::Denied, 90),
     ] {
         let stack = Stack::new();
-        let failure = final_after(&stack, &stack.troubled(kind, trouble), seconds);
-        assert_eq!(failure.kind, expected, "{kind:?} {trouble:?}: {failure}");
-        assert_eq!(stack.puts(), 0, "{kind:?} {trouble:?}");
+        let failure = final_after(&stack, &stack.failing(kind, fault_kind), seconds);
+        assert_eq!(failure.kind, expected, "{kind:?} {fault_kind:?}: {failure}");
+        assert_eq!(stack.puts(), 0, "{kind:?} {fault_kind:?}");
     }
-    for (kind, trouble) in [
-        (Kind::Skus, Trouble::Status(500)),
-        (Kind::Skus, Trouble::Html(403)),
-        (Kind::Usages, Trouble::Throttled(60)),
-        (Kind::Size, Trouble::Reset),
+    for (kind, fault_kind) in [
+        (Kind::Skus, FaultKind::Status(500)),
+        (Kind::Skus, FaultKind::Html(403)),
+        (Kind::Usages, FaultKind::Throttled(60)),
+        (Kind::Size, FaultKind::Reset),
     ] {
         let stack = Stack::new();
-        let driver = stack.troubled(kind, trouble);
+        let driver = stack.failing(kind, fault_kind);
         for _ in 0..10 {
             let failure = driver.create(NAME).unwrap_err();
-            assert_eq!(failure.kind, FailureKind::Unavailable, "{kind:?} {trouble:?}: {failure}");
+            assert_eq!(failure.kind, FailureKind::Unavailable, "{kind:?} {fault_kind:?}: {failure}");
             stack.azure.pass(Duration::from_secs(30));
         }
-        assert_eq!((stack.puts(), stack.azure.billed()), (0, vec![]), "{kind:?} {trouble:?}");
+        assert_eq!((stack.puts(), stack.azure.billed()), (0, vec![]), "{kind:?} {fault_kind:?}");
     }
 }
 
@@ -111,7 +112,7 @@ fn a_refused_creation_is_final_in_its_time() {
         (404, FailureKind::Precondition),
     ] {
         let stack = Stack::new();
-        let failure = final_after(&stack, &stack.troubled(Kind::Put, Trouble::Status(status)), 90);
+        let failure = final_after(&stack, &stack.failing(Kind::Put, FaultKind::Status(status)), 90);
         assert_eq!(failure.kind, expected, "{status}: {failure}");
         // Only a token that was not accepted is replaced and tried once more.
         assert_eq!(stack.puts(), if status == 401 { 4 } else { 2 }, "{status}");
@@ -138,7 +139,7 @@ fn quota_and_an_absent_group_are_reported_with_what_to_do() {
 fn an_answer_that_is_not_arms_is_no_refusal() {
     for status in [400, 401, 403, 404, 409] {
         let stack = Stack::new();
-        let fault = HttpFault { trouble: Trouble::Html(status), after: true };
+        let fault = HttpFault { fault_kind: FaultKind::Html(status), after: true };
         let put = stack.process(Box::new(move |_, kind| (kind == Kind::Put).then_some(fault)));
         put.driver.create(NAME).unwrap();
         assert_eq!((stack.puts(), stack.azure.made(NAME)), (1, 1), "{status}");
@@ -149,7 +150,7 @@ fn an_answer_that_is_not_arms_is_no_refusal() {
 #[test]
 fn a_put_in_doubt_is_repeated_after_two_looks() {
     let stack = Stack::new();
-    let lost = HttpFault { trouble: Trouble::Reset, after: false };
+    let lost = HttpFault { fault_kind: FaultKind::Reset, after: false };
     let first = std::sync::atomic::AtomicBool::new(true);
     let plan = move |_: usize, kind: Kind| {
         (kind == Kind::Put && first.swap(false, std::sync::atomic::Ordering::Relaxed)).then_some(lost)

@@ -6,7 +6,7 @@ use azurelustre_csi::adapters::arm::cloud::ArmCloud;
 use azurelustre_csi::adapters::simulator::World;
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 
-use crate::fakes::arm::faults::{HttpFault, HttpPlan, StubWire, Trouble, adapter};
+use crate::fakes::arm::faults::{FaultKind, HttpFault, HttpPlan, StubClient, adapter};
 use crate::fakes::arm::{ArmStub, Kind};
 use crate::fakes::faulty::Faults;
 use crate::world::{Azure, Driver};
@@ -39,7 +39,7 @@ impl Stack {
 
     /// A process whose requests meet what the plan says.
     pub(crate) fn process(&self, plan: HttpPlan) -> Process {
-        let wire = Arc::new(StubWire::new(self.stub.clone(), self.azure.clock.clone(), plan));
+        let wire = Arc::new(StubClient::new(self.stub.clone(), self.azure.clock.clone(), plan));
         let adapter = Arc::new(adapter(wire, ENDPOINT, self.azure.clock.clone()));
         let driver = self.azure.driver_over(adapter.clone(), Faults::none(self.azure.clock.clone()));
         Process { driver, adapter }
@@ -55,9 +55,9 @@ impl Stack {
         self.process(Box::new(move |number, _| (first..first + times).contains(&number).then_some(fault))).driver
     }
 
-    /// One whose requests of a kind all meet this trouble, before they have an effect.
-    pub(crate) fn troubled(&self, kind: Kind, trouble: Trouble) -> Driver {
-        self.process(Box::new(move |_, of| (of == kind).then_some(HttpFault { trouble, after: false }))).driver
+    /// One whose requests of a kind all meet this fault_kind, before they have an effect.
+    pub(crate) fn failing(&self, kind: Kind, fault_kind: FaultKind) -> Driver {
+        self.process(Box::new(move |_, of| (of == kind).then_some(HttpFault { fault_kind, after: false }))).driver
     }
 
     /// Kinds of all requests so far.

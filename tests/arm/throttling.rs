@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Method, Request, Response};
 use azurelustre_csi::domain::filesystem::{FilesystemSpec, Observed};
 use azurelustre_csi::domain::names::Location;
 use azurelustre_csi::ports::clock::Clock;
@@ -57,12 +57,12 @@ fn a_throttled_write_holds_back_writes_and_nothing_else() {
 struct Distant(Arc<Script>);
 
 #[async_trait]
-impl Wire for Distant {
-    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
+impl HttpClient for Distant {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
         for _ in 0..5 {
             futures_lite::future::yield_now().await;
         }
-        self.0.exchange(request).await
+        self.0.send(request).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azurelustre_csi::adapters::arm::wire::{Request, Response, Wire, WireError};
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Request, Response};
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::FilesystemSpec;
 use azurelustre_csi::ports::clock::Clock;
@@ -29,13 +29,13 @@ struct Slow {
 }
 
 #[async_trait]
-impl Wire for Slow {
-    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
+impl HttpClient for Slow {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         self.clock.sleep(self.takes.min(request.time_limit)).await;
         self.ended.fetch_add(1, Ordering::Relaxed);
         if self.takes > request.time_limit {
-            return Err(WireError::TimedOut(request.time_limit));
+            return Err(HttpError::TimedOut(request.time_limit));
         }
         Ok(self.answers[number.min(self.answers.len() - 1)].clone())
     }

@@ -1,10 +1,6 @@
-//! What the log says about a call, and what it never says.
-//!
-//! Everything is captured, at the lowest level, also what the libraries below write. The tests share one capture, so each
-//! searches only for texts of its own.
+//! The log of a call: one line with method, volume and code, and no secret. Each test searches for its own texts.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azurelustre_csi::adapters::csi::{Identity, IdentityInfo};
@@ -13,36 +9,14 @@ use azurelustre_csi::ports::operations::{Operation, OperationKind, Operations};
 
 use azurelustre_csi::adapters::csi::proto::*;
 use azurelustre_csi::ports::inbound::FailureKind;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::golden::{creation, deletion, map, publication, stats, validation};
 use super::ports::Script;
 use super::world::scripted;
-
-static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Capture;
-
-impl Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn capture() {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    STARTED.get_or_init(|| {
-        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(|| Capture).init();
-    });
-}
+use crate::log_buffer::LogBuffer;
 
 fn written() -> String {
-    String::from_utf8_lossy(&WRITTEN.lock().unwrap()).into_owned()
+    LogBuffer::of_process().text()
 }
 
 /// The lines of our own about a volume.
@@ -56,7 +30,7 @@ fn lines_about(volume: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_failure_is_logged_once_with_method_volume_code_and_message() {
-    capture();
+    LogBuffer::of_process();
     for (volume, kind, level, code) in [
         ("volume-unavailable", FailureKind::Unavailable, " WARN ", "code=Unavailable"),
         ("volume-internal", FailureKind::Internal, "ERROR ", "code=Internal"),
@@ -77,7 +51,7 @@ async fn a_failure_is_logged_once_with_method_volume_code_and_message() {
 
 #[tokio::test]
 async fn a_change_is_logged_at_info_and_a_read_only_at_debug() {
-    capture();
+    LogBuffer::of_process();
     let (mut world, _ports) = scripted(Script::Succeed).await;
     let id = |name: &str| name.to_owned();
     let acts = NodePublishVolumeRequest { volume_id: id("volume-published"), ..publication() };
@@ -110,7 +84,7 @@ impl Operations for Hanging {
 
 #[tokio::test]
 async fn probe_names_the_operations_that_are_past_their_limit() {
-    capture();
+    LogBuffer::of_process();
     let ready = LatchedReadiness::new(None).with_operations(Some(Arc::new(Hanging)));
     let info = IdentityInfo { driver_name: "d".to_owned(), vendor_version: "0".to_owned(), controller: false };
     let identity = Identity::new(info, Arc::new(ready));
@@ -124,7 +98,7 @@ async fn probe_names_the_operations_that_are_past_their_limit() {
 
 #[tokio::test]
 async fn a_volumes_name_cannot_forge_a_line() {
-    capture();
+    LogBuffer::of_process();
     let (mut world, _ports) = scripted(Script::Succeed).await;
     let name = "volume-forging\n2026-01-01 ERROR forged\u{1b}[31m".to_owned();
     world.controller.create_volume(CreateVolumeRequest { name, ..creation() }).await.unwrap();
@@ -134,7 +108,7 @@ async fn a_volumes_name_cannot_forge_a_line() {
 
 #[tokio::test]
 async fn secrets_are_in_no_log_and_no_debug_output() {
-    capture();
+    LogBuffer::of_process();
     let secret = "correct-horse-battery";
     let secrets = || map(&[("accountKey", secret)]);
     let mut shown = String::new();

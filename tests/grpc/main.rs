@@ -10,6 +10,10 @@
 mod calls;
 mod golden;
 mod log;
+// Shared with other tests, which need more of it.
+#[allow(dead_code)]
+#[path = "../fakes/log.rs"]
+mod log_buffer;
 mod ports;
 #[cfg(feature = "simulator")]
 mod simulated;

@@ -21,7 +21,7 @@ use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::Publishing;
 use nix::errno::Errno;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{mount_points, unmount_below};
 use crate::world::run;
 use crate::{Test, tests};
 

@@ -12,7 +12,7 @@ use azurelustre_csi::ports::mounter::Mounter;
 use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{mount_points, unmount_below};
 use crate::world::{SICK, TestNode, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 

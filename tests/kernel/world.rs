@@ -17,7 +17,8 @@ use azurelustre_csi::ports::mounter::{Mounter, Readiness};
 use azurelustre_csi::ports::operations::Operations;
 use tempfile::TempDir;
 
-use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+use crate::fakes::lustre::TreeKernel;
+use crate::fakes::mounts::{mount_points, unmount_below};
 pub(crate) use crate::fakes::mounts::{plan, source};
 
 /// A server that works.

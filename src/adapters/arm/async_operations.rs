@@ -1,97 +1,85 @@
-//! [`AsyncOperations`]: why ARM's asynchronous operations failed, read from their `Azure-AsyncOperation` URL.
+//! [`AsyncOperations`]: the errors of ARM's asynchronous operations, read from their `Azure-AsyncOperation` URL.
 //! <https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations>
 //!
-//! Only a hint: the resource says that its last operation failed, but not why; the operation says why, but its URL
-//! (`Azure-AsyncOperation`) is signed, expires, and is known only to the process that sent the request.
+//! Only for messages: the resource shows that its last operation failed, and only the operation shows why; but its URL is
+//! signed, expires, and is known only to the process that sent the request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use url::Url;
 
 use super::client::Client;
-use super::failure::ArmFailure;
-use super::list_polling::{Key, key};
-use super::reason::Reason;
-use super::wire::{Method, Response};
+use super::error::ArmError;
+use super::error::detail::ErrorDetail;
+use super::http::{Method, Response};
+use super::urls::FilesystemKey;
 use crate::domain::filesystem::ProvisioningState;
 use crate::domain::names::FilesystemId;
 
-/// Operations that are remembered at most; an outage of days is no reason to grow.
-const MOST_OPERATIONS: usize = 10_000;
-
-#[derive(Debug, Clone)]
-enum Report {
-    At(Url),
-    Reason(String),
-}
+/// Operations that are remembered at most, so that an outage of days does not grow the map.
+const MAX_OPERATIONS: usize = 10_000;
 
 #[derive(Debug, Clone)]
 struct Operation {
     method: Method,
-    report: Report,
+    url: Url,
+    /// Once it was read.
+    error: Option<String>,
 }
 
-/// What is known of the last operation on each file system.
+/// The last accepted operation on each file system.
 #[derive(Debug, Default)]
-pub(super) struct AsyncOperations(Mutex<HashMap<Key, Operation>>);
+pub(super) struct AsyncOperations(Mutex<HashMap<FilesystemKey, Operation>>);
 
 impl AsyncOperations {
-    /// Remembers where an accepted creation or deletion reports. A URL that cannot be parsed is not remembered.
+    /// Remembers the URL of an accepted PUT or DELETE. One that cannot be parsed is not remembered.
     pub(super) fn accepted(&self, id: &FilesystemId, method: Method, response: &Response) {
-        let mut known = self.locked();
-        if known.len() >= MOST_OPERATIONS {
-            known.clear();
+        let mut operations = self.locked();
+        if operations.len() >= MAX_OPERATIONS {
+            operations.clear();
         }
+        operations.remove(&id.into());
         let url = response.header("azure-asyncoperation").and_then(|url| Url::parse(&url).ok());
-        match url {
-            Some(url) => drop(known.insert(key(id), Operation { method, report: Report::At(url) })),
-            None => drop(known.remove(&key(id))),
-        }
+        operations.extend(url.map(|url| (id.into(), Operation { method, url, error: None })));
     }
 
-    /// Forgets a file system that is finished or gone.
-    pub(super) fn ended(&self, id: &FilesystemId) {
-        self.locked().remove(&key(id));
+    /// Forgets the operation of a file system.
+    pub(super) fn forget(&self, id: &FilesystemId) {
+        self.locked().remove(&id.into());
     }
 
-    /// Why the last operation on a file system in this state failed, if it did and if that can be learned; at most one
-    /// request for each operation that answers. A file system whose deletion failed may show `Succeeded` again.
-    pub(super) async fn reason(&self, id: &FilesystemId, state: &ProvisioningState, client: &Client) -> Option<String> {
-        let known = self.locked().get(&key(id)).cloned()?;
+    /// Why the last operation on a file system in this state failed, if it did and if its error can be read; an operation
+    /// whose error is known is not requested again. A file system whose deletion failed may show `Succeeded` again.
+    pub(super) async fn error(&self, id: &FilesystemId, state: &ProvisioningState, client: &Client) -> Option<String> {
+        let operation = self.locked().get(&id.into()).cloned()?;
         match state {
             ProvisioningState::Failed | ProvisioningState::Canceled => {}
-            ProvisioningState::Succeeded if known.method == Method::DELETE => {}
+            ProvisioningState::Succeeded if operation.method == Method::DELETE => {}
             ProvisioningState::Succeeded => {
-                self.ended(id);
+                self.forget(id);
                 return None;
             }
             _ => return None,
         }
-        let url = match known.report {
-            Report::Reason(reason) => return Some(reason),
-            Report::At(url) => url,
-        };
-        match read(client, &url).await {
-            Ok(reason) => {
-                let reason = reason?;
-                let report = Report::Reason(reason.clone());
-                self.locked().insert(key(id), Operation { method: known.method, report });
-                Some(reason)
-            }
-            Err(failure) => {
-                tracing::debug!(filesystem = %id, %failure, "the failed operation does not say why");
-                None
-            }
+        if operation.error.is_some() {
+            return operation.error;
         }
+        let error = read(client, &operation.url).await.unwrap_or_else(|error| {
+            tracing::debug!(filesystem = %id, %error, "the error of the failed operation cannot be read");
+            None
+        })?;
+        self.locked().insert(id.into(), Operation { error: Some(error.clone()), ..operation });
+        Some(error)
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Key, Operation>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<FilesystemKey, Operation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn read(client: &Client, url: &Url) -> Result<Option<String>, ArmFailure> {
-    let status = client.get(url).await?.json;
-    Ok(status.get("error").and_then(Reason::of).map(|reason| reason.to_string()))
+async fn read(client: &Client, url: &Url) -> Result<Option<String>, ArmError> {
+    let status: Value = client.get(url).await?.json;
+    Ok(status.get("error").and_then(ErrorDetail::of).map(|error| error.to_string()))
 }

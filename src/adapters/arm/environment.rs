@@ -1,15 +1,15 @@
-//! The Azure clouds and their endpoints: ARM, the authority that issues tokens, and the audience of the tokens.
+//! Azure environments: the endpoints of each cloud (ARM, the authority that issues tokens, the audience of the tokens).
 //!
-//! Public, China and US Government Azure are separate clouds with hosts of their own; an Azure Stack has its own in every
-//! installation and serves their list itself.
+//! Public, China and US Government Azure are separate clouds with their own hosts; an Azure Stack has its own in every
+//! installation and serves the list of them itself. Names, hosts and the keys of the file are those of the Azure SDK for Go:
+//! <https://github.com/Azure/go-autorest/blob/main/autorest/azure/environments.go>.
 
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
-use super::answer::{self, ArmAnswer};
-use super::failure::ArmFailure;
-use super::http_stack::HttpStack;
-use super::wire::{Method, Request, StatusCode};
+use super::error::{ArmError, ErrorResponse, response};
+use super::http::stack::HttpStack;
+use super::http::{Method, Request, StatusCode, is_loopback};
 use crate::domain::text::{nearest, quote};
 
 /// The endpoints of one cloud.
@@ -30,12 +30,12 @@ impl CloudEndpoints {
     }
 }
 
-/// How the endpoints are known.
+/// Where the endpoints come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Environment {
-    /// A cloud of the table, or one whose hosts are all set.
+    /// A cloud of the table, or one whose endpoints are all set.
     Known(CloudEndpoints),
-    /// An Azure Stack that serves the list of its hosts at this address.
+    /// An Azure Stack whose resource manager at this URL serves the list of its endpoints.
     Discovered(Url),
 }
 
@@ -64,12 +64,12 @@ const CLOUDS: [[&str; 5]; 3] = [
     ],
 ];
 
-/// The cloud whose hosts differ in every installation.
+/// The cloud whose endpoints differ in every installation.
 const AZURE_STACK: &str = "AzureStackCloud";
 
-/// What the settings say about the cloud.
+/// The settings that choose the cloud and its endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CloudChoice {
+pub struct CloudSelection {
     /// Its name; absent and empty mean public Azure.
     pub name: Option<String>,
     /// `resourceManagerEndpoint`.
@@ -80,8 +80,8 @@ pub struct CloudChoice {
     pub environment_file: Option<String>,
 }
 
-impl CloudChoice {
-    /// The environment that is meant. Fails with a rule in words.
+impl CloudSelection {
+    /// The environment that they name. Fails with the broken rule.
     pub fn environment(&self) -> Result<Environment, String> {
         let given =
             |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -119,11 +119,11 @@ fn unknown(name: &str) -> String {
     format!("{} is not an Azure cloud; known: {}{near}", quote(name), all.collect::<Vec<_>>().join(", "))
 }
 
-/// An address that tokens may be sent to: https, or plain http to this very machine.
+/// A URL that tokens may be sent to: https, or plain http to a loopback address.
 pub fn endpoint(text: &str) -> Result<Url, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&with_scheme).map_err(|error| {
-        // What cannot be read may be a password.
+        // What cannot be parsed may be a password.
         if text.contains('@') { PASSWORD.to_owned() } else { format!("{} is not a URL ({error})", quote(text)) }
     })?;
     match url.scheme() {
@@ -136,16 +136,6 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
 }
 
 const PASSWORD: &str = "an address must not hold a user name or a password";
-
-/// Whether an address is on this very machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
 
 /// The file of an Azure Stack: JSON with the keys of the Azure SDK for Go.
 fn from_file(text: &str) -> Result<CloudEndpoints, String> {
@@ -160,25 +150,26 @@ fn from_file(text: &str) -> Result<CloudEndpoints, String> {
     Ok(CloudEndpoints { arm, authority: endpoint(value("activeDirectoryEndpoint")?)?, audience })
 }
 
-/// Reads the list of an Azure Stack's hosts.
-pub async fn discover(http: &HttpStack, resource_manager: &Url) -> Result<CloudEndpoints, ArmFailure> {
+/// Reads the endpoints of an Azure Stack (`GET /metadata/endpoints`).
+/// <https://learn.microsoft.com/azure-stack/user/azure-stack-version-profiles-ruby>
+pub async fn discover(http: &HttpStack, resource_manager: &Url) -> Result<CloudEndpoints, ArmError> {
     let mut url = resource_manager.clone();
     url.set_path("/metadata/endpoints");
     url.set_query(Some("api-version=2019-05-01"));
     let request = Request { size_limit: 1 << 20, ..Request::new(Method::GET, url) };
     let response = http.send(request).await?;
     if response.status != StatusCode::OK {
-        return Err(ArmFailure::Answer(Box::new(ArmAnswer::read(&response))));
+        return Err(ArmError::Response(Box::new(ErrorResponse::read(&response))));
     }
-    let odd = |message| ArmFailure::Unreadable { message, is_arms: answer::is_arms(&response) };
-    let unreadable = || odd(answer::beginning(&response.body));
+    let error = |message| ArmError::Unreadable { message, from_arm: response::is_from_arm(&response) };
+    let unreadable = || error(response::beginning(&response.body));
     let metadata: Value = serde_json::from_slice(&response.body).map_err(|_| unreadable())?;
-    // Newer versions answer with a list of clouds.
+    // Newer versions return a list of clouds.
     let cloud = metadata.as_array().and_then(|clouds| clouds.first()).unwrap_or(&metadata);
     let text = |pointer: &str| cloud.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let authority = text("/authentication/loginEndpoint").ok_or_else(unreadable)?;
     let audience = text("/authentication/audiences/0").ok_or_else(unreadable)?;
-    let authority = endpoint(authority).map_err(odd)?;
+    let authority = endpoint(authority).map_err(error)?;
     Ok(CloudEndpoints { arm: resource_manager.clone(), authority, audience: audience.to_owned() })
 }
 
@@ -186,16 +177,16 @@ pub async fn discover(http: &HttpStack, resource_manager: &Url) -> Result<CloudE
 mod tests {
     use super::*;
 
-    fn choice(name: &str, resource_manager: Option<&str>) -> CloudChoice {
-        CloudChoice {
+    fn selection(name: &str, resource_manager: Option<&str>) -> CloudSelection {
+        CloudSelection {
             name: Some(name.to_owned()),
             resource_manager: resource_manager.map(str::to_owned),
-            ..CloudChoice::default()
+            ..CloudSelection::default()
         }
     }
 
-    fn known(choice: &CloudChoice) -> CloudEndpoints {
-        match choice.environment() {
+    fn known(selection: &CloudSelection) -> CloudEndpoints {
+        match selection.environment() {
             Ok(Environment::Known(endpoints)) => endpoints,
             other => panic!("{other:?}"),
         }
@@ -203,27 +194,27 @@ mod tests {
 
     #[test]
     fn clouds_are_known_by_name_without_case() {
-        let public = known(&CloudChoice::default());
+        let public = known(&CloudSelection::default());
         assert_eq!(public.arm.as_str(), "https://management.azure.com/");
         assert_eq!(public.scope(), "https://management.core.windows.net/.default");
-        assert_eq!(known(&choice("azurepubliccloud", None)), public);
-        assert_eq!(known(&choice("AZURECHINACLOUD", None)).arm.as_str(), "https://management.chinacloudapi.cn/");
-        assert_eq!(known(&choice(" ", None)), public);
-        let government = known(&choice("AZUREUSGOVERNMENT", None));
+        assert_eq!(known(&selection("azurepubliccloud", None)), public);
+        assert_eq!(known(&selection("AZURECHINACLOUD", None)).arm.as_str(), "https://management.chinacloudapi.cn/");
+        assert_eq!(known(&selection(" ", None)), public);
+        let government = known(&selection("AZUREUSGOVERNMENT", None));
         assert_eq!(government.authority.as_str(), "https://login.microsoftonline.us/");
         assert_eq!(
-            known(&choice("AzureChinaCloud", None)).scope(),
+            known(&selection("AzureChinaCloud", None)).scope(),
             "https://management.core.chinacloudapi.cn/.default"
         );
-        let error = choice("AzurePublic", None).environment().unwrap_err();
+        let error = selection("AzurePublic", None).environment().unwrap_err();
         assert!(error.contains("did you mean AzurePublicCloud?"), "{error}");
     }
 
     #[test]
     fn a_named_cloud_takes_a_custom_endpoint_as_it_is() {
-        let custom = CloudChoice {
+        let custom = CloudSelection {
             authority_host: Some("https://login.test/".to_owned()),
-            ..choice("AzureCloud", Some("https://arm.test"))
+            ..selection("AzureCloud", Some("https://arm.test"))
         };
         let endpoints = known(&custom);
         assert_eq!(
@@ -233,13 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn an_azure_stack_is_asked_or_read_from_its_file() {
-        let asked = choice("azurestackcloud", Some("https://management.stack.test")).environment().unwrap();
-        assert_eq!(asked, Environment::Discovered(Url::parse("https://management.stack.test").unwrap()));
-        assert!(choice("AzureStackCloud", None).environment().is_err());
+    fn an_azure_stack_is_discovered_or_read_from_its_file() {
+        let discovered = selection("azurestackcloud", Some("https://management.stack.test")).environment().unwrap();
+        assert_eq!(discovered, Environment::Discovered(Url::parse("https://management.stack.test").unwrap()));
+        assert!(selection("AzureStackCloud", None).environment().is_err());
         let file = r#"{"name":"x","resourceManagerEndpoint":"https://rm.test/","activeDirectoryEndpoint":"https://adfs.test/adfs",
             "serviceManagementEndpoint":"https://aud.test/x"}"#;
-        let from_file = CloudChoice { environment_file: Some(file.to_owned()), ..choice("AzureStackCloud", None) };
+        let from_file =
+            CloudSelection { environment_file: Some(file.to_owned()), ..selection("AzureStackCloud", None) };
         assert_eq!(known(&from_file).scope(), "https://aud.test/x/.default");
     }
 

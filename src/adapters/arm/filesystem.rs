@@ -1,25 +1,26 @@
-//! `amlFilesystems` on the wire: the body of the PUT (`AmlFilesystems_CreateOrUpdate`), and the resource that ARM shows.
+//! `amlFilesystems` as JSON: the body of the PUT (`AmlFilesystems_CreateOrUpdate`), and the resource of GET and list.
+//! <https://learn.microsoft.com/azure/templates/microsoft.storagecache/2024-03-01/amlfilesystems>
 //!
 //! The generated model is not used, because it fails on null and unknown members, knows no newer ones, and drops user-assigned
-//! identities in both directions. What is read here is read one value at a time, so nothing odd hides the rest.
+//! identities in both directions. Each value is read on its own, so that one that cannot be read hides no other.
 
 use serde_json::{Map, Value, json};
 
-use super::path;
+use super::urls::{Urls, parse_subnet_id};
 use crate::domain::capacity::Bytes;
 use crate::domain::filesystem::{Filesystem, FilesystemSpec, ProvisioningState, ReportedMgsAddress};
 use crate::domain::mount_source::FsName;
 use crate::domain::names::{Location, Zone};
 
 /// The body of the PUT; always the same for the same spec.
-pub(super) fn body(spec: &FilesystemSpec, network_subscription: &str) -> Value {
+pub(super) fn body(spec: &FilesystemSpec, urls: &Urls) -> Value {
     let mut body = json!({
         "location": spec.location.as_str(),
         "tags": spec.tags,
         "sku": { "name": spec.sku_name },
         "properties": {
             "storageCapacityTiB": spec.capacity.0,
-            "filesystemSubnet": path::subnet_id(network_subscription, &spec.subnet),
+            "filesystemSubnet": urls.subnet_id(&spec.subnet),
             "maintenanceWindow": {
                 "dayOfWeek": spec.maintenance.day_of_week,
                 "timeOfDayUTC": spec.maintenance.time_of_day_utc,
@@ -36,8 +37,8 @@ pub(super) fn body(spec: &FilesystemSpec, network_subscription: &str) -> Value {
     body
 }
 
-/// What ARM shows of a file system, and its name; `None` if this is no file system at all.
-pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
+/// A file system and its name; `None` if the resource is no file system at all.
+pub(super) fn parse(resource: &Value) -> Option<(String, Filesystem)> {
     let name = resource.get("name")?.as_str()?.to_owned();
     let properties = resource.get("properties").filter(|properties| properties.is_object())?;
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
@@ -48,7 +49,7 @@ pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
         sku_name: text(resource.pointer("/sku/name")),
         zones: zones(resource.get("zones")),
         capacity: capacity(properties),
-        subnet: text(properties.get("filesystemSubnet")).and_then(|id| path::parse_subnet(&id)),
+        subnet: text(properties.get("filesystemSubnet")).and_then(|id| parse_subnet_id(&id)),
         state: ProvisioningState::parse(&text(properties.get("provisioningState")).unwrap_or_default()),
         mgs_address: mgs_address(client),
         fs_name: fs_name(&client_text("mountCommand")),
@@ -58,8 +59,8 @@ pub(super) fn view(resource: &Value) -> Option<(String, Filesystem)> {
     Some((name, filesystem))
 }
 
-/// The address in `clientInfo`. Only where ARM says nothing at all was none reported: what cannot be read is no address to
-/// mount, and no proof that nobody's data is there.
+/// The address in `clientInfo`. Only absence means that none was reported: what cannot be read is no address to mount, and no
+/// proof that the file system is empty.
 fn mgs_address(client: Option<&Value>) -> ReportedMgsAddress {
     let reported = match client {
         None | Some(Value::Null) => return ReportedMgsAddress::NeverReported,
@@ -80,12 +81,12 @@ fn zones(value: Option<&Value>) -> Vec<Zone> {
 
 fn tags(value: Option<&Value>) -> std::collections::BTreeMap<String, String> {
     let listed = value.and_then(Value::as_object).into_iter().flatten();
-    // A value that is no text still says that the tag is there.
+    // A value that is no text still shows that the tag exists.
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     listed.map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-/// The size now: from API version 2026-01-01 on `currentStorageCapacityTiB` counts expansions, if it is there and not 0.
+/// The present capacity: from API version 2026-01-01 on `currentStorageCapacityTiB` counts expansions, if it is there and not 0.
 fn capacity(properties: &Value) -> Option<Bytes> {
     let tib = |key: &str| properties.get(key).and_then(Value::as_f64).filter(|tib| *tib > 0.0 && *tib < 1e7);
     let tib = tib("currentStorageCapacityTiB").or_else(|| tib("storageCapacityTiB"))?;
@@ -108,11 +109,12 @@ fn fs_name(mount_command: &str) -> Option<FsName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::arm::urls::tests::urls;
     use crate::domain::capacity::Tib;
     use crate::domain::names::{FilesystemId, FilesystemName, NetworkName, ResourceGroup, SubnetId};
     use crate::domain::parameters::{DynamicParameters, MaintenanceWindow, Parameters};
 
-    fn identities() -> Box<DynamicParameters> {
+    fn parameters_with_identities() -> Box<DynamicParameters> {
         let ids = ["a", "b"].map(|name| {
             format!(
                 "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_identities_and_a_zone_only_where_asked_for() {
+    fn a_body_has_identities_and_a_zone_only_if_requested() {
         let plain = FilesystemSpec {
             id: FilesystemId {
                 resource_group: ResourceGroup::parse("rg").unwrap(),
@@ -150,12 +152,16 @@ mod tests {
             identities: Vec::new(),
             tags: [("a".to_owned(), "b".to_owned())].into(),
         };
-        let sent = body(&plain, "other-subscription");
+        let sent = body(&plain, &urls("other-subscription"));
         assert!(sent.get("identity").is_none() && sent.get("zones").is_none(), "{sent}");
         let subnet = "/subscriptions/other-subscription/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/n";
         assert_eq!(sent["properties"]["filesystemSubnet"], subnet);
-        let rich = FilesystemSpec { zone: Zone::parse("2").ok(), identities: identities().identities, ..plain };
-        let sent = body(&rich, "s");
+        let rich = FilesystemSpec {
+            zone: Zone::parse("2").ok(),
+            identities: parameters_with_identities().identities,
+            ..plain
+        };
+        let sent = body(&rich, &urls("s"));
         assert_eq!(sent["zones"], json!(["2"]));
         assert_eq!(sent["identity"]["type"], "UserAssigned");
         assert_eq!(sent["identity"]["userAssignedIdentities"].as_object().map(Map::len), Some(2), "{sent}");

@@ -1,124 +1,118 @@
-//! [`ListPolling`]: which file systems are waited for, and when one list serves them better than a GET for each.
+//! [`ListPolling`]: the file systems that are polled, and when one list replaces a GET for each of them.
 //!
-//! A creation takes 10 to 20 minutes of polling. A thousand of them would be a thousand GETs every few seconds; a list shows
-//! them all at once. But lists lag behind, so a list is only believed where it says "still in progress" about the very file
-//! system that was last observed; everything that would be acted upon is observed directly.
+//! A creation takes 10 to 20 minutes of polling. A thousand of them would be a thousand GETs every few seconds; one list
+//! returns them all. But ARM's lists lag behind, so a list counts only where it shows "still in progress" for the very file
+//! system that was last observed by GET; what the driver acts upon is always observed by GET.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::urls::FilesystemKey;
 use crate::domain::filesystem::{Filesystem, ProvisioningState};
 use crate::domain::names::FilesystemId;
 
-/// More waiting file systems of one resource group than this share lists.
-pub(super) const HANDFUL: usize = 5;
-/// Whoever has not polled for this long does not wait any more. Longer than the longest pause between two polls.
-const GIVEN_UP: Duration = Duration::from_mins(3);
-/// How long lists are believed about a file system that was not observed itself. A list that hangs behind for good, as ARM's
-/// own copies have done, must not hide for ever that it is ready, failed or gone.
-const BELIEVED_FOR: Duration = Duration::from_mins(5);
-/// How long a group whose list cannot be read is not listed again.
-const UNLISTABLE: Duration = Duration::from_mins(10);
-
-/// A resource group and a file system's name, both in lower case, since ARM compares both without case.
-pub(super) type Key = (String, String);
+/// Up to this number of polled file systems of one resource group are read by GET, more by a list.
+pub(super) const GET_MAX: usize = 5;
+/// A file system that was not polled for this long does not count. Longer than the longest pause between two polls.
+const IDLE_AFTER: Duration = Duration::from_mins(3);
+/// How long lists count for a file system without a GET. A list that lags for good, as ARM's caches have done, must not
+/// hide for ever that it is ready, failed or deleted.
+const LIST_TRUSTED_FOR: Duration = Duration::from_mins(5);
+/// How long a group whose list failed is read by GET.
+const LIST_FAILED_FOR: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
-struct Waited {
-    /// Of any kind.
+struct Polled {
     last_poll: Duration,
-    /// At the file system itself, and what it showed.
-    seen_at: Duration,
-    last_seen: Filesystem,
+    /// When the last GET was, and what it returned.
+    observed_at: Duration,
+    observed: Filesystem,
 }
 
-/// The waiting ones of one resource group, by name.
+/// The polled file systems of one resource group, by name.
 #[derive(Debug, Default)]
 struct Group {
-    waited: HashMap<String, Waited>,
+    polled: HashMap<String, Polled>,
     /// Until when its list is not read.
-    unlistable: Duration,
-    /// When those that gave up were last sorted out.
-    swept: Duration,
+    list_failed_until: Duration,
+    /// When idle file systems were last removed.
+    swept_at: Duration,
 }
 
-/// The file systems that are waited for, by resource group.
+/// The polled file systems, by resource group.
 #[derive(Debug, Default)]
 pub(super) struct ListPolling(Mutex<HashMap<String, Group>>);
 
-/// The key of a file system.
-pub(super) fn key(id: &FilesystemId) -> Key {
-    (id.resource_group.as_str().to_lowercase(), id.name.as_str().to_ascii_lowercase())
-}
-
 impl ListPolling {
-    /// Notes what was seen of a file system just now. One that is finished or gone is waited for no more.
-    pub(super) fn seen(&self, id: &FilesystemId, filesystem: Option<&Filesystem>, now: Duration) {
-        let (group, name) = key(id);
+    /// Records what a GET returned just now. A file system that is finished or absent is not polled any more.
+    pub(super) fn observed(&self, id: &FilesystemId, filesystem: Option<&Filesystem>, now: Duration) {
+        let key = FilesystemKey::from(id);
         let mut groups = self.locked();
         if let Some(filesystem) = filesystem.filter(|filesystem| is_in_progress(&filesystem.state)) {
-            let waited = Waited { last_poll: now, seen_at: now, last_seen: filesystem.clone() };
-            groups.entry(group).or_default().waited.insert(name, waited);
+            let polled = Polled { last_poll: now, observed_at: now, observed: filesystem.clone() };
+            groups.entry(key.resource_group).or_default().polled.insert(key.name, polled);
             return;
         }
-        if let Some(group) = groups.get_mut(&group) {
-            group.waited.remove(&name);
+        if let Some(group) = groups.get_mut(&key.resource_group) {
+            group.polled.remove(&key.name);
         }
-        groups.retain(|_, group| !group.waited.is_empty() || group.unlistable > now);
+        groups.retain(|_, group| !group.polled.is_empty() || group.list_failed_until > now);
     }
 
-    /// Whether a list is the better way to observe this file system: it was seen in progress, and enough others of its group
-    /// are waited for too.
-    pub(super) fn shares(&self, id: &FilesystemId, now: Duration) -> bool {
-        let (group, name) = key(id);
+    /// Whether to read this file system from a list: it was observed in progress, and enough others of its group are polled
+    /// too.
+    pub(super) fn uses_list(&self, id: &FilesystemId, now: Duration) -> bool {
+        let key = FilesystemKey::from(id);
         let mut groups = self.locked();
-        let Some(group) = groups.get_mut(&group).filter(|group| group.unlistable <= now) else { return false };
-        let Some(waited) = group.waited.get_mut(&name) else { return false };
-        waited.last_poll = now;
-        if now.saturating_sub(group.swept) >= GIVEN_UP {
-            group.swept = now;
-            group.waited.retain(|_, waited| now.saturating_sub(waited.last_poll) < GIVEN_UP);
+        let group = groups.get_mut(&key.resource_group).filter(|group| group.list_failed_until <= now);
+        let Some(group) = group else { return false };
+        let Some(polled) = group.polled.get_mut(&key.name) else { return false };
+        polled.last_poll = now;
+        if now.saturating_sub(group.swept_at) >= IDLE_AFTER {
+            group.swept_at = now;
+            group.polled.retain(|_, polled| now.saturating_sub(polled.last_poll) < IDLE_AFTER);
         }
-        group.waited.len() > HANDFUL
+        group.polled.len() > GET_MAX
     }
 
-    /// Whether a list may be believed about this file system: it is still in progress, and it is the one seen before, in the
+    /// Whether a list's entry counts: the file system is still in progress, and it is the one that a GET returned, in the
     /// same state, not too long ago.
-    pub(super) fn believes(&self, id: &FilesystemId, listed: &Filesystem, now: Duration) -> bool {
-        let still = |waited: &Waited| {
-            waited.last_seen.state == listed.state && now.saturating_sub(waited.seen_at) < BELIEVED_FOR
+    pub(super) fn confirms(&self, id: &FilesystemId, listed: &Filesystem, now: Duration) -> bool {
+        let recent = |polled: &Polled| {
+            polled.observed.state == listed.state && now.saturating_sub(polled.observed_at) < LIST_TRUSTED_FOR
         };
-        is_in_progress(&listed.state) && self.is_same(id, listed, still)
+        is_in_progress(&listed.state) && self.is_same(id, listed, recent)
     }
 
-    /// Whether this is still what observations, direct ones and lists, have shown.
+    /// Whether this is still the file system that the last GET returned.
     pub(super) fn is_unchanged(&self, id: &FilesystemId, found: &Filesystem) -> bool {
         self.is_same(id, found, |_| true)
     }
 
-    fn is_same(&self, id: &FilesystemId, listed: &Filesystem, also: impl FnOnce(&Waited) -> bool) -> bool {
-        // Lists spell some ids in another case than GETs do.
-        let same_subnet = |seen: &Filesystem| match (&seen.subnet, &listed.subnet) {
-            (Some(seen), Some(listed)) => seen.is(listed),
-            (seen, listed) => seen.is_none() && listed.is_none(),
-        };
-        let same = |seen: &Filesystem| {
+    fn is_same(&self, id: &FilesystemId, listed: &Filesystem, also: impl FnOnce(&Polled) -> bool) -> bool {
+        // Lists return some ids in another case than GETs do.
+        let same = |observed: &Filesystem| {
             let fixed = |f: &Filesystem| {
                 let sku_name = f.sku_name.as_deref().map(str::to_ascii_lowercase);
                 (f.location.clone(), sku_name, f.zones.clone(), f.capacity, f.tags.clone())
             };
-            fixed(seen) == fixed(listed) && same_subnet(seen)
+            let same_subnet = match (&observed.subnet, &listed.subnet) {
+                (Some(observed), Some(listed)) => observed.is(listed),
+                (observed, listed) => observed.is_none() && listed.is_none(),
+            };
+            fixed(observed) == fixed(listed) && same_subnet
         };
-        let (group, name) = key(id);
+        let key = FilesystemKey::from(id);
         let groups = self.locked();
-        let waited = groups.get(&group).and_then(|group| group.waited.get(&name));
-        waited.is_some_and(|waited| same(&waited.last_seen) && also(waited))
+        let polled = groups.get(&key.resource_group).and_then(|group| group.polled.get(&key.name));
+        polled.is_some_and(|polled| same(&polled.observed) && also(polled))
     }
 
-    /// The list of this file system's group cannot be read; observations are direct for a while.
-    pub(super) fn cannot_list(&self, id: &FilesystemId, now: Duration) {
-        self.locked().entry(key(id).0).or_default().unlistable = now.saturating_add(UNLISTABLE);
+    /// The list of this file system's group failed: it is read by GET for a while.
+    pub(super) fn list_failed(&self, id: &FilesystemId, now: Duration) {
+        let group = FilesystemKey::from(id).resource_group;
+        self.locked().entry(group).or_default().list_failed_until = now.saturating_add(LIST_FAILED_FOR);
     }
 
     fn locked(&self) -> MutexGuard<'_, HashMap<String, Group>> {
@@ -167,47 +161,47 @@ mod tests {
         }
     }
 
-    fn waiting(count: usize) -> ListPolling {
-        let waiting = ListPolling::default();
+    fn polled(count: usize) -> ListPolling {
+        let polling = ListPolling::default();
         for number in 0..count {
-            waiting.seen(&id("rg", number), Some(&filesystem(ProvisioningState::Creating)), Duration::ZERO);
+            polling.observed(&id("rg", number), Some(&filesystem(ProvisioningState::Creating)), Duration::ZERO);
         }
-        waiting
+        polling
     }
 
     #[test]
-    fn a_handful_is_observed_one_by_one_and_more_share_lists() {
-        assert!(!waiting(HANDFUL).shares(&id("rg", 0), Duration::ZERO));
-        let many = waiting(HANDFUL + 1);
-        assert!(many.shares(&id("RG", 0), Duration::ZERO));
-        assert!(!many.shares(&id("rg", HANDFUL + 1), Duration::ZERO), "never seen in progress");
-        assert!(!many.shares(&id("other", 0), Duration::ZERO));
-        many.seen(&id("rg", 1), Some(&filesystem(ProvisioningState::Succeeded)), Duration::ZERO);
-        assert!(!many.shares(&id("rg", 0), Duration::ZERO), "finished ones do not count");
+    fn few_file_systems_are_read_by_get_and_more_by_a_list() {
+        assert!(!polled(GET_MAX).uses_list(&id("rg", 0), Duration::ZERO));
+        let many = polled(GET_MAX + 1);
+        assert!(many.uses_list(&id("RG", 0), Duration::ZERO));
+        assert!(!many.uses_list(&id("rg", GET_MAX + 1), Duration::ZERO), "never observed in progress");
+        assert!(!many.uses_list(&id("other", 0), Duration::ZERO));
+        many.observed(&id("rg", 1), Some(&filesystem(ProvisioningState::Succeeded)), Duration::ZERO);
+        assert!(!many.uses_list(&id("rg", 0), Duration::ZERO), "finished ones do not count");
     }
 
     #[test]
-    fn whoever_gave_up_does_not_count() {
-        let many = waiting(HANDFUL + 1);
-        assert!(!many.shares(&id("rg", 0), GIVEN_UP));
+    fn a_file_system_that_is_not_polled_any_more_does_not_count() {
+        let many = polled(GET_MAX + 1);
+        assert!(!many.uses_list(&id("rg", 0), IDLE_AFTER));
     }
 
     #[test]
-    fn a_list_is_believed_only_about_what_was_seen() {
-        let many = waiting(1);
+    fn a_list_counts_only_for_what_a_get_returned() {
+        let many = polled(1);
         let creating = filesystem(ProvisioningState::Creating);
-        assert!(many.believes(&id("rg", 0), &creating, Duration::ZERO));
+        assert!(many.confirms(&id("rg", 0), &creating, Duration::ZERO));
         for acted_upon in [
             ProvisioningState::Succeeded,
             ProvisioningState::Failed,
             ProvisioningState::Canceled,
             ProvisioningState::Deleting,
         ] {
-            assert!(!many.believes(&id("rg", 0), &filesystem(acted_upon), Duration::ZERO));
+            assert!(!many.confirms(&id("rg", 0), &filesystem(acted_upon), Duration::ZERO));
         }
         let another = Filesystem { tags: [("a".to_owned(), "b".to_owned())].into(), ..creating.clone() };
-        assert!(!many.believes(&id("rg", 0), &another, Duration::ZERO), "another file system of the same name");
-        assert!(!many.believes(&id("rg", 1), &creating, Duration::ZERO), "never seen");
+        assert!(!many.confirms(&id("rg", 0), &another, Duration::ZERO), "another file system of the same name");
+        assert!(!many.confirms(&id("rg", 1), &creating, Duration::ZERO), "never observed");
         let others = [
             Filesystem { location: Location::parse("westus").ok(), ..creating.clone() },
             Filesystem { sku_name: Some("S".to_owned()), ..creating.clone() },
@@ -216,7 +210,7 @@ mod tests {
             Filesystem { subnet: Some(subnet()), ..creating.clone() },
         ];
         for other in others {
-            assert!(!many.believes(&id("rg", 0), &other, Duration::ZERO), "{other:?}");
+            assert!(!many.confirms(&id("rg", 0), &other, Duration::ZERO), "{other:?}");
         }
     }
 
@@ -226,26 +220,26 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_not_believed_for_ever() {
-        let (many, creating) = (waiting(HANDFUL + 1), filesystem(ProvisioningState::Creating));
+    fn a_list_does_not_count_for_ever() {
+        let (many, creating) = (polled(GET_MAX + 1), filesystem(ProvisioningState::Creating));
         let minute = Duration::from_mins(1);
         for minutes in 1..5 {
-            assert!(many.believes(&id("rg", 0), &creating, minute * minutes), "{minutes} minutes");
+            assert!(many.confirms(&id("rg", 0), &creating, minute * minutes), "{minutes} minutes");
         }
-        assert!(!many.believes(&id("rg", 0), &creating, BELIEVED_FOR));
-        many.seen(&id("rg", 0), Some(&creating), BELIEVED_FOR);
-        assert!(many.believes(&id("rg", 0), &creating, BELIEVED_FOR + minute));
+        assert!(!many.confirms(&id("rg", 0), &creating, LIST_TRUSTED_FOR));
+        many.observed(&id("rg", 0), Some(&creating), LIST_TRUSTED_FOR);
+        assert!(many.confirms(&id("rg", 0), &creating, LIST_TRUSTED_FOR + minute));
     }
 
     #[test]
-    fn a_group_that_cannot_be_listed_is_not_for_a_while() {
-        let many = waiting(HANDFUL + 1);
-        many.cannot_list(&id("rg", 0), Duration::ZERO);
-        assert!(!many.shares(&id("rg", 0), Duration::from_secs(1)));
-        for number in 0..=HANDFUL {
-            let seen = filesystem(ProvisioningState::Creating);
-            many.seen(&id("rg", number), Some(&seen), UNLISTABLE);
+    fn a_group_whose_list_failed_is_read_by_get_for_a_while() {
+        let many = polled(GET_MAX + 1);
+        many.list_failed(&id("rg", 0), Duration::ZERO);
+        assert!(!many.uses_list(&id("rg", 0), Duration::from_secs(1)));
+        for number in 0..=GET_MAX {
+            let creating = filesystem(ProvisioningState::Creating);
+            many.observed(&id("rg", number), Some(&creating), LIST_FAILED_FOR);
         }
-        assert!(many.shares(&id("rg", 0), UNLISTABLE));
+        assert!(many.uses_list(&id("rg", 0), LIST_FAILED_FOR));
     }
 }

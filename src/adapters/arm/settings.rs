@@ -1,11 +1,13 @@
-//! How Azure is reached: subscription, cloud and credentials, from the cloud settings file and the usual variables.
+//! [`AzureSettings`]: subscription, cloud and credential, from the cluster's cloud settings file (azure.json) and the `AZURE_*`
+//! variables.
 //!
-//! The same file serves clusters of every kind, and AKS fills it in ways that must not be taken at their word
-//! (`msi` where there is no secret). Variables win over the file, as with every Azure component; what is chosen is chosen
-//! by what is there, never by trying.
+//! Variables take precedence over the file, as with every Azure component. The credential is the first whose settings are
+//! present; none is tried. AKS writes the placeholder `msi` where a cluster has no service principal. Keys of the file:
+//! <https://cloud-provider-azure.sigs.k8s.io/install/configs/>.
 
 use super::credentials::{CredentialKind, ManagedIdentity, Secret};
-use crate::adapters::cloud_settings::{AuthKind, Reader, Variables, read_file};
+use super::environment::CloudSelection;
+use crate::adapters::cloud_settings::{CredentialSelection, Reader, Variables, read_file};
 use crate::domain::problem::Problem;
 use crate::domain::text::quote;
 
@@ -20,50 +22,50 @@ pub struct AzureSettings {
     pub subscription_id: String,
     /// Subscription of the virtual networks, if it is another one.
     pub network_subscription_id: Option<String>,
-    /// Name of the cloud; `None` is public Azure.
-    pub cloud: Option<String>,
-    /// `resourceManagerEndpoint`.
-    pub resource_manager: Option<String>,
-    /// `AZURE_AUTHORITY_HOST`.
-    pub authority_host: Option<String>,
-    /// Text of the file that `AZURE_ENVIRONMENT_FILEPATH` names.
-    pub environment_file: Option<String>,
-    /// Where managed identities are asked for, if not at the usual address (`AZURE_POD_IDENTITY_AUTHORITY_HOST`).
+    /// The cloud and its endpoints.
+    pub cloud: CloudSelection,
+    /// The instance metadata service, if not at its usual address (`AZURE_POD_IDENTITY_AUTHORITY_HOST`).
     pub identity_endpoint: Option<String>,
-    /// Which credential is used.
-    pub auth: CredentialKind,
+    /// The credential.
+    pub credential: CredentialKind,
 }
 
-/// Names a file that holds the client secret: a Secret that is mounted into the pod, so that it is in no environment.
+/// Names a file with the client secret: a Secret that is mounted into the pod, so that it is in no environment.
 const SECRET_FILE: &str = "AZURE_CLIENT_SECRET_FILE";
 
 /// What AKS writes where a cluster has a managed identity and no service principal.
 const PLACEHOLDER: &str = "msi";
 
-/// Reads everything; all problems are noted, and everything that is missing.
-pub(super) fn read(reader: &mut Reader<'_>, variables: &Variables, kind: AuthKind) -> Option<AzureSettings> {
+/// Reads the settings; all problems and all missing values are reported to `reader`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    variables: &Variables,
+    selection: CredentialSelection,
+) -> Option<AzureSettings> {
     let environment_file = variables.get("AZURE_ENVIRONMENT_FILEPATH").map(|path| {
         let read = read_file(path.as_ref()).map_err(|problem| problem.at("AZURE_ENVIRONMENT_FILEPATH"));
         reader.show("environment-file", path, "AZURE_ENVIRONMENT_FILEPATH".to_owned());
         reader.problems.note(read)
     });
-    let cloud = reader.shown_text("cloud");
-    if cloud.is_none() {
+    let name = reader.shown_text("cloud");
+    if name.is_none() {
         reader.show("cloud", "AzurePublicCloud", "default".to_owned());
     }
     let resource_manager = reader.shown_text("resourceManagerEndpoint");
     let subscription_id = subscription(reader, variables);
     let network_subscription_id = reader.shown("networkResourceSubscriptionID", id);
-    let auth = choose(reader, variables, kind);
+    let credential = credential(reader, variables, selection);
     Some(AzureSettings {
         subscription_id: subscription_id?,
         network_subscription_id,
-        cloud,
-        resource_manager,
-        authority_host: address(reader, variables, "authority-host", "AZURE_AUTHORITY_HOST"),
-        environment_file: environment_file.map_or(Some(None), |read| read.map(Some))?,
-        identity_endpoint: address(reader, variables, "identity-endpoint", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
-        auth: auth?,
+        cloud: CloudSelection {
+            name,
+            resource_manager,
+            authority_host: variable(reader, variables, "authority-host", "AZURE_AUTHORITY_HOST"),
+            environment_file: environment_file.map_or(Some(None), |read| read.map(Some))?,
+        },
+        identity_endpoint: variable(reader, variables, "identity-endpoint", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
+        credential: credential?,
     })
 }
 
@@ -72,38 +74,36 @@ fn subscription(reader: &mut Reader<'_>, variables: &Variables) -> Option<String
     let Some(text) = variables.get(variable) else {
         return reader.shown("subscriptionId", id).or_else(|| reader.missing("subscriptionId", variable));
     };
-    let id = reader.problems.note(checked(variable, text))?;
+    let hint = "give the subscription's UUID";
+    let id = id(text).map_err(|rule| Problem::new(rule).with_hint(hint).at(variable));
+    let id = reader.problems.note(id)?;
     reader.show("subscriptionId", &id, variable.to_owned());
     Some(id)
 }
 
-fn address(reader: &mut Reader<'_>, variables: &Variables, key: &'static str, variable: &str) -> Option<String> {
-    let address = variables.get(variable)?;
-    reader.show(key, address, variable.to_owned());
-    Some(address.to_owned())
+fn variable(reader: &mut Reader<'_>, variables: &Variables, key: &'static str, name: &str) -> Option<String> {
+    let value = variables.get(name)?;
+    reader.show(key, value, name.to_owned());
+    Some(value.to_owned())
 }
 
 /// An id that can stand in a path.
 fn id(text: &str) -> Result<String, String> {
     let valid = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if valid { Ok(text.to_owned()) } else { Err(format!("{} is no subscription id", quote(text))) }
+    if valid { Ok(text.to_owned()) } else { Err(format!("{} is not a valid subscription id", quote(text))) }
 }
 
-fn checked(variable: &str, text: &str) -> Result<String, Problem> {
-    id(text).map_err(|rule| Problem::new(rule).with_hint("give the subscription's UUID").at(variable))
-}
-
-/// A value and where it came from.
+/// A value and its source: a variable, or a key of the file.
 type Sourced = (String, String);
 
-/// Tenant and application, as far as they are known.
-struct Parties {
+/// Tenant and client id, as far as they are set.
+struct Application {
     tenant_id: Option<Sourced>,
     client_id: Option<Sourced>,
 }
 
-impl Parties {
-    /// Both, or a note of what this kind of credentials, which `source` chose, lacks.
+impl Application {
+    /// Both ids for this credential, which `source` selected; a missing id is reported to `reader`.
     fn both(&self, what: &str, source: &str, reader: &mut Reader<'_>) -> Option<(String, String)> {
         reader.show("credentials", what, source.to_owned());
         let tenant = self.tenant_id.clone().or_else(|| reader.needed(what, "tenantId", "AZURE_TENANT_ID"));
@@ -142,35 +142,41 @@ fn is_real(text: &str) -> bool {
     !text.eq_ignore_ascii_case(PLACEHOLDER)
 }
 
-/// The first that is there: variables before the file; of each, workload identity, managed identity, service principal.
-fn choose(reader: &mut Reader<'_>, variables: &Variables, kind: AuthKind) -> Option<CredentialKind> {
+/// The first credential whose settings are present: variables before the file; of each, workload identity, managed identity,
+/// service principal.
+fn credential(
+    reader: &mut Reader<'_>,
+    variables: &Variables,
+    selection: CredentialSelection,
+) -> Option<CredentialKind> {
     let variable = |name: &str| variables.get(name).map(|value| (value.to_owned(), name.to_owned()));
     let tenant_id = variable("AZURE_TENANT_ID").or_else(|| from_key(reader, "tenantId"));
-    if kind == AuthKind::Cli {
+    if selection == CredentialSelection::AzureCli {
         reader.show("credentials", "Azure CLI", "--auth".to_owned());
         if let Some((tenant, source)) = &tenant_id {
             reader.show("tenant-id", tenant, source.clone());
         }
         return Some(CredentialKind::AzureCli { tenant_id: tenant_id.map(|(tenant, _)| tenant), program: "az".into() });
     }
-    let asked_client = variable("AZURE_CLIENT_ID");
-    let client_id = asked_client.clone().or_else(|| from_key(reader, "aadClientId").filter(|(text, _)| is_real(text)));
-    let parties = Parties { tenant_id, client_id };
+    let client_variable = variable("AZURE_CLIENT_ID");
+    let client_id =
+        client_variable.clone().or_else(|| from_key(reader, "aadClientId").filter(|(text, _)| is_real(text)));
+    let application = Application { tenant_id, client_id };
     if let Some(path) = variable("AZURE_FEDERATED_TOKEN_FILE") {
-        return parties.token_file(path, reader);
+        return application.token_file(path, reader);
     }
     if let Some(secret) = variable("AZURE_CLIENT_SECRET").filter(|(text, _)| is_real(text)) {
-        return parties.secret(secret, reader);
+        return application.secret(secret, reader);
     }
     if let Some(path) = variables.get(SECRET_FILE) {
         let secret = reader.problems.note(secret_of(path))?;
-        return parties.secret((secret, SECRET_FILE.to_owned()), reader);
+        return application.secret((secret, SECRET_FILE.to_owned()), reader);
     }
     if let Some(path) = variable("AZURE_CLIENT_CERTIFICATE_PATH") {
         let password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").map(|(password, _)| password);
-        return parties.certificate(path, password, reader);
+        return application.certificate(path, password, reader);
     }
-    from_file(reader, &parties, asked_client)
+    from_file(reader, &application, client_variable)
 }
 
 /// The secret in a file, without the line break that editors put at its end.
@@ -189,33 +195,37 @@ fn from_key(reader: &mut Reader<'_>, key: &str) -> Option<Sourced> {
     Some((value, reader.source(key)))
 }
 
-fn from_file(reader: &mut Reader<'_>, parties: &Parties, asked_client: Option<Sourced>) -> Option<CredentialKind> {
+fn from_file(
+    reader: &mut Reader<'_>,
+    application: &Application,
+    client_variable: Option<Sourced>,
+) -> Option<CredentialKind> {
     let federated = reader.flag("useFederatedWorkloadIdentityExtension");
     let managed = reader.flag("useManagedIdentityExtension");
     if federated? {
         let file = from_key(reader, "aadFederatedTokenFile");
         let needed = "AZURE_FEDERATED_TOKEN_FILE";
         let file = file.or_else(|| reader.needed("workload identity", "aadFederatedTokenFile", needed))?;
-        return parties.token_file(file, reader);
+        return application.token_file(file, reader);
     }
     if managed? {
-        return Some(managed_identity(reader, asked_client));
+        return Some(managed_identity(reader, client_variable));
     }
     if let Some(secret) = from_key(reader, "aadClientSecret").filter(|(text, _)| is_real(text)) {
-        return parties.secret(secret, reader);
+        return application.secret(secret, reader);
     }
     if let Some(path) = from_key(reader, "aadClientCertPath") {
         let password = reader.text("aadClientCertPassword");
-        return parties.certificate(path, password, reader);
+        return application.certificate(path, password, reader);
     }
     reader.no_credentials()
 }
 
-fn managed_identity(reader: &mut Reader<'_>, asked_client: Option<Sourced>) -> CredentialKind {
+fn managed_identity(reader: &mut Reader<'_>, client_variable: Option<Sourced>) -> CredentialKind {
     let source = reader.source("useManagedIdentityExtension");
     reader.show("credentials", "managed identity", source);
     let key = "userAssignedIdentityID";
-    let assigned = asked_client.or_else(|| from_key(reader, key).filter(|(text, _)| is_real(text)));
+    let assigned = client_variable.or_else(|| from_key(reader, key).filter(|(text, _)| is_real(text)));
     match &assigned {
         Some((id, source)) => reader.show("client-id", id, source.clone()),
         None => reader.show("client-id", "the identity of the machine", "default".to_owned()),

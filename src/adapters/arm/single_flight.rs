@@ -1,94 +1,89 @@
-//! [`SingleFlight`]: one request in flight for each key serves all callers who need its response at about the same time.
+//! [`SingleFlight`]: one fetch in flight for each key serves all callers that need its result at about the same time.
 //!
-//! A thousand claims in one instant need the SKU list, the size of a subnet and the state of their file
-//! systems; one request for each would be a thousand times the same request. A failure is shared too, so that a cloud
-//! that is down is not asked once for every caller in the queue.
+//! A thousand claims in one instant need the SKU list, the size of a subnet and the state of their file systems; one request
+//! for each would be a thousand times the same request. A failure is shared too, so that while the cloud is unavailable not
+//! every queued caller sends a request.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::ports::clock::Clock;
 use crate::ports::cloud::CloudError;
 
-/// What a question was answered with, and when it was asked.
+/// A fetched value.
 #[derive(Debug)]
-pub(super) struct Answer<V> {
-    /// The value.
+pub(super) struct Fetched<V> {
     pub(super) value: V,
-    /// When the request for it began, on the adapter's clock.
-    pub(super) asked_at: Duration,
+    /// When its fetch began, by the adapter's clock.
+    pub(super) requested_at: Duration,
 }
 
-type Outcome<V> = Result<Arc<Answer<V>>, CloudError>;
+type FetchResult<V> = Result<Arc<Fetched<V>>, CloudError>;
 
-/// One question.
+/// The last result for one key.
 #[derive(Debug)]
 struct Slot<V> {
-    /// Answers so far; shows a caller who waited whether one came meanwhile.
-    count: AtomicU64,
-    last: tokio::sync::Mutex<Option<Outcome<V>>>,
+    /// Completed fetches; shows a caller who waited whether one completed meanwhile.
+    completed: AtomicU64,
+    last: tokio::sync::Mutex<Option<FetchResult<V>>>,
 }
 
 impl<V> Default for Slot<V> {
     fn default() -> Self {
-        Self { count: AtomicU64::new(0), last: tokio::sync::Mutex::new(None) }
+        Self { completed: AtomicU64::new(0), last: tokio::sync::Mutex::new(None) }
     }
 }
 
-/// Answers by question. Few questions are expected; old answers are dropped when a new question comes.
+/// Results by key. Few keys are expected.
 #[derive(Debug)]
 pub(super) struct SingleFlight<K, V> {
     max_age: Duration,
     slots: Mutex<HashMap<K, Arc<Slot<V>>>>,
 }
 
-/// Questions that are kept at most; beyond it those that nobody waits for are dropped.
-const MOST_QUESTIONS: usize = 64;
+/// Keys that are kept at most; beyond it those without a waiting caller are dropped.
+const MAX_KEYS: usize = 64;
 
 impl<K: Eq + Hash + Clone, V> SingleFlight<K, V> {
-    /// Answers that are at most `max_age` old when somebody asks serve.
+    /// Values serve until they are `max_age` old.
     pub(super) fn new(max_age: Duration) -> Self {
         Self { max_age, slots: Mutex::default() }
     }
 
-    /// The answer to `question`: one that is fresh enough, one that is just being fetched, or a new one. A caller that
-    /// gives up while it fetches leaves the work to the next.
+    /// The value of `key`: the last one if it is fresh enough, the one that is being fetched, or a new one. If a caller
+    /// stops waiting while it fetches, the next caller fetches.
     pub(super) async fn get(
         &self,
-        question: &K,
+        key: &K,
         clock: &dyn Clock,
         fetch: impl Future<Output = Result<V, CloudError>>,
-    ) -> Result<Arc<Answer<V>>, CloudError> {
+    ) -> FetchResult<V> {
         let oldest = clock.now().saturating_sub(self.max_age);
-        let slot = self.slot(question);
-        let seen = slot.count.load(Ordering::Acquire);
+        let slot = self.slot(key);
+        let completed = slot.completed.load(Ordering::Acquire);
         let mut last = slot.last.lock().await;
         match &*last {
-            Some(Ok(answer)) if answer.asked_at >= oldest => return Ok(Arc::clone(answer)),
-            // A failure serves only those who were waiting when it came.
-            Some(Err(error)) if slot.count.load(Ordering::Acquire) > seen => return Err(error.clone()),
+            Some(Ok(fetched)) if fetched.requested_at >= oldest => return Ok(Arc::clone(fetched)),
+            // A failure serves only callers that were waiting when it came.
+            Some(Err(error)) if slot.completed.load(Ordering::Acquire) > completed => return Err(error.clone()),
             _ => {}
         }
-        let asked_at = clock.now();
-        let outcome = fetch.await.map(|value| Arc::new(Answer { value, asked_at }));
-        slot.count.fetch_add(1, Ordering::Release);
-        *last = Some(outcome.clone());
-        outcome
+        let requested_at = clock.now();
+        let result = fetch.await.map(|value| Arc::new(Fetched { value, requested_at }));
+        slot.completed.fetch_add(1, Ordering::Release);
+        *last = Some(result.clone());
+        result
     }
 
-    fn slot(&self, question: &K) -> Arc<Slot<V>> {
-        let mut slots = self.locked();
-        if slots.len() >= MOST_QUESTIONS && !slots.contains_key(question) {
+    fn slot(&self, key: &K) -> Arc<Slot<V>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= MAX_KEYS && !slots.contains_key(key) {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
-        Arc::clone(slots.entry(question.clone()).or_default())
-    }
-
-    fn locked(&self) -> MutexGuard<'_, HashMap<K, Arc<Slot<V>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(slots.entry(key.clone()).or_default())
     }
 }
 
@@ -103,12 +98,12 @@ mod tests {
     use super::*;
     use crate::ports::cloud::CloudErrorKind;
 
-    /// Seconds that a test sets.
+    /// A clock whose seconds a test sets.
     #[derive(Debug, Default)]
-    struct Hand(AtomicU64);
+    struct ManualSeconds(AtomicU64);
 
     #[async_trait]
-    impl Clock for Hand {
+    impl Clock for ManualSeconds {
         fn now(&self) -> Duration {
             Duration::from_secs(self.0.load(Ordering::Relaxed))
         }
@@ -116,9 +111,9 @@ mod tests {
         async fn sleep(&self, _: Duration) {}
     }
 
-    /// A question that is counted and takes a moment; `None` fails.
-    async fn fetch(asked: &AtomicUsize, value: Option<u32>) -> Result<u32, CloudError> {
-        asked.fetch_add(1, Ordering::Relaxed);
+    /// A fetch that is counted and yields once; `None` fails.
+    async fn fetch(fetches: &AtomicUsize, value: Option<u32>) -> Result<u32, CloudError> {
+        fetches.fetch_add(1, Ordering::Relaxed);
         yield_now().await;
         let down = std::io::Error::from_raw_os_error(104);
         let down = CloudError::new(CloudErrorKind::Unavailable, "ask", "it", "down").caused_by(down);
@@ -126,15 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_serves_for_its_time_and_a_failure_only_those_who_wait() {
-        let (shared, clock, asked) = (SingleFlight::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
-        let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
+    fn a_value_serves_until_its_age_and_a_failure_only_waiting_callers() {
+        let (flight, clock, fetches) =
+            (SingleFlight::new(Duration::from_secs(2)), ManualSeconds::default(), AtomicUsize::new(0));
+        let get = |value| flight.get(&"q", &clock, fetch(&fetches, value));
         assert_eq!(block_on(get(Some(1))).unwrap().value, 1);
         clock.0.store(2, Ordering::Relaxed);
         assert_eq!(block_on(get(Some(2))).unwrap().value, 1);
         clock.0.store(3, Ordering::Relaxed);
         assert_eq!(block_on(get(Some(3))).unwrap().value, 3);
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(fetches.load(Ordering::Relaxed), 2);
         clock.0.store(9, Ordering::Relaxed);
         let (one, other) = block_on(futures_lite::future::zip(get(None), get(Some(4))));
         for error in [one.unwrap_err(), other.unwrap_err()] {
@@ -142,18 +138,19 @@ mod tests {
             assert_eq!(
                 cause.and_then(std::io::Error::raw_os_error),
                 Some(104),
-                "who waits shares the failure: {error:?}"
+                "a waiting caller shares the failure: {error:?}"
             );
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
-        assert_eq!(block_on(get(Some(5))).unwrap().value, 5, "who comes later asks again");
+        assert_eq!(fetches.load(Ordering::Relaxed), 3);
+        assert_eq!(block_on(get(Some(5))).unwrap().value, 5, "a later caller fetches again");
     }
 
-    /// A thousand callers wait for one that goes away.
+    /// A thousand callers wait for one that stops waiting.
     #[test]
-    fn a_leader_that_goes_away_leaves_the_work_to_the_next() {
-        let (shared, clock, asked) = (SingleFlight::new(Duration::from_secs(2)), Hand::default(), AtomicUsize::new(0));
-        let get = |value| shared.get(&"q", &clock, fetch(&asked, value));
+    fn if_the_fetching_caller_leaves_the_next_one_fetches() {
+        let (flight, clock, fetches) =
+            (SingleFlight::new(Duration::from_secs(2)), ManualSeconds::default(), AtomicUsize::new(0));
+        let get = |value| flight.get(&"q", &clock, fetch(&fetches, value));
         let mut waiting: Vec<_> = (0..1000).map(|number| Box::pin(get(Some(number)))).collect();
         {
             let mut leader = pin!(get(Some(7777)));
@@ -165,6 +162,6 @@ mod tests {
         for waiter in waiting {
             assert_eq!(block_on(waiter).unwrap().value, 0);
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(fetches.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,8 +1,7 @@
-//! Requests that change a file system, each a task of its own.
+//! PUT and DELETE of file systems: each request runs as a task of its own, one at a time for each file system.
 //!
-//! A PUT that has left the process may be accepted whatever becomes of the call that wanted it. So what was sent runs to its
-//! end under its own time limit, even if its caller goes away, and a further call for the same file system meets it instead
-//! of sending another one beside it.
+//! A PUT that was sent may be accepted even if its caller stops waiting. So what was sent runs to its end under its own time
+//! limit, and a further call for the same file system joins it instead of sending another request beside it.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,105 +10,111 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::failure::ArmFailure;
-use super::list_polling::Key;
-use super::transport::Admitted;
-use super::wire::{Method, Response};
+use super::error::ArmError;
+use super::http::{Method, Response};
+use super::pipeline::Admitted;
+use super::urls::FilesystemKey;
 
-/// Runs a task to its end, also if nobody waits for it.
+/// Runs a task to its end, even if its result is not awaited.
 pub type Spawn = Arc<dyn Fn(Task) + Send + Sync>;
 
 /// What a [`Spawn`] runs.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tasks of the tokio runtime that is current when one is begun.
+/// Spawns on the current tokio runtime.
 pub fn on_tokio() -> Spawn {
     Arc::new(|task| drop(tokio::spawn(task)))
 }
 
 /// How a write ended.
-pub(super) type Outcome = Result<Response, ArmFailure>;
-type Receiver = watch::Receiver<Option<Outcome>>;
+pub(super) type WriteResult = Result<Response, ArmError>;
+type Receiver = watch::Receiver<Option<WriteResult>>;
 
-/// A request that was sent and has no answer yet.
+/// A request without a response yet.
 #[derive(Debug)]
-struct Sent {
+struct InFlight {
     method: Method,
     body: Bytes,
-    outcome: Receiver,
+    result: Receiver,
 }
 
-/// The requests without an answer, by file system.
+type ByFilesystem = HashMap<FilesystemKey, InFlight>;
+
+/// The requests in flight, by file system.
 #[derive(Debug, Default)]
-pub(super) struct Writes(Arc<Mutex<HashMap<Key, Sent>>>);
+pub(super) struct Writes(Arc<Mutex<ByFilesystem>>);
 
 impl Writes {
-    /// The outcome of the request for this file system that has no answer yet, if there is one: of the same one, or a
-    /// failure that names the other.
-    pub(super) async fn meet(&self, key: &Key, method: &Method, body: &Bytes) -> Option<Outcome> {
-        let met = met(&self.locked(), key, method, body)?;
-        Some(outcome_of(met).await)
+    /// The result of the request in flight for this file system, if there is one: of the same request, or an error that
+    /// names the other one.
+    pub(super) async fn join(&self, key: &FilesystemKey, method: &Method, body: &Bytes) -> Option<WriteResult> {
+        let joined = join(&locked(&self.0), key, method, body)?;
+        Some(wait(joined).await)
     }
 
-    /// Sends a request as a task, or meets one that was sent meanwhile. `note` sees the outcome of what this call sent,
-    /// also if the caller is gone by then.
+    /// Sends a request as a task, or joins one that was sent meanwhile. `on_result` gets the result of what this call sent,
+    /// even if the caller has left by then.
     pub(super) async fn send(
         &self,
-        key: Key,
-        method: Method,
+        key: FilesystemKey,
         admitted: Admitted,
         spawn: &Spawn,
-        note: impl FnOnce(&Outcome) + Send + 'static,
-    ) -> Outcome {
-        let body = admitted.body().clone();
-        let (sender, outcome) = watch::channel(None);
-        let met = {
-            let mut sent = self.locked();
-            let met = met(&sent, &key, &method, &body);
-            if met.is_none() {
-                sent.insert(key.clone(), Sent { method, body, outcome: outcome.clone() });
+        on_result: impl FnOnce(&WriteResult) + Send + 'static,
+    ) -> WriteResult {
+        let (method, body) = (admitted.request.method.clone(), admitted.request.body.clone());
+        let (sender, result) = watch::channel(None);
+        let joined = {
+            let mut in_flight = locked(&self.0);
+            let joined = join(&in_flight, &key, &method, &body);
+            if joined.is_none() {
+                in_flight.insert(key.clone(), InFlight { method, body, result: result.clone() });
             }
-            met
+            joined
         };
-        if let Some(met) = met {
-            return outcome_of(met).await;
+        if let Some(joined) = joined {
+            return wait(joined).await;
         }
-        let gone = Gone { writes: Arc::clone(&self.0), key };
+        let removal = Removal { in_flight: Arc::clone(&self.0), key };
         spawn(Box::pin(async move {
-            let outcome = admitted.exchange().await;
-            note(&outcome);
-            drop(gone);
-            sender.send_replace(Some(outcome));
+            let result = admitted.send().await;
+            on_result(&result);
+            drop(removal);
+            sender.send_replace(Some(result));
         }));
-        outcome_of(Ok(outcome)).await
-    }
-
-    fn locked(&self) -> MutexGuard<'_, HashMap<Key, Sent>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        wait(Ok(result)).await
     }
 }
 
-/// The same request of this file system, to be waited for, or that another one is in the way.
-fn met(sent: &HashMap<Key, Sent>, key: &Key, method: &Method, body: &Bytes) -> Option<Result<Receiver, ArmFailure>> {
-    let sent = sent.get(key)?;
-    let same = sent.method == *method && sent.body == *body;
-    Some(if same { Ok(sent.outcome.clone()) } else { Err(ArmFailure::InFlight(sent.method.clone())) })
+fn locked(in_flight: &Mutex<ByFilesystem>) -> MutexGuard<'_, ByFilesystem> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn outcome_of(met: Result<Receiver, ArmFailure>) -> Outcome {
-    let mut outcome = met?;
-    let outcome = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
-    outcome.ok().flatten().unwrap_or(Err(ArmFailure::Interrupted))
+/// The same request of this file system, to be awaited, or the error that another one is in flight.
+fn join(
+    in_flight: &ByFilesystem,
+    key: &FilesystemKey,
+    method: &Method,
+    body: &Bytes,
+) -> Option<Result<Receiver, ArmError>> {
+    let other = in_flight.get(key)?;
+    let same = other.method == *method && other.body == *body;
+    Some(if same { Ok(other.result.clone()) } else { Err(ArmError::WriteInFlight(other.method.clone())) })
 }
 
-/// Forgets a request when its task ends, however it ends.
-struct Gone {
-    writes: Arc<Mutex<HashMap<Key, Sent>>>,
-    key: Key,
+async fn wait(joined: Result<Receiver, ArmError>) -> WriteResult {
+    let mut receiver = joined?;
+    let result = receiver.wait_for(Option::is_some).await.map(|result| result.clone());
+    result.ok().flatten().unwrap_or(Err(ArmError::Interrupted))
 }
 
-impl Drop for Gone {
+/// Removes a request from the map when its task ends, however it ends.
+struct Removal {
+    in_flight: Arc<Mutex<ByFilesystem>>,
+    key: FilesystemKey,
+}
+
+impl Drop for Removal {
     fn drop(&mut self) {
-        self.writes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        locked(&self.in_flight).remove(&self.key);
     }
 }

@@ -1,8 +1,8 @@
-//! What every RPC has in common, whatever it does: a span, a deadline, a fence round panics, one log line.
+//! [`Call`]: what all RPCs share: span, deadline, panic handling, and one log line.
 //!
-//! Tonic drops a handler when its caller goes away or its `grpc-timeout` passes, and a panic would cost
-//! the caller's connection. An act that has begun must run to its end, since half of it would be left behind; so calls
-//! that change something live in a task of their own, and only waiting for them can be dropped.
+//! Tonic drops a handler when its caller disconnects or its `grpc-timeout` passes, and a panic would cost the caller's
+//! connection. A change that has begun must run to its end, since half of it would stay behind; so calls that change
+//! something run in a task of their own, and only the wait for them can be dropped.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use tracing::{Instrument, Span, debug, debug_span, error, error_span, info, warn
 use super::running_calls::RunningCalls;
 use super::status;
 
-/// What an RPC answers.
+/// The result of an RPC.
 pub(super) type Reply<T> = Result<Response<T>, Status>;
 
-/// One RPC, from its arrival to its answer.
+/// One RPC, from its arrival to its response.
 pub(super) struct Call {
     method: &'static str,
     /// The volume; empty where the call is about none, or changes nothing.
@@ -30,15 +30,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call about no volume that answers at once: logged for debugging only, so that it costs next to nothing.
-    pub(super) fn cheap(method: &'static str) -> Self {
+    /// A call about no volume: logged at level debug only, so that it costs next to nothing.
+    pub(super) fn without_volume(method: &'static str) -> Self {
         let span = debug_span!("rpc", method, code = Empty, duration_ms = Empty);
         Self { method, volume: String::new(), span, arrived: Instant::now(), changes: false }
     }
 
     /// A call that only reads a volume.
     pub(super) fn reading(method: &'static str, volume: &str) -> Self {
-        // Of the highest level, so that what happens inside says to which call it belongs, whatever is logged.
+        // Of the highest level, so that each event inside names its call, whatever the log level.
         let span = error_span!("rpc", method, volume, code = Empty, duration_ms = Empty);
         Self { method, volume: String::new(), span, arrived: Instant::now(), changes: false }
     }
@@ -48,7 +48,7 @@ impl Call {
         Self { changes: true, volume: volume.to_owned(), ..Self::reading(method, volume) }
     }
 
-    /// Runs `work` here; it is dropped when the caller goes away.
+    /// Runs `work` in the handler; it is dropped when the caller disconnects.
     pub(super) async fn in_place<T>(self, work: impl Future<Output = Result<T, Status>>) -> Reply<T> {
         let outcome = AssertUnwindSafe(work.instrument(self.span.clone())).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(status::panicked(self.method, self.changes)));
@@ -56,8 +56,8 @@ impl Call {
         outcome.map(Response::new)
     }
 
-    /// Runs `call` to its end, also when the caller goes away. What needs no waiting costs no task; anything else becomes
-    /// part of the running calls, which the process waits for before it ends. Nothing begins once the process is ending.
+    /// Runs `call` to its end, also when the caller disconnects. A call that never waits needs no task; any other becomes one
+    /// of the running calls, which the process waits for before it ends. Nothing begins once the process is stopping.
     pub(super) async fn run_to_end<T, F>(mut self, running: &RunningCalls, call: F) -> Reply<T>
     where
         T: Send + 'static,
@@ -101,10 +101,26 @@ impl Call {
     }
 }
 
-/// Answers an RPC that is not served.
+/// Refuses an RPC that is not offered.
 pub(super) async fn not_offered<T>(method: &'static str) -> Reply<T> {
-    Call::cheap(method).in_place(async { Err(status::not_offered(method)) }).await
+    Call::without_volume(method).in_place(async { Err(status::not_offered(method)) }).await
 }
+
+/// Methods of a service trait that are not offered, as `async_trait` writes them.
+macro_rules! not_offered_methods {
+    ($($method:ident($request:ty) -> $response:ty = $name:literal;)*) => {
+        $(fn $method<'life0, 'async_trait>(
+            &'life0 self,
+            _: ::tonic::Request<$request>,
+        ) -> ::std::pin::Pin<Box<dyn Future<Output = $crate::adapters::csi::call::Reply<$response>> + Send + 'async_trait>>
+        where
+            'life0: 'async_trait,
+        {
+            Box::pin($crate::adapters::csi::call::not_offered($name))
+        })*
+    };
+}
+pub(super) use not_offered_methods;
 
 /// How long the caller will wait, if it says so in a way that can be read.
 pub(super) fn timeout(metadata: &MetadataMap) -> Option<Duration> {

@@ -1,10 +1,10 @@
-//! CSI's Controller service: volumes of the cluster.
+//! CSI's Controller service (CSI specification, "Controller Service RPC"): create, delete and validate volumes.
 
 use std::sync::Arc;
 
 use tonic::Request;
 
-use super::call::{self, Call, Reply};
+use super::call::{self, Call, Reply, not_offered_methods};
 use super::convert;
 use super::proto::controller_server;
 use super::proto::controller_service_capability::{self, Rpc, rpc};
@@ -32,7 +32,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A service that leaves the work to `provisioning`. What outlives its caller becomes part of `work`.
+    /// A service over `provisioning`. Calls that outlive their callers become some of the running `calls`.
     pub fn new(provisioning: Arc<dyn Provisioning>, calls: RunningCalls) -> Self {
         Self { provisioning, calls }
     }
@@ -48,12 +48,12 @@ fn capability(offered: rpc::Type) -> ControllerServiceCapability {
 impl controller_server::Controller for Controller {
     async fn create_volume(&self, request: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
         let call = Call::changing("CreateVolume", &request.get_ref().name);
-        // The guard is dropped with this handler, so when the caller goes away.
+        // The guard is dropped with this handler, so when the caller disconnects.
         let (caller, _guard) = Caller::new(call::timeout(request.metadata()));
         let provisioning = Arc::clone(&self.provisioning);
         call.run_to_end(&self.calls, async move {
-            let wanted = convert::volume_request(request.into_inner())?;
-            Ok(convert::created(provisioning.create(wanted, caller).await?))
+            let request = convert::volume_request(request.into_inner())?;
+            Ok(convert::created(provisioning.create(request, caller).await?))
         })
         .await
     }
@@ -78,8 +78,8 @@ impl controller_server::Controller for Controller {
         let timeout = call::timeout(request.metadata());
         call.in_place(async {
             let request = request.into_inner();
-            let question = convert::validation(&request)?;
-            let unsupported = self.provisioning.validate(question, timeout).await?;
+            let validate = convert::validation(&request)?;
+            let unsupported = self.provisioning.validate(validate, timeout).await?;
             Ok(convert::validated(request, unsupported))
         })
         .await
@@ -90,65 +90,24 @@ impl controller_server::Controller for Controller {
         _: Request<ControllerGetCapabilitiesRequest>,
     ) -> Reply<ControllerGetCapabilitiesResponse> {
         let answer = async { Ok(ControllerGetCapabilitiesResponse { capabilities: OFFERED.map(capability).into() }) };
-        Call::cheap("ControllerGetCapabilities").in_place(answer).await
+        Call::without_volume("ControllerGetCapabilities").in_place(answer).await
     }
 
-    async fn controller_publish_volume(
-        &self,
-        _: Request<ControllerPublishVolumeRequest>,
-    ) -> Reply<ControllerPublishVolumeResponse> {
-        call::not_offered("ControllerPublishVolume").await
-    }
-
-    async fn controller_unpublish_volume(
-        &self,
-        _: Request<ControllerUnpublishVolumeRequest>,
-    ) -> Reply<ControllerUnpublishVolumeResponse> {
-        call::not_offered("ControllerUnpublishVolume").await
-    }
-
-    async fn list_volumes(&self, _: Request<ListVolumesRequest>) -> Reply<ListVolumesResponse> {
-        call::not_offered("ListVolumes").await
-    }
-
-    async fn get_capacity(&self, _: Request<GetCapacityRequest>) -> Reply<GetCapacityResponse> {
-        call::not_offered("GetCapacity").await
-    }
-
-    async fn create_snapshot(&self, _: Request<CreateSnapshotRequest>) -> Reply<CreateSnapshotResponse> {
-        call::not_offered("CreateSnapshot").await
-    }
-
-    async fn delete_snapshot(&self, _: Request<DeleteSnapshotRequest>) -> Reply<DeleteSnapshotResponse> {
-        call::not_offered("DeleteSnapshot").await
-    }
-
-    async fn list_snapshots(&self, _: Request<ListSnapshotsRequest>) -> Reply<ListSnapshotsResponse> {
-        call::not_offered("ListSnapshots").await
-    }
-
-    async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Reply<GetSnapshotResponse> {
-        call::not_offered("GetSnapshot").await
-    }
-
-    async fn controller_expand_volume(
-        &self,
-        _: Request<ControllerExpandVolumeRequest>,
-    ) -> Reply<ControllerExpandVolumeResponse> {
-        call::not_offered("ControllerExpandVolume").await
-    }
-
-    async fn controller_get_volume(
-        &self,
-        _: Request<ControllerGetVolumeRequest>,
-    ) -> Reply<ControllerGetVolumeResponse> {
-        call::not_offered("ControllerGetVolume").await
-    }
-
-    async fn controller_modify_volume(
-        &self,
-        _: Request<ControllerModifyVolumeRequest>,
-    ) -> Reply<ControllerModifyVolumeResponse> {
-        call::not_offered("ControllerModifyVolume").await
+    not_offered_methods! {
+        controller_publish_volume(ControllerPublishVolumeRequest) -> ControllerPublishVolumeResponse
+            = "ControllerPublishVolume";
+        controller_unpublish_volume(ControllerUnpublishVolumeRequest) -> ControllerUnpublishVolumeResponse
+            = "ControllerUnpublishVolume";
+        list_volumes(ListVolumesRequest) -> ListVolumesResponse = "ListVolumes";
+        get_capacity(GetCapacityRequest) -> GetCapacityResponse = "GetCapacity";
+        create_snapshot(CreateSnapshotRequest) -> CreateSnapshotResponse = "CreateSnapshot";
+        delete_snapshot(DeleteSnapshotRequest) -> DeleteSnapshotResponse = "DeleteSnapshot";
+        list_snapshots(ListSnapshotsRequest) -> ListSnapshotsResponse = "ListSnapshots";
+        get_snapshot(GetSnapshotRequest) -> GetSnapshotResponse = "GetSnapshot";
+        controller_expand_volume(ControllerExpandVolumeRequest) -> ControllerExpandVolumeResponse
+            = "ControllerExpandVolume";
+        controller_get_volume(ControllerGetVolumeRequest) -> ControllerGetVolumeResponse = "ControllerGetVolume";
+        controller_modify_volume(ControllerModifyVolumeRequest) -> ControllerModifyVolumeResponse
+            = "ControllerModifyVolume";
     }
 }

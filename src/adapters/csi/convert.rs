@@ -1,7 +1,6 @@
-//! Between CSI's messages and the domain's words, the only place.
+//! Conversion between CSI messages and domain types: the only place, so that no message reaches a use-case.
 //!
-//! What CSI lets a caller send and this driver has no use for is refused or dropped here, in view, so that
-//! no message reaches a use-case. What a volume needs is the domain's to check.
+//! Fields that this driver does not support are refused or ignored here; the domain checks what a volume needs.
 
 use std::path::PathBuf;
 
@@ -46,7 +45,7 @@ pub(super) fn volume_request(request: proto::CreateVolumeRequest) -> Result<Volu
     })
 }
 
-/// What CreateVolume answers.
+/// The response of `CreateVolume`.
 pub(super) fn created(volume: Volume) -> proto::CreateVolumeResponse {
     let volume = proto::Volume {
         capacity_bytes: signed(volume.capacity.0),
@@ -81,7 +80,7 @@ pub(super) fn validation(request: &proto::ValidateVolumeCapabilitiesRequest) -> 
     })
 }
 
-/// What `ValidateVolumeCapabilities` answers; `unsupported` says why not. Mutable parameters are never confirmed.
+/// The response of `ValidateVolumeCapabilities`; `unsupported` is why it is not confirmed. Mutable parameters never are.
 pub(super) fn validated(
     request: proto::ValidateVolumeCapabilitiesRequest,
     unsupported: Option<String>,
@@ -89,17 +88,14 @@ pub(super) fn validated(
     match unsupported {
         Some(message) => proto::ValidateVolumeCapabilitiesResponse { confirmed: None, message },
         None => {
-            proto::ValidateVolumeCapabilitiesResponse { confirmed: Some(confirmed(request)), message: String::new() }
+            let confirmed = Confirmed {
+                volume_context: request.volume_context,
+                volume_capabilities: request.volume_capabilities,
+                parameters: request.parameters,
+                ..Confirmed::default()
+            };
+            proto::ValidateVolumeCapabilitiesResponse { confirmed: Some(confirmed), message: String::new() }
         }
-    }
-}
-
-fn confirmed(request: proto::ValidateVolumeCapabilitiesRequest) -> Confirmed {
-    Confirmed {
-        volume_context: request.volume_context,
-        volume_capabilities: request.volume_capabilities,
-        parameters: request.parameters,
-        ..Confirmed::default()
     }
 }
 
@@ -120,15 +116,15 @@ pub(super) fn volume_at(volume_id: String, field: &str, path: String) -> Result<
     Ok((volume_id, PathBuf::from(path)))
 }
 
-/// What `NodeGetVolumeStats` answers.
+/// The response of `NodeGetVolumeStats`.
 pub(super) fn stats(usage: Usage) -> proto::NodeGetVolumeStatsResponse {
-    let inodes = usage.inodes.map(|inodes| amount(inodes, Unit::Inodes));
-    let usage = std::iter::once(amount(usage.bytes, Unit::Bytes)).chain(inodes).collect();
+    let inodes = usage.inodes.map(|inodes| volume_usage(inodes, Unit::Inodes));
+    let usage = std::iter::once(volume_usage(usage.bytes, Unit::Bytes)).chain(inodes).collect();
     proto::NodeGetVolumeStatsResponse { usage, volume_condition: None }
 }
 
-fn amount(amount: Capacity, unit: Unit) -> proto::VolumeUsage {
-    let Capacity { total, used, available } = amount;
+fn volume_usage(capacity: Capacity, unit: Unit) -> proto::VolumeUsage {
+    let Capacity { total, used, available } = capacity;
     proto::VolumeUsage { available: signed(available), total: signed(total), used: signed(used), unit: unit.into() }
 }
 

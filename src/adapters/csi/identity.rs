@@ -1,4 +1,4 @@
-//! CSI's Identity service: who this driver is, what it serves, whether it is ready.
+//! CSI's Identity service: `GetPluginInfo`, `GetPluginCapabilities`, `Probe` (CSI specification, "Identity Service RPC").
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::proto::{
 };
 use crate::ports::inbound::ReadinessProbe;
 
-/// What the driver says about itself.
+/// The response of `GetPluginInfo`, and whether there is a Controller service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityInfo {
     /// Name by which a `StorageClass` or PersistentVolume refers to it.
@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A service that answers `info` and asks `ready` on each Probe.
+    /// A service that responds with `info`, and with `ready` to each Probe.
     pub fn new(info: IdentityInfo, ready: Arc<dyn ReadinessProbe>) -> Self {
         Self { info, ready }
     }
@@ -52,7 +52,7 @@ impl identity_server::Identity for Identity {
             let (name, vendor_version) = (driver_name.clone(), vendor_version.clone());
             Ok(GetPluginInfoResponse { name, vendor_version, ..Default::default() })
         };
-        Call::cheap("GetPluginInfo").in_place(answer).await
+        Call::without_volume("GetPluginInfo").in_place(answer).await
     }
 
     async fn get_plugin_capabilities(
@@ -60,11 +60,11 @@ impl identity_server::Identity for Identity {
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Reply<GetPluginCapabilitiesResponse> {
         let answer = async { Ok(GetPluginCapabilitiesResponse { capabilities: self.capabilities() }) };
-        Call::cheap("GetPluginCapabilities").in_place(answer).await
+        Call::without_volume("GetPluginCapabilities").in_place(answer).await
     }
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Reply<ProbeResponse> {
         let answer = async { Ok(ProbeResponse { ready: Some(self.ready.is_ready().await) }) };
-        Call::cheap("Probe").in_place(answer).await
+        Call::without_volume("Probe").in_place(answer).await
     }
 }

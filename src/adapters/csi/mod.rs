@@ -1,7 +1,7 @@
-//! The CSI front end: Kubernetes' sidecars and kubelet talk gRPC to it, and it talks to the driving ports.
+//! The CSI front end: the gRPC services that Kubernetes' sidecars and kubelet call, over the driving ports.
 //!
-//! Everything that is CSI's and not ours stays in this folder. An RPC is converted, handed to a port and
-//! its outcome converted back; no rule about volumes is decided here, and no use-case or other adapter is named.
+//! CSI's types stay in this folder. An RPC is converted, passed to a port, and its result converted back; no rule about
+//! volumes is decided here, and no use-case or other adapter is named.
 //!
 //! ```text
 //!   kubelet, sidecars

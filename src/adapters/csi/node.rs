@@ -1,4 +1,4 @@
-//! CSI's Node service: kubelet's requests to mount and unmount, and to report what is used.
+//! CSI's Node service (CSI specification, "Node Service RPC"): publish, unpublish, volume statistics.
 //!
 //! There is no staging: all mounts of one Lustre share device number and root, which kubelet's checks of a staged volume
 //! take for one mount.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tonic::Request;
 
-use super::call::{self, Call, Reply};
+use super::call::{self, Call, Reply, not_offered_methods};
 use super::convert;
 use super::proto::node_server;
 use super::proto::node_service_capability::{self, Rpc, rpc};
@@ -23,10 +23,10 @@ use crate::ports::inbound::{Failure, FailureKind, Publishing};
 
 const OFFERED: [rpc::Type; 2] = [rpc::Type::GetVolumeStats, rpc::Type::SingleNodeMultiWriter];
 
-/// What the driver says about the node it runs on.
+/// The response of `NodeGetInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeInfo {
-    /// Name of the node, as Kubernetes knows it; empty in a process that serves no node, which then refuses the question.
+    /// Name of the node, as Kubernetes knows it; empty in a process that serves no node, which then refuses the call.
     pub node_id: String,
 }
 
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A service that answers `info` and leaves the work to `publishing`.
+    /// A service over `publishing`. Calls that outlive their callers become some of the running `calls`.
     pub fn new(info: NodeInfo, publishing: Arc<dyn Publishing>, calls: RunningCalls) -> Self {
         Self { info, publishing, calls }
     }
@@ -98,7 +98,7 @@ impl node_server::Node for Node {
         _: Request<NodeGetCapabilitiesRequest>,
     ) -> Reply<NodeGetCapabilitiesResponse> {
         let answer = async { Ok(NodeGetCapabilitiesResponse { capabilities: OFFERED.map(capability).into() }) };
-        Call::cheap("NodeGetCapabilities").in_place(answer).await
+        Call::without_volume("NodeGetCapabilities").in_place(answer).await
     }
 
     async fn node_get_info(&self, _: Request<NodeGetInfoRequest>) -> Reply<NodeGetInfoResponse> {
@@ -110,18 +110,12 @@ impl node_server::Node for Node {
             }
             Ok(NodeGetInfoResponse { node_id, ..Default::default() })
         };
-        Call::cheap("NodeGetInfo").in_place(answer).await
+        Call::without_volume("NodeGetInfo").in_place(answer).await
     }
 
-    async fn node_stage_volume(&self, _: Request<NodeStageVolumeRequest>) -> Reply<NodeStageVolumeResponse> {
-        call::not_offered("NodeStageVolume").await
-    }
-
-    async fn node_unstage_volume(&self, _: Request<NodeUnstageVolumeRequest>) -> Reply<NodeUnstageVolumeResponse> {
-        call::not_offered("NodeUnstageVolume").await
-    }
-
-    async fn node_expand_volume(&self, _: Request<NodeExpandVolumeRequest>) -> Reply<NodeExpandVolumeResponse> {
-        call::not_offered("NodeExpandVolume").await
+    not_offered_methods! {
+        node_stage_volume(NodeStageVolumeRequest) -> NodeStageVolumeResponse = "NodeStageVolume";
+        node_unstage_volume(NodeUnstageVolumeRequest) -> NodeUnstageVolumeResponse = "NodeUnstageVolume";
+        node_expand_volume(NodeExpandVolumeRequest) -> NodeExpandVolumeResponse = "NodeExpandVolume";
     }
 }

@@ -1,8 +1,8 @@
 //! The messages and services of CSI, generated from `proto/csi.proto` by the build script.
 //!
-//! Why a module of its own: generated code answers to no lint of ours, here and nowhere else. And messages with secrets
-//! are generated without `Debug`; they get one here that shows how many secrets there are and never what they hold, so
-//! that no log line, no test failure and no library's trace can leak them.
+//! Lints are off for the generated code, here and nowhere else. Messages with secrets are generated without `Debug`; they
+//! get one here that shows the number of secrets and never their content, so that no log line, test failure or library
+//! trace can leak them.
 
 use std::fmt;
 

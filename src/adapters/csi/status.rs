@@ -1,6 +1,6 @@
-//! From failures to gRPC statuses, the only place that makes one.
+//! gRPC status codes of failures: the only place that makes a [`Status`].
 //!
-//! Why one table: external-provisioner takes `CANCELLED`, `DEADLINE_EXCEEDED`, `UNAVAILABLE` and `ABORTED` as "may still
+//! external-provisioner takes `CANCELLED`, `DEADLINE_EXCEEDED`, `UNAVAILABLE` and `ABORTED` as "may still
 //! run" and every other code as "finished, nothing exists", after which a deleted claim is forgotten. A code on the wrong
 //! side of that line leaks a file system that is billed for ever.
 
@@ -11,9 +11,9 @@ use crate::ports::inbound::{Failure, FailureKind};
 /// Most bytes of a message and its causes in the `grpc-message` header, where every character but letters, digits and a
 /// few signs takes three: never less than 2,000 characters of ASCII. With the hint it stays below the 8 KiB of headers that
 /// clients and proxies take by default.
-const STORY_ROOM: usize = 6100;
+const MESSAGE_LIMIT: usize = 6100;
 /// Most bytes of a hint there.
-const HINT_ROOM: usize = 900;
+const HINT_LIMIT: usize = 900;
 
 /// The code that a failure of this kind becomes.
 fn code(kind: FailureKind) -> Code {
@@ -35,42 +35,42 @@ fn code(kind: FailureKind) -> Code {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let mut text = printable(&failure.chain(), STORY_ROOM);
+        let mut text = printable(&failure.chain(), MESSAGE_LIMIT);
         if let Some(hint) = &failure.hint {
             text.push_str("; hint: ");
-            text.push_str(&printable(hint, HINT_ROOM));
+            text.push_str(&printable(hint, HINT_LIMIT));
         }
         Self::new(code(failure.kind), text)
     }
 }
 
-/// What an RPC that this driver does not serve answers.
+/// The status of an RPC that this driver does not offer.
 pub(super) fn not_offered(method: &str) -> Status {
     Status::unimplemented(format!("RPC {method} is not offered by azurelustre-csi"))
 }
 
-/// What an RPC whose handler panicked answers: nothing of the panic, which may hold anything. What it began to change may
-/// still go on, so that a change is never said to be finished.
+/// The status of an RPC whose handler panicked, without the panic's message, which may hold anything. A change may still be
+/// in progress, so its code is never one that external-provisioner takes as finished.
 pub(super) fn panicked(method: &str, changes: bool) -> Status {
     let code = if changes { Code::Unavailable } else { Code::Internal };
     Status::new(code, format!("{method} panicked; see the driver's log"))
 }
 
-/// What an RPC answers that comes, or whose task was ended, while the process ends.
+/// The status of an RPC that arrives, or whose task is cancelled, while the process stops.
 pub(super) fn stopping(method: &str) -> Status {
     Status::unavailable(format!("{method}: this process of the driver is ending; call again"))
 }
 
-/// The text on one line without control characters, cut in the middle to what `room` bytes of a header can hold.
-fn printable(text: &str, room: usize) -> String {
+/// The text on one line without control characters, cut in the middle to at most `limit` bytes of a header.
+fn printable(text: &str, limit: usize) -> String {
     let shown: Vec<String> = text.chars().map(shown).collect();
     let size = |piece: &String| header_size(piece.as_bytes());
-    if shown.iter().map(size).sum::<usize>() <= room {
+    if shown.iter().map(size).sum::<usize>() <= limit {
         return shown.concat();
     }
     // What happened stands in front, the innermost cause at the end.
     let fitting = |pieces: &mut dyn Iterator<Item = &String>| {
-        let mut left = room / 2;
+        let mut left = limit / 2;
         pieces.take_while(|piece| left.checked_sub(size(piece)).map(|rest| left = rest).is_some()).count()
     };
     let (front, back) = (fitting(&mut shown.iter()), fitting(&mut shown.iter().rev()));
@@ -151,10 +151,10 @@ mod tests {
         for filler in ["x", " ", "é", "\u{1}", "字"] {
             let failure = Failure::new(FailureKind::Invalid, filler.repeat(9000)).with_hint(filler.repeat(9000));
             let status = Status::from(failure);
-            let (story, hint) = status.message().split_once("; hint: ").unwrap();
-            assert!(story.contains('…') && hint.contains('…'));
+            let (message, hint) = status.message().split_once("; hint: ").unwrap();
+            assert!(message.contains('…') && hint.contains('…'));
             assert!(header_size(status.message().as_bytes()) < 7200, "{filler:?}");
-            assert!(story.chars().count() > 300, "{filler:?}: {}", story.chars().count());
+            assert!(message.chars().count() > 300, "{filler:?}: {}", message.chars().count());
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The few requests that this driver sends to the API server, and what their failures mean.
+//! [`ApiServer`]: the requests to the Kubernetes API that this driver sends, and [`ApiError`]: what a failed one means.
+//!
+//! Source: <https://kubernetes.io/docs/reference/kubernetes-api/>, `Node`, `CSINode` and `Event`.
 
 use k8s_openapi::api::core::v1::{Event, Node};
 use k8s_openapi::api::storage::v1::CSINode;
@@ -13,10 +15,10 @@ use serde_json::Value;
 use super::connection::Connection;
 use crate::ports::orchestrator::{OrchestratorError, OrchestratorErrorKind};
 
-/// Longest part of an answer's text that is repeated in an error, in bytes.
+/// Longest part of a response's text that is repeated in an error, in bytes.
 const TEXT_MAX: usize = 800;
 /// Longest name of an object (RFC 1123 subdomain), in bytes.
-const NAME_MAX: usize = 253;
+pub(super) const NAME_MAX: usize = 253;
 /// Content type of a JSON patch (RFC 6902).
 const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -32,7 +34,7 @@ pub enum ApiErrorKind {
     NotFound,
     /// 401, 403: no credentials, no permission, or an admission webhook that denies.
     Denied,
-    /// No answer, 429, 5xx, or something that is not an API server's answer.
+    /// No response, 429, 5xx, or something that is not an API server's response.
     Unavailable,
 }
 
@@ -41,12 +43,12 @@ pub enum ApiErrorKind {
 pub struct ApiError {
     /// What it means.
     pub kind: ApiErrorKind,
-    /// The server's text, or what happened instead of an answer. Never holds a credential.
+    /// The server's text, or why there is no response. Never holds a credential.
     pub message: String,
 }
 
 impl ApiError {
-    pub(super) fn new(kind: ApiErrorKind, message: impl Into<String>) -> Self {
+    fn new(kind: ApiErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
@@ -99,8 +101,8 @@ impl ApiServer {
         Ok(spec.taints.unwrap_or_default())
     }
 
-    /// Whether kubelet registered a driver on a node. Asked of the server's cache (`resourceVersion=0`), since it is asked
-    /// again until it is so.
+    /// Whether kubelet registered a driver on a node. Read from the server's cache (`resourceVersion=0`), since the driver
+    /// polls it.
     pub(super) async fn has_driver(&self, node: &str, driver_name: &str) -> Result<bool, ApiError> {
         let request = objects::<CSINode>(None)?.get(object_name(node)?, &GetParams::any());
         match self.read::<CSINode>(request).await {
@@ -142,13 +144,12 @@ impl ApiServer {
         request: Result<http::Request<Vec<u8>>, RequestError>,
     ) -> Result<T, ApiError> {
         let body = self.send(request).await?;
-        let wrong =
-            |error| ApiError::new(ApiErrorKind::Unavailable, format!("this is not an API server's answer: {error}"));
-        serde_json::from_slice(&body).map_err(wrong)
+        serde_json::from_slice(&body)
+            .map_err(|error| unavailable(format!("this is not an API server's response: {error}")))
     }
 
     async fn send(&self, request: Result<http::Request<Vec<u8>>, RequestError>) -> Result<Vec<u8>, ApiError> {
-        let (code, body) = self.0.exchange(request.map_err(|error| invalid(&error))?).await?;
+        let (code, body) = self.0.send(request.map_err(|error| invalid(&error))?).await.map_err(unavailable)?;
         if (200..300).contains(&code) {
             return Ok(body);
         }
@@ -164,6 +165,10 @@ impl ApiServer {
 fn objects<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Result<Request, ApiError> {
     let namespace = namespace.map(object_name).transpose()?;
     Ok(Request::new(K::url_path(&(), namespace)))
+}
+
+fn unavailable(message: String) -> ApiError {
+    ApiError::new(ApiErrorKind::Unavailable, message)
 }
 
 fn invalid(error: &dyn std::error::Error) -> ApiError {

@@ -1,15 +1,18 @@
-//! The way to the API server: its address, and the service account's files that open it.
+//! [`Connection`]: HTTP requests to the API server with the pod's service account.
 //!
-//! The transport is reqwest, which the ARM adapter has linked anyway: kube's own client was measured at 2.9 MB of binary and
-//! 2 MiB of idle memory. Token and certificate authority are read for each request, since kubelet replaces both files (a
-//! token about every hour); the system's certificates and proxies are never used.
+//! The client is reqwest, which the ARM adapter links anyway: kube's own client was measured at 2.9 MB of binary and 2 MiB of
+//! idle memory. It is not the ARM adapter's HTTP stack: it trusts the cluster's certificate authority alone, uses no proxy and
+//! has other limits; they would share only the loop that reads a body. Token and certificate authority are read for each
+//! request, since kubelet replaces both files (a token about every hour).
+//!
+//! Files and variables: <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::api::{ApiError, ApiErrorKind};
+use crate::domain::problem::Problem;
 
 /// Where kubelet mounts a pod's service account.
 pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -18,22 +21,22 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: a little more than the least time between two events of a claim.
 const IDLE_LIMIT: Duration = Duration::from_secs(70);
-/// Longest answer that is read. A Node with all its images is some 100 KiB.
-const ANSWER_MAX: usize = 4 << 20;
+/// Longest response that is read, in bytes. A Node with all its images is some 100 KiB.
+const BODY_LIMIT: usize = 4 << 20;
 
-/// The way to an API server. Making one reads and sends nothing.
+/// A connection to an API server. Creating one reads and sends nothing.
 #[derive(Debug)]
 pub struct Connection {
     /// `https://host:port`, without a path.
     base: String,
     service_account: PathBuf,
     user_agent: String,
-    client: Mutex<Option<Trusting>>,
+    client: Mutex<Option<ClientOfAuthority>>,
 }
 
 /// A client and the certificate authority that it trusts.
 #[derive(Debug)]
-struct Trusting {
+struct ClientOfAuthority {
     authority: Vec<u8>,
     client: reqwest::Client,
 }
@@ -53,54 +56,54 @@ impl Connection {
         Self::new(format!("https://{host}:{port}"), SERVICE_ACCOUNT_DIR, user_agent)
     }
 
-    /// Sends a request whose URI is a path, and gives the answer's code and body.
-    pub(super) async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ApiError> {
+    /// Sends a request whose URI is a path; returns the response's status code and body, or why there is none.
+    pub(super) async fn send(&self, request: http::Request<Vec<u8>>) -> Result<(u16, Vec<u8>), String> {
         let (client, token) = (self.client().await?, self.token().await?);
         let (parts, body) = request.into_parts();
         // kube writes `?` also where there is no query, and `?&` before one.
         let path = parts.uri.to_string().replace("?&", "?");
         let request = client.request(parts.method, format!("{}{}", self.base, path.trim_end_matches('?')));
         let request = request.headers(parts.headers).bearer_auth(token).body(body);
-        let mut response = request.send().await.map_err(no_answer)?;
+        let mut response = request.send().await.map_err(no_response)?;
         let code = response.status().as_u16();
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-            if answer.len() + chunk.len() > ANSWER_MAX {
-                return Err(unavailable("the API server's answer is too long"));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_response)? {
+            if body.len() + chunk.len() > BODY_LIMIT {
+                return Err("the API server's response is too long".to_owned());
             }
-            answer.extend_from_slice(&chunk);
+            body.extend_from_slice(&chunk);
         }
-        Ok((code, answer))
+        Ok((code, body))
     }
 
-    async fn token(&self) -> Result<String, ApiError> {
+    async fn token(&self) -> Result<String, String> {
         let token = self.file("token").await?;
         // The header takes no other bytes, and an error about them could show the token.
         let token = token.trim_ascii();
         match std::str::from_utf8(token) {
             Ok(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(token.to_owned()),
-            _ => Err(unavailable(format!("{} holds no token", self.service_account.join("token").display()))),
+            _ => Err(format!("{} holds no token", self.service_account.join("token").display())),
         }
     }
 
     /// The client; a new one if the certificate authority was replaced.
-    async fn client(&self) -> Result<reqwest::Client, ApiError> {
+    async fn client(&self) -> Result<reqwest::Client, String> {
         let authority = if self.base.starts_with("https:") { self.file("ca.crt").await? } else { Vec::new() };
         let mut slot = self.client.lock().await;
-        if let Some(Trusting { authority: trusted, client }) = &*slot
+        if let Some(ClientOfAuthority { authority: trusted, client }) = &*slot
             && *trusted == authority
         {
             return Ok(client.clone());
         }
-        let client = self.trusting(&authority)?;
-        *slot = Some(Trusting { authority, client: client.clone() });
+        let client = self.new_client(&authority)?;
+        *slot = Some(ClientOfAuthority { authority, client: client.clone() });
         Ok(client)
     }
 
-    fn trusting(&self, authority: &[u8]) -> Result<reqwest::Client, ApiError> {
+    fn new_client(&self, authority: &[u8]) -> Result<reqwest::Client, String> {
         let unusable = |error: reqwest::Error| {
             let file = self.service_account.join("ca.crt");
-            unavailable(format!("{} is not a certificate authority in PEM: {}", file.display(), chain(&error)))
+            format!("{} is not a certificate authority in PEM: {}", file.display(), Problem::from_error(&error))
         };
         let certificates = reqwest::Certificate::from_pem_bundle(authority).map_err(unusable)?;
         let mut builder = reqwest::Client::builder()
@@ -119,26 +122,14 @@ impl Connection {
         builder.build().map_err(unusable)
     }
 
-    async fn file(&self, name: &str) -> Result<Vec<u8>, ApiError> {
+    async fn file(&self, name: &str) -> Result<Vec<u8>, String> {
         let path = self.service_account.join(name);
         let hint = "mount the service account's token (automountServiceAccountToken)";
         let read = tokio::fs::read(&path).await;
-        read.map_err(|error| unavailable(format!("cannot read {}: {error}; {hint}", path.display())))
+        read.map_err(|error| format!("cannot read {}: {error}; {hint}", path.display()))
     }
 }
 
-fn unavailable(message: impl Into<String>) -> ApiError {
-    ApiError::new(ApiErrorKind::Unavailable, message)
-}
-
-fn no_answer(error: reqwest::Error) -> ApiError {
-    unavailable(format!("no answer of the API server: {}", chain(&error.without_url())))
-}
-
-/// An error and its causes, innermost last: "client error (Connect): tcp connect error: Connection refused".
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let mut words: Vec<String> = causes.map(ToString::to_string).collect();
-    words.dedup();
-    words.join(": ")
+fn no_response(error: reqwest::Error) -> String {
+    format!("no response of the API server: {}", Problem::from_error(&error.without_url()))
 }

@@ -5,10 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::api::NAME_MAX;
 use crate::ports::orchestrator::{ClaimEvent, EventKind};
 
-/// Longest name of an object (RFC 1123 subdomain), in bytes.
-const NAME_MAX: usize = 253;
 /// Length of a UID: a UUID with dashes.
 const UID_LENGTH: usize = 36;
 
@@ -17,7 +16,7 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Who writes events.
+/// The component that writes events (`source`, `reportingComponent`, `reportingInstance`).
 #[derive(Debug, Clone)]
 pub struct Reporter {
     /// The driver's name; shown in the column "From" of `kubectl describe`.
@@ -51,7 +50,7 @@ impl Reporter {
     }
 }
 
-/// A merge patch (RFC 7386) that makes an event say that it happened again.
+/// A merge patch (RFC 7386) of an event that happened again.
 pub fn update(event: &ClaimEvent, count: i32, now: Timestamp) -> Value {
     json!({"count": count, "lastTimestamp": happened(event, now), "message": event.note()})
 }

@@ -1,11 +1,11 @@
-//! Adapter of the orchestrator port for Kubernetes: startup taints of the driver's own node, events on claims.
+//! The Kubernetes adapter of the orchestrator port: removes the startup taints of the driver's node, writes events on claims.
 //!
 //! ```text
 //!   KubeOrchestrator ──> taints, event, series (pure)
-//!                   └──> api (requests, failures as meanings) ──> connection (address, token, TLS)
+//!                   └──> api (requests, errors) ──> connection (address, token, TLS)
 //! ```
 //!
-//! It asks for little: one GET of the node at the start, and only on a node with a startup taint a GET of its `CSINode`
+//! Few requests: one GET of the node at the start, and only on a node with a startup taint a GET of its `CSINode`
 //! and a PATCH; a POST or a PATCH for each event. Nothing is listed or watched, so thousands of nodes cost the API server
 //! next to nothing.
 
@@ -41,7 +41,7 @@ pub struct KubeOrchestrator {
 
 impl KubeOrchestrator {
     /// The orchestrator behind `api`. `driver_name` is the name under which kubelet registers the driver; `instance` distinguishes
-    /// replicas apart in events (the pod's name).
+    /// replicas in events (the pod's name).
     pub fn new(api: ApiServer, driver_name: &str, node: Option<&str>, instance: &str) -> Self {
         Self {
             api,
@@ -52,8 +52,8 @@ impl KubeOrchestrator {
         }
     }
 
-    /// One or a few tries to remove the startup taints of `node`.
-    async fn remove_taints(&self, node: &str) -> Result<(), Problem> {
+    /// Removes the startup taints of `node`; repeats the patch at once where another change came first.
+    async fn remove_taints(&self, node: &str) -> Result<(), TaintError> {
         let keys = taints::startup_taints(&self.driver_name);
         let mut refused: Option<(Removal, ApiError)> = None;
         for _ in 0..CONFLICTS {
@@ -62,10 +62,10 @@ impl KubeOrchestrator {
             if let Some((earlier, error)) = refused.take() {
                 // The taints are as they were when the patch was refused as invalid, so no test failed: it is a denial.
                 if earlier == removal && error.kind == ApiErrorKind::Invalid {
-                    return Err(Problem::Denied(error));
+                    return Err(TaintError::Denied(error));
                 }
             } else if !self.api.has_driver(node, &self.driver_name).await? {
-                return Err(Problem::NotRegistered);
+                return Err(TaintError::NotRegistered);
             }
             match self.api.patch_node(node, &removal.patch()).await {
                 Ok(()) => return Ok(()),
@@ -73,17 +73,17 @@ impl KubeOrchestrator {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Problem::Contended)
+        Err(TaintError::Contended)
     }
 
     async fn write(&self, event: &ClaimEvent) -> Result<(), ApiError> {
         let now = event::now();
         let write = self.series.plan(event, now);
         let written = self.send(event, &write, now).await;
-        self.series.settle(event, &write, written.as_ref().err().map(|error| error.kind));
+        self.series.record(event, &write, written.as_ref().err().map(|error| error.kind));
         let expired = written.as_ref().is_err_and(|error| error.kind == ApiErrorKind::NotFound);
         match write {
-            // The API server keeps events for an hour by default: what was updated before begins anew.
+            // The API server keeps events for an hour by default: an expired series begins again.
             Write::Update { .. } if expired => Box::pin(self.write(event)).await,
             _ => written,
         }
@@ -94,7 +94,7 @@ impl KubeOrchestrator {
         match write {
             Write::Create { name } => {
                 let created = self.api.create_event(namespace, &self.reporter.event(event, name, now)).await;
-                // A name of ours that exists was created by an earlier try whose answer was lost.
+                // A name of ours that exists was created by an earlier request whose response was lost.
                 created.or_else(|error| if error.kind == ApiErrorKind::Conflict { Ok(()) } else { Err(error) })
             }
             Write::Update { name, count } => {
@@ -109,7 +109,7 @@ impl Orchestrator for KubeOrchestrator {
     async fn remove_startup_taint(&self) -> Result<(), OrchestratorError> {
         let Some(node) = &self.node else { return Ok(()) };
         let removed = self.remove_taints(node).await;
-        removed.map_err(|problem| problem.into_error(node, &self.driver_name))
+        removed.map_err(|error| error.into_error(node, &self.driver_name))
     }
 
     async fn report(&self, event: &ClaimEvent) -> Result<(), OrchestratorError> {
@@ -123,7 +123,7 @@ impl Orchestrator for KubeOrchestrator {
 
 /// Why the startup taints are still there.
 #[derive(Debug)]
-enum Problem {
+enum TaintError {
     /// kubelet has not registered the driver.
     NotRegistered,
     /// Others changed the node's taints each time.
@@ -134,13 +134,13 @@ enum Problem {
     Api(ApiError),
 }
 
-impl From<ApiError> for Problem {
+impl From<ApiError> for TaintError {
     fn from(error: ApiError) -> Self {
         Self::Api(error)
     }
 }
 
-impl Problem {
+impl TaintError {
     fn into_error(self, node: &str, driver_name: &str) -> OrchestratorError {
         let operation = format!("remove the startup taints of node {node}");
         let hint = "let the node's service account get and patch nodes and get csinodes, or remove the taint with \

@@ -1,4 +1,4 @@
-//! Which event of the API server a claim's next event continues.
+//! [`SeriesTable`]: event series, which create an Event object once and then update its `count`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ const CAPACITY: usize = 2000;
 
 /// What makes two events the same one that happened again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct SeriesKey {
     volume_name: String,
     kind: EventKind,
     reason: &'static str,
@@ -26,7 +26,7 @@ struct Series {
     name: String,
     /// The number in its name, which grows from event to event.
     number: i128,
-    /// How often it was written; 0 while nobody knows whether it was created.
+    /// How often it was written; 0 while it is unknown whether it was created.
     count: i32,
 }
 
@@ -49,21 +49,21 @@ pub enum Write {
 
 /// The events that this process wrote.
 #[derive(Debug, Default)]
-pub struct SeriesTable(Mutex<Table>);
+pub struct SeriesTable(Mutex<AllSeries>);
 
 #[derive(Debug, Default)]
-struct Table {
-    series: BTreeMap<Key, Series>,
+struct AllSeries {
+    series: BTreeMap<SeriesKey, Series>,
     /// Number of the newest event: nanoseconds since 1970, always growing.
     newest: i128,
 }
 
 impl SeriesTable {
-    /// What to send for this event. Until [`SeriesTable::settle`] it is open whether it arrived; a repeated creation has the
+    /// What to send for this event. Until [`SeriesTable::record`] it is unknown whether it arrived; a repeated creation has the
     /// same name, so that it cannot make a second event.
     pub fn plan(&self, event: &ClaimEvent, now: Timestamp) -> Write {
-        let mut table = self.table();
-        let key = key(event);
+        let mut table = self.lock();
+        let key = series_key(event);
         if let Some(Series { name, count, .. }) = table.series.get(&key).cloned() {
             let repeated = || Write::Update { name: name.clone(), count: count.saturating_add(1) };
             return if count == 0 { Write::Create { name } } else { repeated() };
@@ -78,9 +78,9 @@ impl SeriesTable {
         Write::Create { name }
     }
 
-    /// Notes how a write ended.
-    pub fn settle(&self, event: &ClaimEvent, write: &Write, failed: Option<ApiErrorKind>) {
-        let (mut table, key) = (self.table(), key(event));
+    /// Records the result of a write.
+    pub fn record(&self, event: &ClaimEvent, write: &Write, failed: Option<ApiErrorKind>) {
+        let (mut table, key) = (self.lock(), series_key(event));
         match (failed, write) {
             (None, Write::Create { .. }) => table.count(&key, 1),
             (None, Write::Update { count, .. }) => table.count(&key, *count),
@@ -90,13 +90,13 @@ impl SeriesTable {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, AllSeries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    fn count(&mut self, key: &Key, count: i32) {
+impl AllSeries {
+    fn count(&mut self, key: &SeriesKey, count: i32) {
         if let Some(series) = self.series.get_mut(key) {
             series.count = count;
         }
@@ -110,8 +110,8 @@ impl Table {
     }
 }
 
-fn key(event: &ClaimEvent) -> Key {
-    Key { volume_name: event.volume_name.clone(), kind: event.kind, reason: event.reason }
+fn series_key(event: &ClaimEvent) -> SeriesKey {
+    SeriesKey { volume_name: event.volume_name.clone(), kind: event.kind, reason: event.reason }
 }
 
 #[cfg(test)]
@@ -143,11 +143,11 @@ mod tests {
         let table = SeriesTable::default();
         let first = table.plan(&event("pvc-1", "A"), event::now());
         assert!(matches!(first, Write::Create { .. }), "{first:?}");
-        table.settle(&event("pvc-1", "A"), &first, None);
+        table.record(&event("pvc-1", "A"), &first, None);
         for expected in 2..5 {
             let again = table.plan(&event("pvc-1", "A"), event::now());
             assert_eq!(again, Write::Update { name: name(&first).to_owned(), count: expected });
-            table.settle(&event("pvc-1", "A"), &again, None);
+            table.record(&event("pvc-1", "A"), &again, None);
         }
     }
 
@@ -164,9 +164,9 @@ mod tests {
     fn an_update_that_failed_is_not_counted() {
         let table = SeriesTable::default();
         let first = table.plan(&event("pvc-1", "A"), event::now());
-        table.settle(&event("pvc-1", "A"), &first, None);
+        table.record(&event("pvc-1", "A"), &first, None);
         let second = table.plan(&event("pvc-1", "A"), event::now());
-        table.settle(&event("pvc-1", "A"), &second, Some(ApiErrorKind::Unavailable));
+        table.record(&event("pvc-1", "A"), &second, Some(ApiErrorKind::Unavailable));
         assert_eq!(table.plan(&event("pvc-1", "A"), event::now()), second);
     }
 
@@ -176,9 +176,9 @@ mod tests {
         for number in 0..CAPACITY + 10 {
             let event = event(&format!("pvc-{number}"), "A");
             let write = table.plan(&event, event::now());
-            table.settle(&event, &write, None);
+            table.record(&event, &write, None);
         }
-        assert_eq!(table.table().series.len(), CAPACITY);
+        assert_eq!(table.lock().series.len(), CAPACITY);
         let newest = event(&format!("pvc-{}", CAPACITY + 9), "A");
         assert!(matches!(table.plan(&newest, event::now()), Write::Update { count: 2, .. }));
     }

@@ -46,9 +46,9 @@ mod tests {
 
     #[test]
     fn a_node_without_startup_taints_needs_no_patch() {
-        let foreign = [json!({"key": "sku", "value": "gpu", "effect": "NoSchedule"}), json!({"effect": "NoExecute"})];
+        let others = [json!({"key": "sku", "value": "gpu", "effect": "NoSchedule"}), json!({"effect": "NoExecute"})];
         let near = [json!({"key": "azurelustre.csi.azure.com/agent-not-ready2", "effect": "NoSchedule"}), json!(null)];
-        for taints in [&[][..], &foreign, &near] {
+        for taints in [&[][..], &others, &near] {
             assert_eq!(Removal::of(taints, &keys()), None, "{taints:?}");
         }
     }

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CliError, serve};
+use super::{CommandError, serve};
 use crate::app::settings::{CloudKind, Settings};
 use crate::app::wiring::{self, CloudAdapters};
 use crate::domain::capacity::Tib;
@@ -16,7 +16,7 @@ use crate::domain::sku::{Sku, SkuCatalog};
 use crate::ports::cloud::{CloudError, SubnetCapacityRequest};
 
 /// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
-pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
+pub(super) fn usable(settings: &Settings) -> Result<(), CommandError> {
     let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm;
     if on_azure && settings.cloud_settings.missing.is_empty() {
         wiring::cloud(settings)?;
@@ -25,7 +25,7 @@ pub(super) fn usable(settings: &Settings) -> Result<(), CliError> {
 }
 
 /// Asks the cloud for everything that a claim needs; returns what is well, or an error with all that is not.
-pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
+pub(super) fn check(settings: &Settings) -> Result<String, CommandError> {
     if !settings.mode.has_controller() {
         return Ok("online: a node asks nothing of the cloud\n".to_owned());
     }
@@ -34,7 +34,7 @@ pub(super) fn check(settings: &Settings) -> Result<String, CliError> {
         let mut checks = Checks { side: &side, reported: String::new(), problems: Vec::new() };
         checks.run().await;
         let Checks { reported, problems, .. } = checks;
-        if problems.is_empty() { Ok(reported) } else { Err(CliError::new(super::Exit::Failure, problems)) }
+        if problems.is_empty() { Ok(reported) } else { Err(CommandError::new(super::Exit::Failure, problems)) }
     })
 }
 
@@ -138,8 +138,8 @@ fn of_cloud(error: &CloudError) -> Problem {
 }
 
 /// The SKUs of a region as text.
-pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) -> Result<String, CliError> {
-    let usage = |message: String, hint: &str| CliError::usage(Problem::new(message).with_hint(hint));
+pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) -> Result<String, CommandError> {
+    let usage = |message: String, hint: &str| CommandError::usage(Problem::new(message).with_hint(hint));
     let write = match output {
         "table" => table as fn(&SkuCatalog) -> String,
         "json" => json,
@@ -160,7 +160,7 @@ pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) ->
         })?;
         let listed = side.cloud.skus(&location).await.map_err(|error| of_cloud(&error));
         let listed = listed.and_then(|catalog| offered(catalog, &location));
-        listed.map(|catalog| write(&catalog)).map_err(CliError::failure)
+        listed.map(|catalog| write(&catalog)).map_err(CommandError::failure)
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CheckObjectsOptions, CliError, Exit};
+use super::{CheckObjectsOptions, CommandError, Exit};
 use crate::domain::access::{AccessMode, AccessType, Capability};
 use crate::domain::capacity::RequestedCapacity;
 use crate::domain::mount::{MountPlan, PublishRequest};
@@ -78,7 +78,7 @@ struct Findings {
 }
 
 /// Checks every object of the files: the number of those checked, or what would be refused, each with what to do.
-pub(super) fn check(options: &CheckObjectsOptions) -> Result<String, CliError> {
+pub(super) fn check(options: &CheckObjectsOptions) -> Result<String, CommandError> {
     let mut findings = Findings::default();
     for file in &options.files {
         for document in documents(file)? {
@@ -92,16 +92,16 @@ pub(super) fn check(options: &CheckObjectsOptions) -> Result<String, CliError> {
     if findings.refused.is_empty() {
         return Ok(format!("{} objects checked, none would be refused\n", findings.checked));
     }
-    Err(CliError::new(Exit::Failure, findings.refused))
+    Err(CommandError::new(Exit::Failure, findings.refused))
 }
 
-fn documents(file: &str) -> Result<Vec<Value>, CliError> {
+fn documents(file: &str) -> Result<Vec<Value>, CommandError> {
     let mut text = String::new();
     let read = match file {
         "-" => std::io::stdin().lock().read_to_string(&mut text).map(drop),
         path => std::fs::read_to_string(path).map(|content| text = content),
     };
-    let usage = |error: &dyn std::fmt::Display| CliError::usage(Problem::new(format!("{}: {error}", quote(file))));
+    let usage = |error: &dyn std::fmt::Display| CommandError::usage(Problem::new(format!("{}: {error}", quote(file))));
     read.map_err(|error| usage(&error))?;
     // The YAML parser limits the size of what it takes; a cluster's list may have tens of thousands of objects.
     if text.trim_start().starts_with('{') {
@@ -185,7 +185,7 @@ impl Findings {
 
     /// An id that says `t` without a resource group cannot be deleted by the driver.
     fn deletion(&mut self, shown: &str, handle: &str) {
-        let created = VolumeId::parse(handle).ok().filter(|id| id.origin == Origin::Dynamic);
+        let created = VolumeId::parse(handle).filter(|id| id.origin == Origin::Dynamic);
         if created.is_some_and(|id| id.resource_group.is_empty()) {
             self.warnings.push(format!(
                 "{shown}: the volume id names no resource group, so the driver cannot delete the file system; delete it in Azure"

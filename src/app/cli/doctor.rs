@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CliError, DoctorOptions, Exit, print, serve};
+use super::{CommandError, DoctorOptions, Exit, print, serve};
 use crate::app::settings::{
     DRIVER_NAME, ENDPOINT, Endpoint, KUBELET_DIR, WORKING_MOUNT_DIR, absolute_path, of_running_driver,
 };
@@ -15,8 +15,8 @@ use crate::domain::problem::Problem;
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Prints the report; the exit code is 0 if the node is healthy.
-pub(super) fn run(options: &DoctorOptions) -> Result<(), CliError> {
-    let usage = |message: String, hint: &str| CliError::usage(Problem::new(message).with_hint(hint));
+pub(super) fn run(options: &DoctorOptions) -> Result<(), CommandError> {
+    let usage = |message: String, hint: &str| CommandError::usage(Problem::new(message).with_hint(hint));
     let json = match options.output.as_str() {
         "text" => false,
         "json" => true,
@@ -28,26 +28,28 @@ pub(super) fn run(options: &DoctorOptions) -> Result<(), CliError> {
     let mgs = options.mgs.as_deref().map(MgsAddress::parse).transpose();
     let mgs = mgs.map_err(|error| usage(format!("--mgs: {error}"), "give an address such as 10.0.0.4"))?;
     let endpoint =
-        of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse).map_err(CliError::usage)?;
-    let directory =
-        |key, flag: &Option<String>| of_running_driver(key, flag.as_deref(), absolute_path).map_err(CliError::usage);
+        of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse).map_err(CommandError::usage)?;
+    let directory = |key, flag: &Option<String>| {
+        of_running_driver(key, flag.as_deref(), absolute_path).map_err(CommandError::usage)
+    };
     let report = wiring::node::report(&ReportRequest {
         mountinfo: options.mountinfo.clone(),
         mgs,
         driver: serve::runtime()?.block_on(running_driver::node_status(&endpoint, ANSWER_LIMIT)),
         node_setup: wiring::node::last_setup(),
         driver_name: of_running_driver(DRIVER_NAME, options.drivername.as_deref(), |name| Ok(name.to_owned()))
-            .map_err(CliError::usage)?,
+            .map_err(CommandError::usage)?,
         kubelet_dir: directory(KUBELET_DIR, &options.kubelet_dir)?,
         working_dir: directory(WORKING_MOUNT_DIR, &options.working_mount_dir)?,
     });
     let text = if json {
-        let failed = |error| CliError::failure(Problem::new(format!("the report cannot be written as JSON: {error}")));
+        let failed =
+            |error| CommandError::failure(Problem::new(format!("the report cannot be written as JSON: {error}")));
         report.json().map_err(failed)? + "\n"
     } else {
         report.to_string()
     };
     print(&text)?;
     // The reasons are in the report; only the exit code is left.
-    if report.healthy { Ok(()) } else { Err(CliError::new(Exit::Failure, Vec::new())) }
+    if report.healthy { Ok(()) } else { Err(CommandError::new(Exit::Failure, Vec::new())) }
 }

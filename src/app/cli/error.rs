@@ -2,12 +2,12 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::app::command_error::CliError;
+use crate::app::command_error::CommandError;
 use crate::domain::problem::Problem;
 use crate::domain::text::{nearest, quote};
 
 /// What clap found, in our words: the nearest flag is offered.
-pub(super) fn of_clap(error: &clap::Error, command: &clap::Command) -> CliError {
+pub(super) fn of_clap(error: &clap::Error, command: &clap::Command) -> CommandError {
     let help = format!("see `{} --help`", command.get_name());
     let problem = match unknown_flag(error) {
         None => Problem::new(first_line(error)).with_hint(help),
@@ -16,7 +16,7 @@ pub(super) fn of_clap(error: &clap::Error, command: &clap::Command) -> CliError 
             Problem::new(format!("unknown flag {}", quote(flag))).with_hint(hint)
         }
     };
-    CliError::usage(problem)
+    CommandError::usage(problem)
 }
 
 fn unknown_flag(error: &clap::Error) -> Option<&str> {

@@ -8,13 +8,16 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::CliError;
+use super::CommandError;
 use crate::app::settings::go_bool;
 use crate::domain::problem::Problem;
 use crate::domain::text::{nearest, quote};
 
 /// The same arguments (without the program's name) as clap understands them. `command` must be built.
-pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, CliError> {
+pub(super) fn normalise(
+    command: &Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<Vec<String>, CommandError> {
     let mut words = texts(arguments)?.into_iter();
     let (mut first, mut rest) = (None, Vec::new());
     while let Some(word) = words.next() {
@@ -35,7 +38,7 @@ pub(super) fn normalise(command: &Command, arguments: impl Iterator<Item = OsStr
 
 /// A word that is neither flag nor value: a misspelt command, or the value of a boolean. Go would stop reading here and
 /// pass over all that follows; that has hidden enough mistakes.
-fn stray(command: &Command, word: &str, may_be_command: bool) -> CliError {
+fn stray(command: &Command, word: &str, may_be_command: bool) -> CommandError {
     let names = command.get_subcommands().map(Command::get_name);
     let (kind, near) = if may_be_command { ("command", nearest(word, names)) } else { ("argument", None) };
     let hint = match near {
@@ -45,14 +48,14 @@ fn stray(command: &Command, word: &str, may_be_command: bool) -> CliError {
         }
         None => format!("see `{} --help`", command.get_name()),
     };
-    CliError::usage(Problem::new(format!("unknown {kind} {}", quote(word))).with_hint(hint))
+    CommandError::usage(Problem::new(format!("unknown {kind} {}", quote(word))).with_hint(hint))
 }
 
-fn texts(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, CliError> {
+fn texts(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, CommandError> {
     let text = |word: OsString| {
         word.into_string().map_err(|word| {
             let problem = Problem::new(format!("argument {} is not UTF-8", word.to_string_lossy().escape_debug()));
-            CliError::usage(problem.with_hint("write arguments in UTF-8"))
+            CommandError::usage(problem.with_hint("write arguments in UTF-8"))
         })
     };
     arguments.map(text).collect()

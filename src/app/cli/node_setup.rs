@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::setting_flags::{OfNodeSetup, SettingFlags};
-use super::{CliError, print};
+use super::{CommandError, print};
 use crate::app::settings::{RawSettings, load_node_setup};
 use crate::app::wiring::node_setup;
 use crate::domain::problem::Problems;
@@ -29,7 +29,7 @@ pub struct NodeSetupOptions {
 }
 
 /// Runs node-setup. Progress goes to stderr, the result to stdout.
-pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CliError> {
+pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CommandError> {
     let loaded = load_node_setup(&RawSettings::with_process_environment(options.settings.given.clone()));
     let publish = |problems: &Problems| {
         if !options.dry_run {

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::{CliError, ProbeOptions, serve};
+use super::{CommandError, ProbeOptions, serve};
 use crate::app::settings::{ENDPOINT, Endpoint, of_running_driver};
 use crate::app::wiring::running_driver;
 use crate::domain::problem::Problem;
@@ -12,17 +12,18 @@ use crate::domain::problem::Problem;
 use crate::ports::node_faults::NodeFault;
 
 /// One line if the driver is ready; an error if it is not, or does not answer. Faults of its node go to stderr.
-pub(super) fn run(options: &ProbeOptions) -> Result<String, CliError> {
+pub(super) fn run(options: &ProbeOptions) -> Result<String, CommandError> {
     let endpoint = of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse);
-    let endpoint = endpoint.map_err(CliError::usage)?;
+    let endpoint = endpoint.map_err(CommandError::usage)?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
         let problem =
             Problem::new(format!("--timeout: `{}` is not a number of seconds", options.timeout.escape_debug()));
-        CliError::usage(problem.with_hint("give a whole number from 1 to 600"))
+        CommandError::usage(problem.with_hint("give a whole number from 1 to 600"))
     })?;
     let hint = "check that it runs, with this --endpoint";
-    let failed = |message: String| CliError::failure(Problem::new(format!("{endpoint}: {message}")).with_hint(hint));
+    let failed =
+        |message: String| CommandError::failure(Problem::new(format!("{endpoint}: {message}")).with_hint(hint));
     serve::runtime()?.block_on(async {
         let answer = match tokio::time::timeout(limit, running_driver::probe(&endpoint)).await {
             Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
@@ -30,7 +31,7 @@ pub(super) fn run(options: &ProbeOptions) -> Result<String, CliError> {
             Ok(Ok(true)) => Ok("ready\n".to_owned()),
             Ok(Ok(false)) => {
                 let problem = Problem::new(format!("{endpoint}: the driver is not ready"));
-                Err(CliError::failure(problem.with_hint("see its log, and `azurelustre-csi doctor node`")))
+                Err(CommandError::failure(problem.with_hint("see its log, and `azurelustre-csi doctor node`")))
             }
         };
         #[cfg(feature = "kernel")]

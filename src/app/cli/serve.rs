@@ -1,18 +1,18 @@
-//! `serve`: from settings to a process that ends in order.
+//! `serve`: runs the driver until a signal stops it.
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{CliError, Exit};
+use crate::app::command_error::CommandError;
 use crate::app::server::{self, Bound, DRAIN};
 use crate::app::settings::{Mode, Settings};
 use crate::app::shutdown::StopSignals;
 use crate::app::telemetry;
-use crate::app::wiring::{self, WiringError};
+use crate::app::wiring;
 use crate::domain::problem::Problem;
 
 /// Runs the driver until SIGTERM or SIGINT. A second signal ends it without waiting for calls.
-pub(super) fn serve(settings: &Settings) -> Result<(), CliError> {
-    telemetry::init(&settings.log()).map_err(|error| CliError::failure(Problem::from_error(&error)))?;
+pub(super) fn serve(settings: &Settings) -> Result<(), CommandError> {
+    telemetry::init(&settings.log()).map_err(|error| CommandError::failure(Problem::from_error(&error)))?;
     announce(settings);
     let runtime = runtime()?;
     let result = runtime.block_on(run(settings));
@@ -38,15 +38,15 @@ fn announce(settings: &Settings) {
 
 /// The runtime of all commands that need one: a single thread. The load is network and waiting, and nothing that blocks
 /// runs on it. More threads would cost half a megabyte on every node, and calls that go back and forth between them.
-pub(super) fn runtime() -> Result<Runtime, CliError> {
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
     let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| CliError::failure(Problem::new(format!("cannot start threads: {error}"))))
+    runtime.map_err(|error| CommandError::failed(format!("cannot start threads: {error}")))
 }
 
-async fn run(settings: &Settings) -> Result<(), CliError> {
+async fn run(settings: &Settings) -> Result<(), CommandError> {
     let (mut first, mut any) = (signals()?, signals()?);
     let wired = wiring::build(settings)?;
-    let bound = Bound::bind(&settings.values.endpoint).await.map_err(CliError::failure)?;
+    let bound = Bound::bind(&settings.values.endpoint).await.map_err(CommandError::failure)?;
     let stop = async {
         let signal = first.next().await;
         tracing::info!(signal, "stopping");
@@ -56,7 +56,7 @@ async fn run(settings: &Settings) -> Result<(), CliError> {
         any.next().await
     };
     tokio::select! {
-        ended = server::serve(bound, wired.routes, wired.calls, stop, DRAIN) => ended.map_err(CliError::failure)?,
+        ended = server::serve(bound, wired.routes, wired.calls, stop, DRAIN) => ended.map_err(CommandError::failure)?,
         signal = hurry => tracing::warn!(signal, "stopping at once"),
     }
     drop(wired.guards);
@@ -64,16 +64,6 @@ async fn run(settings: &Settings) -> Result<(), CliError> {
     Ok(())
 }
 
-fn signals() -> Result<StopSignals, CliError> {
-    StopSignals::listen().map_err(|error| CliError::failure(Problem::new(format!("cannot catch signals: {error}"))))
-}
-
-impl From<WiringError> for CliError {
-    fn from(error: WiringError) -> Self {
-        let exit = match error {
-            WiringError::Unusable(_) => Exit::Usage,
-            WiringError::Failed(_) => Exit::Failure,
-        };
-        Self::new(exit, error.into_problems())
-    }
+fn signals() -> Result<StopSignals, CommandError> {
+    StopSignals::listen().map_err(|error| CommandError::failed(format!("cannot catch signals: {error}")))
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tonic::{Code, Request, Status};
 
-use super::DemoError;
 use super::manifests::Manifests;
 use crate::adapters::csi::client::CsiClient;
 use crate::adapters::csi::proto::volume_capability::access_mode::Mode;
@@ -16,6 +15,7 @@ use crate::adapters::csi::proto::{
     CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, GetPluginInfoRequest, NodeGetVolumeStatsRequest,
     NodePublishVolumeRequest, NodeUnpublishVolumeRequest, ProbeRequest, Volume, VolumeCapability, VolumeUsage,
 };
+use crate::app::command_error::CommandError;
 
 /// Deadline of one call in real time, as the provisioner's `--timeout`.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -28,25 +28,25 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Connects to the driver's socket.
-    pub(super) async fn connect(socket: &Path) -> Result<Self, DemoError> {
+    pub(super) async fn connect(socket: &Path) -> Result<Self, CommandError> {
         let driver = CsiClient::unix(socket).await;
-        Ok(Self { driver: driver.map_err(|why| DemoError::new(format!("the driver's socket: {why}")))? })
+        Ok(Self { driver: driver.map_err(|why| CommandError::failed(format!("the driver's socket: {why}")))? })
     }
 
     /// Name and version of the driver, once it says that it is ready.
-    pub(super) async fn identify(&self) -> Result<(String, String), DemoError> {
+    pub(super) async fn identify(&self) -> Result<(String, String), CommandError> {
         let mut identity = self.driver.identity();
-        let probe = identity.probe(timed(ProbeRequest {})).await.map_err(|status| failed("Probe", &status))?;
+        let probe = identity.probe(timed(ProbeRequest {})).await.map_err(|status| call_failed("Probe", &status))?;
         if probe.into_inner().ready == Some(false) {
-            return Err(DemoError::new("Probe: the driver is not ready"));
+            return Err(CommandError::failed("Probe: the driver is not ready"));
         }
         let info = identity.get_plugin_info(timed(GetPluginInfoRequest {})).await;
-        let info = info.map_err(|status| failed("GetPluginInfo", &status))?.into_inner();
+        let info = info.map_err(|status| call_failed("GetPluginInfo", &status))?.into_inner();
         Ok((info.name, info.vendor_version))
     }
 
     /// Creates the claim's volume; like external-provisioner, repeats the call while it is reported to be in progress.
-    pub(super) async fn create(&self, name: &str, manifests: &Manifests) -> Result<Volume, DemoError> {
+    pub(super) async fn create(&self, name: &str, manifests: &Manifests) -> Result<Volume, CommandError> {
         let mut parameters = manifests.parameters.clone();
         for (key, value) in
             [("pvc/name", &manifests.claim), ("pvc/namespace", &manifests.namespace), ("pv/name", &name.to_owned())]
@@ -63,22 +63,22 @@ impl Calls {
         loop {
             match self.driver.controller().create_volume(timed(request.clone())).await {
                 Err(status) if under_way(&status) => {}
-                Err(status) => return Err(failed("CreateVolume", &status)),
+                Err(status) => return Err(call_failed("CreateVolume", &status)),
                 Ok(response) => {
                     let volume = response.into_inner().volume;
-                    return volume.ok_or_else(|| DemoError::new("CreateVolume: the answer holds no volume"));
+                    return volume.ok_or_else(|| CommandError::failed("CreateVolume: the answer holds no volume"));
                 }
             }
         }
     }
 
     /// Deletes a volume, repeating as above.
-    pub(super) async fn delete(&self, volume_id: &str) -> Result<(), DemoError> {
+    pub(super) async fn delete(&self, volume_id: &str) -> Result<(), CommandError> {
         let request = DeleteVolumeRequest { volume_id: volume_id.to_owned(), ..DeleteVolumeRequest::default() };
         loop {
             match self.driver.controller().delete_volume(timed(request.clone())).await {
                 Err(status) if under_way(&status) => {}
-                Err(status) => return Err(failed("DeleteVolume", &status)),
+                Err(status) => return Err(call_failed("DeleteVolume", &status)),
                 Ok(_) => return Ok(()),
             }
         }
@@ -91,7 +91,7 @@ impl Calls {
         target: &Path,
         pod: &str,
         manifests: &Manifests,
-    ) -> Result<(), DemoError> {
+    ) -> Result<(), CommandError> {
         let mode = manifests.access_modes.first().map_or("ReadWriteMany", String::as_str);
         let request = NodePublishVolumeRequest {
             volume_id: volume.volume_id.clone(),
@@ -102,26 +102,26 @@ impl Calls {
             ..NodePublishVolumeRequest::default()
         };
         let result = self.driver.node().node_publish_volume(timed(request)).await;
-        result.map(drop).map_err(|status| failed("NodePublishVolume", &status))
+        result.map(drop).map_err(|status| call_failed("NodePublishVolume", &status))
     }
 
     /// Unpublishes a target.
-    pub(super) async fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), DemoError> {
+    pub(super) async fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), CommandError> {
         let request =
             NodeUnpublishVolumeRequest { volume_id: volume_id.to_owned(), target_path: target.display().to_string() };
         let result = self.driver.node().node_unpublish_volume(timed(request)).await;
-        result.map(drop).map_err(|status| failed("NodeUnpublishVolume", &status))
+        result.map(drop).map_err(|status| call_failed("NodeUnpublishVolume", &status))
     }
 
     /// Space and inodes of a published volume.
-    pub(super) async fn usage(&self, volume_id: &str, target: &Path) -> Result<Vec<VolumeUsage>, DemoError> {
+    pub(super) async fn usage(&self, volume_id: &str, target: &Path) -> Result<Vec<VolumeUsage>, CommandError> {
         let request = NodeGetVolumeStatsRequest {
             volume_id: volume_id.to_owned(),
             volume_path: target.display().to_string(),
             ..NodeGetVolumeStatsRequest::default()
         };
         let result = self.driver.node().node_get_volume_stats(timed(request)).await;
-        result.map(|response| response.into_inner().usage).map_err(|status| failed("NodeGetVolumeStats", &status))
+        result.map(|response| response.into_inner().usage).map_err(|status| call_failed("NodeGetVolumeStats", &status))
     }
 }
 
@@ -169,6 +169,6 @@ fn under_way(status: &Status) -> bool {
     matches!(status.code(), Code::Aborted | Code::DeadlineExceeded)
 }
 
-fn failed(call: &str, status: &Status) -> DemoError {
-    DemoError::new(format!("{call}: {:?}: {}", status.code(), status.message()))
+fn call_failed(call: &str, status: &Status) -> CommandError {
+    CommandError::failed(format!("{call}: {:?}: {}", status.code(), status.message()))
 }

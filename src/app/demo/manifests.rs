@@ -9,11 +9,12 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::DemoOptions;
 use super::objects::{self, Object};
+use super::options::DemoOptions;
+use super::quantity;
 use super::storage::{Claim, Class, is_object_name};
 use super::workload::{self, Workload};
-use super::{DemoError, quantity};
+use crate::app::command_error::CommandError;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::text::quote;
 
@@ -51,7 +52,7 @@ macro_rules! example {
 
 impl Manifests {
     /// Reads the files, or the embedded examples of dynamic or static provisioning, and checks that they fit together.
-    pub(super) fn load(options: &DemoOptions, driver_name: &str) -> Result<Self, DemoError> {
+    pub(super) fn load(options: &DemoOptions, driver_name: &str) -> Result<Self, CommandError> {
         let [class, claim, pod] = if options.static_volume {
             [
                 example!("storageclass_existing_lustre.yaml"),
@@ -86,16 +87,16 @@ impl Manifests {
         claims: &[Object],
         workloads: &[Workload],
         driver_name: &str,
-    ) -> Result<Self, DemoError> {
+    ) -> Result<Self, CommandError> {
         let mut problems = Vec::new();
         let claims: Vec<Claim> = claims.iter().map(|object| read(&object.value)).collect();
-        let used = Use::choose(workloads, &claims).map_err(|problem| DemoError::in_files(vec![problem]))?;
+        let used = Use::choose(workloads, &claims).map_err(|problem| objects::in_files(vec![problem]))?;
         let named: Vec<(&Object, Class)> = classes.iter().map(|object| (object, read(&object.value))).collect();
         let wanted = used.claim.class_name();
         let chosen = named.iter().find(|(_, class)| wanted.as_deref() == Some(class.metadata.name.as_str()));
         let default = || named.iter().find(|(_, class)| wanted.is_none() && class.is_default());
         let Some((object, class)) = chosen.or_else(default).or_else(|| named.first()) else {
-            return Err(DemoError::in_files(vec!["no StorageClass is given".to_owned()]));
+            return Err(objects::in_files(vec!["no StorageClass is given".to_owned()]));
         };
         problems.extend(class.problems(driver_name).into_iter().map(|problem| format!("{}: {problem}", object.shown)));
         problems.extend(used.problems(class));
@@ -107,7 +108,7 @@ impl Manifests {
             if bytes.is_none() {
                 problems.push(format!("the claim's storage request {} is not a size such as 48Ti", quote(&storage)));
             }
-            return Err(DemoError::in_files(problems));
+            return Err(objects::in_files(problems));
         };
         Ok(used.manifests(class, bytes, storage))
     }
@@ -212,7 +213,7 @@ fn with_addresses(example: &str) -> String {
     example.replace("EXISTING_LUSTRE_IP_ADDRESS", "10.224.1.4").replace("EXISTING_LUSTRE_FS_NAME", "lustrefs")
 }
 
-fn from_file(kinds: &[&str], file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Vec<Object>, DemoError> {
+fn from_file(kinds: &[&str], file: Option<&Path>, (name, embedded): (&str, &str)) -> Result<Vec<Object>, CommandError> {
     let (shown, text) = match file {
         None => (format!("deploy/examples/{name}"), with_addresses(embedded)),
         Some(path) => objects::read(path)?,

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::DemoError;
 use super::schema::{self, Shape};
+use crate::app::command_error::{CommandError, Exit};
+use crate::domain::problem::Problem;
 
 /// One object, held to the shape of its kind.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ const KINDS: [(&str, &str, &Shape); 9] = [
 ];
 
 /// The objects of these kinds in a text. Others in it are passed over; every mistake in those of interest is reported.
-pub(super) fn of_kinds(kinds: &[&str], shown: &str, text: &str) -> Result<Vec<Object>, DemoError> {
+pub(super) fn of_kinds(kinds: &[&str], shown: &str, text: &str) -> Result<Vec<Object>, CommandError> {
     let mut problems = Vec::new();
     let mut objects = Vec::new();
     for document in documents(shown, text)? {
@@ -41,19 +42,29 @@ pub(super) fn of_kinds(kinds: &[&str], shown: &str, text: &str) -> Result<Vec<Ob
     if problems.is_empty() && objects.is_empty() {
         problems.push(format!("{shown} holds no {}", kinds.join(", ")));
     }
-    if problems.is_empty() { Ok(objects) } else { Err(DemoError::in_files(problems)) }
+    if problems.is_empty() { Ok(objects) } else { Err(in_files(problems)) }
 }
 
 /// The text of a file that the user named.
-pub(super) fn read(path: &Path) -> Result<(String, String), DemoError> {
+pub(super) fn read(path: &Path) -> Result<(String, String), CommandError> {
     let shown = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((shown, text)),
-        Err(error) => Err(DemoError::in_files(vec![format!("{shown}: {error}")])),
+        Err(error) => Err(in_files(vec![format!("{shown}: {error}")])),
     }
 }
 
-fn documents(shown: &str, text: &str) -> Result<Vec<Value>, DemoError> {
+/// Everything that is wrong with the user's files.
+pub(super) fn in_files(problems: Vec<String>) -> CommandError {
+    let hint = "give files that `kubectl apply` would take and that belong together, or none to see the examples";
+    let mut problems: Vec<Problem> = problems.into_iter().map(Problem::new).collect();
+    if let Some(last) = problems.last_mut() {
+        last.hint = Some(hint.to_owned());
+    }
+    CommandError::new(Exit::Usage, problems)
+}
+
+fn documents(shown: &str, text: &str) -> Result<Vec<Value>, CommandError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         // The parser's own words are about its types, not about the user's file.
@@ -63,7 +74,7 @@ fn documents(shown: &str, text: &str) -> Result<Vec<Value>, DemoError> {
         } else {
             "it is neither YAML nor JSON there; check indentation, colons and quotes"
         };
-        DemoError::in_files(vec![format!("{shown}{}: {what}", place.unwrap_or_default())])
+        in_files(vec![format!("{shown}{}: {what}", place.unwrap_or_default())])
     })
 }
 

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::DemoError;
-use super::DemoOptions;
 use super::calls::Calls;
+use super::options::DemoOptions;
 use super::screen::Screen;
+use crate::app::command_error::CommandError;
 use crate::app::server::{self, Bound, ServerError};
 use crate::app::settings::{self, RawSettings, Settings};
 use crate::app::wiring;
@@ -40,14 +40,15 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Begins a world and serves the driver over it.
-    pub(super) async fn set(options: &DemoOptions) -> Result<Self, DemoError> {
+    pub(super) async fn set(options: &DemoOptions) -> Result<Self, CommandError> {
         let folder = tempfile::Builder::new().prefix("azurelustre-demo-").tempdir();
-        let folder = folder.map_err(|error| DemoError::new(format!("cannot make a temporary directory: {error}")))?;
+        let folder =
+            folder.map_err(|error| CommandError::failed(format!("cannot make a temporary directory: {error}")))?;
         let socket = folder.path().join("csi.sock");
         let settings = settings(options, folder.path(), &socket)?;
         let simulation = Simulation::begin(&settings)?;
         let wired = wiring::assemble(&settings, simulation.adapters());
-        let bound = Bound::bind(&settings.values.endpoint).await?;
+        let bound = Bound::bind(&settings.values.endpoint).await.map_err(CommandError::failure)?;
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -60,10 +61,10 @@ impl Stage {
     }
 
     /// Where a pod's volume is mounted. The parent is made here, as kubelet makes it before it calls a driver.
-    pub(super) fn target(&self, pod: &str) -> Result<PathBuf, DemoError> {
+    pub(super) fn target(&self, pod: &str) -> Result<PathBuf, CommandError> {
         let parent = self.folder.path().join("pods").join(pod);
         std::fs::create_dir_all(&parent)
-            .map_err(|error| DemoError::new(format!("cannot make {}: {error}", parent.display())))?;
+            .map_err(|error| CommandError::failed(format!("cannot make {}: {error}", parent.display())))?;
         Ok(parent.join("mount"))
     }
 
@@ -116,23 +117,23 @@ impl Stage {
     }
 
     /// Ends the server and the world, and checks that nothing is left of either.
-    pub(super) async fn clear(self) -> Result<(), DemoError> {
+    pub(super) async fn clear(self) -> Result<(), CommandError> {
         let Self { calls, socket, simulation, folder, stop, served, .. } = self;
         drop(calls);
         // The server that ended by itself needs no telling.
         let _ = stop.send(());
-        let ended = served.await.map_err(|error| DemoError::new(format!("the server: {error}")))?;
-        ended?;
+        let ended = served.await.map_err(|error| CommandError::failed(format!("the server: {error}")))?;
+        ended.map_err(CommandError::failure)?;
         drop(simulation);
         if socket.symlink_metadata().is_ok() {
-            return Err(DemoError::new(format!("the server left its socket {}", socket.display())));
+            return Err(CommandError::failed(format!("the server left its socket {}", socket.display())));
         }
         let mounts = mounts_below(folder.path());
         let path = folder.path().display().to_string();
         if mounts > 0 {
-            return Err(DemoError::new(format!("{mounts} mounts are left below {path}")));
+            return Err(CommandError::failed(format!("{mounts} mounts are left below {path}")));
         }
-        folder.close().map_err(|error| DemoError::new(format!("{path} cannot be removed: {error}")))
+        folder.close().map_err(|error| CommandError::failed(format!("{path} cannot be removed: {error}")))
     }
 }
 
@@ -146,7 +147,7 @@ const EXAMPLES: [(&str, &str); 3] = [
     ("Node/NodeGetInfo", "{}"),
 ];
 
-fn settings(options: &DemoOptions, folder: &Path, socket: &Path) -> Result<Settings, DemoError> {
+fn settings(options: &DemoOptions, folder: &Path, socket: &Path) -> Result<Settings, CommandError> {
     let mut flags = vec![
         ("mode", "all".to_owned()),
         ("nodeid", "demo-node".to_owned()),
@@ -158,7 +159,7 @@ fn settings(options: &DemoOptions, folder: &Path, socket: &Path) -> Result<Setti
     flags.extend(options.simulator_speed.map(|speed| ("simulator-speed", speed.to_string())));
     flags.extend(options.simulator_world.as_ref().map(|world| ("simulator-world", world.display().to_string())));
     let given = RawSettings { flags, environment: Vec::new() };
-    settings::load(&given).map(|loaded| loaded.settings).map_err(DemoError::from)
+    settings::load(&given).map(|loaded| loaded.settings).map_err(CommandError::from)
 }
 
 fn mounts_below(folder: &Path) -> usize {

@@ -5,13 +5,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::DemoError;
 use super::calls;
 use super::manifests::Manifests;
 use super::screen::Screen;
 use super::stage::Stage;
 use crate::adapters::csi::proto::volume_usage::Unit;
 use crate::adapters::csi::proto::{Volume, VolumeUsage};
+use crate::app::command_error::CommandError;
 use crate::domain::capacity::Bytes;
 use crate::domain::volume_attributes::{self, UnknownAttributes};
 
@@ -21,7 +21,7 @@ const FILE: &str = "outfile";
 const TICK: Duration = Duration::from_millis(50);
 
 /// Walks a claim and two pods through the driver.
-pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<(), DemoError> {
+pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<(), CommandError> {
     introduce(stage, manifests, screen).await?;
     let volume = create(stage, manifests, screen).await?;
     let targets = publish(stage, manifests, &volume, screen).await?;
@@ -31,7 +31,7 @@ pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Scre
     delete(stage, &volume, manifests, screen).await
 }
 
-async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
+async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Result<(), CommandError> {
     let (name, version) = stage.calls.identify().await?;
     screen.title(&format!("{name} {version} on the embedded simulator"));
     screen.held(&format!("the gRPC server answers at {}", stage.socket.display()));
@@ -41,7 +41,7 @@ async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Res
     Ok(())
 }
 
-async fn create(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<Volume, DemoError> {
+async fn create(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<Volume, CommandError> {
     screen.title("1. The claim is created: CreateVolume");
     let before = stage.filesystems().len();
     let volume = watch(stage, screen, stage.create_time(), stage.calls.create(VOLUME_NAME, manifests)).await?;
@@ -64,7 +64,7 @@ async fn publish(
     manifests: &Manifests,
     volume: &Volume,
     screen: &Screen,
-) -> Result<Vec<PathBuf>, DemoError> {
+) -> Result<Vec<PathBuf>, CommandError> {
     let begin = if manifests.pods.len() > 1 { "Two pods start" } else { "The pod starts" };
     screen.title(&format!("2. {begin}: NodePublishVolume"));
     let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| stage.target(pod)).collect::<Result<_, _>>()?;
@@ -76,7 +76,7 @@ async fn publish(
     Ok(targets)
 }
 
-fn share(targets: &[PathBuf], manifests: &Manifests, screen: &Screen) -> Result<(), DemoError> {
+fn share(targets: &[PathBuf], manifests: &Manifests, screen: &Screen) -> Result<(), CommandError> {
     let (Some(first), Some(last)) = (targets.first(), targets.last()) else { return Ok(()) };
     screen.title(if targets.len() > 1 { "3. The pods share files" } else { "3. The pod writes a file" });
     if manifests.is_read_only() {
@@ -100,13 +100,13 @@ async fn show_usage(
     targets: &[PathBuf],
     manifests: &Manifests,
     screen: &Screen,
-) -> Result<(), DemoError> {
+) -> Result<(), CommandError> {
     screen.title("4. How full is it: NodeGetVolumeStats");
     let (Some(pod), Some(target)) = (manifests.pods.first(), targets.first()) else { return Ok(()) };
     let usage = stage.calls.usage(&volume.volume_id, target).await?;
     let of = |unit: Unit| usage.iter().find(|entry| entry.unit() == unit).copied();
     let (Some(bytes), Some(inodes)) = (of(Unit::Bytes), of(Unit::Inodes)) else {
-        return Err(DemoError::new("the answer lacks bytes or inodes"));
+        return Err(CommandError::failed("the answer lacks bytes or inodes"));
     };
     check(bytes.total > 0 && inodes.used > 0, || format!("odd figures: {bytes:?} {inodes:?}"))?;
     let source = source(&calls::context(volume, pod, manifests), target)?;
@@ -116,7 +116,7 @@ async fn show_usage(
     Ok(())
 }
 
-async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: &Screen) -> Result<(), DemoError> {
+async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: &Screen) -> Result<(), CommandError> {
     screen.title("5. The pods end: NodeUnpublishVolume");
     for target in targets {
         stage.calls.unpublish(&volume.volume_id, target).await?;
@@ -127,7 +127,12 @@ async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: 
     Ok(())
 }
 
-async fn delete(stage: &Stage, volume: &Volume, manifests: &Manifests, screen: &mut Screen) -> Result<(), DemoError> {
+async fn delete(
+    stage: &Stage,
+    volume: &Volume,
+    manifests: &Manifests,
+    screen: &mut Screen,
+) -> Result<(), CommandError> {
     screen.title("6. The claim is deleted: DeleteVolume");
     if manifests.retain {
         screen.fact(
@@ -146,10 +151,10 @@ async fn delete(stage: &Stage, volume: &Volume, manifests: &Manifests, screen: &
 }
 
 /// What is mounted, as `df` shows it on a node.
-fn source(context: &HashMap<String, String>, target: &Path) -> Result<String, DemoError> {
+fn source(context: &HashMap<String, String>, target: &Path) -> Result<String, CommandError> {
     let context = context.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     let read = volume_attributes::parse(&context, target, UnknownAttributes::Warn);
-    read.map(|(source, _)| source.to_string()).map_err(|error| DemoError::new(error.to_string()))
+    read.map(|(source, _)| source.to_string()).map_err(|error| CommandError::failed(error.to_string()))
 }
 
 /// Shows the file systems' progress while `call` runs.
@@ -157,8 +162,8 @@ async fn watch<T>(
     stage: &Stage,
     screen: &mut Screen,
     usual: Duration,
-    call: impl Future<Output = Result<T, DemoError>>,
-) -> Result<T, DemoError> {
+    call: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let begun = stage.simulated_now();
     screen.begin();
     tokio::pin!(call);
@@ -196,12 +201,12 @@ fn human(bytes: i64) -> String {
     format!("{rest}{unit}")
 }
 
-fn check(held: bool, otherwise: impl FnOnce() -> String) -> Result<(), DemoError> {
-    if held { Ok(()) } else { Err(DemoError::new(otherwise())) }
+fn check(held: bool, otherwise: impl FnOnce() -> String) -> Result<(), CommandError> {
+    if held { Ok(()) } else { Err(CommandError::failed(otherwise())) }
 }
 
-fn in_file(path: &Path, error: &std::io::Error) -> DemoError {
-    DemoError::new(format!("{}: {error}", path.display()))
+fn in_file(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::failed(format!("{}: {error}", path.display()))
 }
 
 /// Whether anything is at a path, links included.

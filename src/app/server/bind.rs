@@ -1,8 +1,7 @@
-//! Listening, and the rules of the socket file.
+//! [`Bound`]: a listening endpoint, and the rules of its socket file.
 //!
-//! Whoever can connect can have volumes deleted and things mounted as root, so the file is private from its
-//! first moment; and a file left by a killed process must not keep its successor from starting, while one that a living
-//! process serves must not be taken from it.
+//! A process that can connect can delete volumes and mount as root, so the file is private from the start. A socket of a dead
+//! process is replaced, one that a living process serves is not.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 
-use super::ServerError;
+use super::error::ServerError;
 use crate::app::settings::Endpoint;
 
 /// Connections that may wait to be accepted.
@@ -32,7 +31,7 @@ pub(super) enum Listener {
 }
 
 impl Bound {
-    /// Begins to listen. For a socket file: its directory is made if absent, a stale file replaced, a living one refused.
+    /// Begins to listen. For a socket file: its directory is created if absent, a stale file replaced, one in use refused.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, ServerError> {
         match endpoint {
             Endpoint::Unix(path) => bind_unix(path.as_path(), endpoint.to_string()).await,
@@ -60,7 +59,7 @@ async fn bind_unix(path: &Path, address: String) -> Result<Bound, ServerError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|source| failed("make the directory", parent, source))?;
     }
-    clear(path).await?;
+    remove_stale(path).await?;
     let socket = UnixSocket::new_stream().map_err(|source| failed("make a socket for", path, source))?;
     // Linux gives the file that bind makes the mode of the socket itself, less the umask. So no other process ever sees a
     // wider one, and the umask, which all threads share, is left alone.
@@ -71,8 +70,8 @@ async fn bind_unix(path: &Path, address: String) -> Result<Bound, ServerError> {
     Ok(Bound { listener: Listener::Unix(listener), file: Some(file), address })
 }
 
-/// Makes way for a new socket file: removes one that nobody serves, refuses to touch anything else.
-async fn clear(path: &Path) -> Result<(), ServerError> {
+/// Removes a socket file that no process serves; refuses to touch anything else.
+async fn remove_stale(path: &Path) -> Result<(), ServerError> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -136,7 +135,7 @@ fn identity(metadata: &std::fs::Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
-/// Removes the file if it is still this one, and not another process's that has taken its place.
+/// Removes the file if it is still this one, and not one that another process has put in its place.
 fn remove_same(path: &Path, expected: Identity) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if identity(&found) == expected => std::fs::remove_file(path),

@@ -1,7 +1,7 @@
-//! How many clients are connected.
+//! [`Connections`]: the number of connected clients.
 //!
-//! csi-provisioner exits at once when its connection is lost, without releasing its lease, so the end of the process waits
-//! until its clients have left by themselves.
+//! csi-provisioner exits at once when its connection is lost, without releasing its lease, so the shutdown waits until all
+//! clients have disconnected.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tonic::transport::server::Connected;
 pub(super) struct Connections(watch::Sender<usize>);
 
 impl Connections {
-    /// Waits until nobody is connected.
+    /// Waits until no client is connected.
     pub(super) async fn none(&self) {
         // Cannot fail: the sender lives as long as `self`.
         drop(self.0.subscribe().wait_for(|count| *count == 0).await);
@@ -30,14 +30,14 @@ impl Connections {
     /// Counts a connection until it is closed.
     pub(super) fn counted<C>(&self, connection: C) -> Counted<C> {
         self.0.send_modify(|count| *count += 1);
-        Counted { connection, _place: Place(self.0.clone()) }
+        Counted { connection, _guard: CountGuard(self.0.clone()) }
     }
 }
 
 #[derive(Debug)]
-struct Place(watch::Sender<usize>);
+struct CountGuard(watch::Sender<usize>);
 
-impl Drop for Place {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
@@ -47,7 +47,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(super) struct Counted<C> {
     connection: C,
-    _place: Place,
+    _guard: CountGuard,
 }
 
 impl<C: Connected> Connected for Counted<C> {

@@ -3,8 +3,8 @@
 #[cfg(feature = "arm")]
 use crate::adapters::arm::settings::{AzureSettings, CloudSource};
 use crate::adapters::cloud_settings::{self, Document, Variables};
-pub use crate::adapters::cloud_settings::{AuthKind, Origin};
 pub(super) use crate::adapters::cloud_settings::{CloudFile, read_file, unreadable};
+pub use crate::adapters::cloud_settings::{CredentialSelection, Origin};
 use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
 
@@ -39,7 +39,7 @@ impl CloudSettings {
 pub(super) fn read(
     file: &CloudFile,
     needed: bool,
-    azure: Option<(Variables, AuthKind)>,
+    azure: Option<(Variables, CredentialSelection)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
     let source = azure.map(|(variables, kind)| CloudSource::new(file.clone(), variables, kind));
@@ -55,7 +55,7 @@ pub(super) fn read(
 pub(super) fn read(
     file: &CloudFile,
     needed: bool,
-    _: Option<(Variables, AuthKind)>,
+    _: Option<(Variables, CredentialSelection)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
     let Document { defaults, missing, origins, .. } = cloud_settings::read(file, needed, |_| None::<()>, problems)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cloud::AuthKind;
+use super::cloud::CredentialSelection;
 use super::endpoint::Endpoint;
 use super::keys::{
     AUTH, CLOUD, CLOUD_CONFIG, DEFAULT_DRIVER_NAME, DRIVER_NAME, ENDPOINT, KUBELET_DIR, LOG_LEVEL,
@@ -30,7 +30,7 @@ table! {
             "Where file systems come from; the simulator only in builds that have it";
         cloud_config: PathBuf = CLOUD_CONFIG, Text("FILE"), [], values::any,
             "Cloud settings, JSON or YAML [default: `AZURE_CONFIG_FILE`, else `/etc/kubernetes/azure.json`, except for the simulator]";
-        auth: AuthKind = AUTH, Text("auto|cli"), ["auto"], values::auth,
+        auth: CredentialSelection = AUTH, Text("auto|cli"), ["auto"], values::auth,
             "Credentials for Azure: what the cloud settings and the usual variables hold, or the Azure CLI's";
         mounter: MounterKind = MOUNTER, Text("kernel|simulator"), ["kernel"], values::mounter,
             "How volumes are mounted; the simulator only in builds that have it";

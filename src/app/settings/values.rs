@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cloud::{AuthKind, unreadable};
+use super::cloud::{CredentialSelection, unreadable};
 use crate::app::telemetry::LogFormat;
 use crate::domain::client_tuning::Tunable;
 use crate::domain::go_bool::go_bool;
@@ -67,8 +67,8 @@ pub(super) fn cloud(text: &str) -> Result<CloudKind, Problem> {
     if kind == CloudKind::Simulator { with_simulator(kind) } else { Ok(kind) }
 }
 
-pub(super) fn auth(text: &str) -> Result<AuthKind, Problem> {
-    choice(text, &[("auto", AuthKind::Auto), ("cli", AuthKind::Cli)])
+pub(super) fn auth(text: &str) -> Result<CredentialSelection, Problem> {
+    choice(text, &[("auto", CredentialSelection::Auto), ("cli", CredentialSelection::AzureCli)])
 }
 
 pub(super) fn unknown_attributes(text: &str) -> Result<UnknownAttributes, Problem> {

@@ -17,7 +17,7 @@ use crate::domain::mount::FS_TYPE;
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
-use super::NodeAdapters;
+use super::adapters::NodeAdapters;
 
 /// The adapters of this node. Private mounts of an earlier process are unmounted before the first operation. Must be
 /// called on a runtime of tokio.

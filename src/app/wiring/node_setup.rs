@@ -23,7 +23,7 @@ use crate::adapters::node_setup::remove::{DeleteModule, ModuleRemover, Rmmod};
 use crate::adapters::node_setup::report::{self, SetupResult};
 use crate::adapters::node_setup::setup::{NodeSetup, SetupSettings};
 use crate::adapters::node_setup::version::ClientVersions;
-use crate::app::command_error::{CliError, Exit};
+use crate::app::command_error::{CommandError, Exit};
 use crate::app::settings::{NodeSetupSettings, Sourced};
 use crate::domain::problem::{Problem, Problems};
 use crate::ports::clock::Clock;
@@ -33,7 +33,7 @@ const HOST: &str = "/host";
 /// This program, for children that change their root. It is the same file whatever the root of this process.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-impl From<SetupError> for CliError {
+impl From<SetupError> for CommandError {
     fn from(error: SetupError) -> Self {
         let problem = Problem::new(error.to_string()).with_hint(error.hint);
         Self::new(Exit::Code(error.exit.code()), vec![problem])
@@ -73,7 +73,7 @@ pub(super) fn last_result() -> Option<SetupResult> {
 }
 
 /// Makes this node ready. The text is for standard output; progress and warnings go to standard error.
-pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
+pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CommandError> {
     let result = with_setup(settings, |setup| {
         warn_each(notes);
         let result = setup.run();
@@ -91,7 +91,7 @@ pub fn run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, Cli
 }
 
 /// The steps that [`run`] would take, each with its command and its reason.
-pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CliError> {
+pub fn dry_run(settings: &NodeSetupSettings, notes: &[String]) -> Result<String, CommandError> {
     let (steps, warnings) = with_setup(settings, |setup| setup.dry_run())??;
     warn_each(notes);
     warn_each(&warnings);

@@ -1,6 +1,5 @@
-//! The simulator behind the ports: a world, its time, and a directory for its files.
-//!
-//! The demo inspects the world while it serves the same adapters as `serve` does.
+//! The simulator's adapters: a simulated world, its clock, and a directory for its files. The demo reads the world while it
+//! serves the same adapters as `serve`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +7,14 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use super::{Adapters, CloudAdapters, NodeAdapters, WiringError};
+use super::adapters::{Adapters, CloudAdapters, NodeAdapters};
 use crate::adapters::clock::ScaledClock;
 use crate::adapters::simulator::lustre::SimulatedLustre;
 use crate::adapters::simulator::{Simulator, World};
+use crate::app::command_error::CommandError;
 use crate::app::settings::Settings;
 use crate::domain::placement::Placement;
+use crate::domain::problem::Problem;
 use crate::ports::clock::Clock;
 
 /// A simulated world. Dropping it takes its mounts and files away.
@@ -31,10 +32,10 @@ pub struct Simulation {
 
 impl Simulation {
     /// Begins a world as the settings describe it. Its files lie below the working directory.
-    pub fn begin(settings: &Settings) -> Result<Self, WiringError> {
+    pub fn begin(settings: &Settings) -> Result<Self, CommandError> {
         let world = settings.values.simulator_world.as_deref().map_or_else(|| Ok(World::default()), read)?;
         let below = &settings.values.working_mount_dir;
-        let failed = |error| WiringError::Failed(format!("cannot make a directory below {}: {error}", below.display()));
+        let failed = |error| failure(format!("cannot make a directory below {}: {error}", below.display()));
         std::fs::create_dir_all(below).map_err(failed)?;
         let files = tempfile::Builder::new().prefix("azurelustre-simulator-").tempdir_in(below).map_err(failed)?;
         let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(settings.values.simulator_speed));
@@ -81,8 +82,12 @@ impl Drop for Simulation {
     }
 }
 
-fn read(path: &Path) -> Result<World, WiringError> {
-    let failed = |error: &dyn std::fmt::Display| WiringError::Failed(format!("{}: {error}", path.display()));
+fn read(path: &Path) -> Result<World, CommandError> {
+    let failed = |error: &dyn std::fmt::Display| failure(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
     World::from_yaml(&text).map_err(|error| failed(&error))
+}
+
+fn failure(message: String) -> CommandError {
+    CommandError::failure(Problem::new(message))
 }

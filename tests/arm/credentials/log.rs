@@ -1,44 +1,14 @@
-//! What is never shown: everything that anybody logs is captured at the lowest level and searched for secrets.
-//!
-//! The tests share one capture, so each searches only for texts of its own.
+//! No secret is shown: the log of the whole process is searched for secrets. Each test searches for its own texts.
 
 use std::error::Error;
-use std::io::{self, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use azurelustre_csi::adapters::arm::credentials::{CredentialKind, ManagedIdentity, Secret};
-use tracing_subscriber::filter::LevelFilter;
 use wiremock::{Request, ResponseTemplate};
 
 use super::certificate::fixture;
 use super::cli::script;
 use super::world::*;
-
-static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Capture;
-
-impl Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub(crate) fn capture() {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    STARTED.get_or_init(|| {
-        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(|| Capture).init();
-    });
-}
-
-fn written() -> String {
-    String::from_utf8_lossy(&WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-}
+use crate::fakes::log::LogBuffer;
 
 /// Everything that can be printed of an error and of what is below it.
 fn shown(error: &(dyn Error + 'static)) -> String {
@@ -101,7 +71,7 @@ async fn no_secret_is_in_a_log_an_error_or_debug_output() {
             printed_text += &printed(kind, answer).await;
         }
     }
-    let log = written();
+    let log = LogBuffer::of_process().text();
     assert!(printed_text.contains("401 …: AADSTS7000215: grant_type=client_credentials"), "nothing was echoed");
     assert!(log.contains("AADSTS7000215") && log.contains("TRACE"), "nothing was captured");
     // Besides the five: how the test key, and how each assertion signed with it, begins.
@@ -127,7 +97,7 @@ async fn exchanges_are_logged_for_debugging() {
     let credential = world.credential(with_secret("not-so-secret"));
     let token = credential.token().await.unwrap();
     credential.reject(&token);
-    let log = written();
+    let log = LogBuffer::of_process().text();
     for expected in [
         "/oauth2/v2.0/token",
         "client_request_id=",

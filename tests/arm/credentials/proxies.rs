@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use azurelustre_csi::adapters::arm::credentials::{Credential, IMDS, ManagedIdentity, TokenEndpoints};
-use azurelustre_csi::adapters::arm::http::HttpWire;
-use azurelustre_csi::adapters::arm::wire::{Method, Request, Wire};
+use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
+use azurelustre_csi::adapters::arm::http::{HttpClient, Method, Request};
 
 use super::world::*;
 use crate::fakes::clock::ManualClock;
@@ -45,7 +45,7 @@ async fn child_asks_stubs() {
     // Nor Resource Manager, where somebody has it on this machine: a proxy would read the token.
     let mut request = Request::new(Method::GET, world.server.uri().parse().unwrap());
     request.headers.insert("authorization", "Bearer secret".parse().unwrap());
-    assert_eq!(HttpWire::new().unwrap().exchange(request).await.unwrap().status, 200);
+    assert_eq!(ReqwestClient::new().unwrap().send(request).await.unwrap().status, 200);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use azurelustre_csi::adapters::arm::credentials::{
     CredentialKind, CredentialSource, ManagedIdentity, ReloadingCredential, Secret, TokenEndpoints, TokenError,
     TokenErrorKind,
 };
-use azurelustre_csi::adapters::arm::transport::Tokens;
+use azurelustre_csi::adapters::arm::token::TokenProvider;
 use wiremock::Request;
 
 use super::world::*;

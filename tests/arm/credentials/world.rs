@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub(crate) use azurelustre_csi::adapters::arm::credentials::TokenProvider;
 use azurelustre_csi::adapters::arm::credentials::{
     Credential, CredentialKind, ManagedIdentity, Secret, TokenEndpoints, TokenError,
 };
-use azurelustre_csi::adapters::arm::http::HttpWire;
-use azurelustre_csi::adapters::arm::http_stack::HttpStack;
+use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
+use azurelustre_csi::adapters::arm::http::stack::HttpStack;
 use azurelustre_csi::ports::clock::Clock;
 use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::fakes::clock::ManualClock;
+use crate::fakes::log::LogBuffer;
 
 pub(crate) const SCOPE: &str = "https://management.azure.com/.default";
 pub(crate) const TENANT: &str = "0a5e1b9c-0000-4000-8000-00000000aaaa";
@@ -34,7 +36,7 @@ impl World {
 
     /// A world whose endpoint answers to what it is asked.
     pub(crate) async fn answering(answer: impl Respond + 'static) -> Self {
-        super::log::capture();
+        LogBuffer::of_process();
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(answer).mount(&server).await;
         Self { server, clock: Arc::default() }
@@ -137,7 +139,7 @@ pub(crate) fn refusal(status: u16, error: &str, description: &str) -> ResponseTe
 
 /// The production wire on a clock that a test turns.
 pub(crate) fn stack(clock: Arc<ManualClock>) -> Arc<HttpStack> {
-    Arc::new(HttpStack::new(Arc::new(HttpWire::new().unwrap()), clock))
+    Arc::new(HttpStack::new(Arc::new(ReqwestClient::new().unwrap()), clock))
 }
 
 /// The text of a token that must be there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, StatusCode};
+use azurelustre_csi::adapters::arm::http::{Method, Request, Response, StatusCode};
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};

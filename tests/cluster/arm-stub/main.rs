@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use azurelustre_csi::adapters::arm::wire::{Request as ArmRequest, Response as ArmResponse};
+use azurelustre_csi::adapters::arm::http::{Request as ArmRequest, Response as ArmResponse};
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::simulator::{Simulator, World};
 use azurelustre_csi::ports::clock::Clock;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::wire::Method;
+use azurelustre_csi::adapters::arm::http::Method;
 
 /// Tokens of each bucket, and when they were counted.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The stub without a network, on time that a test turns, and everything that can happen to a request on its way.
+//! The stub as an HTTP client without a network, on a manual clock, with faults injected into requests.
 
 use std::sync::Arc;
 
@@ -7,9 +7,10 @@ use azurelustre_csi::adapters::arm::cloud::ArmCloud;
 use azurelustre_csi::adapters::arm::connection::Connector;
 use azurelustre_csi::adapters::arm::credentials::{Secret, TokenError};
 use azurelustre_csi::adapters::arm::environment::{CloudEndpoints, Environment};
-use azurelustre_csi::adapters::arm::http_stack::HttpStack;
-use azurelustre_csi::adapters::arm::transport::Tokens;
-use azurelustre_csi::adapters::arm::wire::{Request, Response, StatusCode, Wire, WireError};
+use azurelustre_csi::adapters::arm::http::stack::HttpStack;
+use azurelustre_csi::adapters::arm::http::{HttpClient, HttpError, Request, Response, StatusCode};
+use azurelustre_csi::adapters::arm::token::TokenProvider;
+use azurelustre_csi::adapters::arm::urls::Subscriptions;
 use azurelustre_csi::ports::clock::Clock;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -19,10 +20,10 @@ use super::{ArmStub, Kind, SUBSCRIPTION, TOKEN, failed};
 use crate::fakes::clock::ManualClock;
 use crate::fakes::faulty::Killed;
 
-/// What goes wrong with a request.
+/// What fails about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// An answer with this status, in ARM's envelope.
+pub(crate) enum FaultKind {
+    /// A response with this status, in ARM's envelope.
     Status(u16),
     /// 429 with this `Retry-After` in seconds.
     Throttled(u64),
@@ -30,90 +31,90 @@ pub(crate) enum Trouble {
     Busy,
     /// The connection breaks.
     Reset,
-    /// Nobody answers until the time limit.
+    /// No response until the time limit.
     TimeOut,
-    /// Half of the answer's body.
+    /// Half of the response's body.
     Truncated,
     /// A page of some proxy with this status.
     Html(u16),
     /// 401: the token is no longer good.
     ExpiredToken,
-    /// ARM says that it is not there, though it may be.
+    /// ARM's 404 with `ResourceNotFound`, though the file system may exist.
     Absent,
     /// The process dies.
     Kill,
 }
 
-/// When the trouble comes: before the server acted on the request or after.
+/// A fault, before the server acted on the request or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HttpFault {
-    pub(crate) trouble: Trouble,
+    pub(crate) fault_kind: FaultKind,
     pub(crate) after: bool,
 }
 
 /// Chooses the fault of a request from its number (from 1) and kind.
 pub(crate) type HttpPlan = Box<dyn Fn(usize, Kind) -> Option<HttpFault> + Send + Sync>;
 
-/// The stub as a wire.
-pub(crate) struct StubWire {
+/// The stub as an HTTP client.
+pub(crate) struct StubClient {
     pub(crate) stub: Arc<ArmStub>,
     clock: Arc<ManualClock>,
     plan: HttpPlan,
     count: std::sync::atomic::AtomicUsize,
 }
 
-impl std::fmt::Debug for StubWire {
+impl std::fmt::Debug for StubClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StubWire")
+        f.write_str("StubClient")
     }
 }
 
-impl StubWire {
+impl StubClient {
     pub(crate) fn new(stub: Arc<ArmStub>, clock: Arc<ManualClock>, plan: HttpPlan) -> Self {
         Self { stub, clock, plan, count: std::sync::atomic::AtomicUsize::new(0) }
     }
 }
 
 #[async_trait]
-impl Wire for StubWire {
-    async fn exchange(&self, request: Request) -> Result<Response, WireError> {
+impl HttpClient for StubClient {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
         // Requests of other tasks come first, as on a network.
         futures_lite::future::yield_now().await;
         let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let kind = self.stub.note(&request);
-        let Some(HttpFault { trouble, after }) = (self.plan)(number, kind) else {
+        let Some(HttpFault { fault_kind, after }) = (self.plan)(number, kind) else {
             return Ok(self.stub.answer(&request));
         };
         let answer = after.then(|| self.stub.answer(&request));
-        match trouble {
-            Trouble::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
-            Trouble::Throttled(seconds) => {
+        match fault_kind {
+            FaultKind::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
+            FaultKind::Throttled(seconds) => {
                 let mut answer = failed(429, "TooManyRequests", "Slow down.");
                 answer.headers.insert("retry-after", seconds.into());
                 Ok(answer)
             }
-            Trouble::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
-            Trouble::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
-            Trouble::Reset => Err(WireError::broken("connection reset by peer")),
-            Trouble::TimeOut => {
+            FaultKind::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
+            FaultKind::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
+            FaultKind::Reset => Err(HttpError::broken("connection reset by peer")),
+            FaultKind::TimeOut => {
                 self.clock.sleep(request.time_limit).await;
-                Err(WireError::TimedOut(request.time_limit))
+                Err(HttpError::TimedOut(request.time_limit))
             }
-            Trouble::Truncated => {
+            FaultKind::Truncated => {
                 let whole = answer.unwrap_or_else(|| failed(200, "Half", "An answer of which half is missing."));
                 let half = whole.body.slice(..whole.body.len() / 2);
                 Ok(Response { body: half, ..whole })
             }
-            Trouble::Html(status) => {
+            FaultKind::Html(status) => {
                 let body =
                     Bytes::from_static(b"<!DOCTYPE html><html><body>Blocked by your administrator</body></html>");
                 let headers = [(CONTENT_TYPE, HeaderValue::from_static("text/html"))].into_iter().collect();
                 Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
             }
-            Trouble::ExpiredToken => {
+            FaultKind::ExpiredToken => {
                 Ok(failed(401, "ExpiredAuthenticationToken", "The access token expiry is in the past."))
             }
-            Trouble::Kill => std::panic::resume_unwind(Box::new(Killed)),
+            FaultKind::Kill => std::panic::resume_unwind(Box::new(Killed)),
         }
     }
 }
@@ -123,7 +124,7 @@ impl Wire for StubWire {
 pub(crate) struct OneToken;
 
 #[async_trait]
-impl Tokens for OneToken {
+impl TokenProvider for OneToken {
     async fn token(&self) -> Result<Secret, TokenError> {
         Ok(Secret::new(TOKEN))
     }
@@ -131,15 +132,15 @@ impl Tokens for OneToken {
     fn reject(&self, _: &Secret) {}
 }
 
-/// The adapter over a wire, with the one token.
-pub(crate) fn adapter(wire: Arc<dyn Wire>, endpoint: &str, clock: Arc<ManualClock>) -> ArmCloud {
-    adapter_with(Arc::new(OneToken), wire, endpoint, clock)
+/// The adapter over a client, with the one token.
+pub(crate) fn adapter(client: Arc<dyn HttpClient>, endpoint: &str, clock: Arc<ManualClock>) -> ArmCloud {
+    adapter_with(Arc::new(OneToken), client, endpoint, clock)
 }
 
-/// The adapter over a wire. What it begins runs on the clock, or on the runtime where there is one.
+/// The adapter over a client. Its tasks run on the clock, or on the tokio runtime where there is one.
 pub(crate) fn adapter_with(
-    tokens: Arc<dyn Tokens>,
-    wire: Arc<dyn Wire>,
+    tokens: Arc<dyn TokenProvider>,
+    client: Arc<dyn HttpClient>,
     endpoint: &str,
     clock: Arc<ManualClock>,
 ) -> ArmCloud {
@@ -149,12 +150,12 @@ pub(crate) fn adapter_with(
         audience: endpoint.to_owned(),
     };
     let tokens = Box::new(move |_: &CloudEndpoints| Ok(tokens.clone()));
-    let http = Arc::new(HttpStack::new(wire, clock.clone()));
-    let mut connector = Connector::new(Environment::Known(endpoints), http, tokens, clock.clone());
-    let turned = clock.clone();
+    let http = Arc::new(HttpStack::new(client, clock.clone()));
+    let subscriptions = Subscriptions::new(SUBSCRIPTION.to_owned(), None);
+    let mut connector = Connector::new(Environment::Known(endpoints), http, tokens, subscriptions);
     connector.spawn = Arc::new(move |task| match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(task)),
-        Err(_) => turned.spawn(task),
+        Err(_) => clock.spawn(task),
     });
-    ArmCloud::new(connector, clock, SUBSCRIPTION.to_owned(), None)
+    ArmCloud::new(connector)
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::arm::wire::{Method, Request, Response, StatusCode};
+use azurelustre_csi::adapters::arm::http::{Method, Request, Response, StatusCode};
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use azurelustre_csi::adapters::arm::wire::Request as ArmRequest;
+use azurelustre_csi::adapters::arm::http::Request as ArmRequest;
 use azurelustre_csi::adapters::simulator::SimulatedCloud;
 use bytes::Bytes;
 use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};

@@ -1,19 +1,19 @@
-//! [`Cache`]: tokens kept until shortly before they expire, one exchange at a time; and [`ReloadingCredential`], which
+//! [`TokenCache`]: tokens kept until shortly before they expire, one exchange at a time; and [`ReloadingCredential`], which
 //! follows the settings that a credential comes from.
 //!
 //! ```text
-//!   issued ───────── fresh ─────────┬───── due ─────┬── late ──┬── expired
-//!   callers are   served at once    │ served at once│ waiting  │ waiting
-//!   a refresh     is not begun      │ runs behind   │ (served the old one if it fails)
-//!                                   └ a third of the lifetime ─┘ before expiry, at most 5 minutes; late: its last tenth
+//!   issued ───────── fresh ───────── refresh_at ─────────── wait_at ─────────── expires
+//!   token()       at once                │ at once             │ waits for the refresh, then the new token,
+//!   refresh       none                   │ in the background   │ or the old one if it fails
+//!                                        └ a third of the lifetime before expiry, at most 5 minutes; wait_at: its last tenth
 //! ```
 //!
-//! The exchange is a task of its own, so that a caller that goes away leaves it to those who still wait. The lock is never
-//! held while anybody waits.
+//! The exchange is a task of its own, so that it continues for the other callers when one leaves. The lock is never held
+//! across an await.
 //!
-//! Secrets expire and are replaced, identities are exchanged, while the driver runs. So the settings are read again when
-//! their file has changed, when the issuer refuses what they say, and when ARM does not accept the token. Settings that
-//! cannot be used then change nothing.
+//! Secrets expire and are replaced, and identities change, while the driver runs. So the settings are read again when their
+//! file has changed, when the issuer refuses the credential, and when ARM does not accept the token. If they cannot be used,
+//! the credential in use stays.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,47 +24,47 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Credential, CredentialKind, Exchange, Secret, TokenEndpoints, TokenError, TokenErrorKind};
-use crate::adapters::arm::http_stack::HttpStack;
-use crate::adapters::arm::transport::Tokens;
+use super::{Credential, CredentialKind, Exchange, Secret, TokenEndpoints, TokenError, TokenErrorKind, TokenProvider};
+use crate::adapters::arm::http::stack::HttpStack;
 
 /// How long before expiry a token is refreshed, unless a third of its lifetime is less.
-const AHEAD: Duration = Duration::from_mins(5);
+const REFRESH_AHEAD: Duration = Duration::from_mins(5);
 
-/// After a failed refresh, how long a token that is still valid is served without another try.
-const PAUSE: Duration = Duration::from_secs(30);
+/// After a failed refresh, how long a token that is still valid is served without another attempt.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long a rejected token is not taken from its issuer again. The instance metadata service keeps its tokens for up to a
-/// day, so one wrong 401 on the way to Resource Manager must not count as long.
+/// How long a rejected token is not accepted from its issuer again. The instance metadata service keeps its tokens for up to a
+/// day, so one wrong 401 on the way to ARM must not count as long.
 const REJECTED_FOR: Duration = Duration::from_mins(1);
 
-/// How many rejected tokens are remembered. Only the issuer's own cache could bring one back.
-const REJECTED: usize = 16;
+/// How many rejected tokens are remembered. Only the issuer's own cache could issue one again.
+const MAX_REJECTED: usize = 16;
 
-/// A token and its times on the clock.
+/// A token and its times, by the adapter's clock.
 #[derive(Clone)]
-pub(super) struct Held {
-    pub(super) token: Secret,
+struct CachedToken {
+    token: Secret,
+    refresh_at: Duration,
+    wait_at: Duration,
     expires: Duration,
-    due: Duration,
-    late: Duration,
 }
 
-impl Held {
-    fn new(token: Secret, asked: Duration, lifetime: Duration) -> Self {
-        let expires = asked.saturating_add(lifetime);
-        let ahead = AHEAD.min(lifetime / 3);
-        Self { token, expires, due: expires.saturating_sub(ahead), late: expires.saturating_sub(ahead / 10) }
+impl CachedToken {
+    fn new(token: Secret, requested_at: Duration, lifetime: Duration) -> Self {
+        let expires = requested_at.saturating_add(lifetime);
+        let ahead = REFRESH_AHEAD.min(lifetime / 3);
+        let (refresh_at, wait_at) = (expires.saturating_sub(ahead), expires.saturating_sub(ahead / 10));
+        Self { token, refresh_at, wait_at, expires }
     }
 }
 
-type Outcome = Result<Held, TokenError>;
-type Refresh = watch::Receiver<Option<Outcome>>;
+type ExchangeResult = Result<CachedToken, TokenError>;
+type Refresh = watch::Receiver<Option<ExchangeResult>>;
 
 #[derive(Default)]
 struct State {
-    current: Option<Held>,
-    /// With the time until which each stays so.
+    current: Option<CachedToken>,
+    /// With the time until which each stays rejected.
     rejected: VecDeque<(Secret, Duration)>,
     /// Before this time a token that is still valid is not refreshed.
     paused_until: Duration,
@@ -73,77 +73,71 @@ struct State {
 
 impl State {
     fn is_rejected(&self, token: &Secret, now: Duration) -> bool {
-        self.rejected.iter().any(|(rejected, until)| now < *until && rejected.reveal() == token.reveal())
+        self.rejected.iter().any(|(rejected, until)| now < *until && rejected == token)
     }
-}
-
-/// How a caller gets its token.
-enum Next {
-    Serve(Held),
-    Wait(Refresh),
 }
 
 /// The tokens of one credential.
-pub(super) struct Cache {
-    exchange: Exchange,
-    http: Arc<HttpStack>,
+pub(super) struct TokenCache {
+    pub(super) exchange: Exchange,
     state: Mutex<State>,
 }
 
-impl Cache {
-    pub(super) fn new(exchange: Exchange, http: Arc<HttpStack>) -> Self {
-        Self { exchange, http, state: Mutex::default() }
+impl TokenCache {
+    pub(super) fn new(exchange: Exchange) -> Self {
+        Self { exchange, state: Mutex::default() }
     }
 
-    /// A token that is valid now and that nobody rejected.
-    pub(super) async fn token(self: &Arc<Self>) -> Outcome {
+    /// A token that is valid now and not rejected.
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Secret, TokenError> {
         loop {
-            let mut refresh = match self.next() {
-                Next::Serve(held) => return Ok(held),
-                Next::Wait(refresh) => refresh,
+            let mut refresh = match self.cached() {
+                Ok(token) => return Ok(token),
+                Err(refresh) => refresh,
             };
-            let outcome = refresh.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
-            match outcome.ok().flatten().unwrap_or_else(interrupted) {
-                // Another caller may have been refused with it meanwhile.
-                Ok(held) if self.state().is_rejected(&held.token, self.http.clock().now()) => {}
-                Ok(held) => return Ok(held),
-                Err(error) => return self.still_valid().ok_or(error),
+            let result = refresh.wait_for(Option::is_some).await.map(|result| result.clone());
+            match result.ok().flatten().unwrap_or_else(interrupted) {
+                // Another caller's request may have been refused with it meanwhile.
+                Ok(cached) if self.state().is_rejected(&cached.token, self.now()) => {}
+                Ok(cached) => return Ok(cached.token),
+                Err(error) => return self.still_valid().map(|cached| cached.token).ok_or(error),
             }
         }
     }
 
-    /// Does not serve this token again, unless its issuer gives it anew after a while.
+    /// Does not provide this token again, unless its issuer issues it again after a while.
     pub(super) fn reject(&self, token: &Secret) {
-        let now = self.http.clock().now();
+        let now = self.now();
         let mut state = self.state();
         if !state.is_rejected(token, now) {
-            state.rejected.truncate(REJECTED - 1);
+            state.rejected.truncate(MAX_REJECTED - 1);
             state.rejected.push_front((token.clone(), now.saturating_add(REJECTED_FOR)));
         }
-        state.current.take_if(|held| held.token.reveal() == token.reveal());
+        state.current.take_if(|cached| cached.token == *token);
     }
 
-    fn next(self: &Arc<Self>) -> Next {
-        let now = self.http.clock().now();
+    /// The token, or the refresh to wait for.
+    fn cached(self: &Arc<Self>) -> Result<Secret, Refresh> {
+        let now = self.now();
         let mut state = self.state();
-        match state.current.clone().filter(|held| now < held.expires) {
-            Some(held) if now < held.due || now < state.paused_until => Next::Serve(held),
-            Some(held) if now < held.late => {
+        match state.current.clone().filter(|cached| now < cached.expires) {
+            Some(cached) if now < cached.refresh_at || now < state.paused_until => Ok(cached.token),
+            Some(cached) if now < cached.wait_at => {
                 self.refresh(&mut state);
-                Next::Serve(held)
+                Ok(cached.token)
             }
-            _ => Next::Wait(self.refresh(&mut state)),
+            _ => Err(self.refresh(&mut state)),
         }
     }
 
-    fn still_valid(&self) -> Option<Held> {
-        let now = self.http.clock().now();
-        self.state().current.clone().filter(|held| now < held.expires)
+    fn still_valid(&self) -> Option<CachedToken> {
+        let now = self.now();
+        self.state().current.clone().filter(|cached| now < cached.expires)
     }
 
     /// Joins the exchange in progress, or begins one.
     fn refresh(self: &Arc<Self>, state: &mut State) -> Refresh {
-        // A sender that is gone without an outcome belonged to a runtime that was shut down.
+        // A sender that is dropped without a result belonged to a runtime that was shut down.
         if let Some(refresh) = state.refresh.as_ref().filter(|refresh| refresh.has_changed().is_ok()) {
             return refresh.clone();
         }
@@ -151,39 +145,39 @@ impl Cache {
         state.refresh = Some(refresh.clone());
         let cache = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = cache.exchange_once().await;
-            sender.send_replace(Some(cache.store(outcome)));
+            // Lifetimes count from the request: the response may have taken long.
+            let requested_at = cache.now();
+            let result = cache.exchange.run().await;
+            let result = result.map(|issued| CachedToken::new(issued.token, requested_at, issued.lifetime));
+            sender.send_replace(Some(cache.store(result)));
         });
         refresh
     }
 
-    async fn exchange_once(&self) -> Outcome {
-        // Lifetimes count from the request: the answer may have been long on its way.
-        let asked = self.http.clock().now();
-        let issued = self.exchange.run().await?;
-        Ok(Held::new(issued.token, asked, issued.lifetime))
-    }
-
-    /// Keeps what an exchange brought.
-    fn store(&self, outcome: Outcome) -> Outcome {
-        let now = self.http.clock().now();
+    /// Stores the result of an exchange.
+    fn store(&self, result: ExchangeResult) -> ExchangeResult {
+        let now = self.now();
         let mut state = self.state();
         state.refresh = None;
-        let outcome =
-            outcome.and_then(|held| if state.is_rejected(&held.token, now) { Err(again()) } else { Ok(held) });
-        match &outcome {
-            Ok(held) => {
-                tracing::debug!(seconds = held.expires.saturating_sub(now).as_secs(), "got a token");
+        let rejected = result.as_ref().is_ok_and(|cached| state.is_rejected(&cached.token, now));
+        let result = if rejected { Err(issued_again()) } else { result };
+        match &result {
+            Ok(cached) => {
+                tracing::debug!(seconds = cached.expires.saturating_sub(now).as_secs(), "got a token");
                 state.paused_until = Duration::ZERO;
-                state.current = Some(held.clone());
+                state.current = Some(cached.clone());
             }
             Err(error) => {
-                let valid = state.current.as_ref().map(|held| held.expires.saturating_sub(now).as_secs());
+                let valid = state.current.as_ref().map(|cached| cached.expires.saturating_sub(now).as_secs());
                 tracing::debug!(%error, still_valid_seconds = valid.unwrap_or_default(), "got no token");
-                state.paused_until = now.saturating_add(PAUSE);
+                state.paused_until = now.saturating_add(RETRY_PAUSE);
             }
         }
-        outcome
+        result
+    }
+
+    fn now(&self) -> Duration {
+        self.exchange.http.now()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -191,13 +185,13 @@ impl Cache {
     }
 }
 
-fn interrupted() -> Outcome {
+fn interrupted() -> ExchangeResult {
     Err(TokenError::unavailable("the exchange for a token was interrupted"))
 }
 
-fn again() -> TokenError {
-    TokenError::refused("the issuer gave again a token that was rejected")
-        .with_hint("the token is tried again in a minute; check that cloud, audience and identity fit together")
+fn issued_again() -> TokenError {
+    TokenError::refused("the issuer issued again a token that was rejected")
+        .with_hint("check that cloud, audience and identity fit together; the token is tried again in a minute")
 }
 
 /// The settings that a credential comes from.
@@ -209,15 +203,10 @@ pub trait CredentialSource: Send + Sync + std::fmt::Debug {
     fn read(&self) -> Result<CredentialKind, TokenError>;
 }
 
-/// What distinguishes one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
-}
+/// Modification time, length and inode of a file: another content has another version.
+type Version = (Option<SystemTime>, u64, u64);
 
-/// A credential that is made anew when its settings say something else.
+/// A credential that is replaced when its settings change.
 #[derive(Debug)]
 pub struct ReloadingCredential {
     source: Arc<dyn CredentialSource>,
@@ -227,12 +216,12 @@ pub struct ReloadingCredential {
     current: Mutex<Arc<Credential>>,
     /// The file's version when it was last read; `None` if it was not there.
     read: Mutex<Option<Version>>,
-    /// ARM has not accepted a token: whatever the file's version, the settings are read again.
+    /// ARM has not accepted a token: the settings are read again even if the file's version is the same.
     rejected: AtomicBool,
 }
 
 impl ReloadingCredential {
-    /// A credential of this kind until `source` says something else. Fails as [`Credential::new`] does.
+    /// A credential of this kind until `source` changes. Fails as [`Credential::new`] does.
     pub fn new(
         kind: CredentialKind,
         endpoints: TokenEndpoints,
@@ -249,12 +238,12 @@ impl ReloadingCredential {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the file is another one than was read last.
+    /// Whether the file has another version than the one read last.
     async fn has_changed(&self) -> bool {
         let source = Arc::clone(&self.source);
         let version = tokio::task::spawn_blocking(move || version(source.file())).await.ok().flatten();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file that is away is being replaced: what is known stays in use.
+        // A file that is absent is being replaced: the credential stays in use.
         let changed = version.is_some() && *read != version;
         if changed {
             *read = version;
@@ -262,7 +251,7 @@ impl ReloadingCredential {
         changed
     }
 
-    /// Reads the settings again; returns whether they give another credential than before.
+    /// Reads the settings again; returns whether they are another credential than before.
     async fn reload(&self) -> bool {
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source.read()).await;
@@ -289,7 +278,7 @@ impl ReloadingCredential {
 }
 
 #[async_trait]
-impl Tokens for ReloadingCredential {
+impl TokenProvider for ReloadingCredential {
     async fn token(&self) -> Result<Secret, TokenError> {
         let rejected = self.rejected.swap(false, Ordering::AcqRel);
         if self.has_changed().await || rejected {
@@ -316,5 +305,5 @@ impl Tokens for ReloadingCredential {
 fn version(file: &Path) -> Option<Version> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(file).ok()?;
-    Some(Version { modified: metadata.modified().ok(), length: metadata.len(), inode: metadata.ino() })
+    Some((metadata.modified().ok(), metadata.len(), metadata.ino()))
 }

@@ -1,6 +1,6 @@
-//! Client certificates: assertions signed with the key of a PEM file, and the reading of files with secrets.
+//! Client certificates: assertions (JWT, RFC 7523) signed with the key of a PEM file; and the reading of token files.
 //!
-//! The JWT (RFC 7523) has six claims and is signed by the library that TLS brings anyway, so that no OpenSSL is needed.
+//! The JWT has six claims and is signed by the library that TLS links anyway, so that no OpenSSL is needed.
 //! Source: <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>.
 
 use std::fs::File;
@@ -18,10 +18,10 @@ use serde_json::json;
 
 use super::entra::unix_time;
 use super::{Secret, TokenError};
-use crate::adapters::arm::http_stack::random_uuid;
+use crate::adapters::arm::http::stack::random_uuid;
 use crate::domain::text::quote;
 
-/// Seconds that an assertion is good for.
+/// Seconds that an assertion is valid.
 const LIFETIME: u64 = 10 * 60;
 
 /// Reads the PEM file and signs an assertion that `client_id` sends to `audience`.
@@ -68,7 +68,7 @@ fn read<'a>(pem: &'a [u8], path: &Path) -> Result<(CertificateDer<'a>, RsaKeyPai
             "decrypt it: `openssl pkey -in {path} -out {path}.key && openssl x509 -in {path} >> {path}.key`, and name {path}.key"
         )));
     }
-    // A key's own text must not come out with an error, so the causes, which may quote lines, are left out.
+    // The causes may quote lines of the key, so they are left out.
     let key = match PrivateKeyDer::from_pem_slice(pem) {
         Ok(PrivateKeyDer::Pkcs8(key)) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
         Ok(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -84,14 +84,14 @@ fn read<'a>(pem: &'a [u8], path: &Path) -> Result<(CertificateDer<'a>, RsaKeyPai
     if certificates.is_empty() {
         return Err(refused("has no certificate").with_hint(one_with_both));
     }
-    // A certificate contains its public key in the very encoding that the key pair gives.
+    // A certificate contains its public key in the encoding of the key pair.
     let public = key.public().as_ref();
     let own = certificates.into_iter().find(|der| der.windows(public.len()).any(|window| window == public));
     let own = own.ok_or_else(|| refused("has no certificate for its private key").with_hint(one_with_both))?;
     Ok((own, key))
 }
 
-/// No token and no certificate with its key comes near it.
+/// Far above the size of any token and of any certificate with its key, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
 /// Reads a whole file of at most 64 KiB, off the async threads. `what` names it in errors, such as "token file".

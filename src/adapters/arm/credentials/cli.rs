@@ -1,4 +1,5 @@
-//! Tokens of whoever is signed in to the Azure CLI, for people at a terminal.
+//! Tokens of the account that is signed in to the Azure CLI (`az account get-access-token`), for use at a terminal.
+//! <https://learn.microsoft.com/cli/azure/account#az-account-get-access-token>
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,10 +10,10 @@ use tokio::process::Command;
 
 use super::TokenError;
 use super::entra::{Issued, token_response};
-use crate::adapters::arm::secret::presentable;
+use crate::adapters::arm::text::redacted;
 use crate::domain::text::quote;
 
-/// The CLI starts slowly.
+/// Time limit of one run: the CLI starts slowly.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `az account get-access-token` once.
@@ -44,7 +45,7 @@ pub(super) async fn exchange(program: &Path, tenant_id: Option<&str>, scope: &st
         return token_response(&output.stdout, &format!("the Azure CLI {name}"))
             .map_err(|error| if error.hint.is_some() { error } else { error.with_hint("use version 2.54 or newer") });
     }
-    let stderr = presentable(&String::from_utf8_lossy(&output.stderr), &[]);
+    let stderr = redacted(&String::from_utf8_lossy(&output.stderr), &[]);
     Err(TokenError::refused(format!("the Azure CLI {name} ended with {}: {stderr}", output.status)).with_hint(
         tenant_id.map_or("sign in: `az login`".to_owned(), |id| format!("sign in: `az login --tenant {id}`")),
     ))

@@ -3,32 +3,30 @@
 //!
 //! Source: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::{Secret, TokenError, TokenErrorKind};
-use crate::adapters::arm::http_stack::HttpStack;
-use crate::adapters::arm::secret::presentable;
-use crate::adapters::arm::wire::Response;
+use crate::adapters::arm::http::stack::HttpStack;
+use crate::adapters::arm::http::{Method, Response, StatusCode};
+use crate::adapters::arm::text::redacted;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const UNREACHABLE: &str = "check name resolution, network policies, the proxy settings (HTTPS_PROXY, NO_PROXY) and, for an \
     unknown certificate, SSL_CERT_FILE";
 
-/// The token endpoint of one tenant, asked for one application.
-pub(super) struct Authority {
-    http: Arc<HttpStack>,
-    token_url: Url,
-    host: String,
-    tenant_id: String,
-    client_id: String,
-    scope: String,
+/// An application (service principal) in its tenant, and the scope of its tokens.
+pub(super) struct Application<'a> {
+    pub(super) http: &'a HttpStack,
+    pub(super) authority: &'a Url,
+    pub(super) tenant_id: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) scope: &'a str,
 }
 
 /// What proves the application's identity.
@@ -40,73 +38,32 @@ pub(super) enum Proof<'a> {
     Assertion(&'a Secret),
 }
 
-impl Proof<'_> {
-    fn secret(&self) -> &Secret {
-        match self {
-            Self::Secret(secret) | Self::Assertion(secret) => secret,
-        }
-    }
-}
-
-impl Authority {
-    /// The token endpoint below `authority`. Ids and URL were checked before.
-    pub(super) fn new(
-        http: &Arc<HttpStack>,
-        authority: &Url,
-        tenant_id: &str,
-        client_id: &str,
-        scope: &str,
-    ) -> Result<Self, TokenError> {
-        let mut token_url = authority.clone();
-        let host = authority.host_str().unwrap_or_default().to_owned();
-        token_url
-            .path_segments_mut()
-            .map_err(|()| TokenError::refused(format!("the authority's URL (host {host}) takes no path")))?
-            .pop_if_empty()
-            .extend([tenant_id, "oauth2", "v2.0", "token"]);
-        Ok(Self {
-            http: Arc::clone(http),
-            token_url,
-            host,
-            tenant_id: tenant_id.to_owned(),
-            client_id: client_id.to_owned(),
-            scope: scope.to_owned(),
-        })
-    }
-
-    /// The endpoint's URL, which an assertion names as its audience.
-    pub(super) fn token_url(&self) -> &str {
-        self.token_url.as_str()
-    }
-
-    /// The application.
-    pub(super) fn client_id(&self) -> &str {
-        &self.client_id
+impl Application<'_> {
+    /// The token endpoint, which an assertion names as its audience.
+    pub(super) fn token_url(&self) -> Url {
+        super::url_below(self.authority, &[self.tenant_id, "oauth2", "v2.0", "token"])
     }
 
     /// Requests a token once (RFC 6749 section 4.4; RFC 7521 section 4.2 for assertions).
     pub(super) async fn exchange(&self, proof: Proof<'_>) -> Result<Issued, TokenError> {
-        let mut request = super::token_request(Method::POST, self.token_url.clone());
+        let mut request = super::token_request(Method::POST, self.token_url());
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         request.body = self.form(proof).into();
-        let who = format!("{} (client {} of tenant {})", self.host, self.client_id, self.tenant_id);
-        let response = super::send(&self.http, request, &who, UNREACHABLE).await?;
+        let host = self.authority.host_str().unwrap_or_default();
+        let issuer = format!("{host} (client {} of tenant {})", self.client_id, self.tenant_id);
+        let response = super::send(self.http, request, &issuer, UNREACHABLE).await?;
         if response.status == StatusCode::OK {
-            return token_response(&response.body, &who);
+            return token_response(&response.body, &issuer);
         }
-        Err(oauth_error(
-            &response,
-            &who,
-            &[proof.secret()],
-            "check tenant id, client id and credential of the settings",
-        ))
+        let (Proof::Secret(secret) | Proof::Assertion(secret)) = proof;
+        Err(oauth_error(&response, &issuer, &[secret], "check tenant id, client id and credential of the settings"))
     }
 
     fn form(&self, proof: Proof<'_>) -> String {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.client_id)
-            .append_pair("scope", &self.scope);
+            .append_pair("client_id", self.client_id)
+            .append_pair("scope", self.scope);
         match proof {
             Proof::Secret(secret) => form.append_pair("client_secret", secret.reveal()),
             Proof::Assertion(assertion) => form
@@ -165,98 +122,74 @@ const AADSTS_HINTS: [(&[u32], &str); 18] = [
     ),
 ];
 
-/// What a response without a token means (RFC 6749 section 5.2). `who` names issuer and identity; `secrets` were sent and
-/// must not come back out; `otherwise` is the hint of a refusal whose code is not known.
-pub(super) fn oauth_error(response: &Response, who: &str, secrets: &[&Secret], otherwise: &str) -> TokenError {
-    let error = OauthError::read(&response.body, secrets);
+/// The error of a response without a token (RFC 6749 section 5.2). `issuer` names issuer and identity; `secrets` were sent
+/// and must not be shown; `default_hint` is the hint of a refusal whose code is not known.
+pub(super) fn oauth_error(response: &Response, issuer: &str, secrets: &[&Secret], default_hint: &str) -> TokenError {
     let status = response.status.as_u16();
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+    let error = redacted(text("error"), secrets);
     let kind = match status {
         408 | 429 | 500..=599 => TokenErrorKind::Unavailable,
-        400 | 401 | 403 => match error.as_ref().map(|error| error.error.as_str()) {
-            Some("temporarily_unavailable" | "server_error") => TokenErrorKind::Unavailable,
-            Some(_) => TokenErrorKind::Refused,
-            // Whoever spoke, it was not the issuer.
-            None => TokenErrorKind::Unreadable,
+        // Without an OAuth error the response is not the issuer's.
+        400 | 401 | 403 if !error.is_empty() => match error.as_str() {
+            "temporarily_unavailable" | "server_error" => TokenErrorKind::Unavailable,
+            _ => TokenErrorKind::Refused,
         },
         _ => TokenErrorKind::Unreadable,
     };
-    let Some(error) = error else {
-        let message = format!("{who} answered {status} with {} and no reason", form(response));
+    if error.is_empty() {
+        let message = format!("{issuer} answered {status} with {} and no reason", shape(response));
         let failure = TokenError::new(kind, message);
         return match kind {
             TokenErrorKind::Unavailable => failure,
             _ => failure.with_hint("check the authority's address, and whether a proxy answers in its place"),
         };
-    };
-    let failure = TokenError::new(kind, format!("{who} answered {status} {error}"));
-    let hint = AADSTS_HINTS.iter().find(|(codes, _)| error.code.is_some_and(|code| codes.contains(&code)));
+    }
+    // Ids and a time stamp follow on further lines, or in the same one.
+    let description = text("error_description").split("Trace ID:").next().unwrap_or_default();
+    let (description, trace_id) = (redacted(description, secrets), redacted(text("trace_id"), secrets));
+    let mut message = format!("{issuer} answered {status} {error}");
+    if !description.is_empty() {
+        message = format!("{message}: {description}");
+    }
+    if !trace_id.is_empty() {
+        message = format!("{message} (trace id {trace_id})");
+    }
+    let failure = TokenError::new(kind, message);
+    let code = description.split_once("AADSTS").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()));
+    let code: Option<u32> = code.and_then(|mut digits| digits.next()?.parse().ok());
+    let hint = AADSTS_HINTS.iter().find(|(codes, _)| code.is_some_and(|code| codes.contains(&code)));
     match (hint, kind) {
         (Some((_, hint)), _) => failure.with_hint(*hint),
-        (None, TokenErrorKind::Refused) => failure.with_hint(otherwise),
+        (None, TokenErrorKind::Refused) => failure.with_hint(default_hint),
         (None, _) => failure,
     }
 }
 
-/// The form of a body for an error message, without its content.
-fn form(response: &Response) -> String {
+/// Length and type of a body, for an error message without its content.
+fn shape(response: &Response) -> String {
     let claimed = response.header("content-type").unwrap_or_default();
     let claimed = claimed.split(';').next().unwrap_or_default().trim();
     let sound = claimed.len() < 60 && claimed.contains('/') && claimed.chars().all(|c| c.is_ascii_graphic());
     format!("{} bytes of {}", response.body.len(), if sound { claimed } else { "untyped" })
 }
 
-/// An error response (RFC 6749 section 5.2, with Entra's `trace_id`), fit to be shown.
-struct OauthError {
-    error: String,
-    description: String,
-    code: Option<u32>,
-    trace_id: String,
-}
-
-impl OauthError {
-    fn read(body: &[u8], secrets: &[&Secret]) -> Option<Self> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
-        let error = Some(presentable(text("error"), secrets)).filter(|error| !error.is_empty())?;
-        // Ids and a time stamp follow on further lines, or further on in this one.
-        let description = text("error_description");
-        let end = description.find("Trace ID:").unwrap_or(description.len());
-        let description = presentable(&description[..end], secrets);
-        let digits = description.split_once("AADSTS").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()));
-        let code = digits.and_then(|mut parts| parts.next()?.parse().ok());
-        Some(Self { error, description, code, trace_id: presentable(text("trace_id"), secrets) })
-    }
-}
-
-impl std::fmt::Display for OauthError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.error)?;
-        if !self.description.is_empty() {
-            write!(f, ": {}", self.description)?;
-        }
-        if !self.trace_id.is_empty() {
-            write!(f, " (trace id {})", self.trace_id)?;
-        }
-        Ok(())
-    }
-}
-
-/// Longer lifetimes count as this; the longest known is a day.
-const LONGEST: u64 = 7 * 24 * 60 * 60;
+/// Longest lifetime that is trusted, in seconds; the longest known is a day.
+const MAX_LIFETIME: u64 = 7 * 24 * 60 * 60;
 
 /// A token as issued.
 pub(super) struct Issued {
-    /// The token.
     pub(super) token: Secret,
-    /// How long it is good, counted from the request.
+    /// How long it is valid, counted from the request.
     pub(super) lifetime: Duration,
 }
 
-/// Reads a token response (RFC 6749 section 5.1). `from` names the issuer in errors. Entra writes `expires_in` as a number,
-/// the instance metadata service everything as text, other versions and the Azure CLI only `expires_on`. Of a body that may
-/// hold a token nothing is ever quoted.
-pub(super) fn token_response(body: &[u8], from: &str) -> Result<Issued, TokenError> {
-    let unreadable = |what: &str| TokenError::unreadable(format!("{from} answered {what}"));
+/// Reads a token response (RFC 6749 section 5.1). `issuer` names the issuer in errors. Entra writes `expires_in` as a number,
+/// the instance metadata service everything as text, other versions and the Azure CLI only `expires_on`. A body
+/// that may hold a token is never quoted.
+pub(super) fn token_response(body: &[u8], issuer: &str) -> Result<Issued, TokenError> {
+    let unreadable = |what: &str| TokenError::unreadable(format!("{issuer} answered {what}"));
     let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else {
         return Err(unreadable("with something else than a JSON object"));
     };
@@ -265,14 +198,14 @@ pub(super) fn token_response(body: &[u8], from: &str) -> Result<Issued, TokenErr
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(unreadable("with a token that no HTTP header could carry"));
     }
-    // The time that is left needs no clock of ours, so it is preferred.
-    let left = members.get("expires_in").and_then(seconds);
+    // The relative lifetime does not depend on this machine's clock, so it is preferred.
+    let relative = members.get("expires_in").and_then(seconds);
     let until = || members.get("expires_on").and_then(seconds).map(|until| until.saturating_sub(unix_time()));
-    let lifetime = left.or_else(until).ok_or_else(|| unreadable("without saying when its token expires"))?;
+    let lifetime = relative.or_else(until).ok_or_else(|| unreadable("without saying when its token expires"))?;
     if lifetime == 0 {
         return Err(unreadable("with a token that has expired").with_hint("check that the clocks are right"));
     }
-    Ok(Issued { token: Secret::new(token), lifetime: Duration::from_secs(lifetime.min(LONGEST)) })
+    Ok(Issued { token: Secret::new(token), lifetime: Duration::from_secs(lifetime.min(MAX_LIFETIME)) })
 }
 
 /// Whole seconds, as a number or as text; below zero is zero.
@@ -309,11 +242,11 @@ mod tests {
         for fields in [format!(r#","expires_on":{until}"#), format!(r#","expires_on":"{until}","expires_in":"soon""#)] {
             assert!((990..=1000).contains(&lifetime(&fields).unwrap()), "{fields}");
         }
-        assert_eq!(lifetime(r#","expires_in":1e300"#), Ok(LONGEST));
+        assert_eq!(lifetime(r#","expires_in":1e300"#), Ok(MAX_LIFETIME));
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_being_shown() {
+    fn a_response_without_a_valid_token_is_unreadable_and_not_shown() {
         for (fields, text) in [
             ("", "without saying when"),
             (r#","expires_in":"soon","expires_on":null"#, "without saying when"),
@@ -340,7 +273,7 @@ mod tests {
         }
     }
 
-    fn explained(status: u16, body: &str) -> TokenError {
+    fn error_of(status: u16, body: &str) -> TokenError {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))].into_iter().collect();
         let response =
             Response { status: StatusCode::from_u16(status).unwrap(), headers, body: body.to_owned().into() };
@@ -348,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_have_meanings_where_the_issuer_itself_speaks() {
+    fn a_status_has_a_meaning_only_in_an_oauth_error_of_the_issuer() {
         use TokenErrorKind::{Refused, Unavailable, Unreadable};
         let own = r#"{"error":"invalid_client"}"#;
         for (status, body, kind) in [
@@ -365,13 +298,13 @@ mod tests {
             (500, "<html>", Unavailable),
             (599, own, Unavailable),
         ] {
-            assert_eq!(explained(status, body).kind, kind, "{status} {body}");
+            assert_eq!(error_of(status, body).kind, kind, "{status} {body}");
         }
     }
 
     #[test]
     fn an_oauth_error_is_shown_without_what_was_sent() {
-        let error = explained(
+        let error = error_of(
             401,
             r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid geheim provided.\r\nTrace ID: 1","trace_id":"t-1"}"#,
         );
@@ -380,9 +313,9 @@ mod tests {
             "host answered 401 invalid_client: AADSTS7000215: Invalid … provided. (trace id t-1)"
         );
         assert!(error.hint.unwrap().contains("the secret's value"));
-        let error = explained(400, r#"{"error":"invalid_request","error_description":"AADSTS1: ?"}"#);
+        let error = error_of(400, r#"{"error":"invalid_request","error_description":"AADSTS1: ?"}"#);
         assert_eq!(error.hint.unwrap(), "check it");
-        let error = explained(502, "<html>geheim</html>");
+        let error = error_of(502, "<html>geheim</html>");
         assert_eq!(
             (error.message.as_str(), error.hint),
             ("host answered 502 with 19 bytes of text/html and no reason", None)

@@ -4,16 +4,15 @@
 //! machine or an identity is new, so that those requests are repeated. Source:
 //! <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#retry-guidance>.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use url::Url;
 
 use super::entra::{Issued, oauth_error, token_response};
 use super::{ManagedIdentity, TokenError};
-use crate::adapters::arm::http_stack::HttpStack;
-use crate::adapters::arm::wire::{Request, Response, Route};
+use crate::adapters::arm::http::stack::HttpStack;
+use crate::adapters::arm::http::{Method, Request, Response};
 use crate::domain::text::quote;
 
 const API_VERSION: &str = "2018-02-01";
@@ -23,90 +22,62 @@ const MULTIPLE: &str = "several user-assigned identities are assigned to this ma
     resource id, as userAssignedIdentityID in the cloud settings or in the variable AZURE_CLIENT_ID";
 const NOT_ASSIGNED: &str = "assign this identity to the machine or its scale set (`az vmss identity assign`), and check its id \
     (userAssignedIdentityID in the cloud settings, or AZURE_CLIENT_ID)";
-const NO_OWN: &str = "give the machine or its scale set an identity of its own (`az vmss identity assign`), or name a \
-    user-assigned one: userAssignedIdentityID in the cloud settings, or AZURE_CLIENT_ID";
+const NO_SYSTEM_ASSIGNED: &str = "give the machine or its scale set an identity of its own (`az vmss identity assign`), or name \
+    a user-assigned one: userAssignedIdentityID in the cloud settings, or AZURE_CLIENT_ID";
 
 /// Pauses between the attempts of one exchange.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// The instance metadata service, asked for one identity.
-pub(super) struct Imds {
-    http: Arc<HttpStack>,
-    url: Url,
-    who: String,
-    /// What to do if the machine does not have the identity.
-    not_assigned: &'static str,
+/// Requests a token from the service below `imds`, a few times if it is not ready; `scope` ends with `/.default`.
+pub(super) async fn exchange(
+    http: &HttpStack,
+    imds: &Url,
+    identity: &ManagedIdentity,
+    scope: &str,
+) -> Result<Issued, TokenError> {
+    let mut url = super::url_below(imds, &["metadata", "identity", "oauth2", "token"]);
+    let audience = scope.strip_suffix("/.default").unwrap_or(scope);
+    url.query_pairs_mut().append_pair("api-version", API_VERSION).append_pair("resource", audience);
+    let (name, hint) = match identity {
+        ManagedIdentity::System => ("the machine's own identity".to_owned(), NO_SYSTEM_ASSIGNED),
+        ManagedIdentity::ClientId(id) => {
+            url.query_pairs_mut().append_pair("client_id", id);
+            (format!("identity with client id {id}"), NOT_ASSIGNED)
+        }
+        ManagedIdentity::ResourceId(id) => {
+            url.query_pairs_mut().append_pair("msi_res_id", id);
+            (format!("identity {}", quote(id)), NOT_ASSIGNED)
+        }
+    };
+    let issuer = format!("{} ({name})", imds.host_str().unwrap_or_default());
+    let mut request = Request { proxied: false, ..super::token_request(Method::GET, url) };
+    request.headers.insert("metadata", HeaderValue::from_static("true"));
+    for pause in PAUSES {
+        let response = super::send(http, request.clone(), &issuer, UNREACHABLE).await?;
+        let status = response.status.as_u16();
+        if !matches!(status, 404 | 410 | 429 | 500..=599) {
+            return read(&response, &issuer, hint);
+        }
+        tracing::debug!(status, ?pause, "the instance metadata service is not ready");
+        http.clock().sleep(pause).await;
+    }
+    read(&super::send(http, request, &issuer, UNREACHABLE).await?, &issuer, hint)
 }
 
-impl Imds {
-    /// The service below `imds`; `scope` ends with `/.default`.
-    pub(super) fn new(
-        http: &Arc<HttpStack>,
-        imds: &Url,
-        identity: &ManagedIdentity,
-        scope: &str,
-    ) -> Result<Self, TokenError> {
-        let mut url = imds.clone();
-        let host = imds.host_str().unwrap_or_default();
-        url.path_segments_mut()
-            .map_err(|()| {
-                TokenError::refused(format!("the URL of the instance metadata service ({host}) takes no path"))
-            })?
-            .pop_if_empty()
-            .extend(["metadata", "identity", "oauth2", "token"]);
-        let audience = scope.strip_suffix("/.default").unwrap_or(scope);
-        url.query_pairs_mut().append_pair("api-version", API_VERSION).append_pair("resource", audience);
-        let who = match identity {
-            ManagedIdentity::System => format!("{host} (the machine's own identity)"),
-            ManagedIdentity::ClientId(id) => {
-                url.query_pairs_mut().append_pair("client_id", id);
-                format!("{host} (identity with client id {id})")
-            }
-            ManagedIdentity::ResourceId(id) => {
-                url.query_pairs_mut().append_pair("msi_res_id", id);
-                format!("{host} (identity {})", quote(id))
-            }
-        };
-        let not_assigned = if *identity == ManagedIdentity::System { NO_OWN } else { NOT_ASSIGNED };
-        Ok(Self { http: Arc::clone(http), url, who, not_assigned })
-    }
-
-    /// Requests a token, a few times if the service is not ready.
-    pub(super) async fn exchange(&self) -> Result<Issued, TokenError> {
-        for pause in PAUSES {
-            let response = self.send().await?;
-            let status = response.status.as_u16();
-            if !matches!(status, 404 | 410 | 429 | 500..=599) {
-                return self.read(&response);
-            }
-            tracing::debug!(status, ?pause, "the instance metadata service is not ready");
-            self.http.clock().sleep(pause).await;
+/// Reads a response; `not_assigned` is the hint if the machine does not have the identity.
+fn read(response: &Response, issuer: &str, not_assigned: &str) -> Result<Issued, TokenError> {
+    match response.status.as_u16() {
+        200 => token_response(&response.body, issuer),
+        // The status of a service that is being updated, however long that takes.
+        status @ (404 | 410) => {
+            Err(TokenError::unavailable(format!("{issuer} still answers {status}")).with_hint(UNREACHABLE))
         }
-        self.read(&self.send().await?)
-    }
-
-    async fn send(&self) -> Result<Response, TokenError> {
-        let mut request = Request { route: Route::Direct, ..super::token_request(Method::GET, self.url.clone()) };
-        request.headers.insert("metadata", HeaderValue::from_static("true"));
-        super::send(&self.http, request, &self.who, UNREACHABLE).await
-    }
-
-    fn read(&self, response: &Response) -> Result<Issued, TokenError> {
-        match response.status.as_u16() {
-            200 => token_response(&response.body, &self.who),
-            // It has these for a service that is being updated, however long that takes.
-            status @ (404 | 410) => {
-                let message = format!("{} still answers {status}", self.who);
-                Err(TokenError::unavailable(message).with_hint(UNREACHABLE))
-            }
-            _ => Err(oauth_error(response, &self.who, &[], self.hint(response))),
+        _ => {
+            // The service has one code for all refusals; only the description distinguishes them.
+            let body = String::from_utf8_lossy(&response.body).to_ascii_lowercase();
+            let multiple = body.contains("multiple user assigned identities");
+            Err(oauth_error(response, issuer, &[], if multiple { MULTIPLE } else { not_assigned }))
         }
-    }
-
-    /// What to do about a refusal. The service has one code for all of them and says the rest in words.
-    fn hint(&self, response: &Response) -> &'static str {
-        let said = String::from_utf8_lossy(&response.body).to_ascii_lowercase();
-        if said.contains("multiple user assigned identities") { MULTIPLE } else { self.not_assigned }
     }
 }

@@ -1,14 +1,13 @@
-//! Credentials: tokens for Resource Manager from workload identity, managed identity, client secret, client certificate and
-//! the Azure CLI.
+//! Credentials: tokens for ARM from workload identity, managed identity, client secret, client certificate and the Azure
+//! CLI.
 //!
-//! The credentials of the SDK's line read a federated token once, know no user-assigned identities, set no time limits and
+//! The credentials of the SDK's version read a federated token once, know no user-assigned identities, set no time limits and
 //! hold a lock while they wait; hence these.
 //!
 //! ```text
-//!   Credential ──> cache ──one at a time──> Exchange ─┬─ token file, certificate ──> entra
-//!   token, reject                                     ├─ imds (managed identities)
-//!        ▲                                            └─ cli (people at a terminal)
-//!        └── ReloadingCredential: another credential when the settings change
+//!   ReloadingCredential ──> Credential ──> TokenCache ──one at a time──> Exchange ─┬─> entra (token file, certificate, secret)
+//!   a new credential when                                                        ├─> imds (managed identities)
+//!   the settings change                                                          └─> cli (for use at a terminal)
 //! ```
 //!
 //! No token, secret, assertion or password is in any log, error, `Debug` or `Display` output.
@@ -20,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Method;
 use url::{Host, Url};
 
 mod cache;
@@ -31,15 +29,11 @@ mod imds;
 
 pub use cache::{CredentialSource, ReloadingCredential};
 
-use self::cache::Cache;
-use self::entra::{Authority, Issued, Proof};
-use self::imds::Imds;
-use super::environment::is_loopback;
-pub use super::failure::{TokenError, TokenErrorKind};
-use super::http_stack::HttpStack;
-pub use super::secret::Secret;
-use super::transport::Tokens;
-use super::wire::{Request, Response, WireError};
+use self::cache::TokenCache;
+use self::entra::{Application, Issued, Proof};
+use super::http::stack::HttpStack;
+use super::http::{HttpError, Method, Request, Response, is_loopback};
+pub use super::token::{Secret, TokenError, TokenErrorKind, TokenProvider};
 use crate::domain::text::quote;
 
 /// Address of the instance metadata service of an Azure machine.
@@ -53,7 +47,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Longest response of a token endpoint that is read, in bytes.
 const SIZE_LIMIT: usize = 64 * 1024;
 
-/// Which credential is used.
+/// A credential and its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A federated token in a file that Kubernetes rotates.
@@ -87,23 +81,23 @@ pub enum CredentialKind {
         /// The file's password, as the shared settings file may have one. Encrypted keys are refused, with or without.
         password: Option<Secret>,
     },
-    /// Whoever is signed in to the Azure CLI: for people at a terminal, never chosen by itself.
+    /// The account that is signed in to the Azure CLI: for use at a terminal, only with `--auth cli`.
     AzureCli {
-        /// The tenant, if not the one that the CLI would take.
+        /// The tenant, if not the CLI's own default.
         tenant_id: Option<String>,
-        /// The CLI: a path, or a name that is looked up in `PATH`.
+        /// The CLI: a path, or a name that is searched in `PATH`.
         program: PathBuf,
     },
 }
 
-/// Which of the machine's identities.
+/// One of the identities of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManagedIdentity {
-    /// The machine's own.
+    /// System-assigned.
     System,
-    /// A user-assigned one, by its client id.
+    /// User-assigned, by its client id.
     ClientId(String),
-    /// A user-assigned one, by its resource id (`/subscriptions/…`).
+    /// User-assigned, by its resource id (`/subscriptions/…`).
     ResourceId(String),
 }
 
@@ -117,17 +111,16 @@ pub struct TokenEndpoints {
 }
 
 impl TokenEndpoints {
-    /// Reads both; the instance metadata service is at its usual address unless another one is given. Fails if one is not a
-    /// URL.
+    /// Parses both; `None` is [`IMDS`]. Fails if one is not a URL.
     pub fn parse(authority: &str, imds: Option<&str>) -> Result<Self, TokenError> {
-        let read = |text: &str| {
+        let url = |text: &str| {
             Url::parse(text)
                 .map_err(|error| TokenError::refused(format!("{} is not a URL", quote(text))).caused_by(error))
         };
-        Ok(Self { authority: read(authority)?, imds: read(imds.unwrap_or(IMDS))? })
+        Ok(Self { authority: url(authority)?, imds: url(imds.unwrap_or(IMDS))? })
     }
 
-    /// Refuses what would send a secret in clear text or take a token from anybody.
+    /// Refuses URLs that would send a secret in clear text or accept a token from any host.
     fn check(&self) -> Result<(), TokenError> {
         check_url(&self.authority, "authority", |_| false)?;
         let is_imds = |host: &Host<&str>| matches!(host, Host::Ipv4(address) if *address == IMDS_ADDRESS);
@@ -144,8 +137,8 @@ fn check_url(url: &Url, what: &str, may_be_plain: impl Fn(&Host<&str>) -> bool) 
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_loopback(url) || may_be_plain(&host) => Ok(()),
-        scheme => Err(TokenError::refused(format!("the {what} at {host} would be asked over {scheme}"))
-            .with_hint("use an https URL; plain http is taken only for this machine")),
+        scheme => Err(TokenError::refused(format!("the {what} at {host} would be reached over {scheme}"))
+            .with_hint("use an https URL; plain http is accepted only for this machine")),
     }
 }
 
@@ -220,12 +213,8 @@ fn placeholder(what: &str) -> TokenError {
     .with_hint("use workload identity, or a managed identity with its client id or resource id")
 }
 
-/// A credential and the tokens that it was exchanged for. Shared by reference or in an `Arc`.
-pub struct Credential {
-    kind: CredentialKind,
-    endpoints: TokenEndpoints,
-    cache: Arc<Cache>,
-}
+/// A credential with the tokens that it was exchanged for.
+pub struct Credential(Arc<TokenCache>);
 
 impl Credential {
     /// A credential for one scope, such as `https://management.azure.com/.default`; the clock of `http` times refreshes and
@@ -237,109 +226,89 @@ impl Credential {
         scope: String,
         http: Arc<HttpStack>,
     ) -> Result<Self, TokenError> {
-        let exchange = Exchange::new(&kind, &endpoints, scope, &http)?;
-        Ok(Self { kind, endpoints, cache: Arc::new(Cache::new(exchange, http)) })
-    }
-
-    /// Which credential it is.
-    pub fn kind(&self) -> &CredentialKind {
-        &self.kind
-    }
-
-    /// A token that is valid now. Usually at once; waits for an exchange when there is none, and fails only if that fails
-    /// too. One attempt at an exchange takes at most 10 s (the Azure CLI: 30 s), and of a managed identity up to five
-    /// attempts are made. Needs a tokio runtime, in which an exchange runs to its end even if its callers go away.
-    pub async fn token(&self) -> Result<Secret, TokenError> {
-        self.cache.token().await.map(|held| held.token)
-    }
-
-    /// Says that Resource Manager answered 401 to this very token: it is not served again, unless its issuer still gives it
-    /// out a minute later.
-    pub fn reject(&self, token: &Secret) {
-        tracing::debug!(credential = self.kind.name(), "a token was rejected");
-        self.cache.reject(token);
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("kind", &self.kind)
-            .field("authority", &self.endpoints.authority.as_str())
-            .field("imds", &self.endpoints.imds.as_str())
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Tokens for Credential {
-    async fn token(&self) -> Result<Secret, TokenError> {
-        Self::token(self).await
-    }
-
-    fn reject(&self, token: &Secret) {
-        Self::reject(self, token);
-    }
-}
-
-/// A credential, ready to be exchanged.
-enum Exchange {
-    Federated { authority: Authority, token_file: PathBuf },
-    Managed(Imds),
-    Secret { authority: Authority, secret: Secret },
-    Certificate { authority: Authority, path: PathBuf },
-    Cli { program: PathBuf, tenant_id: Option<String>, scope: String },
-}
-
-impl Exchange {
-    /// Checks everything that can be checked without a request. Files are read when they are needed.
-    fn new(
-        kind: &CredentialKind,
-        endpoints: &TokenEndpoints,
-        scope: String,
-        http: &Arc<HttpStack>,
-    ) -> Result<Self, TokenError> {
         kind.check()?;
         endpoints.check()?;
         if !scope.ends_with("/.default") {
             return Err(TokenError::refused(format!("the scope `{scope}` does not end with `/.default`")));
         }
-        let authority = |tenant_id, client_id| Authority::new(http, &endpoints.authority, tenant_id, client_id, &scope);
-        Ok(match kind {
-            CredentialKind::WorkloadIdentity { tenant_id, client_id, token_file } => {
-                Self::Federated { authority: authority(tenant_id, client_id)?, token_file: token_file.clone() }
-            }
-            CredentialKind::ManagedIdentity(identity) => {
-                Self::Managed(Imds::new(http, &endpoints.imds, identity, &scope)?)
-            }
-            CredentialKind::ClientSecret { tenant_id, client_id, secret } => {
-                Self::Secret { authority: authority(tenant_id, client_id)?, secret: secret.clone() }
-            }
-            CredentialKind::ClientCertificate { tenant_id, client_id, path, password: _ } => {
-                Self::Certificate { authority: authority(tenant_id, client_id)?, path: path.clone() }
-            }
-            CredentialKind::AzureCli { tenant_id, program } => {
-                Self::Cli { program: program.clone(), tenant_id: tenant_id.clone(), scope }
-            }
-        })
+        Ok(Self(Arc::new(TokenCache::new(Exchange { kind, endpoints, scope, http }))))
     }
 
-    /// Gets a new token.
+    /// Its kind and settings.
+    pub fn kind(&self) -> &CredentialKind {
+        &self.0.exchange.kind
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TokenEndpoints { authority, imds } = &self.0.exchange.endpoints;
+        f.debug_struct("Credential")
+            .field("kind", self.kind())
+            .field("authority", &authority.as_str())
+            .field("imds", &imds.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenProvider for Credential {
+    /// A token that is valid now. Usually at once; waits for an exchange when there is none, and fails only if that fails
+    /// too. One attempt at an exchange takes at most 10 s (the Azure CLI: 30 s), and of a managed identity up to five
+    /// attempts are made. Needs a tokio runtime, in which an exchange runs to its end even if its callers leave.
+    async fn token(&self) -> Result<Secret, TokenError> {
+        self.0.token().await
+    }
+
+    /// Reports that ARM answered 401 to this token: it is not provided again, unless its issuer still issues it a minute
+    /// later.
+    fn reject(&self, token: &Secret) {
+        tracing::debug!(credential = self.kind().name(), "a token was rejected");
+        self.0.reject(token);
+    }
+}
+
+/// The exchange of a checked credential for tokens.
+struct Exchange {
+    kind: CredentialKind,
+    endpoints: TokenEndpoints,
+    scope: String,
+    http: Arc<HttpStack>,
+}
+
+impl Exchange {
+    /// Gets a new token. Files are read now.
     async fn run(&self) -> Result<Issued, TokenError> {
-        match self {
-            Self::Federated { authority, token_file } => {
+        let Self { kind, endpoints: TokenEndpoints { authority, imds }, scope, http } = self;
+        let application = |tenant_id, client_id| Application { http, authority, tenant_id, client_id, scope };
+        match kind {
+            CredentialKind::WorkloadIdentity { tenant_id, client_id, token_file } => {
                 let assertion = certificate::read_token(token_file).await?;
-                authority.exchange(Proof::Assertion(&assertion)).await
+                application(tenant_id, client_id).exchange(Proof::Assertion(&assertion)).await
             }
-            Self::Managed(imds) => imds.exchange().await,
-            Self::Secret { authority, secret } => authority.exchange(Proof::Secret(secret)).await,
-            Self::Certificate { authority, path } => {
-                let assertion = certificate::assertion(path, authority.client_id(), authority.token_url()).await?;
-                authority.exchange(Proof::Assertion(&assertion)).await
+            CredentialKind::ManagedIdentity(identity) => imds::exchange(http, imds, identity, scope).await,
+            CredentialKind::ClientSecret { tenant_id, client_id, secret } => {
+                application(tenant_id, client_id).exchange(Proof::Secret(secret)).await
             }
-            Self::Cli { program, tenant_id, scope } => cli::exchange(program, tenant_id.as_deref(), scope).await,
+            CredentialKind::ClientCertificate { tenant_id, client_id, path, password: _ } => {
+                let application = application(tenant_id, client_id);
+                let assertion = certificate::assertion(path, client_id, application.token_url().as_str()).await?;
+                application.exchange(Proof::Assertion(&assertion)).await
+            }
+            CredentialKind::AzureCli { tenant_id, program } => {
+                cli::exchange(program, tenant_id.as_deref(), scope).await
+            }
         }
     }
+}
+
+/// A URL below a checked endpoint, which has a host and so takes a path.
+fn url_below(endpoint: &Url, path: &[&str]) -> Url {
+    let mut url = endpoint.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
 }
 
 /// A request to a token endpoint.
@@ -348,16 +317,16 @@ fn token_request(method: Method, url: Url) -> Request {
 }
 
 /// Sends a request to a token endpoint once. Fails if there is no whole response, not by its status. `issuer` names the
-/// endpoint in errors; `unreachable` is the hint if it does not answer.
+/// endpoint in errors; `unreachable` is the hint if there is no response.
 async fn send(http: &HttpStack, request: Request, issuer: &str, unreachable: &str) -> Result<Response, TokenError> {
     http.send(request).await.map_err(|error| {
         let what = match &error {
-            WireError::TooLong(limit) => {
+            HttpError::TooLong(limit) => {
                 return TokenError::unreadable(format!("{issuer} answered with more than {} KiB", limit / 1024));
             }
-            WireError::TimedOut(limit) => format!("did not answer within {} s", limit.as_secs()),
-            WireError::NotConnected(_) => "cannot be reached".to_owned(),
-            WireError::Broken(_) => "broke off the exchange".to_owned(),
+            HttpError::TimedOut(limit) => format!("did not answer within {} s", limit.as_secs()),
+            HttpError::NotConnected(_) => "cannot be reached".to_owned(),
+            HttpError::Broken(_) => "broke off the exchange".to_owned(),
         };
         TokenError::unavailable(format!("{issuer} {what}")).with_hint(unreachable).caused_by(error)
     })

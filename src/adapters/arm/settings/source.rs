@@ -1,38 +1,38 @@
-//! [`CloudSource`]: the cloud settings file and the variables beside it, to be read again while the process runs.
+//! [`CloudSource`]: the cloud settings file and the variables, from which [`AzureSettings`] are read again while the process
+//! runs.
 
 use std::path::Path;
 
 use super::AzureSettings;
-use crate::adapters::cloud_settings::{self, AuthKind, CloudFile, Reader, Variables};
+use crate::adapters::cloud_settings::{self, CloudFile, CredentialSelection, Reader, Variables};
 use crate::domain::problem::{Problem, Problems};
 
 /// Where the cloud settings come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudSource {
     file: CloudFile,
-    /// The variables of the start; flags say nothing about Azure.
+    /// The variables of the process.
     variables: Variables,
-    kind: AuthKind,
+    selection: CredentialSelection,
 }
 
 impl CloudSource {
-    /// This file, these variables, this kind of credentials.
-    pub fn new(file: CloudFile, variables: Variables, kind: AuthKind) -> Self {
-        Self { file, variables, kind }
+    /// This file, these variables, this selection of the credential.
+    pub fn new(file: CloudFile, variables: Variables, selection: CredentialSelection) -> Self {
+        Self { file, variables, selection }
     }
 
-    /// The file; it may not exist, where variables say everything.
+    /// The file; it need not exist where variables hold everything.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// How Azure is reached, out of the file that `reader` has; what is wrong or missing is noted there.
+    /// Reads the settings from the file of `reader`; problems and missing values are reported there.
     pub fn read_from(&self, reader: &mut Reader<'_>) -> Option<AzureSettings> {
-        super::read(reader, &self.variables, self.kind)
+        super::read(reader, &self.variables, self.selection)
     }
 
-    /// Reads how Azure is reached again, under the same rules as at the start. Fails with everything that is wrong or
-    /// missing.
+    /// Reads the settings again, under the same rules as at the start. Fails with all problems and missing values.
     pub fn read(&self) -> Result<AzureSettings, Vec<Problem>> {
         let mut problems = Problems::default();
         let read = cloud_settings::read(&self.file, false, |reader| self.read_from(reader), &mut problems);
@@ -55,12 +55,12 @@ mod tests {
         let path = directory.path().join("azure.json");
         let environment = vec![("AZURE_TENANT_ID".to_owned(), "from-variable".to_owned())];
         let named = CloudFile { path: path.clone(), named_by: "cloud settings".to_owned() };
-        let file = CloudSource::new(named, Variables::new(environment), AuthKind::Auto);
+        let file = CloudSource::new(named, Variables::new(environment), CredentialSelection::Auto);
         assert!(file.read().is_err(), "it is not there");
         for secret in ["one", "two"] {
             let text = format!(r#"{{"subscriptionId":"s","aadClientId":"c","aadClientSecret":"{secret}"}}"#);
             std::fs::write(&path, text).unwrap();
-            let CredentialKind::ClientSecret { tenant_id, secret: read, .. } = file.read().unwrap().auth else {
+            let CredentialKind::ClientSecret { tenant_id, secret: read, .. } = file.read().unwrap().credential else {
                 panic!("no secret")
             };
             assert_eq!((tenant_id.as_str(), read.reveal()), ("from-variable", secret));

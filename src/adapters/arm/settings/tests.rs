@@ -11,20 +11,20 @@ const AKS: &str = r#"{"cloud": "AzurePublicCloud", "tenantId": "11111111-1111-11
     "subscriptionId": "sub-1", "aadClientId": "msi", "aadClientSecret": "msi", "useManagedIdentityExtension": true,
     "userAssignedIdentityID": "kubelet-id", "resourceGroup": "MC_rg", "location": "eastus"}"#;
 
-fn read(file: &str, variables: &[(&str, &str)], auth: &str) -> Result<AzureSettings, Vec<Problem>> {
+fn read(file: &str, variables: &[(&str, &str)], selection: &str) -> Result<AzureSettings, Vec<Problem>> {
     let file = {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), file).unwrap();
         path
     };
     let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let kind = if auth == "cli" { AuthKind::Cli } else { AuthKind::Auto };
+    let selection = if selection == "cli" { CredentialSelection::AzureCli } else { CredentialSelection::Auto };
     let file = CloudFile { path: file.path().to_owned(), named_by: "test".to_owned() };
-    CloudSource::new(file, Variables::new(environment), kind).read()
+    CloudSource::new(file, Variables::new(environment), selection).read()
 }
 
-fn auth(file: &str, variables: &[(&str, &str)]) -> CredentialKind {
-    read(file, variables, "auto").unwrap().auth
+fn credential(file: &str, variables: &[(&str, &str)]) -> CredentialKind {
+    read(file, variables, "auto").unwrap().credential
 }
 
 fn user_assigned(client_id: &str) -> CredentialKind {
@@ -50,22 +50,28 @@ fn with(changes: &[(&str, &str)]) -> String {
 #[test]
 fn a_cluster_of_aks_uses_its_managed_identity() {
     let settings = read(AKS, &[], "auto").unwrap();
-    assert_eq!(settings.auth, user_assigned("kubelet-id"));
-    assert_eq!((settings.subscription_id.as_str(), settings.cloud.as_deref()), ("sub-1", Some("AzurePublicCloud")));
-    assert_eq!(auth(AKS, &[("AZURE_CLIENT_ID", "mine")]), user_assigned("mine"));
-    assert_eq!(auth(&with(&[("kubelet-id", "")]), &[]), CredentialKind::ManagedIdentity(ManagedIdentity::System));
-    assert_eq!(auth(&with(&[("kubelet-id", "msi")]), &[]), CredentialKind::ManagedIdentity(ManagedIdentity::System));
-    assert_eq!(auth(&with(&[("true", "\"True\"")]), &[]), user_assigned("kubelet-id"));
+    assert_eq!(settings.credential, user_assigned("kubelet-id"));
+    assert_eq!(
+        (settings.subscription_id.as_str(), settings.cloud.name.as_deref()),
+        ("sub-1", Some("AzurePublicCloud"))
+    );
+    assert_eq!(credential(AKS, &[("AZURE_CLIENT_ID", "mine")]), user_assigned("mine"));
+    assert_eq!(credential(&with(&[("kubelet-id", "")]), &[]), CredentialKind::ManagedIdentity(ManagedIdentity::System));
+    assert_eq!(
+        credential(&with(&[("kubelet-id", "msi")]), &[]),
+        CredentialKind::ManagedIdentity(ManagedIdentity::System)
+    );
+    assert_eq!(credential(&with(&[("true", "\"True\"")]), &[]), user_assigned("kubelet-id"));
 }
 
 #[test]
 fn the_file_is_read_however_its_writer_spells() {
     let identity = user_assigned;
-    assert_eq!(auth(&format!("\u{feff}{AKS}"), &[]), identity("kubelet-id"), "a byte order mark");
-    assert_eq!(auth(&AKS.replace('\n', "\r\n"), &[]), identity("kubelet-id"));
+    assert_eq!(credential(&format!("\u{feff}{AKS}"), &[]), identity("kubelet-id"), "a byte order mark");
+    assert_eq!(credential(&AKS.replace('\n', "\r\n"), &[]), identity("kubelet-id"));
     let resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
     assert_eq!(
-        auth(&with(&[("kubelet-id", &resource.replace('/', "\\/"))]), &[]),
+        credential(&with(&[("kubelet-id", &resource.replace('/', "\\/"))]), &[]),
         CredentialKind::ManagedIdentity(ManagedIdentity::ResourceId(resource.to_owned()))
     );
     for number in ["12345678", "0123", "1e10", "0x10", "true", "null"] {
@@ -73,7 +79,7 @@ fn the_file_is_read_however_its_writer_spells() {
         assert_eq!(read(&file, &[], "auto").unwrap().subscription_id, number, "text stays text");
     }
     let empty = ["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"].map(|name| (name, ""));
-    assert_eq!(auth(AKS, &empty), identity("kubelet-id"), "an empty variable is none");
+    assert_eq!(credential(AKS, &empty), identity("kubelet-id"), "an empty variable is none");
 }
 
 #[test]
@@ -85,9 +91,9 @@ fn variables_win_over_the_file_and_workload_identity_over_all() {
         client_id: client.to_owned(),
         token_file: "/token".into(),
     };
-    assert_eq!(auth(AKS, &workload), expected("app", TENANT));
+    assert_eq!(credential(AKS, &workload), expected("app", TENANT));
     let tenant = [("AZURE_TENANT_ID", "other"), workload[0], workload[1]];
-    assert_eq!(auth(AKS, &tenant), expected("app", "other"));
+    assert_eq!(credential(AKS, &tenant), expected("app", "other"));
     let from_file = with(&[
         (
             "\"useManagedIdentityExtension\": true",
@@ -95,13 +101,13 @@ fn variables_win_over_the_file_and_workload_identity_over_all() {
         ),
         ("\"aadClientId\": \"msi\"", "\"aadClientId\": \"file-app\""),
     ]);
-    assert_eq!(auth(&from_file, &[]), expected("file-app", TENANT));
+    assert_eq!(credential(&from_file, &[]), expected("file-app", TENANT));
     let secret = [("AZURE_CLIENT_SECRET", "geheim"), ("AZURE_CLIENT_ID", "app")];
-    assert!(matches!(auth(AKS, &secret), CredentialKind::ClientSecret { client_id, secret, .. }
+    assert!(matches!(credential(AKS, &secret), CredentialKind::ClientSecret { client_id, secret, .. }
         if client_id == "app" && secret.reveal() == "geheim"));
     let certificate = [("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"), ("AZURE_CLIENT_ID", "app")];
     assert!(
-        matches!(auth(AKS, &certificate), CredentialKind::ClientCertificate { path, password: None, .. } if path.as_os_str() == "/c.pem")
+        matches!(credential(AKS, &certificate), CredentialKind::ClientCertificate { path, password: None, .. } if path.as_os_str() == "/c.pem")
     );
 }
 
@@ -113,7 +119,7 @@ fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
         ("\"msi\"", "\"app\""),
     ]);
     assert!(
-        matches!(auth(&secret, &[]), CredentialKind::ClientSecret { client_id, secret, .. } if client_id == "app" && secret.reveal() == "geheim")
+        matches!(credential(&secret, &[]), CredentialKind::ClientSecret { client_id, secret, .. } if client_id == "app" && secret.reveal() == "geheim")
     );
     let certificate = with(&[
         ("true", "false"),
@@ -121,7 +127,7 @@ fn a_service_principal_of_the_file_is_used_where_no_identity_is() {
         ("\"msi\"", "\"app\""),
     ]);
     assert!(
-        matches!(auth(&certificate, &[]), CredentialKind::ClientCertificate { password: Some(password), .. } if password.reveal() == "geheim")
+        matches!(credential(&certificate, &[]), CredentialKind::ClientCertificate { password: Some(password), .. } if password.reveal() == "geheim")
     );
 }
 
@@ -135,7 +141,9 @@ fn a_client_secret_may_stand_in_a_file() {
     std::fs::write(&file, "\n").unwrap();
     assert!(reported(AKS, &variables).contains("is empty"));
     std::fs::write(&file, "geheim \n").unwrap();
-    let CredentialKind::ClientSecret { secret, client_id, .. } = auth(AKS, &variables) else { panic!("another kind") };
+    let CredentialKind::ClientSecret { secret, client_id, .. } = credential(AKS, &variables) else {
+        panic!("another kind")
+    };
     assert_eq!((secret.reveal(), client_id.as_str()), ("geheim ", "app"));
 }
 
@@ -151,10 +159,10 @@ fn placeholders_are_no_credentials() {
 
 #[test]
 fn the_azure_cli_is_used_only_when_asked() {
-    assert_eq!(read(AKS, &[], "cli").unwrap().auth, cli(Some(TENANT)));
+    assert_eq!(read(AKS, &[], "cli").unwrap().credential, cli(Some(TENANT)));
     let variables = [("AZURE_SUBSCRIPTION_ID", "sub-2")];
     let settings = read("{}", &variables, "cli").unwrap();
-    assert_eq!((settings.subscription_id.as_str(), settings.auth), ("sub-2", cli(None)));
+    assert_eq!((settings.subscription_id.as_str(), settings.credential), ("sub-2", cli(None)));
 }
 
 #[test]
@@ -167,7 +175,7 @@ fn everything_that_is_missing_is_reported_at_once() {
         "AZURE_ENVIRONMENT_FILEPATH: ",
         "`subscriptionId`: missing",
         "`networkResourceSubscriptionID`",
-        "`a/b` is no subscription id",
+        "`a/b` is not a valid subscription id",
         "`useFederatedWorkloadIdentityExtension`",
     ] {
         assert!(reported.contains(expected), "{expected} in {reported}");
@@ -181,10 +189,10 @@ fn everything_that_is_missing_is_reported_at_once() {
 fn what_is_in_effect_is_listed_with_its_source() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), AKS).unwrap();
-    let listed = |variables: &[(&str, &str)], kind| {
+    let listed = |variables: &[(&str, &str)], selection| {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let named = CloudFile { path: file.path().to_owned(), named_by: "AZURE_CONFIG_FILE".to_owned() };
-        let source = CloudSource::new(named.clone(), Variables::new(environment), kind);
+        let source = CloudSource::new(named.clone(), Variables::new(environment), selection);
         let azure = |reader: &mut Reader<'_>| source.read_from(reader);
         let settings = cloud_settings::read(&named, false, azure, &mut Problems::default()).unwrap();
         let line = |origin: &cloud_settings::Origin| format!("{}={} {}", origin.key, origin.value, origin.source);
@@ -196,7 +204,7 @@ fn what_is_in_effect_is_listed_with_its_source() {
             .join("\n")
             .replace(&file.path().display().to_string(), "F")
     };
-    let usual = listed(&[], AuthKind::Auto);
+    let usual = listed(&[], CredentialSelection::Auto);
     for expected in [
         "file=F AZURE_CONFIG_FILE",
         "cloud=AzurePublicCloud `cloud` in F",
@@ -214,7 +222,7 @@ fn what_is_in_effect_is_listed_with_its_source() {
         ("AZURE_CLIENT_ID", "app"),
         ("AZURE_AUTHORITY_HOST", "https://login.test/"),
     ];
-    let by_variables = listed(&secret, AuthKind::Auto);
+    let by_variables = listed(&secret, CredentialSelection::Auto);
     for expected in [
         "subscriptionId=sub-2 AZURE_SUBSCRIPTION_ID",
         "credentials=client secret AZURE_CLIENT_SECRET",
@@ -224,7 +232,7 @@ fn what_is_in_effect_is_listed_with_its_source() {
         assert!(by_variables.lines().any(|line| line == expected), "{expected} is not in\n{by_variables}");
     }
     assert!(!by_variables.contains("geheim"));
-    let cli = listed(&[], AuthKind::Cli);
+    let cli = listed(&[], CredentialSelection::AzureCli);
     assert!(cli.contains("credentials=Azure CLI --auth\ntenant-id=11111111-"), "{cli}");
 }
 

@@ -63,18 +63,18 @@ impl Files {
         }
     }
 
-    fn load(&self) -> Result<Manifests, DemoError> {
+    fn load(&self) -> Result<Manifests, CommandError> {
         let options = DemoOptions { claim: Some(self.path("claim.yaml")), ..self.without_claim() };
         Manifests::load(&options, DRIVER)
     }
 }
 
 fn load(class: &str, claim: &str, pod: &str) -> Manifests {
-    Files::new(class, claim, pod).load().unwrap_or_else(|error| panic!("{}", error.0))
+    Files::new(class, claim, pod).load().unwrap_or_else(|error| panic!("{}", error))
 }
 
 fn refused(class: &str, claim: &str, pod: &str) -> String {
-    Files::new(class, claim, pod).load().unwrap_err().0.to_string()
+    Files::new(class, claim, pod).load().unwrap_err().to_string()
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn claims_of_templates_are_named_as_kubernetes_names_them() {
     let set = set.split_inclusive('\n').filter(|line| !line.contains("volumes:")).collect::<String>();
     let files = Files::new(CLASS, "", &set);
     let options = files.without_claim();
-    let read = Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error.0));
+    let read = Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error));
     assert_eq!((read.claim.as_str(), read.pods.as_slice()), ("data-web-0", ["web-0".to_owned()].as_slice()));
     let ephemeral = pod().replace(
         "persistentVolumeClaim: {claimName: scratch}",
@@ -133,7 +133,7 @@ fn claims_of_templates_are_named_as_kubernetes_names_them() {
     );
     let files = Files::new(CLASS, "", &ephemeral);
     let options = files.without_claim();
-    assert_eq!(Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error.0)).claim, "web-data");
+    assert_eq!(Manifests::load(&options, DRIVER).unwrap_or_else(|error| panic!("{}", error)).claim, "web-data");
 }
 
 #[test]
@@ -252,6 +252,6 @@ fn defaults_of_the_cluster_are_honoured() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let options = DemoOptions { pod: Some("/does/not/exist".into()), ..DemoOptions::default() };
-    let reported = Manifests::load(&options, DRIVER).unwrap_err().0.to_string();
+    let reported = Manifests::load(&options, DRIVER).unwrap_err().to_string();
     assert!(reported.contains("/does/not/exist"), "{reported}");
 }

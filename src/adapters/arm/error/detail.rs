@@ -1,35 +1,38 @@
-//! [`Reason`]: what ARM says about the cause of an error, whole.
+//! [`ErrorDetail`]: code, message, target, details, inner errors and additional information of an ARM error.
 //!
-//! The outermost code and message are often the least of it ("see details"): what a user needs is in `details[]`, in
-//! `innererror`, in `additionalInfo`, or in JSON that one service quotes inside the message of another. The forms that are
-//! read: ARM's envelope (`{"error": {…}}`), the bare error that gateways of Azure write (`{"code": …, "message": …}`,
-//! `{"Message": …}`), and that of `OData` (`{"odata.error": …}`). Source: ARM's `ErrorDetail` (common-types v5 of
-//! azure-rest-api-specs).
+//! The outermost code and message often say only "see details": what a user needs is in `details[]`, in `innererror`, in
+//! `additionalInfo`, or in JSON that one service quotes inside the message of another. The forms that are read: ARM's
+//! envelope (`{"error": {…}}`), the bare error that gateways of Azure write (`{"code": …, "message": …}`,
+//! `{"Message": …}`), and that of `OData` (`{"odata.error": …}`). Source: `ErrorDetail` of common-types v5,
+//! <https://github.com/Azure/azure-rest-api-specs/blob/main/specification/common-types/resource-management/v5/types.json>.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Longest text that is handed on, in characters; longer ones lose their middle. Fits a gRPC status.
+use crate::adapters::arm::text::{one_line, words};
+
+/// Longest text that is shown, in characters; fits a gRPC status.
 const LONGEST: usize = 3000;
 /// Depth of errors within errors that is read.
 const DEEPEST: usize = 8;
 /// Longest additional information of an unknown type, in characters.
 const LONGEST_INFO: usize = 400;
 
-/// An error and the errors below it.
+/// An error with its details and inner errors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Reason {
+pub(in super::super) struct ErrorDetail {
     code: String,
     message: String,
     target: String,
     /// Such as a policy assignment.
-    info: Vec<String>,
-    below: Vec<Self>,
+    additional_info: Vec<String>,
+    /// Entries of `details`, inner errors, and an error quoted in the message.
+    details: Vec<Self>,
 }
 
-impl Reason {
-    /// Reads the body of an answer. `None` if it is not JSON or names neither a code nor a message.
+impl ErrorDetail {
+    /// Reads the body of an error response. `None` if it is not JSON or names neither a code nor a message.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let members = body.as_object()?;
@@ -38,7 +41,7 @@ impl Reason {
     }
 
     /// Reads the error itself. `None` if it names neither a code nor a message, at no depth.
-    pub(super) fn of(error: &Value) -> Option<Self> {
+    pub(in super::super) fn of(error: &Value) -> Option<Self> {
         Self::at(error, 0)
     }
 
@@ -54,23 +57,23 @@ impl Reason {
         let message = text(member(members, &["message", "error_description", "errordetail"]));
         // One service's error inside the message of another.
         let quoted = Self::quoted_json(&message, depth);
-        let details = member(members, &["details", "errors"]).and_then(Value::as_array).into_iter().flatten();
+        let listed = member(members, &["details", "errors"]).and_then(Value::as_array).into_iter().flatten();
         let inner = member(members, &["innererror"]);
-        let below = quoted.iter().cloned().chain(details.chain(inner).filter_map(|error| Self::at(error, depth + 1)));
+        let details = quoted.iter().cloned().chain(listed.chain(inner).filter_map(|error| Self::at(error, depth + 1)));
         let info = member(members, &["additionalInfo"]).and_then(Value::as_array).into_iter().flatten();
-        let reason = Self {
+        let detail = Self {
             code: text(member(members, &["code"])),
             message: if quoted.is_some() { String::new() } else { message },
             target: text(member(members, &["target"])),
-            info: info.filter_map(additional).collect(),
-            below: below.collect(),
+            additional_info: info.filter_map(additional).collect(),
+            details: details.collect(),
         };
-        (!reason.is_empty()).then_some(reason)
+        (!detail.is_empty()).then_some(detail)
     }
 
     fn quoted(text: &str, depth: usize) -> Option<Self> {
         let plain = || Self { message: words(text), ..Self::default() };
-        Some(Self::quoted_json(text, depth).unwrap_or_else(plain)).filter(|reason| !reason.is_empty())
+        Some(Self::quoted_json(text, depth).unwrap_or_else(plain)).filter(|detail| !detail.is_empty())
     }
 
     fn quoted_json(text: &str, depth: usize) -> Option<Self> {
@@ -80,27 +83,27 @@ impl Reason {
     }
 
     fn is_empty(&self) -> bool {
-        self.code.is_empty() && self.message.is_empty() && self.info.is_empty() && self.below.is_empty()
+        self.code.is_empty() && self.message.is_empty() && self.additional_info.is_empty() && self.details.is_empty()
     }
 
     /// All codes, outermost first.
     pub(super) fn codes(&self) -> Vec<String> {
         let own = Some(self.code.clone()).filter(|code| !code.is_empty());
-        own.into_iter().chain(self.below.iter().flat_map(Self::codes)).collect()
+        own.into_iter().chain(self.details.iter().flat_map(Self::codes)).collect()
     }
 
     /// Whether a quota is used up: a code is `QuotaExceeded` or ends with it, or is `OperationNotAllowed` with "quota
-    /// limits" in its text (which is how AMLFS says it; alone it means an operation in progress).
+    /// limits" in its text (AMLFS's form; alone the code means an operation in progress).
     pub(super) fn is_quota(&self) -> bool {
         let code = self.code.to_ascii_lowercase();
-        let said = code == "operationnotallowed" && self.message.to_ascii_lowercase().contains("quota limits");
-        code.ends_with("quotaexceeded") || said || self.below.iter().any(Self::is_quota)
+        let exceeds = code == "operationnotallowed" && self.message.to_ascii_lowercase().contains("quota limits");
+        code.ends_with("quotaexceeded") || exceeds || self.details.iter().any(Self::is_quota)
     }
 
-    /// The parts in the order in which they are shown. What a message above has said already is not said again.
-    fn parts(&self, said: &mut String) -> Vec<String> {
-        let message = if said.contains(&self.message) { "" } else { self.message.as_str() };
-        let target = Some(&self.target).filter(|target| !target.is_empty() && !said.contains(target.as_str()));
+    /// The parts in the order in which they are shown. What an outer message contains is not repeated.
+    fn parts(&self, shown: &mut String) -> Vec<String> {
+        let message = if shown.contains(&self.message) { "" } else { self.message.as_str() };
+        let target = Some(&self.target).filter(|target| !target.is_empty() && !shown.contains(target.as_str()));
         let code = match target {
             Some(target) => format!("{} ({target})", self.code).trim_start().to_owned(),
             None => self.code.clone(),
@@ -110,14 +113,14 @@ impl Reason {
             (true, _) => message.to_owned(),
             (false, true) => code,
         };
-        said.push_str(&own);
-        said.push('\n');
-        let own = Some(own).filter(|own| !own.is_empty()).into_iter().chain(self.info.iter().cloned());
-        own.chain(self.below.iter().flat_map(|below| below.parts(said))).collect()
+        shown.push_str(&own);
+        shown.push('\n');
+        let own = Some(own).filter(|own| !own.is_empty()).into_iter().chain(self.additional_info.iter().cloned());
+        own.chain(self.details.iter().flat_map(|detail| detail.parts(shown))).collect()
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ErrorDetail {
     /// One line: `Code (target): message; Code of a detail: its message; …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = self.parts(&mut String::new());
@@ -126,7 +129,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A member by one of its names, in order, without regard to case: Azure's services do not agree on it.
+/// A member by one of its names, in order, without regard to case: Azure's services differ in it.
 fn member<'a>(members: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| {
         let found = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -144,7 +147,7 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// An entry of `additionalInfo`; of Azure Policy the assignment, which is what somebody can exempt from.
+/// An entry of `additionalInfo`; of Azure Policy the assignment, from which a resource can be exempted.
 fn additional(entry: &Value) -> Option<String> {
     let members = entry.as_object()?;
     let info = member(members, &["info"])?;
@@ -164,24 +167,6 @@ fn additional(entry: &Value) -> Option<String> {
     Some(if definition.is_empty() { shown } else { format!("{shown} of policy {definition}") })
 }
 
-fn words(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Foreign text on one line; what is longer than `longest` characters loses its middle.
-pub(super) fn one_line(text: &str, longest: usize) -> String {
-    let line = words(text);
-    let length = line.chars().count();
-    if length <= longest {
-        return line;
-    }
-    let (head, tail) = (longest / 2, longest - longest / 2 - 5);
-    let start: String = line.chars().take(head).collect();
-    let end: String = line.chars().skip(length - tail).collect();
-    format!("{start} […] {end}")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -189,7 +174,7 @@ mod tests {
     use super::*;
 
     fn shown(body: &Value) -> String {
-        Reason::read(body.to_string().as_bytes()).map(|reason| reason.to_string()).unwrap_or_default()
+        ErrorDetail::read(body.to_string().as_bytes()).map(|detail| detail.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -207,9 +192,9 @@ mod tests {
             "MultipleErrorsOccurred: Multiple errors occurred. See details.; SubnetIsDelegated (filesystemSubnet): Subnet a is \
              delegated.; Outer; Leaf: The leaf.; NetworkDenied: NSG rule x; Root"
         );
-        let reason = Reason::read(body.to_string().as_bytes()).unwrap();
+        let detail = ErrorDetail::read(body.to_string().as_bytes()).unwrap();
         let codes = ["MultipleErrorsOccurred", "SubnetIsDelegated", "Outer", "Leaf", "NetworkDenied", "Root"];
-        assert_eq!(reason.codes(), codes);
+        assert_eq!(detail.codes(), codes);
     }
 
     #[test]
@@ -219,7 +204,7 @@ mod tests {
             "policyAssignmentDisplayName": "Only Europe",
             "policyAssignmentId": "/subscriptions/s/providers/Microsoft.Authorization/policyAssignments/deny-1",
         });
-        let additional = json!([{ "type": "PolicyViolation", "info": info }, { "type": "Other", "info": { "a": 1 } }]);
+        let additional = json!([{ "type": "PolicyProblem", "info": info }, { "type": "Other", "info": { "a": 1 } }]);
         let body =
             json!({ "error": { "code": "RequestDisallowedByPolicy", "message": "no", "additionalInfo": additional } });
         assert_eq!(
@@ -255,14 +240,14 @@ mod tests {
         }
         for nothing in [json!({}), json!([]), json!({ "error": {} }), json!({ "error": null }), json!("text"), json!(7)]
         {
-            assert_eq!(Reason::read(nothing.to_string().as_bytes()), None, "{nothing}");
+            assert_eq!(ErrorDetail::read(nothing.to_string().as_bytes()), None, "{nothing}");
         }
-        assert_eq!(Reason::read(b"<html>"), None);
+        assert_eq!(ErrorDetail::read(b"<html>"), None);
     }
 
     #[test]
-    fn quota_is_a_code_at_any_depth_or_the_words_of_amlfs() {
-        let quota = |error: Value| Reason::of(&error).is_some_and(|reason| reason.is_quota());
+    fn quota_is_a_code_at_any_depth_or_the_message_of_amlfs() {
+        let quota = |error: Value| ErrorDetail::of(&error).is_some_and(|detail| detail.is_quota());
         assert!(quota(json!({ "code": "QuotaExceeded" })) && quota(json!({ "code": "SubscriptionQuotaExceeded" })));
         assert!(quota(json!({ "code": "Conflict", "details": [{ "code": "AmlfsQuotaExceeded", "message": "x" }] })));
         let words = "Operation results in exceeding quota limits of resource type AmlFilesystem.";
@@ -273,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cut_below_two_thousand_characters_and_then_in_the_middle() {
+    fn texts_beyond_the_limit_lose_their_middle() {
         let body =
             |length: usize| json!({ "error": { "code": "A", "message": format!("begin {} end", "ä".repeat(length)) } });
         assert!(!shown(&body(1990)).contains("[…]"));
@@ -283,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_nesting_ends() {
+    fn nesting_is_read_to_a_limited_depth() {
         let mut error = json!({ "code": "Leaf" });
         for _ in 0..100 {
             error = json!({ "code": "N", "innererror": error });

@@ -1,8 +1,8 @@
-//! One HTTP exchange: [`Request`], [`Response`], [`WireError`], and the trait [`Wire`] that sends them.
+//! HTTP: [`Request`], [`Response`], [`HttpError`], and the trait [`HttpClient`] that sends a request.
 //!
-//! What can go wrong on the way (a reset before or after the server has read the request, silence, half a body) decides
-//! whether a file system may exist. Tests implement [`Wire`] to inject each of these, on a clock that they turn; in
-//! production it is [`HttpWire`](super::http::HttpWire).
+//! What can go wrong on the way (a reset before or after the server has read the request, a time-out, half a body) decides
+//! whether a file system may exist. Tests implement [`HttpClient`] to inject each of these on a manual clock; in production
+//! it is [`ReqwestClient`](client::ReqwestClient).
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -12,26 +12,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use http::{HeaderMap, Method, StatusCode};
-use url::Url;
+use url::{Host, Url};
 
 use crate::ports::Cause;
 
-/// Whether the proxies that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …) are used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Route {
-    /// As the environment says; this machine itself is never reached by a proxy.
-    #[default]
-    Environment,
-    /// Never by a proxy.
-    Direct,
-}
+pub mod client;
+pub mod metrics;
+pub(super) mod retry_after;
+pub mod stack;
 
 /// A request, complete. Its `Debug` shows neither headers nor query, which hold the token and signatures.
 #[derive(Clone)]
 pub struct Request {
     /// Method.
     pub method: Method,
-    /// Where to.
+    /// URL.
     pub url: Url,
     /// Headers.
     pub headers: HeaderMap,
@@ -39,14 +34,14 @@ pub struct Request {
     pub body: Bytes,
     /// The whole exchange has to be over within this time.
     pub time_limit: Duration,
-    /// Longest body that is accepted, in bytes.
+    /// Longest response body that is accepted, in bytes.
     pub size_limit: usize,
-    /// By which way.
-    pub route: Route,
+    /// Whether the proxies of `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are used. No proxy is used to a loopback address.
+    pub proxied: bool,
 }
 
 impl Request {
-    /// A request without headers and body, limited to 30 s and 16 MiB.
+    /// A request without headers and body, limited to 30 s and 16 MiB, through the proxies of the environment.
     pub fn new(method: Method, url: Url) -> Self {
         Self {
             method,
@@ -55,7 +50,7 @@ impl Request {
             body: Bytes::new(),
             time_limit: Duration::from_secs(30),
             size_limit: 16 << 20,
-            route: Route::Environment,
+            proxied: true,
         }
     }
 }
@@ -86,12 +81,12 @@ impl Response {
 
 /// Why there is no response. None of these says whether the server acted on the request.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum WireError {
+pub enum HttpError {
     /// No connection.
-    #[error("no answer: {}", in_words(&**.0))]
+    #[error("no answer: {}", chain(&**.0))]
     NotConnected(#[source] Cause),
     /// The connection broke, or nothing could be sent.
-    #[error("no answer: {}", in_words(&**.0))]
+    #[error("no answer: {}", chain(&**.0))]
     Broken(#[source] Cause),
     /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs_f64())]
@@ -101,24 +96,34 @@ pub enum WireError {
     TooLong(usize),
 }
 
-impl WireError {
+impl HttpError {
     /// The connection broke, for this reason.
     pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Broken(Cause::boxed(cause))
     }
 }
 
-/// The whole chain, innermost last: "client error (Connect): dns error: …".
-fn in_words(error: &(dyn Error + 'static)) -> String {
+/// An error and its causes, innermost last: "client error (Connect): dns error: …".
+fn chain(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
-    let mut words: Vec<String> = chain.map(ToString::to_string).collect();
-    words.dedup();
-    words.join(": ")
+    let mut messages: Vec<String> = chain.map(ToString::to_string).collect();
+    messages.dedup();
+    messages.join(": ")
 }
 
-/// A way to send a request.
+/// Sends requests.
 #[async_trait]
-pub trait Wire: Send + Sync + fmt::Debug {
+pub trait HttpClient: Send + Sync + fmt::Debug {
     /// Sends one request and reads the whole response. Never follows redirects, never repeats.
-    async fn exchange(&self, request: Request) -> Result<Response, WireError>;
+    async fn send(&self, request: Request) -> Result<Response, HttpError>;
+}
+
+/// Whether a URL's host is a loopback address of this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
