@@ -5,7 +5,6 @@
 //! lockdown refuses it to every process. With neither the NIDs are unknown.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use super::files::KernelFiles;
 use crate::adapters::host_network::HostNetwork;
@@ -64,14 +63,19 @@ impl NidState {
 }
 
 /// LNet by its device.
-pub fn device(files: &KernelFiles) -> Arc<dyn Lnet> {
-    Arc::new(lnet::device(files.path(lnet::DEVICE)))
+pub(in crate::adapters::kernel) fn device(files: &KernelFiles) -> impl Lnet + use<> {
+    lnet::device(files.path(lnet::DEVICE))
 }
 
 /// This node's NIDs without the loopback, or why they are unknown. Waits for LNet's own lock, so callers that must not
 /// block bound it.
-pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<NidState>, String> {
-    let mut nids = match lnet.local_nis() {
+pub(super) fn read(files: &KernelFiles) -> Result<Vec<NidState>, String> {
+    nids(files, device(files).local_nis())
+}
+
+/// The NIDs of the NIs that the ioctls list, or if they fail those of debugfs, each with its interface.
+fn nids(files: &KernelFiles, local_nis: Result<Vec<LocalNi>, LnetError>) -> Result<Vec<NidState>, String> {
+    let mut nids = match local_nis {
         Ok(nis) => nis.iter().map(of_ni).collect(),
         Err(LnetError::NotStarted) => Vec::new(),
         Err(error) => files.text(NIS).and_then(|text| parse(&text)).map_err(|why| format!("{error}; {why}"))?,
@@ -130,9 +134,7 @@ fn parse(text: &str) -> Result<Vec<NidState>, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::Duration;
-
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -169,62 +171,19 @@ pub(super) mod tests {
         }
     }
 
-    /// LNet with these results of `local_nis` and `ping`; any other call is a mistake.
-    #[derive(Debug)]
-    pub(in crate::adapters::kernel::client_state) struct FakeLnet(
-        pub(in crate::adapters::kernel::client_state) Result<Vec<LocalNi>, LnetError>,
-        pub(in crate::adapters::kernel::client_state) Option<Result<(), LnetError>>,
-    );
-
-    impl Lnet for FakeLnet {
-        fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
-            self.0.clone()
-        }
-
-        fn configure(&self) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn unconfigure(&self) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn add_local_ni(&self, _: u32, _: &str) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn del_local_ni(&self, _: Ipv4Nid) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn ping(&self, _: Ipv4Nid, _: Duration) -> Result<(), LnetError> {
-            self.1.clone().unwrap_or_else(|| panic!("a reader does not wait for a reply"))
-        }
-
-        fn set_health(&self, _: Ipv4Nid) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-    }
-
-    fn lnet_of(nis: &[([u8; 4], Option<bool>)]) -> FakeLnet {
-        let ni = |(address, up): &([u8; 4], Option<bool>)| LocalNi {
-            nid: Ipv4Nid::tcp((*address).into()),
-            interface: Some("eth0".to_owned()),
-            up: *up,
-        };
-        FakeLnet(Ok(nis.iter().map(ni).collect()), None)
+    fn ni(address: [u8; 4], up: Option<bool>) -> LocalNi {
+        LocalNi { nid: Ipv4Nid::tcp(address.into()), interface: Some("eth0".to_owned()), up }
     }
 
     #[test]
     fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
         let tree = Tree::client();
-        let nids = read(&tree.files(), &lnet_of(&[([10, 0, 0, 7], Some(true))])).unwrap();
-        assert_eq!(nids, [NidState::new("10.0.0.7@tcp", "up")], "debugfs has another one");
-        assert_eq!(read(&tree.files(), &FakeLnet(Err(LnetError::NotStarted), None)).unwrap(), []);
-        let failing = || FakeLnet(Err(LnetError::Denied), None);
-        assert_eq!(read(&tree.files(), &failing()).unwrap(), [NidState::new("10.99.0.2@tcp", "up")]);
+        let found = nids(&tree.files(), Ok(vec![ni([10, 0, 0, 7], Some(true))])).unwrap();
+        assert_eq!(found, [NidState::new("10.0.0.7@tcp", "up")], "debugfs has another one");
+        assert_eq!(nids(&tree.files(), Err(LnetError::NotStarted)).unwrap(), []);
+        assert_eq!(nids(&tree.files(), Err(LnetError::Denied)).unwrap(), [NidState::new("10.99.0.2@tcp", "up")]);
         std::fs::remove_file(tree.files().path(NIS)).unwrap();
-        let unknown = read(&tree.files(), &failing());
+        let unknown = nids(&tree.files(), Err(LnetError::Denied));
         let why = unknown.unwrap_err();
         assert!(why.contains("LNet refuses this process") && why.contains(NIS), "{why}");
     }
@@ -239,7 +198,7 @@ pub(super) mod tests {
     #[test]
     fn a_nid_is_never_down_by_its_status_alone() {
         let tree = Tree::client();
-        let of = |address, up| read(&tree.files(), &lnet_of(&[(address, up)])).unwrap().remove(0);
+        let of = |address, up| nids(&tree.files(), Ok(vec![ni(address, up)])).unwrap().remove(0);
         let down = of([10, 0, 0, 7], Some(false));
         assert_eq!((down.has_interface, down.is_up()), (None, false), "nothing contradicts the status");
         network(&tree, "up\n");
