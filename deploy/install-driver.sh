@@ -10,14 +10,14 @@ Usage: install-driver.sh [options] [-- arguments for helm]
 
   --version V         the release to install (default: the one that this script belongs to)
   --local             from the clone that this script is in, not from a release
-  --namespace N       where to (default: kube-system; a take-over has to stay in the old driver's namespace)
-  --helm              by the chart, with the arguments after `--` (needs helm 3.17 or newer); default: by manifests
+  --namespace N       namespace of the driver (default: kube-system; a take-over has to stay in the old driver's namespace)
+  --helm              install the chart, with the arguments after `--` (needs helm 3.17 or newer); default: manifests
   --image REPO:TAG    image of the driver, for mirrors; with --helm give values instead
-  --accept            go on although the check of existing volumes and classes has findings
+  --accept            continue if the check of existing volumes and classes has findings
   --lustre-stays      with node.setup.enabled=false: the nodes keep or reload the Lustre modules by themselves when the Go
                       driver's pods end
-  --timeout TIME      how long to wait for pods (default: 10m)
-  --dry-run           only say what would be done; changes nothing
+  --timeout TIME      time limit of the wait for pods (default: 10m)
+  --dry-run           print the commands that would run; change nothing
 USAGE
 }
 
@@ -41,7 +41,7 @@ fail() { # message, hint...
     exit 1
 }
 
-# Whatever changes something goes through here.
+# Runs a command that changes the cluster; a dry run prints it.
 run() {
     if [ "$dry_run" = yes ]; then
         say "would run: $*"
@@ -77,15 +77,15 @@ parse() {
 
 prepare() {
     command -v kubectl >/dev/null || fail "kubectl is missing" "https://kubernetes.io/docs/tasks/tools"
-    [ $method = manifests ] || command -v helm >/dev/null || fail "helm is missing" "install helm 3.17 or newer, or leave out --helm"
-    kubectl get --raw /version >/dev/null || fail "the cluster does not answer" "az aks get-credentials --resource-group GROUP --name CLUSTER"
+    [ $method = manifests ] || command -v helm >/dev/null || fail "helm is missing" "install helm 3.17 or newer, or omit --helm"
+    kubectl get --raw /version >/dev/null || fail "the cluster does not respond" "az aks get-credentials --resource-group GROUP --name CLUSTER"
     [ "$(kubectl auth can-i create clusterroles.rbac.authorization.k8s.io 2>/dev/null)" = yes ] ||
         fail "this user may not create ClusterRoles" "use an administrator of the cluster"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
 }
 
-# Folder of this script in a clone; empty where it came through a pipe.
+# The directory of this script in a clone; empty if the script was piped to bash.
 folder_of_clone() {
     (cd "$(dirname "${BASH_SOURCE[0]:-/}")" && pwd)
 }
@@ -99,7 +99,7 @@ name_chart() {
     fi
 }
 
-# What will be installed, as one file, before anything is changed: in the asked namespace, with the asked image or values.
+# Renders the objects to install into one file, with the given namespace and image or values. Changes nothing.
 render() {
     local raw=$work/raw.yaml picture=''
     if [ $method = helm ]; then
@@ -109,7 +109,7 @@ render() {
         return
     fi
     if [ $local_files = yes ]; then
-        [ -d "$(folder_of_clone)/manifests" ] || fail "no folder manifests beside this script" "leave out --local"
+        [ -d "$(folder_of_clone)/manifests" ] || fail "no directory manifests beside this script" "omit --local"
         kubectl kustomize "$(folder_of_clone)/manifests" >"$raw"
     else
         curl -fsSL "$REPOSITORY/releases/download/v$VERSION/azurelustre-csi.yaml" -o "$raw" ||
@@ -134,13 +134,13 @@ refuse_extension() {
     kubectl get crd extensionconfigs.clusterconfig.azure.com >/dev/null 2>&1 || return 0
     found=$(kubectl get extensionconfigs.clusterconfig.azure.com --all-namespaces -o jsonpath='{range .items[*]}{.metadata.name} {.spec.extensionType}{"\n"}{end}' |
         grep -i 'microsoft\.azuremanagedlustre' || true)
-    [ -z "$found" ] || fail "the AKS extension ${found%% *} installs the Go driver here, and its agent restores what others remove" \
+    [ -z "$found" ] || fail "the AKS extension ${found%% *} installs the Go driver here, and its agent restores removed objects" \
         "az aks update --resource-group GROUP --name CLUSTER --disable-azure-managed-lustre" \
         "or: az k8s-extension delete --cluster-type managedClusters --cluster-name CLUSTER --resource-group GROUP --name ${found%% *}" \
         "stop creating and deleting claims until this script has run again; pods that use volumes may run on"
 }
 
-# What is there decides: nothing, ours, or the Go driver.
+# Detects an installed driver: none, this one, or the Go driver.
 detect() {
     refuse_extension
     workloads >"$work/workloads"
@@ -194,9 +194,9 @@ check_volumes() {
     kubectl delete pod "$pod" --namespace "$namespace" --ignore-not-found --wait=false >/dev/null
     sed 's/^/  /' "$work/findings"
     [ $code -ne 0 ] || return 0
-    [ $accept = no ] || { warn "going on as asked (--accept)"; return 0; }
-    fail "the new driver would refuse some of this, or the check could not run (exit code $code); nothing was changed" \
-        "mend what is listed, or go on with --accept: mounts that exist stay, new ones of what is listed fail until it is mended"
+    [ $accept = no ] || { warn "continuing because of --accept"; return 0; }
+    fail "the new driver would reject some of these objects, or the check could not run (exit code $code); nothing was changed" \
+        "correct the listed objects, or continue with --accept: existing mounts stay, new mounts of the listed volumes fail until they are corrected"
 }
 
 # Names of nodes with a pod of the Go driver but no pod that uses one of its volumes: there the modules go with that pod.
@@ -213,15 +213,15 @@ check_modules() {
     ! grep -q '^ *-\{0,1\} *name: *node-setup$' "$work/manifests.yaml" || return 0
     local idle
     idle=$(idle_nodes | awk '$1 == "V" {mine[$2] = 1} $1 == "P" && ($3 in mine) {busy[$2] = 1} $1 == "N" && $2 && !($2 in busy) {print $2}' | sort -u)
-    [ -z "$idle" ] || fail "on these nodes no pod uses a volume, so the Go driver unloads the Lustre modules when its pod ends, and without node-setup nobody loads them again: ${idle//$'\n'/ }" \
-        "leave node.setup.enabled=true, or load the modules by the node image or a DaemonSet and say --lustre-stays"
+    [ -z "$idle" ] || fail "on these nodes no pod uses a volume, so the Go driver unloads the Lustre modules when its pod ends, and without node-setup they are not loaded again: ${idle//$'\n'/ }" \
+        "leave node.setup.enabled=true, or load the modules by the node image or a DaemonSet and add --lustre-stays"
 }
 
 save_old_objects() {
     local folder kind place name release
     [ -s "$work/old" ] || return 0
     folder=azurelustre-csi-before-$(date +%Y%m%d-%H%M%S)
-    say "saving what is there into $folder"
+    say "saving the existing objects into $folder"
     [ "$dry_run" = no ] || return 0
     (umask 077 && mkdir "$folder")
     kubectl get csidrivers,persistentvolumes,storageclasses -o yaml >"$folder/volumes.yaml"
@@ -272,13 +272,13 @@ install() {
     kubectl get pods --namespace "$namespace" -l "app=$NODE" -o name >"$work/before"
     if [ $method = manifests ]; then
         run kubectl apply -f "$work/manifests.yaml" ||
-            fail "the manifests were not applied" "the old pods run on; mend the cause and run this script again"
+            fail "the manifests were not applied" "the old pods still run; correct the cause and run this script again"
         return
     fi
     # Helm 4 applies on the server's side and stops where another tool, as kubectl, had set a field.
     helm upgrade --help | grep -q -- --force-conflicts && chart_arguments+=(--force-conflicts)
     run helm upgrade --install azurelustre-csi "${chart_arguments[@]}" --namespace "$namespace" --take-ownership ${helm_arguments[@]+"${helm_arguments[@]}"} ||
-        fail "the chart was not installed" "the old pods run on; mend the cause and run this script again"
+        fail "the chart was not installed" "the old pods still run; correct the cause and run this script again"
 }
 
 # The new DaemonSet takes adopted pods for its own newest ones, because it compares their label pod-template-generation
@@ -294,7 +294,7 @@ replace_adopted_pods() {
             [ "$tries" -lt 60 ] || warn "$pod was not adopted within a minute; if it stays, delete it"
             sleep 1
         done
-        # A pod that went meanwhile needs nothing.
+        # A pod that was deleted meanwhile needs no label.
         [ -z "$owner" ] || kubectl label "$pod" --namespace "$namespace" pod-template-generation- >/dev/null || true
     done <"$work/before"
 }
@@ -323,14 +323,14 @@ wait_for_pods() {
     kubectl rollout status "daemonset/$NODE" --namespace "$namespace" --timeout "$timeout" || warn "not every node is ready yet"
 }
 
-# What node-setup last said on a node, if it failed there, in one line.
+# The termination message of a failed node-setup in one line.
 setup_failure() { # pod
     kubectl get pod "$1" --namespace "$namespace" --ignore-not-found \
         -o jsonpath='{.status.initContainerStatuses[?(@.name=="node-setup")].lastState.terminated.message}{" "}{.status.initContainerStatuses[?(@.name=="node-setup")].state.terminated.message}' |
         tr '\n' ' ' | sed 's/  */ /g;s/^ //;s/ $//;/./s/$/; /'
 }
 
-# Why this node has no driver, in words.
+# The reason why this node has no ready driver.
 reason() { # node, os, os-sku-effective, pod, phase, waiting
     if [ -z "$4" ]; then
         [ "$2" = linux ] || { say "no pod: operating system ${2:-unknown}"; return; }

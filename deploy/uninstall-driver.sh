@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Removes the driver from a cluster, the CSIDriver object included; nothing else ever deletes that. Refuses while
-# volumes of the driver exist: without the driver they can neither be unmounted nor deleted, and what is billed goes on.
+# Removes the driver from a cluster, including the CSIDriver object, which no other operation deletes. Fails while volumes
+# of the driver exist: without the driver they can neither be unmounted nor deleted, and their file systems stay billed.
 set -euo pipefail
 
 usage() {
     cat <<'USAGE'
 Usage: uninstall-driver.sh [options]
 
-  --namespace N   where the driver is (default: kube-system)
-  --dry-run       only say what would be done; changes nothing
+  --namespace N   namespace of the driver (default: kube-system)
+  --dry-run       print the commands that would run; change nothing
 USAGE
 }
 
@@ -53,17 +53,17 @@ refuse_volumes() {
     done <<<"$volumes"
     [ -z "$billed" ] || printf 'file systems that the driver created and that are billed:\n%s' "$billed"
     fail "volumes of the driver exist" \
-        "delete the claims (reclaim policy Delete removes their file systems), then the volumes that remain, and run this again" \
+        "delete the claims (reclaim policy Delete removes their file systems), then the remaining volumes, and run this script again" \
         "a volume with reclaim policy Retain: keep its file system by deleting the PersistentVolume alone, or delete it in Azure too"
 }
 
-# A claim without a volume may have a file system that Kubernetes does not know of yet.
+# A pending claim may have a file system that has no PersistentVolume yet.
 refuse_creations() {
     local claims class
     claims=$(for class in $(kubectl get storageclasses -o jsonpath="{range .items[?(@.provisioner==\"$DRIVER\")]}{.metadata.name} {end}"); do
         kubectl get persistentvolumeclaims --all-namespaces -o jsonpath="{range .items[?(@.spec.storageClassName==\"$class\")]}{.metadata.namespace}/{.metadata.name} {.status.phase}{\"\n\"}{end}"
     done | sed -n 's/ Pending$//p')
-    [ -z "$claims" ] || fail "claims wait for a volume, and a file system may be on its way for each: ${claims//$'\n'/ }" \
+    [ -z "$claims" ] || fail "claims are pending, and a file system may be in creation for each: ${claims//$'\n'/ }" \
         "wait until they are Bound, then delete them; or delete them and find file systems named pvc-<uid of the claim>: az amlfs list"
 }
 
@@ -71,10 +71,10 @@ uninstall_workloads() {
     local release
     release=$(kubectl get "daemonset/$NODE" --namespace "$namespace" --ignore-not-found -o jsonpath='{.metadata.annotations.meta\.helm\.sh/release-name}')
     if [ -n "$release" ]; then
-        command -v helm >/dev/null || fail "the driver was installed by the Helm release $release" "install helm, then run this again"
+        command -v helm >/dev/null || fail "the driver was installed by the Helm release $release" "install helm, then run this script again"
         run helm uninstall "$release" --namespace "$namespace" --wait
     fi
-    # First what provisions and mounts, then what it may do.
+    # First the workloads, then their roles and service accounts.
     run kubectl delete "deployment/$CONTROLLER" "daemonset/$NODE" "poddisruptionbudget/$CONTROLLER" --namespace "$namespace" --ignore-not-found
     [ -z "$(kubectl get pods --namespace "$namespace" -l "app in ($CONTROLLER,$NODE)" -o name)" ] ||
         run kubectl wait pods --namespace "$namespace" -l "app in ($CONTROLLER,$NODE)" --for=delete --timeout=3m
@@ -87,7 +87,7 @@ uninstall_workloads() {
 main() {
     parse "$@"
     command -v kubectl >/dev/null || fail "kubectl is missing" "https://kubernetes.io/docs/tasks/tools"
-    kubectl get --raw /version >/dev/null || fail "the cluster does not answer"
+    kubectl get --raw /version >/dev/null || fail "the cluster does not respond"
     refuse_volumes
     refuse_creations
     uninstall_workloads

@@ -1,6 +1,6 @@
-//! `doctor node` beside a running driver: it shows the driver's operations in progress and says when nobody answers.
+//! `doctor node` beside a running driver: the driver's operations in progress and faults, and a note where no driver answers.
 #![cfg(all(feature = "server", feature = "kernel"))]
-#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails by panicking
+#![allow(clippy::unwrap_used, clippy::panic)] // a failed step fails the test
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -94,7 +94,7 @@ async fn a_driver_that_does_not_answer_is_a_note() {
         let report = json(&text);
         assert_eq!(report["operations"], Value::Null);
         let note =
-            format!("operations in progress are unknown: the driver at {} cannot be asked ({why}", endpoint(&socket));
+            format!("operations in progress are unknown: the driver at {} gives no status ({why}", endpoint(&socket));
         assert!(texts(&report["notes"]).iter().any(|text| text.starts_with(&note)), "{note} in {text}");
     }
 }
@@ -153,20 +153,20 @@ fn a_working_directory_that_cannot_be_used_is_reported_everywhere() {
     std::fs::write(&work, "not a directory").unwrap();
     let work = work.to_str().unwrap();
     let fault = format!("--working-mount-dir: {work} cannot be used for private mounts: ");
-    let cure = "mount an emptyDir there";
+    let hint = "mount an emptyDir there";
     let node = ["--mode=node", "--nodeid=n", "--mount-fs-type=tmpfs", "--working-mount-dir", work];
     let driver = Driver::serve(&socket, &node);
     let line = driver.1.lines().find(|line| line.contains(&fault)).unwrap_or_else(|| panic!("{}", driver.1));
-    assert!(line.contains("ERROR") && line.contains(cure), "{line}");
+    assert!(line.contains("ERROR") && line.contains(hint), "{line}");
     let (code, stdout, stderr) = run(&["probe", "--endpoint", &endpoint(&socket)]);
     assert_eq!((code, stdout.as_str()), (Some(0), "ready\n"));
-    assert!(stderr.starts_with(&format!("warning: {fault}")) && stderr.contains(&format!("hint: {cure}")), "{stderr}");
+    assert!(stderr.starts_with(&format!("warning: {fault}")) && stderr.contains(&format!("hint: {hint}")), "{stderr}");
     let (code, text) = doctor_at(&socket, "text");
-    assert!(code == Some(1) && text.contains(&fault) && text.contains(cure), "{text}");
+    assert!(code == Some(1) && text.contains(&fault) && text.contains(hint), "{text}");
     drop(driver);
     let (code, stdout, stderr) = run(&[&["check-config"] as &[_], &node].concat());
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert!(stderr.starts_with(&format!("error: {fault}")) && stderr.contains(&format!("hint: {cure}")), "{stderr}");
+    assert!(stderr.starts_with(&format!("error: {fault}")) && stderr.contains(&format!("hint: {hint}")), "{stderr}");
     let without = ["doctor", "node", "--endpoint", &endpoint(&socket), "--working-mount-dir", work];
     let (code, stdout, _) = run(&without);
     assert!(code == Some(1) && stdout.contains(&fault), "without a driver it is checked from here: {stdout}");

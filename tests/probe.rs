@@ -90,7 +90,7 @@ async fn nobody_is_not_ready() {
     let (exit, reported) = probe(&folder.path().join("csi.sock"), true).await;
     assert_eq!(exit, Some(1), "{reported}");
     assert!(
-        reported.contains("csi.sock: No such file or directory") && reported.contains("hint: is it running"),
+        reported.contains("csi.sock: No such file or directory") && reported.contains("hint: check that it runs"),
         "{reported}"
     );
 }

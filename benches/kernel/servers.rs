@@ -10,14 +10,14 @@ use azurelustre_csi::adapters::csi::{Node, NodeInfo, NodeServer, RunningCalls};
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use tonic::service::Routes;
 
-use super::floor::{Act, Floor};
+use super::floor::{Effect, Floor};
 use super::serve::serve;
 
-/// The kernel, whose mounts take longer.
+/// The kernel, with mounts that take longer.
 #[derive(Debug)]
 struct Slow(Duration);
 
@@ -34,36 +34,37 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
         KernelSettings { fs_type: "tmpfs".into(), working_dir: folder.join("working"), ..KernelSettings::default() };
     serve(folder.join("driver.sock"), move || {
         let calls: Arc<dyn Syscalls> = if slowness.is_zero() { Arc::new(Kernel) } else { Arc::new(Slow(slowness)) };
-        let mounter = Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }));
+        let mounter =
+            Arc::new(KernelMounter::new(settings, Dependencies { syscalls: calls, ..Dependencies::default() }));
         let publish = Arc::new(Publish::new(mounter, Arc::new(SystemClock::new())));
         Routes::new(NodeServer::new(Node::new(NodeInfo { node_id: "bench".into() }, publish, RunningCalls::default())))
     })
 }
 
-/// The two bare system calls, each on a thread that it may block: mounts nothing else, looks at nothing, and remembers
-/// nothing but which directories are free.
+/// The two bare system calls, each on a thread that it may block: it reads nothing, and its only state is which directories
+/// are free.
 struct Bare {
     free: Mutex<Vec<PathBuf>>,
     mounted: Mutex<Vec<PathBuf>>,
 }
 
-fn moved(from: &Mutex<Vec<PathBuf>>) -> PathBuf {
+fn take(from: &Mutex<Vec<PathBuf>>) -> PathBuf {
     from.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("as many unpublishes as publishes")
 }
 
-fn keep(to: &Mutex<Vec<PathBuf>>, path: PathBuf) {
+fn put(to: &Mutex<Vec<PathBuf>>, path: PathBuf) {
     to.lock().unwrap_or_else(PoisonError::into_inner).push(path);
 }
 
 #[tonic::async_trait]
-impl Act for Bare {
-    async fn act(&self, method: &'static str) {
+impl Effect for Bare {
+    async fn run(&self, method: &'static str) {
         let publishes = method == "node_publish_volume";
         let (from, to) = if publishes { (&self.free, &self.mounted) } else { (&self.mounted, &self.free) };
-        let (path, call) = (moved(from), if publishes { super::mount_bare } else { super::unmount_bare });
+        let (path, call) = (take(from), if publishes { super::mount_bare } else { super::unmount_bare });
         let given = path.clone();
         tokio::task::spawn_blocking(move || call(&given)).await.expect("a thread");
-        keep(to, path);
+        put(to, path);
     }
 }
 

@@ -1,16 +1,16 @@
 #!/bin/sh
 # End-to-end test of an installed driver on any cluster that kubectl reaches; needs kubectl and sh only. It creates and
-# deletes file systems: on Azure that takes 10 to 20 minutes each and is billed (E2E_PARAMETERS says what is created).
+# deletes file systems: on Azure that takes 10 to 20 minutes each and is billed (by E2E_PARAMETERS).
 #
 #   E2E_NAMESPACE     namespace that is made and deleted (default: lustre-e2e)
 #   E2E_IMAGE         image with a shell and the usual tools (default: busybox of Microsoft's registry)
 #   E2E_PARAMETERS    parameters of the StorageClass, `key=value` separated by blanks
 #   E2E_SIZE          size of each claim (default: 16Ti)
-#   E2E_DATA          who sees one file system's files: `shared` (default), `node` (pods of one node: simulator), or
-#                     `pod` (nobody else: mounts of tmpfs)
+#   E2E_DATA          which pods share one file system's files: `shared` (all; default), `node` (those of one node:
+#                     simulator), or `pod` (none: mounts of tmpfs)
 #   E2E_READY         seconds until a claim has to be Bound (default: 2400)
 #   E2E_STEPS         steps to run, in their order (default: all that --list prints)
-#   E2E_DRIVER_NAMESPACE  where the driver is (default: kube-system)
+#   E2E_DRIVER_NAMESPACE  namespace of the driver (default: kube-system)
 set -eu
 
 DRIVER=azurelustre.csi.azure.com
@@ -32,12 +32,12 @@ until_true() { # seconds, what, command...
     shift 2
     while ! "$@" >/dev/null 2>&1; do
         seconds=$((seconds - 1))
-        [ "$seconds" -gt 0 ] || { echo "error: not within its time: $what" >&2; return 1; }
+        [ "$seconds" -gt 0 ] || { echo "error: timed out: $what" >&2; return 1; }
         sleep 1
     done
 }
 
-# What people need to see when a step failed: afterwards it is gone.
+# Prints the state of the failed step, which the clean-up deletes.
 explain() {
     echo "--- pods, claims, volumes"
     k get pods,persistentvolumeclaims -o wide || true
@@ -81,7 +81,7 @@ spec:
 YAML
 }
 
-# A pod that stays until it is deleted, and then goes at once.
+# A pod that runs until it is deleted, and then ends at once.
 pod() { # name, claim, more of the volume mount, more of the claim, more of the pod's spec
     cat <<YAML
 apiVersion: v1
@@ -112,7 +112,7 @@ remove_pods() { k delete pod "$@" --wait --timeout=120s >/dev/null; }
 volume_of() { k get persistentvolumeclaim "$1" -o jsonpath='{.spec.volumeName}'; }
 node_of() { k get pod "$1" -o jsonpath='{.spec.nodeName}'; }
 has_event() { k get events --field-selector "involvedObject.name=$1" -o jsonpath='{range .items[*]}{.type} {.reason} {.message}{"\n"}{end}' | grep -q "$2"; }
-# Pods that share what only one node has go where the first one is.
+# Pods that share data of one node run on the node of the first one.
 beside() { # pod
     [ "$DATA" = shared ] || printf 'nodeName: %s' "$(node_of "$1")"
 }
@@ -132,7 +132,7 @@ bound() {
     wait_bound data
 }
 
-# Of the driver and of external-provisioner; those of the driver are at most one a minute.
+# Events of the driver and of external-provisioner; at most one a minute by the driver.
 events() {
     until_true 60 'the event of external-provisioner' has_event data 'Normal ProvisioningSucceeded'
     until_true 90 "the driver's event" has_event data 'Normal Filesystem'
@@ -224,7 +224,7 @@ YAML
     kubectl delete persistentvolume "$NAMESPACE-sub-dir" --timeout=60s >/dev/null
 }
 
-# ReadWriteOncePod: the second pod is given the node by name, past the scheduler, and still may not have the volume.
+# ReadWriteOncePod: the second pod has a nodeName, without the scheduler, and still does not get the volume.
 single_writer() {
     claim single "$CLASS" ReadWriteOncePod | apply
     wait_bound single
@@ -245,7 +245,7 @@ pod_with_files() {
     remove_pods leaver
 }
 
-# The examples' guard against surprises on the bill.
+# The ResourceQuota of the examples, which limits cost.
 quota() {
     apply <<YAML
 apiVersion: v1
@@ -266,7 +266,7 @@ YAML
 }
 quota_counts() { k get resourcequota one-file-system -o jsonpath='{.status.used}' | grep -q '"1"'; }
 
-# The claim goes as soon as its creation was begun; its volume, should it come, goes too.
+# The claim is deleted as soon as its creation has begun; a volume of it is deleted too.
 delete_while_creating() {
     claim early "$CLASS" ReadWriteMany | apply
     until_true 60 'the creation begins' has_event early 'Normal Provisioning'

@@ -1,7 +1,7 @@
 //! Network interfaces, their IPv4 addresses and the default routes of the host, from sysfs and procfs.
 //!
-//! Files alone, so that the root of a host that is mounted into a container, or a directory of a test, is read in the same
-//! way. What they leave open is which of two interfaces in one network has which address.
+//! Only files are read, so that the root of a host that is mounted into a container, or a directory of a test, is read in
+//! the same way. They do not show which of two interfaces in one network has which address.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -155,7 +155,7 @@ impl Route {
     }
 }
 
-/// The routes that are up and lead somewhere; rows that cannot be read are passed over.
+/// The routes that are up and not rejected; rows that cannot be parsed are ignored.
 fn parse_routes(text: &str) -> Vec<Route> {
     /// `RTF_UP` and `RTF_REJECT` of `linux/route.h`.
     const UP: u32 = 1;

@@ -77,9 +77,9 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CommandError> {
         Some(Command::CheckConfig(options)) => check_config(&options),
         Some(Command::Skus(options)) => print_skus(&options),
         Some(Command::CheckObjects(options)) => print(&check_objects::check(&options)?),
-        Some(Command::Probe(options)) => print(&probe::ask(&options)?),
+        Some(Command::Probe(options)) => print(&probe::run(&options)?),
         #[cfg(feature = "kernel")]
-        Some(Command::Doctor(options)) => doctor::node(&options),
+        Some(Command::Doctor(options)) => doctor::run(&options),
         #[cfg(feature = "kernel")]
         Some(Command::NodeSetup(options)) => node_setup::run(&options),
         Some(Command::Version) => print(&VersionInfo { driver_name: DEFAULT_DRIVER_NAME.to_owned() }.to_string()),

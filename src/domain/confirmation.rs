@@ -48,7 +48,7 @@ fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<Shown> {
             shown.push((name, value.to_owned()));
         }
     };
-    if let Ok(id) = VolumeId::parse(volume_id) {
+    if let Some(id) = VolumeId::parse(volume_id) {
         show(MGS_IP_ADDRESS, &id.mgs_address);
         show(FS_NAME, &id.fs_name);
         show(SUB_DIR, &id.sub_dir);
@@ -81,7 +81,7 @@ fn is_same(known: Option<&str>, one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::filesystem::{ProvisioningState, ReportedMgsAddress};
+    use crate::domain::filesystem::ProvisioningState;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -94,13 +94,7 @@ mod tests {
             location: Location::parse("eastus").ok(),
             sku_name: Some("AMLFS-Durable-Premium-500".to_owned()),
             zones: vec![Zone::parse("1").unwrap()],
-            capacity: None,
-            subnet: None,
-            state: ProvisioningState::Succeeded,
-            mgs_address: ReportedMgsAddress::parse("10.0.0.4"),
-            fs_name: None,
-            tags: BTreeMap::new(),
-            failure: None,
+            ..Filesystem::new(ProvisioningState::Succeeded)
         }
     }
 

@@ -108,6 +108,35 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
+    /// A file system in this state of which nothing else is reported.
+    pub fn new(state: ProvisioningState) -> Self {
+        Self {
+            location: None,
+            sku_name: None,
+            zones: Vec::new(),
+            capacity: None,
+            subnet: None,
+            state,
+            mgs_address: ReportedMgsAddress::NeverReported,
+            fs_name: None,
+            tags: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    /// What a creation of `spec` is shown as while it is in this state and was never ready.
+    pub fn of(spec: &FilesystemSpec, state: ProvisioningState) -> Self {
+        Self {
+            location: Some(spec.location.clone()),
+            sku_name: Some(spec.sku_name.clone()),
+            zones: spec.zone.iter().cloned().collect(),
+            capacity: Some(spec.capacity.bytes()),
+            subnet: Some(spec.subnet.clone()),
+            tags: spec.tags.clone(),
+            ..Self::new(state)
+        }
+    }
+
     /// Whether it was usable at any time, so that data may be on it. An address that cannot be read counts.
     pub fn was_ready(&self) -> bool {
         self.mgs_address != ReportedMgsAddress::NeverReported

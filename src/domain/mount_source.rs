@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::problem::Notice;
 use super::sub_dir::{SubDir, SubDirError};
-use super::text::quote;
+use super::text::{quote, text_types};
 
 /// The file system name of AMLFS, used where none is given.
 pub const DEFAULT_FS_NAME: &str = "lustrefs";
@@ -169,11 +169,6 @@ impl FsName {
             }
         }
     }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl Default for FsName {
@@ -182,11 +177,7 @@ impl Default for FsName {
     }
 }
 
-impl fmt::Display for FsName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_types!(FsName);
 
 /// Source of a mount in its normal form: `10.0.0.4@tcp:/lustrefs/dir`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

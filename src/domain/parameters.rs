@@ -186,10 +186,18 @@ impl<'a> ParameterReader<'a> {
         if empty { None } else { self.parsed(key, |value| parse(value.trim())) }
     }
 
-    fn required(&mut self, key: &str, wanted: bool, rule: &str) {
+    /// Like [`ParameterReader::optional`]; where the value is `wanted` but not given, that is a problem.
+    fn required<T, E: fmt::Display>(
+        &mut self,
+        key: &str,
+        wanted: bool,
+        rule: &str,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Option<T> {
         if wanted && self.text(key).is_none_or(|value| value.trim().is_empty()) {
             self.problems.add(key, rule);
         }
+        self.optional(key, parse)
     }
 
     fn metadata(&mut self, key: &str) -> Option<String> {
@@ -210,16 +218,12 @@ impl<'a> ParameterReader<'a> {
     }
 
     fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
-        self.required(
-            "sku-name",
-            wanted,
-            "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)",
-        );
-        self.required("maintenance-day-of-week", wanted, "missing; one of Monday to Sunday");
-        self.required("maintenance-time-of-day-utc", wanted, "missing; HH:MM in UTC");
-        let sku_name = self.optional("sku-name", sku_name);
-        let day_of_week = self.optional("maintenance-day-of-week", day_of_week);
-        let time_of_day_utc = self.optional("maintenance-time-of-day-utc", time_of_day);
+        let rule = "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)";
+        let sku_name = self.required("sku-name", wanted, rule, sku_name);
+        let rule = "missing; one of Monday to Sunday";
+        let day_of_week = self.required("maintenance-day-of-week", wanted, rule, day_of_week);
+        let rule = "missing; HH:MM in UTC";
+        let time_of_day_utc = self.required("maintenance-time-of-day-utc", wanted, rule, time_of_day);
         let zone = self.optional("zone", Zone::parse);
         let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
@@ -313,10 +317,8 @@ pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Op
 
 fn unknown_key(key: &str) -> String {
     let all = KNOWN.iter().copied().chain(ALIASES.iter().map(|(alias, _)| *alias));
-    match nearest(key, all) {
-        Some(near) => format!("invalid parameter; did you mean {near}?"),
-        None => "invalid parameter; this driver does not know it".to_owned(),
-    }
+    let hint = nearest(key, all).map(|near| format!("did you mean {near}?"));
+    format!("invalid parameter; {}", hint.as_deref().unwrap_or("this driver does not know it"))
 }
 
 mod values;

@@ -11,7 +11,7 @@ use std::fmt;
 use super::capacity::Tib;
 use super::names::{Location, Zone};
 use super::problem::Problem;
-use super::text::{nearest, quote};
+use super::text::{did_you_mean, quote};
 
 /// ARM's capability name for the size step.
 pub const CAPABILITY_INCREMENT: &str = "OSS capacity increment (TiB)";
@@ -152,8 +152,7 @@ impl SkuCatalog {
             return Problem::of("sku-name", format!("{} cannot be used: {}", quote(name), reason.message));
         }
         let names: Vec<&str> = self.skus.iter().map(|sku| sku.name.as_str()).collect();
-        let hint =
-            nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().copied());
         let offered = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let message = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
         Problem::of("sku-name", message)

@@ -16,6 +16,7 @@ use super::mounter::Usage;
 use crate::domain::access::Capability;
 use crate::domain::mount::PublishRequest;
 use crate::domain::provisioning::{Volume, VolumeRequest};
+use crate::domain::text::error_chain;
 
 /// Volumes of a cluster.
 #[async_trait]
@@ -174,24 +175,25 @@ impl Failure {
 
     /// The message and its causes, each said once.
     pub fn chain(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.map(ToString::to_string).fold(self.message.clone(), |chain, cause| {
-            if chain.contains(&cause) { chain } else { format!("{chain}: {cause}") }
-        })
+        error_chain(self)
+    }
+
+    /// The same failure with more text behind the message and its causes.
+    #[must_use]
+    pub fn followed_by(&self, more: &str) -> Self {
+        Self { message: format!("{}{more}", self.chain()), ..self.clone() }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Adds the cause.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(cause.into());
-        self
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(cause.into()), ..self }
     }
 }
 

@@ -30,10 +30,10 @@ class Chart(unittest.TestCase):
 
 
 class Notes(unittest.TestCase):
-    def test_the_simulator_is_said_loudly(self):
+    def test_the_notes_warn_of_simulated_azure(self):
         text = notes("--set", "driver.cloud=simulator")
         self.assertIn("*** SIMULATED AZURE", text)
-        self.assertIn("forgotten when it restarts", text)
+        self.assertIn("lost when it restarts", text)
         self.assertIn("nodes share no data", text)
         self.assertNotIn("SIMULATED", notes())
 

@@ -14,14 +14,14 @@ use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
 use azurelustre_csi::adapters::kernel::syscalls::{Kernel, SysError, Syscalls, UnmountFlags};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::Publishing;
 use nix::errno::Errno;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{mount_points, unmount_below};
 use crate::world::run;
 use crate::{Test, tests};
 
@@ -85,7 +85,7 @@ impl Syscalls for Deadly {
 fn mounter(root: &Path, calls: Arc<dyn Syscalls>) -> Arc<KernelMounter> {
     let settings =
         KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
-    Arc::new(KernelMounter::new(settings, Parts { calls, ..Parts::default() }))
+    Arc::new(KernelMounter::new(settings, Dependencies { syscalls: calls, ..Dependencies::default() }))
 }
 
 fn publish(mounter: Arc<KernelMounter>) -> Publish {

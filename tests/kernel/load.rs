@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::ports::inbound::Publishing;
 use azurelustre_csi::ports::mounter::Mounter;
 use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{mount_points, unmount_below};
 use crate::world::{SICK, TestNode, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 
@@ -51,7 +51,7 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
     let root = directory.path().canonicalize().unwrap();
     let settings =
         KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
-    let mounter = Arc::new(KernelMounter::new(settings, Parts::default()));
+    let mounter = Arc::new(KernelMounter::new(settings, Dependencies::default()));
     let driver = Arc::new(Publish::new(mounter.clone(), Arc::new(SystemClock::new())));
     let in_flight = Arc::new(Semaphore::new(64));
     for publish in [true, false] {

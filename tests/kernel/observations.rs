@@ -8,7 +8,7 @@ use std::time::Duration;
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::SysError;
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts, ReadinessSource};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::client_tuning::{ClientTuning, Tunable};
@@ -20,7 +20,8 @@ use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter, Rea
 use nix::errno::Errno;
 
 use crate::world::{
-    HEALTHY, SICK, TestNode, below, is_mounted, mounts_at, patient, plan, request, source, vol_data, with_limits,
+    FakeClient, HEALTHY, SICK, TestNode, below, is_mounted, mounts_at, patient, plan, request, source, vol_data,
+    with_limits,
 };
 use crate::{Test, tests};
 
@@ -45,7 +46,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_mount_without_a_record_belongs_to_its_source,
     a_single_writer_stays_alone_after_a_restart,
     a_single_writer_stays_alone_with_a_torn_record,
-    readiness_is_asked_where_it_was_said,
+    readiness_is_that_of_the_lustre_client,
 ];
 
 async fn an_error_that_passes_is_not_corrupt() {
@@ -462,10 +463,9 @@ async fn a_single_writer_stays_alone_with_a_torn_record() {
     publish(node.restarted()).publish(request("2"), None).await.unwrap();
 }
 
-async fn readiness_is_asked_where_it_was_said() {
+async fn readiness_is_that_of_the_lustre_client() {
     let missing = Readiness::NotReady(vec!["the module lustre is not loaded".into()]);
-    let answer = missing.clone();
-    let readiness = ReadinessSource::new(move || answer.clone());
-    let mounter = KernelMounter::new(with_limits(patient()), Parts { readiness, ..Parts::default() });
+    let client = FakeClient::new(missing.clone(), &[]);
+    let mounter = KernelMounter::new(with_limits(patient()), Dependencies { client, ..Dependencies::default() });
     assert_eq!(mounter.readiness().await, missing);
 }

@@ -13,7 +13,7 @@ use azurelustre_csi::adapters::csi::proto::{
 };
 use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
 use azurelustre_csi::adapters::kernel::propagation::{Propagation, Watch};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::mount::MountPlan;
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::mount::{MsFlags, mount};
@@ -51,9 +51,12 @@ impl Node {
         set_propagation(&kubelet_dir, flags);
         let propagation = Arc::new(Propagation::new(KernelFiles::default(), kubelet_dir.clone()));
         let watch = Watch::start(Arc::clone(&propagation)).unwrap();
-        let parts =
-            Parts { calls: node.kernel.clone(), propagation: Some(Arc::clone(&propagation)), ..Parts::default() };
-        let mounter = KernelMounter::new(node.settings.clone(), parts);
+        let dependencies = Dependencies {
+            syscalls: node.kernel.clone(),
+            propagation: Some(Arc::clone(&propagation)),
+            ..Dependencies::default()
+        };
+        let mounter = KernelMounter::new(node.settings.clone(), dependencies);
         Self { node, kubelet_dir, propagation, mounter, _watch: watch }
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use azurelustre_csi::adapters::clock::SystemClock;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::{Failure, FailureKind, Publishing};
@@ -65,7 +65,10 @@ impl Volume {
         let limits = Limits { unmount: SHORT, statfs: SHORT, observe: SHORT, ..patient() };
         let settings = KernelSettings { fs_type: fs_type.into(), limits, ..node.settings.clone() };
         let network = Arc::<Network>::default();
-        let mounter = Arc::new(KernelMounter::new(settings, Parts { calls: network.clone(), ..Parts::default() }));
+        let mounter = Arc::new(KernelMounter::new(
+            settings,
+            Dependencies { syscalls: network.clone(), ..Dependencies::default() },
+        ));
         let driver = Publish::new(mounter.clone(), Arc::new(SystemClock::new()));
         let request = request(&node.root, "silent", SICK);
         std::fs::create_dir_all(&request.target).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use azurelustre_csi::adapters::kernel::settings::KernelSettings;
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::ports::mounter::{MountErrorKind, Mounter};
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::mount::{MsFlags, mount};
@@ -180,8 +180,9 @@ async fn a_working_directory_that_cannot_be_used_is_named_with_its_setting() {
     let mut settings = node.settings.clone();
     for working_dir in [settings.working_dir.clone(), settings.working_dir.join("below"), "/proc/self/work".into()] {
         settings.working_dir.clone_from(&working_dir);
-        let parts = Parts { calls: node.kernel.clone(), ..Parts::default() };
-        let error = KernelMounter::new(settings.clone(), parts).make_sub_dir(&below(SICK, "a/b")).await.unwrap_err();
+        let dependencies = Dependencies { syscalls: node.kernel.clone(), ..Dependencies::default() };
+        let error =
+            KernelMounter::new(settings.clone(), dependencies).make_sub_dir(&below(SICK, "a/b")).await.unwrap_err();
         assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
         let words = format!("--working-mount-dir: {} cannot be used for private mounts: ", working_dir.display());
         assert!(error.to_string().contains(&words), "{error}");

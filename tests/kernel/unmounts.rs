@@ -3,22 +3,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::client_state::servers::ServerState;
 use azurelustre_csi::adapters::kernel::mount_args::MountArgs;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::syscalls::Syscalls;
-use azurelustre_csi::adapters::kernel::{ImportsSource, KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::mount_options::MountOptions;
-use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter};
+use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome, Mounter, Readiness};
 use azurelustre_csi::ports::operations::{OperationKind, Operations};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::world::{
-    LONG, SHORT, SICK, TestNode, is_mounted, mounts_at, patient, plan, source, until, vol_data, with_limits,
+    FakeClient, LONG, SHORT, SICK, TestNode, is_mounted, mounts_at, patient, plan, source, until, vol_data, with_limits,
 };
 use crate::{Test, tests};
 
@@ -56,11 +55,11 @@ fn node() -> TestNode {
     TestNode::new(with_limits(short_unmounts()))
 }
 
-/// A mounter on the node's machine whose imports say this.
-fn with_imports(node: &TestNode, imports: impl Fn() -> ServerState + Send + Sync + 'static) -> Arc<KernelMounter> {
-    let imports = ImportsSource::new(move |_| imports());
-    let parts = Parts { calls: node.kernel.clone(), imports, ..Parts::default() };
-    Arc::new(KernelMounter::new(node.settings.clone(), parts))
+/// A mounter on the node's machine whose imports show these states, one per observation.
+fn with_server_states(node: &TestNode, states: &[ServerState]) -> Arc<KernelMounter> {
+    let client = FakeClient::new(Readiness::Ready, states);
+    let dependencies = Dependencies { syscalls: node.kernel.clone(), client, ..Dependencies::default() };
+    Arc::new(KernelMounter::new(node.settings.clone(), dependencies))
 }
 
 /// Runs an unmount beside the test.
@@ -206,14 +205,7 @@ async fn what_was_known_before_the_unmount_counts_when_nothing_is_known_later() 
             Err(None) => node.kernel.listen(SICK.into(), false),
             Err(errno) => node.kernel.fail("connect", errno),
         }
-        let asked = AtomicUsize::new(0);
-        let mounter =
-            with_imports(
-                &node,
-                move || {
-                    if asked.fetch_add(1, Ordering::SeqCst) == 0 { before } else { ServerState::Unknown }
-                },
-            );
+        let mounter = with_server_states(&node, &[before, ServerState::Unknown]);
         let target = node.mounted("pod", SICK).await;
         let hung = key("unmounted", &target);
         node.kernel.hang(&hung);
@@ -319,7 +311,7 @@ async fn what_cannot_be_determined_is_not_dead() {
 
 async fn connected_servers_forbid_a_detach_whatever_the_network_says() {
     let node = node();
-    let mounter = with_imports(&node, || ServerState::Answering);
+    let mounter = with_server_states(&node, &[ServerState::Answering]);
     let target = node.mounted("pod", SICK).await;
     let _in_use = std::fs::File::create(target.join("file")).unwrap();
     node.kernel.stop(SICK);

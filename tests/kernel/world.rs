@@ -2,20 +2,23 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use azurelustre_csi::adapters::kernel::client_state::KernelFiles;
+use azurelustre_csi::adapters::kernel::client_state::servers::ServerState;
+use azurelustre_csi::adapters::kernel::lustre_client::LustreClient;
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
-use azurelustre_csi::adapters::kernel::{KernelMounter, Parts};
+use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::domain::access::{AccessMode, AccessType, Capability};
 use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::mount_source::MountSource;
-use azurelustre_csi::ports::mounter::Mounter;
+use azurelustre_csi::ports::mounter::{Mounter, Readiness};
 use azurelustre_csi::ports::operations::Operations;
 use tempfile::TempDir;
 
-use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+use crate::fakes::lustre::TreeKernel;
+use crate::fakes::mounts::{mount_points, unmount_below};
 pub(crate) use crate::fakes::mounts::{plan, source};
 
 /// A server that works.
@@ -78,8 +81,9 @@ impl TestNode {
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
-        let paths = KernelFiles { root: settings.kubelet_dir.join("client") };
-        Arc::new(KernelMounter::new(settings.clone(), Parts { calls: kernel.clone(), paths, ..Parts::default() }))
+        let files = KernelFiles { root: settings.kubelet_dir.join("client") };
+        let dependencies = Dependencies { syscalls: kernel.clone(), files, ..Dependencies::default() };
+        Arc::new(KernelMounter::new(settings.clone(), dependencies))
     }
 
     /// The node after a restart of the driver.
@@ -125,6 +129,31 @@ impl TestNode {
 impl Drop for TestNode {
     fn drop(&mut self) {
         unmount_below(&self.root);
+    }
+}
+
+/// A Lustre client in the state that a test sets.
+#[derive(Debug)]
+pub(crate) struct FakeClient {
+    readiness: Readiness,
+    /// One per observation; the last one stays.
+    server_states: Mutex<Vec<ServerState>>,
+}
+
+impl FakeClient {
+    pub(crate) fn new(readiness: Readiness, server_states: &[ServerState]) -> Arc<Self> {
+        Arc::new(Self { readiness, server_states: Mutex::new(server_states.to_vec()) })
+    }
+}
+
+impl LustreClient for FakeClient {
+    fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    fn server_state(&self, _source: &str) -> ServerState {
+        let mut states = self.server_states.lock().unwrap();
+        if states.len() > 1 { states.remove(0) } else { states[0] }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::node::{BOTH, Fault, KERNEL, Killed, NEW, Node, OLD};
+use crate::node::{FakeNode, Fault, KERNEL, Killed, NEW, OLD, both_interfaces};
 
 /// What makes a node be in some state.
-type Preparation = fn(&Node);
+type Preparation = fn(&FakeNode);
 
 /// Ways to a ready node.
 const STATES: [(&str, Preparation); 6] = [
@@ -30,8 +30,8 @@ const STATES: [(&str, Preparation); 6] = [
 ];
 
 /// One run on a node, `None` if the process died in it.
-fn run(node: &Node) -> Option<bool> {
-    match catch_unwind(AssertUnwindSafe(|| node.run(|setup| setup.interfaces = &BOTH).is_ok())) {
+fn run(node: &FakeNode) -> Option<bool> {
+    match catch_unwind(AssertUnwindSafe(|| node.run(|settings| settings.interfaces = both_interfaces()).is_ok())) {
         Ok(ready) => Some(ready),
         Err(payload) if payload.is::<Killed>() => None,
         Err(payload) => resume_unwind(payload),
@@ -51,7 +51,7 @@ fn after_a_fault_or_a_death_at_any_step_the_next_run_ends_ready() {
     for (state, prepare) in STATES {
         for fault in [Fault::Error, Fault::Kill] {
             for at in 0.. {
-                let node = Node::new();
+                let node = FakeNode::new();
                 prepare(&node);
                 node.set_fault(Some((at, fault)));
                 let first = run(&node);

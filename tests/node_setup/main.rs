@@ -6,4 +6,4 @@
 mod faults;
 mod node;
 mod process;
-mod runs;
+mod run;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::node::{KERNEL, NEW, Node, OLD};
+use crate::node::{FakeNode, KERNEL, NEW, OLD};
 
 /// Plays modprobe: makes the module's directory in sysfs, and says what a file below `stubs/` prescribes.
 const MODPROBE: &str = r#"#!/bin/sh
@@ -33,12 +33,12 @@ rm -r "$ROOT/sys/module/$1"
 "#;
 
 struct Host {
-    node: Node,
+    node: FakeNode,
 }
 
 impl Host {
     fn new() -> Self {
-        let host = Self { node: Node::new() };
+        let host = Self { node: FakeNode::new() };
         host.stub("modprobe", MODPROBE);
         host.stub("rmmod", RMMOD);
         host
@@ -101,7 +101,7 @@ impl Host {
 }
 
 #[test]
-fn the_binary_loads_what_is_unpacked_and_leaves_its_result() {
+fn the_binary_loads_the_unpacked_client_and_writes_its_result() {
     let host = Host::new();
     host.unpack(NEW);
     let (code, stdout, stderr) = host.run(&[]);
@@ -192,7 +192,7 @@ fn an_idle_client_is_replaced_by_rmmod_where_the_root_is_a_directory() {
 }
 
 #[test]
-fn a_failure_has_its_exit_code_its_cause_and_its_cure_in_all_places() {
+fn a_failure_is_reported_with_exit_code_cause_and_hint_everywhere() {
     for (says, exit, cause, cure) in [
         ("modprobe: ERROR: could not insert 'lnet': Key was rejected by service", 3, "signature", "UEFI keys"),
         (
@@ -243,7 +243,7 @@ fn nothing_is_written_outside_the_private_directory() {
 }
 
 #[test]
-fn wrong_settings_end_with_2_all_at_once_and_reach_the_termination_message() {
+fn wrong_settings_are_reported_together_and_end_with_exit_code_2() {
     let host = Host::new();
     let (code, _, stderr) =
         host.run(&["--client-version", "latest", "--replace-client", "always", "--lnet-interfaces", "a/b"]);
@@ -286,7 +286,7 @@ fn files(dir: &std::path::Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn of_two_processes_one_waits_and_both_end_ready() {
+fn of_two_processes_the_second_waits_and_both_end_ready() {
     let host = Host::new();
     host.unpack(NEW);
     // The first stays in modprobe until the second has said that it waits.

@@ -1,4 +1,4 @@
-//! Fetching by the real apt-get.
+//! Fetching by the real apt-get, dpkg-deb, depmod and modinfo.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,25 +18,25 @@ use crate::server::Failure;
 use crate::{Test, tests, tools};
 
 pub(crate) const TESTS: &[Test] = tests![
-    microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept,
+    the_embedded_key_has_microsofts_fingerprint_and_no_sha1_signature,
     a_client_is_fetched_unpacked_indexed_and_found_again_without_network,
-    a_repository_signed_by_another_key_is_refused_at_once,
-    a_repository_without_a_signature_is_refused,
-    an_altered_or_cut_file_is_never_used,
-    a_server_that_fails_is_asked_six_times_and_used_when_it_is_back,
-    a_client_that_does_not_exist_is_not_asked_for_again_and_others_are_listed,
-    a_package_that_only_matches_as_a_regular_expression_is_not_taken,
-    a_package_that_says_another_name_is_not_taken,
-    a_package_file_of_the_node_is_used_if_its_hash_is_accepted,
-    a_damaged_package_file_stops_only_its_own_kernel,
+    a_repository_signed_by_another_key_is_rejected_without_a_retry,
+    a_repository_without_a_signature_is_rejected,
+    an_altered_or_truncated_file_is_never_used,
+    a_failing_server_is_tried_six_times_and_used_when_it_recovers,
+    a_client_that_is_not_published_is_not_retried_and_the_published_ones_are_listed,
+    a_package_that_only_matches_as_a_regular_expression_is_rejected,
+    a_package_with_another_name_in_its_control_file_is_rejected,
+    a_local_deb_is_used_if_its_sha256_is_accepted,
+    a_damaged_local_deb_is_an_error_for_its_own_kernel_only,
     hooks_of_the_host_do_not_run,
-    a_file_that_changed_is_fetched_again,
+    a_client_with_an_altered_file_is_fetched_again,
     packages_for_arm64_are_fetched_on_arm64,
     a_proxy_of_the_environment_is_used,
-    a_plan_names_the_commands_and_runs_none,
+    a_dry_run_lists_the_commands_and_runs_none,
 ];
 
-fn microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept() {
+fn the_embedded_key_has_microsofts_fingerprint_and_no_sha1_signature() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key.asc");
     fs::write(&file, keys::MICROSOFT).unwrap();
@@ -49,7 +49,7 @@ fn microsofts_key_has_its_fingerprint_and_a_signature_that_new_tools_accept() {
     let fingerprints: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("fpr:")).collect();
     assert_eq!(fingerprints.len(), 1);
     assert_eq!(fingerprints[0].trim_matches(':'), keys::MICROSOFT_FINGERPRINT);
-    // The self-signature's digest: 8 is SHA-256, while 2, SHA-1, is refused by apt of newer distributions.
+    // The digest of the self-signature (RFC 9580, section 9.5): 8 is SHA-256; 2, SHA-1, is rejected by apt of newer distributions.
     let packets = tools::run(&mut gpg(), ["--list-packets".as_ref(), file.as_os_str()]);
     assert!(packets.contains("digest algo 8,") && !packets.contains("digest algo 2,"), "{packets}");
 }
@@ -58,7 +58,7 @@ fn a_client_is_fetched_unpacked_indexed_and_found_again_without_network() {
     let (node, repository) = (Node::new(), Repository::new());
     node.ensure(&repository.server.url()).unwrap();
     node.assert_ready();
-    assert_eq!((node.tries(), node.pauses()), (1, 1));
+    assert_eq!((node.attempts(), node.sleeps()), (1, 1));
     let lnet = node.modprobe("lnet");
     let files: Vec<_> = lnet.lines().filter_map(|line| line.split('/').next_back()).map(str::trim).collect();
     assert_eq!(files.last(), Some(&"lnet.ko"));
@@ -68,16 +68,16 @@ fn a_client_is_fetched_unpacked_indexed_and_found_again_without_network() {
     let archives = node.path("var/lib/azurelustre-csi/apt/cache/archives");
     assert!(fs::read_dir(archives).unwrap().flatten().all(|entry| entry.path().is_dir()), "the package is deleted");
 
-    let (asked, runs) = (repository.server.requests().len(), node.runs().len());
+    let (requests, runs) = (repository.server.requests().len(), node.runs().len());
     node.ensure(&repository.server.url()).unwrap();
-    assert_eq!((repository.server.requests().len(), node.runs().len(), node.pauses()), (asked, runs, 1));
+    assert_eq!((repository.server.requests().len(), node.runs().len(), node.sleeps()), (requests, runs, 1));
 }
 
-fn a_repository_signed_by_another_key_is_refused_at_once() {
+fn a_repository_signed_by_another_key_is_rejected_without_a_retry() {
     let (node, repository) = (Node::new(), Repository::new());
     repository.sign(&OTHER);
     let error = node.ensure(&repository.server.url()).unwrap_err();
-    assert_eq!((error.exit.code(), error.transient, node.tries()), (3, false, 1), "{error}");
+    assert_eq!((error.exit.code(), error.transient, node.attempts()), (3, false, 1), "{error}");
     assert!(error.why.contains("NO_PUBKEY"), "{error}");
     node.assert_nothing_unpacked();
     // The same key is accepted once a setting trusts it.
@@ -85,7 +85,7 @@ fn a_repository_signed_by_another_key_is_refused_at_once() {
     node.assert_ready();
 }
 
-fn a_repository_without_a_signature_is_refused() {
+fn a_repository_without_a_signature_is_rejected() {
     let (node, repository) = (Node::new(), Repository::new());
     fs::remove_file(repository.path("dists/noble/InRelease")).unwrap();
     let error = node.ensure(&repository.server.url()).unwrap_err();
@@ -98,22 +98,22 @@ fn a_repository_without_a_signature_is_refused() {
     node.assert_nothing_unpacked();
 }
 
-fn an_altered_or_cut_file_is_never_used() {
+fn an_altered_or_truncated_file_is_never_used() {
     for failure in [
         Failure::Altered(".deb"),
-        Failure::Cut(".deb"),
+        Failure::Truncated(".deb"),
         Failure::Absent(".deb"),
         Failure::Altered("Packages"),
-        Failure::Cut("Packages"),
-        Failure::Cut("InRelease"),
+        Failure::Truncated("Packages"),
+        Failure::Truncated("InRelease"),
         Failure::Altered("InRelease"),
     ] {
         let (node, repository) = (Node::new(), Repository::new());
         repository.server.fail(Some(failure));
         let error = node.ensure(&repository.server.url()).unwrap_err();
-        let of_signature = matches!(failure, Failure::Cut("InRelease") | Failure::Altered("InRelease"));
+        let of_signature = matches!(failure, Failure::Truncated("InRelease") | Failure::Altered("InRelease"));
         let expected = if of_signature { (3, false, 1) } else { (1, true, 6) };
-        assert_eq!((error.exit.code(), error.transient, node.tries()), expected, "{failure:?}: {error}");
+        assert_eq!((error.exit.code(), error.transient, node.attempts()), expected, "{failure:?}: {error}");
         node.assert_nothing_unpacked();
         repository.server.fail(None);
         node.ensure(&repository.server.url()).unwrap();
@@ -121,37 +121,37 @@ fn an_altered_or_cut_file_is_never_used() {
     }
 }
 
-fn a_server_that_fails_is_asked_six_times_and_used_when_it_is_back() {
+fn a_failing_server_is_tried_six_times_and_used_when_it_recovers() {
     for failure in [Failure::Reset, Failure::Status(503), Failure::Status(429)] {
         let (node, repository) = (Node::new(), Repository::new());
         repository.server.fail(Some(failure));
         let error = node.ensure(&repository.server.url()).unwrap_err();
-        assert_eq!((error.exit.code(), error.transient, node.tries()), (1, true, 6), "{failure:?}: {error}");
-        assert_eq!(node.pauses(), 6, "the jitter, and one between two tries");
+        assert_eq!((error.exit.code(), error.transient, node.attempts()), (1, true, 6), "{failure:?}: {error}");
+        assert_eq!(node.sleeps(), 6, "the jitter before the first attempt, and a delay between two");
         assert!(!error.hint.is_empty());
         node.assert_nothing_unpacked();
     }
-    // Nothing listens at all, and then the server is back.
+    // No server listens; then a server recovers.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let node = Node::new();
     let error = node.ensure(&format!("http://{unused}")).unwrap_err();
-    assert_eq!((error.exit.code(), node.tries()), (1, 6), "{error}");
+    assert_eq!((error.exit.code(), node.attempts()), (1, 6), "{error}");
     assert!(error.why.contains("reached"), "{error}");
 
     let (node, repository) = (Node::new(), std::sync::Arc::new(Repository::new()));
     repository.server.fail(Some(Failure::Status(503)));
-    let back = std::sync::Arc::clone(&repository);
-    node.on_pause(move |count| {
+    let recovering = std::sync::Arc::clone(&repository);
+    node.on_sleep(move |count| {
         if count == 3 {
-            back.server.fail(None);
+            recovering.server.fail(None);
         }
     });
     node.ensure(&repository.server.url()).unwrap();
-    assert_eq!(node.tries(), 3);
+    assert_eq!(node.attempts(), 3);
     node.assert_ready();
 }
 
-fn a_client_that_does_not_exist_is_not_asked_for_again_and_others_are_listed() {
+fn a_client_that_is_not_published_is_not_retried_and_the_published_ones_are_listed() {
     let (node, repository) = (Node::new(), Repository::empty());
     for (kernel, version) in [(KERNEL, "2.17.0-19-gbb5310f"), (KERNEL, "2.15.8-34-gc0f2040"), ("6.8.0-1-azure", CLIENT)]
     {
@@ -160,13 +160,13 @@ fn a_client_that_does_not_exist_is_not_asked_for_again_and_others_are_listed() {
     }
     repository.sign(&TRUSTED);
     let error = node.ensure(&repository.server.url()).unwrap_err();
-    assert_eq!((error.exit.code(), error.transient, node.tries()), (1, false, 1), "{error}");
+    assert_eq!((error.exit.code(), error.transient, node.attempts()), (1, false, 1), "{error}");
     let listed = "exist there: 2.15.8-34-gc0f2040, 2.17.0-19-gbb5310f";
     assert!(error.why.ends_with(listed) && error.why.contains(KERNEL) && error.why.contains(CLIENT), "{error}");
     node.assert_nothing_unpacked();
 }
 
-fn a_package_that_only_matches_as_a_regular_expression_is_not_taken() {
+fn a_package_that_only_matches_as_a_regular_expression_is_rejected() {
     let (node, repository) = (Node::new(), Repository::empty());
     let root = tempfile::tempdir().unwrap();
     content(root.path());
@@ -178,7 +178,7 @@ fn a_package_that_only_matches_as_a_regular_expression_is_not_taken() {
     node.assert_nothing_unpacked();
 }
 
-fn a_package_that_says_another_name_is_not_taken() {
+fn a_package_with_another_name_in_its_control_file_is_rejected() {
     for (package, version, arch) in [(name(KERNEL, "2.17.0"), "1", "amd64"), (name("k", CLIENT), "1", "amd64")] {
         let (node, repository) = (Node::new(), Repository::empty());
         let root = tempfile::tempdir().unwrap();
@@ -190,7 +190,7 @@ fn a_package_that_says_another_name_is_not_taken() {
     }
 }
 
-fn a_damaged_package_file_stops_only_its_own_kernel() {
+fn a_damaged_local_deb_is_an_error_for_its_own_kernel_only() {
     let (node, repository) = (Node::new(), Repository::new());
     let dir = node.path("var/lib/azurelustre-csi/packages");
     fs::create_dir_all(&dir).unwrap();
@@ -205,7 +205,7 @@ fn a_damaged_package_file_stops_only_its_own_kernel() {
     node.assert_ready();
 }
 
-fn a_package_file_of_the_node_is_used_if_its_hash_is_accepted() {
+fn a_local_deb_is_used_if_its_sha256_is_accepted() {
     let (node, repository) = (Node::new(), Repository::new());
     let dir = node.path("var/lib/azurelustre-csi/packages");
     fs::create_dir_all(&dir).unwrap();
@@ -223,8 +223,8 @@ fn a_package_file_of_the_node_is_used_if_its_hash_is_accepted() {
     let sha256 = source::parse_hashes(&format!("{},{}", "0".repeat(64), hash.to_uppercase())).unwrap();
     node.ensure_from(&PackageSource { sha256, ..PackageSource::default() }).unwrap();
     node.assert_ready();
-    assert_eq!((repository.server.requests().len(), node.pauses()), (0, 0), "no network and no pause");
-    assert!(file.exists(), "the owner's file stays");
+    assert_eq!((repository.server.requests().len(), node.sleeps()), (0, 0), "no network and no sleep");
+    assert!(file.exists(), "the local file stays");
 }
 
 /// apt reads the host's configuration first, which holds its proxies and its hooks.
@@ -237,7 +237,7 @@ fn hooks_of_the_host_do_not_run() {
     fs::write(&config, format!("{}{unsafe_lines}", lines.concat())).unwrap();
     repository.sign(&OTHER);
     let source = trusting(&repository.server.url(), &TRUSTED.public());
-    // What the host's files would set is put in front of the private configuration.
+    // The host's settings come before the private configuration.
     node.stub(move |run| {
         let private = run.args.first()?.to_str()?.strip_prefix("-c=")?.to_owned();
         let text = fs::read_to_string(&private).unwrap();
@@ -246,13 +246,17 @@ fn hooks_of_the_host_do_not_run() {
         }
         None
     });
-    assert_eq!(node.ensure_from(&source).unwrap_err().exit.code(), 3, "an insecure host does not make it insecure");
+    assert_eq!(
+        node.ensure_from(&source).unwrap_err().exit.code(),
+        3,
+        "an insecure configuration of the host does not apply"
+    );
     repository.sign(&TRUSTED);
     node.ensure_from(&source).unwrap();
     assert!(!mark.exists());
 }
 
-fn a_file_that_changed_is_fetched_again() {
+fn a_client_with_an_altered_file_is_fetched_again() {
     let (node, repository) = (Node::new(), Repository::new());
     node.ensure(&repository.server.url()).unwrap();
     let lnet = crate::repository::updates(&node.unpacked().join("root")).join("lnet.ko");
@@ -272,7 +276,7 @@ fn packages_for_arm64_are_fetched_on_arm64() {
     let source = trusting(&repository.server.url(), &TRUSTED.public());
     let error = node.ensure_from(&source).unwrap_err();
     assert!(error.why.contains("has no client"), "{error}");
-    node.ensure_for(&source, |facts| facts.machine = Ok(Machine::Aarch64)).unwrap();
+    node.ensure_with(&source, |state| state.machine = Ok(Machine::Aarch64)).unwrap();
     node.assert_ready();
 }
 
@@ -280,16 +284,16 @@ fn a_proxy_of_the_environment_is_used() {
     let repository = Repository::new();
     let node = Node::with_variable("http_proxy", &repository.server.url());
     node.ensure("http://packages.invalid/repository").unwrap_err();
-    let asked = repository.server.requests();
-    assert!(asked.iter().all(|path| path.starts_with("repository/dists/")) && !asked.is_empty(), "{asked:?}");
+    let requests = repository.server.requests();
+    assert!(requests.iter().all(|path| path.starts_with("repository/dists/")) && !requests.is_empty(), "{requests:?}");
     node.ensure("http://packages.invalid").unwrap();
     node.assert_ready();
 }
 
-fn a_plan_names_the_commands_and_runs_none() {
+fn a_dry_run_lists_the_commands_and_runs_none() {
     let node = Node::new();
-    let facts = HostState::read(&node.host).unwrap();
-    let steps = node.packages(&PackageSource::default(), |packages| packages.planned(&facts, &client()));
+    let state = HostState::read(&node.host).unwrap();
+    let steps = node.packages(&PackageSource::default(), |packages| packages.planned(&state, &client()));
     let commands: Vec<_> = steps.iter().map(|step| step.command.as_str()).collect();
     let package = format!("{}=1", name(KERNEL, CLIENT));
     for (at, words) in ["sources.list", "apt-get -c=", &package, "dpkg-deb -x", "depmod -b"].into_iter().enumerate() {

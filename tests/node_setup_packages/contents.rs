@@ -1,4 +1,4 @@
-//! Packages that are signed and nevertheless not usable on the node.
+//! Packages with a trusted signature and invalid content.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,10 +10,10 @@ use crate::repository::{CLIENT, Repository, TRUSTED, updates};
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    each_fault_of_a_package_is_refused_and_leaves_nothing,
-    a_module_without_a_signature_is_refused_where_one_is_required,
-    a_kernel_without_a_module_that_the_client_needs_is_named,
-    a_package_in_the_place_of_a_merged_usr_is_used,
+    each_invalid_package_is_rejected_and_leaves_no_files,
+    unsigned_modules_are_rejected_where_signatures_are_required,
+    a_dependency_that_the_kernel_lacks_is_named,
+    a_package_with_its_modules_below_usr_lib_is_used,
 ];
 
 fn recompile(root: &Path, kernel: &str, version: &str) {
@@ -21,10 +21,10 @@ fn recompile(root: &Path, kernel: &str, version: &str) {
     modules::client(&updates(root), &info);
 }
 
-/// What is done to the content of a package before it is built.
+/// A change of a package's content before it is built.
 type Change = fn(&Path);
 
-fn each_fault_of_a_package_is_refused_and_leaves_nothing() {
+fn each_invalid_package_is_rejected_and_leaves_no_files() {
     let cases: [(&str, Change); 8] = [
         ("leads out of it", |root| symlink("/etc/passwd", root.join("lib/link")).unwrap()),
         ("leads out of it", |root| symlink("../../etc", root.join("lib/link")).unwrap()),
@@ -42,23 +42,23 @@ fn each_fault_of_a_package_is_refused_and_leaves_nothing() {
     for (expected, change) in cases {
         let (node, repository) = (Node::new(), Repository::with(change));
         let error = node.ensure(&repository.server.url()).unwrap_err();
-        assert_eq!((error.exit.code(), node.tries()), (3, 1), "{expected}: {error}");
+        assert_eq!((error.exit.code(), node.attempts()), (3, 1), "{expected}: {error}");
         assert!(error.why.contains(expected) && error.what.contains(CLIENT), "{expected}: {error}");
         node.assert_nothing_unpacked();
     }
 }
 
-fn a_module_without_a_signature_is_refused_where_one_is_required() {
+fn unsigned_modules_are_rejected_where_signatures_are_required() {
     let (node, repository) = (Node::new(), Repository::new());
     let source = trusting(&repository.server.url(), &TRUSTED.public());
-    let error = node.ensure_for(&source, |facts| facts.requires_signed_modules = true).unwrap_err();
+    let error = node.ensure_with(&source, |state| state.requires_signed_modules = true).unwrap_err();
     assert_eq!(error.exit.code(), 3);
     assert!(error.why.contains("13 of its 13 modules have no signature"), "{error}");
     node.assert_nothing_unpacked();
 }
 
-/// depmod leaves a symbol that it does not find out of the index and succeeds.
-fn a_kernel_without_a_module_that_the_client_needs_is_named() {
+/// depmod omits a module with a symbol that it does not find, and succeeds.
+fn a_dependency_that_the_kernel_lacks_is_named() {
     let (node, repository) = (Node::new(), Repository::new());
     let kernel = node.path("lib/modules").join(KERNEL);
     fs::remove_dir_all(kernel.join("kernel/net")).unwrap();
@@ -72,7 +72,7 @@ fn a_kernel_without_a_module_that_the_client_needs_is_named() {
     node.assert_nothing_unpacked();
 }
 
-fn a_package_in_the_place_of_a_merged_usr_is_used() {
+fn a_package_with_its_modules_below_usr_lib_is_used() {
     let repository = Repository::with(|root| {
         fs::create_dir(root.join("usr")).unwrap();
         fs::rename(root.join("lib"), root.join("usr/lib")).unwrap();

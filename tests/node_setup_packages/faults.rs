@@ -1,4 +1,4 @@
-//! A program that fails at any step, and a process that dies there: the next run ends ready.
+//! Fault injection: a program that fails at any step, and a process that dies there; the next run ends ready.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::{Test, tests};
 pub(crate) const TESTS: &[Test] = tests![
     after_a_fault_at_any_step_the_next_run_ends_ready,
     after_a_death_at_any_step_the_next_run_ends_ready,
-    a_program_that_hangs_is_tried_again_and_one_that_is_missing_is_named,
+    a_program_that_times_out_is_retried_and_a_missing_one_is_named,
 ];
 
 /// Runs with `fault` at the first program, the second, and so on, each followed by a run without. Returns how many programs
@@ -47,7 +47,7 @@ fn after_a_death_at_any_step_the_next_run_ends_ready() {
     assert!(at_every_step(|| std::panic::resume_unwind(Box::new(()))) >= 9);
 }
 
-fn a_program_that_hangs_is_tried_again_and_one_that_is_missing_is_named() {
+fn a_program_that_times_out_is_retried_and_a_missing_one_is_named() {
     let (node, repository) = (Node::new(), Repository::new());
     let hung = AtomicUsize::new(0);
     node.stub(move |run| {
@@ -56,7 +56,7 @@ fn a_program_that_hangs_is_tried_again_and_one_that_is_missing_is_named() {
     });
     node.ensure(&repository.server.url()).unwrap();
     node.assert_ready();
-    assert_eq!(node.tries(), 2);
+    assert_eq!(node.attempts(), 2);
     for program in ["apt-get", "dpkg-deb", "modinfo", "depmod"] {
         let node = Node::new();
         node.stub(move |run| (run.program == program).then_some(Err(ToolError::Missing { program })));

@@ -1,9 +1,9 @@
 //! Fetching, checking, unpacking and indexing the package of the client with the real tools of a Debian machine: apt-get,
 //! dpkg-deb, gpg, depmod, modinfo, modprobe, rpm, cpio. The repository, its keys and the kernel modules are made by the tests.
 //!
-//! A machine that lacks a tool fails every test, with the command that installs it.
+//! On a machine without a tool every test fails with the command that installs it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what cannot go on is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed assertion is a failed test")]
 
 mod apt;
 mod contents;
@@ -32,8 +32,8 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() -> ExitCode {
-    if let Some(root) = read_only::root_of_child() {
-        read_only::be_child(&root);
+    if let Some(root) = read_only::child_root() {
+        read_only::run_child(&root);
         return ExitCode::SUCCESS;
     }
     let missing = tools::missing();
@@ -51,6 +51,6 @@ fn main() -> ExitCode {
     };
     let trials = all.into_iter().flatten().map(trial).collect();
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
-    tools::remove_kept();
+    tools::remove_shared_dirs();
     conclusion.exit_code()
 }

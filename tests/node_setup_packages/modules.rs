@@ -1,4 +1,4 @@
-//! Kernel modules from C that depmod, modinfo and modprobe accept, though no kernel would.
+//! Kernel modules from C that depmod, modinfo and modprobe accept, but no kernel.
 
 use std::fmt::Write;
 use std::fs;
@@ -31,7 +31,7 @@ const CLIENT: [(&str, &str, &[&str]); 13] = [
 const IN_TREE: [(&str, &str, &str); 2] =
     [("net/sunrpc", "sunrpc", "rpc_pton"), ("crypto", "crct10dif_common", "crc_t10dif")];
 
-/// What modinfo says of a client's modules.
+/// Fields of modinfo(8) of a client's modules.
 #[derive(Debug, Clone)]
 pub(crate) struct Info {
     pub(crate) kernel: String,

@@ -1,4 +1,4 @@
-//! A node: a directory with the files of a host, the real tools of this machine, and a clock that pauses turn.
+//! A node: a directory with the files of a host, the real tools of this machine, and a manual clock.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::host_exec::HostProcesses;
 use azurelustre_csi::adapters::node_setup::host_state::HostState;
-use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use azurelustre_csi::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, TMP_DIR, unpacked_dir};
 use azurelustre_csi::adapters::node_setup::packages::ClientPackages;
 use azurelustre_csi::adapters::node_setup::packages::source::{self, PackageSource};
 use azurelustre_csi::adapters::node_setup::ports::{Packages, ProgressLog, RetryPolicy, Timer};
@@ -22,7 +22,7 @@ use crate::modules::{self, KERNEL};
 use crate::repository::{CLIENT, TRUSTED};
 use crate::tools;
 
-/// What stands in the place of a program's run; `None` runs it.
+/// A stub's output of a program; `None` runs the program.
 pub(crate) type Stub = Arc<dyn Fn(&Invocation) -> Option<Result<Output, ToolError>> + Send + Sync>;
 
 pub(crate) struct Node {
@@ -32,10 +32,9 @@ pub(crate) struct Node {
     stub: Mutex<Stub>,
     /// Programs that were run.
     runs: Mutex<Vec<Invocation>>,
-    /// Pauses, and what happens at each.
-    pauses: Mutex<Vec<Duration>>,
-    on_pause: Mutex<Box<dyn Fn(usize) + Send>>,
-    lines: Mutex<Vec<String>>,
+    /// Sleeps, and an action at each, which gets their number.
+    sleeps: Mutex<Vec<Duration>>,
+    on_sleep: Mutex<Box<dyn Fn(usize) + Send>>,
 }
 
 impl fmt::Debug for Node {
@@ -70,12 +69,12 @@ impl Node {
         host_files(dir.path());
         modules::kernel(dir.path());
         let host = HostRoot::directory(dir.path());
-        fs::create_dir_all(host.at(PrivateDir::tmp())).unwrap();
-        Self::at(dir, host, (name, value))
+        fs::create_dir_all(host.at(TMP_DIR)).unwrap();
+        Self::with_host(dir, host, (name, value))
     }
 
-    /// A node whose host is elsewhere, with programs that run in its root.
-    pub(crate) fn at(dir: tempfile::TempDir, host: HostRoot, (name, value): (&str, &str)) -> Self {
+    /// A node with this root of the host and a variable in its environment; `dir` has the files that describe its state.
+    pub(crate) fn with_host(dir: tempfile::TempDir, host: HostRoot, (name, value): (&str, &str)) -> Self {
         let path = tools::path();
         let environment = [("PATH", path.as_str()), (name, value)].map(|(name, value)| (name.into(), value.into()));
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_azurelustre-csi"));
@@ -85,9 +84,8 @@ impl Node {
             host,
             stub: Mutex::new(Arc::new(|_| None)),
             runs: Mutex::default(),
-            pauses: Mutex::default(),
-            on_pause: Mutex::new(Box::new(|_| {})),
-            lines: Mutex::default(),
+            sleeps: Mutex::default(),
+            on_sleep: Mutex::new(Box::new(|_| {})),
         }
     }
 
@@ -95,16 +93,16 @@ impl Node {
         *self.stub.lock().unwrap() = Arc::new(stub);
     }
 
-    pub(crate) fn on_pause(&self, act: impl Fn(usize) + Send + 'static) {
-        *self.on_pause.lock().unwrap() = Box::new(act);
+    pub(crate) fn on_sleep(&self, action: impl Fn(usize) + Send + 'static) {
+        *self.on_sleep.lock().unwrap() = Box::new(action);
     }
 
-    pub(crate) fn pauses(&self) -> usize {
-        self.pauses.lock().unwrap().len()
+    pub(crate) fn sleeps(&self) -> usize {
+        self.sleeps.lock().unwrap().len()
     }
 
-    /// Tries of a download: the first pause is the jitter before it.
-    pub(crate) fn tries(&self) -> usize {
+    /// Attempts of a download.
+    pub(crate) fn attempts(&self) -> usize {
         self.runs.lock().unwrap().iter().filter(|run| run.args.iter().any(|arg| arg == "update")).count()
     }
 
@@ -118,7 +116,7 @@ impl Node {
 
     /// The unpacked client.
     pub(crate) fn unpacked(&self) -> PathBuf {
-        self.host.at(PrivateDir::unpacked(KERNEL, &client()))
+        self.host.at(unpacked_dir(KERNEL, &client()))
     }
 
     /// Fetches the client from a repository that is signed by the trusted key.
@@ -127,36 +125,36 @@ impl Node {
     }
 
     pub(crate) fn ensure_from(&self, source: &PackageSource) -> Result<(), SetupError> {
-        self.ensure_for(source, |_| {})
+        self.ensure_with(source, |_| {})
     }
 
-    /// The same on a node whose facts are changed.
-    pub(crate) fn ensure_for(
+    /// The same on a node with a changed state.
+    pub(crate) fn ensure_with(
         &self,
         source: &PackageSource,
         change: impl FnOnce(&mut HostState),
     ) -> Result<(), SetupError> {
-        let mut facts = HostState::read(&HostRoot::directory(self.dir.path())).unwrap();
-        change(&mut facts);
-        self.packages(source, |packages| packages.ensure(&facts, &client(), RetryPolicy::WithBackoff))
+        let mut state = HostState::read(&HostRoot::directory(self.dir.path())).unwrap();
+        change(&mut state);
+        self.packages(source, |packages| packages.ensure(&state, &client(), RetryPolicy::WithBackoff))
     }
 
-    pub(crate) fn packages<T>(&self, source: &PackageSource, act: impl FnOnce(&ClientPackages<'_>) -> T) -> T {
-        act(&ClientPackages { tools: self, host: &self.host, source, console: self, timer: self })
+    pub(crate) fn packages<T>(&self, source: &PackageSource, action: impl FnOnce(&ClientPackages<'_>) -> T) -> T {
+        action(&ClientPackages { tools: self, host: &self.host, source, console: self, timer: self })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
         self.packages(&PackageSource::default(), |packages| packages.is_complete(KERNEL, &client()))
     }
 
-    /// Asserts that the client can be loaded and that nothing else is left.
+    /// Asserts that the client is complete and no staging directory is left.
     pub(crate) fn assert_ready(&self) {
         assert!(self.is_complete());
         self.assert_no_staging();
         assert!(self.unpacked().is_dir());
     }
 
-    /// Asserts that nothing was unpacked, and that nothing is half unpacked.
+    /// Asserts that there is neither an unpacked client nor a staging directory.
     pub(crate) fn assert_nothing_unpacked(&self) {
         assert!(!self.is_complete() && !self.unpacked().exists());
         self.assert_no_staging();
@@ -176,7 +174,7 @@ impl Node {
     }
 }
 
-/// The client that is asked for.
+/// The requested client.
 pub(crate) fn client() -> ClientVersion {
     ClientVersion::parse(CLIENT).unwrap()
 }
@@ -200,23 +198,21 @@ impl HostTools for Node {
 }
 
 impl ProgressLog for Node {
-    fn progress(&self, line: &str) {
-        self.lines.lock().unwrap().push(line.to_owned());
-    }
+    fn progress(&self, _: &str) {}
 }
 
 impl Timer for Node {
     fn sleep(&self, time: Duration) {
         let count = {
-            let mut pauses = self.pauses.lock().unwrap();
-            pauses.push(time);
-            pauses.len()
+            let mut sleeps = self.sleeps.lock().unwrap();
+            sleeps.push(time);
+            sleeps.len()
         };
-        (self.on_pause.lock().unwrap())(count);
+        (self.on_sleep.lock().unwrap())(count);
     }
 
     fn elapsed(&self) -> Duration {
-        self.pauses.lock().unwrap().iter().sum()
+        self.sleeps.lock().unwrap().iter().sum()
     }
 
     fn random_fraction(&self) -> f64 {

@@ -1,4 +1,4 @@
-//! Nothing but the private directory is written: the whole work in a root that is read-only but for it.
+//! Only the private directory is written: a whole fetch in a root of which all else is read-only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::{Test, tests, tools};
 
 pub(crate) const TESTS: &[Test] = tests![nothing_but_the_private_directory_is_written];
 
-/// Names the root in which the child works.
+/// Environment variable with the root of the child.
 const ROOT: &str = "AZURELUSTRE_CSI_TEST_ROOT";
-/// Names the file with the key that is trusted.
+/// Environment variable with the file of the trusted key.
 const KEY: &str = "AZURELUSTRE_CSI_TEST_KEY";
-/// Names the repository.
+/// Environment variable with the URL of the repository.
 const URL: &str = "AZURELUSTRE_CSI_TEST_URL";
 
 /// Makes a root like that of the container below $1: this machine's, read-only, with the modules of the tests' kernel from $2
@@ -61,17 +61,17 @@ fn nothing_but_the_private_directory_is_written() {
     tools::run(command, [std::env::current_exe().unwrap()]);
 }
 
-/// The root in which this process works, if it is the child of the test.
-pub(crate) fn root_of_child() -> Option<PathBuf> {
+/// The root of the host, if this process is the child of the test.
+pub(crate) fn child_root() -> Option<PathBuf> {
     std::env::var_os(ROOT).map(PathBuf::from)
 }
 
 /// Fetches the client by programs that run in `root`, as in production.
-pub(crate) fn be_child(root: &Path) {
-    // Facts come from files of an Ubuntu node, programs from the read-only root of this machine.
+pub(crate) fn run_child(root: &Path) {
+    // The state comes from files of an Ubuntu node, programs from the read-only root of this machine.
     let dir = tempfile::Builder::new().tempdir_in("/dev/shm").unwrap();
     host_files(dir.path());
-    let node = Node::at(dir, HostRoot::mounted_at(root), ("UNUSED", ""));
+    let node = Node::with_host(dir, HostRoot::mounted_at(root), ("UNUSED", ""));
     let key = fs::read_to_string(std::env::var(KEY).unwrap()).unwrap();
     node.ensure_from(&trusting(&std::env::var(URL).unwrap(), &key)).unwrap();
     node.assert_ready();

@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 
 use crate::modules::{self, Info, KERNEL};
 use crate::server::Server;
-use crate::tools::{kept_dir, run};
+use crate::tools::{run, shared_dir};
 
-/// The client that is asked for.
+/// The requested client.
 pub(crate) const CLIENT: &str = "2.17.0-24-gf517bc4";
 
 /// An `OpenPGP` key pair with a key ring of its own.
@@ -22,7 +22,7 @@ pub(crate) struct Key {
 
 impl Key {
     fn new() -> Self {
-        let home = kept_dir();
+        let home = shared_dir();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
         let key = Self { home };
         key.gpg(&["--passphrase", "", "--quick-gen-key", "Signer of tests", "rsa2048", "sign", "never"]);
@@ -43,13 +43,13 @@ impl Key {
     }
 }
 
-/// Keys are dear to make: one that is trusted, and one that is not.
+/// Made once, since each takes a second: a key that is trusted, and one that is not.
 pub(crate) static TRUSTED: LazyLock<Key> = LazyLock::new(Key::new);
 pub(crate) static OTHER: LazyLock<Key> = LazyLock::new(Key::new);
 
 /// The modules of [`CLIENT`], compiled once.
 static MODULES: LazyLock<PathBuf> = LazyLock::new(|| {
-    let dir = kept_dir();
+    let dir = shared_dir();
     modules::client(&dir, &Info { kernel: KERNEL.to_owned(), version: CLIENT.replace('-', "_") });
     dir
 });
@@ -74,7 +74,7 @@ pub(crate) fn content(root: &Path) {
     }
 }
 
-/// Makes a `.deb` with this content; the directory is used up.
+/// Makes a `.deb` with this content; adds its control file to the directory.
 pub(crate) fn deb(root: &Path, package: &str, version: &str, arch: &str, file: &Path) {
     let control = root.join("DEBIAN");
     fs::create_dir_all(&control).unwrap();
@@ -107,7 +107,7 @@ impl Repository {
         Self::with(|_| {})
     }
 
-    /// The same with that package's content changed.
+    /// The same with a changed content of that package.
     pub(crate) fn with(change: impl FnOnce(&Path)) -> Self {
         let repository = Self::empty();
         let root = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ impl Repository {
         self.add_as(root, package, package, version, arch);
     }
 
-    /// Adds a package that the index calls `indexed`.
+    /// Adds a package whose name in the index is `indexed`.
     pub(crate) fn add_as(&self, root: &Path, indexed: &str, package: &str, version: &str, arch: &str) {
         let file = format!("pool/{indexed}_{version}_{arch}.deb");
         deb(root, package, version, arch, &self.path(&file));

@@ -1,4 +1,4 @@
-//! Packages of Azure Linux by the real rpm, rpmkeys, rpm2cpio and cpio; tdnf is played.
+//! Packages of Azure Linux by the real rpm, rpmkeys, rpm2cpio and cpio; tdnf is a stub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use azurelustre_csi::adapters::node_setup::tools::{Invocation, Output, ToolError
 use crate::modules::KERNEL;
 use crate::node::{Node, trusting};
 use crate::repository::{CLIENT, Key, OTHER, TRUSTED, content};
-use crate::tools::kept_dir;
+use crate::tools::shared_dir;
 use crate::{Test, tests, tools};
 
 pub(crate) const TESTS: &[Test] = tests![
-    a_signed_package_is_unpacked_by_each_of_three_ways,
-    a_package_without_a_good_signature_is_refused,
-    a_package_file_of_the_node_is_used_by_its_signature,
-    each_failing_answer_of_tdnf_has_its_meaning,
-    dnf_downloads_where_tdnf_cannot_use_the_database,
+    a_signed_rpm_is_unpacked_by_cpio_tar_or_rpm,
+    an_rpm_without_a_good_signature_is_rejected,
+    a_local_rpm_is_used_if_its_signature_is_trusted,
+    each_error_of_tdnf_has_its_exit_code_and_cause,
+    dnf_downloads_where_tdnf_cannot_use_the_rpm_database,
 ];
 
 const NAME: &str = "kmod-lustre-client-2.17.0_24_gf517bc4";
 
 /// The package, unsigned; made once.
 static UNSIGNED: LazyLock<PathBuf> = LazyLock::new(|| {
-    let dir = kept_dir();
+    let dir = shared_dir();
     let root = dir.join("content");
     content(&root);
     let spec = format!(
@@ -69,7 +69,7 @@ fn package(key: Option<&Key>, to: &Path) {
     tools::run(command, ["--addsign".as_ref(), to.as_os_str()]);
 }
 
-/// A node with Azure Linux whose tdnf hands out this package.
+/// A node with Azure Linux whose tdnf downloads this package.
 fn node_with(package: PathBuf) -> Node {
     let node = Node::new();
     node.stub(move |run| (run.program == "tdnf").then(|| Ok(tdnf(run, &package))));
@@ -89,7 +89,7 @@ fn tdnf(run: &Invocation, package: &Path) -> Output {
         assert_eq!(args.last(), Some(&expected));
         return ok(&format!("kernel = {KERNEL}\n{NAME} = 6.8.0-1\nlustre-client\n"));
     }
-    assert!(args.contains(&"--downloadonly"), "nothing is ever installed: {args:?}");
+    assert!(args.contains(&"--downloadonly"), "no package is installed: {args:?}");
     assert_eq!(args.last().copied(), Some(format!("{NAME}-6.8.0-1").as_str()));
     let dir = args.iter().skip_while(|arg| **arg != "--downloaddir").nth(1).unwrap();
     fs::copy(package, Path::new(dir).join(format!("{NAME}-6.8.0-1.x86_64.rpm"))).unwrap();
@@ -99,10 +99,10 @@ fn tdnf(run: &Invocation, package: &Path) -> Output {
 
 fn ensure(node: &Node) -> Result<(), SetupError> {
     let source = trusting("https://mirror.example.com/x", &TRUSTED.public());
-    node.ensure_for(&source, |facts| facts.os = Ok(Os::AzureLinux3))
+    node.ensure_with(&source, |state| state.os = Ok(Os::AzureLinux3))
 }
 
-fn a_signed_package_is_unpacked_by_each_of_three_ways() {
+fn a_signed_rpm_is_unpacked_by_cpio_tar_or_rpm() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.rpm");
     package(Some(&TRUSTED), &file);
@@ -131,7 +131,7 @@ fn a_signed_package_is_unpacked_by_each_of_three_ways() {
     }
 }
 
-fn a_package_without_a_good_signature_is_refused() {
+fn an_rpm_without_a_good_signature_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.rpm");
     let altered = || {
@@ -155,14 +155,14 @@ fn a_package_without_a_good_signature_is_refused() {
     }
 }
 
-fn a_package_file_of_the_node_is_used_by_its_signature() {
+fn a_local_rpm_is_used_if_its_signature_is_trusted() {
     for (key, expected) in [(Some(&*TRUSTED), Ok(())), (Some(&*OTHER), Err(3)), (None, Err(3))] {
         let node = Node::new();
         let dir = node.path("var/lib/azurelustre-csi/packages");
         fs::create_dir_all(&dir).unwrap();
         package(key, &dir.join("any.rpm"));
         node.stub(|run| {
-            assert_ne!(run.program, "tdnf", "the file of the node is used");
+            assert_ne!(run.program, "tdnf", "the local file is used");
             None
         });
         assert_eq!(ensure(&node).map_err(|error| error.exit.code()), expected);
@@ -171,8 +171,8 @@ fn a_package_file_of_the_node_is_used_by_its_signature() {
     }
 }
 
-fn each_failing_answer_of_tdnf_has_its_meaning() {
-    for (words, exit, transient, cause) in [
+fn each_error_of_tdnf_has_its_exit_code_and_cause() {
+    for (stdout, exit, transient, cause) in [
         ("Error(1602) : Couldn't resolve host name", 1, true, "reached"),
         ("curl#28: Timeout was reached", 1, true, "reached"),
         ("Error(1011) : No matching packages not found or not installed", 1, false, CLIENT),
@@ -183,19 +183,19 @@ fn each_failing_answer_of_tdnf_has_its_meaning() {
     ] {
         let node = Node::new();
         node.stub(move |run| {
-            let output = Output { code: 245, stdout: words.into(), stderr: String::new() };
+            let output = Output { code: 245, stdout: stdout.into(), stderr: String::new() };
             (run.program == "tdnf").then_some(Ok(output))
         });
         let error = ensure(&node).unwrap_err();
-        assert_eq!((error.exit.code(), error.transient), (exit, transient), "{words}: {error}");
-        assert!(error.why.contains(cause), "{words}: {error}");
-        let asked = node.runs().iter().filter(|run| run.program == "tdnf").count();
-        assert_eq!(asked, if transient { 6 } else { 1 }, "{words}");
+        assert_eq!((error.exit.code(), error.transient), (exit, transient), "{stdout}: {error}");
+        assert!(error.why.contains(cause), "{stdout}: {error}");
+        let runs = node.runs().iter().filter(|run| run.program == "tdnf").count();
+        assert_eq!(runs, if transient { 6 } else { 1 }, "{stdout}");
         node.assert_nothing_unpacked();
     }
 }
 
-fn dnf_downloads_where_tdnf_cannot_use_the_database() {
+fn dnf_downloads_where_tdnf_cannot_use_the_rpm_database() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.rpm");
     package(Some(&TRUSTED), &file);

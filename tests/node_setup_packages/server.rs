@@ -1,22 +1,22 @@
-//! A web server for one directory, with failures on request.
+//! An HTTP server for one directory, with injected failures.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// How requests fail.
+/// An injected failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Every answer has this status.
+    /// Every response has this status.
     Status(u16),
-    /// Connections are closed without an answer.
+    /// Connections are closed without a response.
     Reset,
-    /// Files with this ending come without their second half.
-    Cut(&'static str),
-    /// Files with this ending have another last byte.
+    /// Files with this extension lack their second half.
+    Truncated(&'static str),
+    /// Files with this extension have another last byte.
     Altered(&'static str),
-    /// Files with this ending are absent.
+    /// Files with this extension are absent.
     Absent(&'static str),
 }
 
@@ -26,7 +26,7 @@ struct State {
     requests: Vec<String>,
 }
 
-/// A server that stops serving, though not listening, when it is dropped.
+/// When it is dropped, it closes connections without a response, but still listens.
 #[derive(Debug)]
 pub(crate) struct Server {
     port: u16,
@@ -42,8 +42,8 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (dir, state) = (dir.clone(), Arc::clone(&of_thread));
-                // A client that hangs up is no failure of the server.
-                std::thread::spawn(move || drop(answer(&stream, &dir, &state)));
+                // The client may close the connection before it has read the response.
+                std::thread::spawn(move || drop(respond(&stream, &dir, &state)));
             }
         });
         Self { port, state }
@@ -53,12 +53,12 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// From now on, requests fail like this.
+    /// The failure of all requests from now on; `None` for none.
     pub(crate) fn fail(&self, failure: Option<Failure>) {
         self.state.lock().unwrap().failure = failure;
     }
 
-    /// Paths that were asked for.
+    /// Paths of all requests.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
@@ -70,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-fn answer(mut stream: &TcpStream, dir: &Path, state: &Mutex<State>) -> std::io::Result<()> {
+fn respond(mut stream: &TcpStream, dir: &Path, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     reader.read_line(&mut request)?;
@@ -79,7 +79,7 @@ fn answer(mut stream: &TcpStream, dir: &Path, state: &Mutex<State>) -> std::io::
         line.clear();
     }
     let target = request.split(' ').nth(1).unwrap_or_default();
-    // A proxy is asked for whole URLs.
+    // A request to a proxy has a whole URL (RFC 9112, section 3.2.2).
     let path = target.strip_prefix("http://").map_or(target, |rest| rest.split_once('/').map_or("", |(_, path)| path));
     let path = path.trim_start_matches('/').replace("%2b", "+");
     let failure = {
@@ -93,14 +93,14 @@ fn answer(mut stream: &TcpStream, dir: &Path, state: &Mutex<State>) -> std::io::
         other => file(&dir.join(&path), &path, other),
     };
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status} Answer\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "HTTP/1.1 {status} Response\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
     stream.write_all(&body)
 }
 
 fn file(file: &PathBuf, path: &str, failure: Option<Failure>) -> (u16, Vec<u8>) {
     let Ok(mut body) = std::fs::read(file) else { return (404, Vec::new()) };
     match failure {
-        Some(Failure::Cut(end)) if path.ends_with(end) => body.truncate(body.len() / 2),
+        Some(Failure::Truncated(end)) if path.ends_with(end) => body.truncate(body.len() / 2),
         Some(Failure::Altered(end)) if path.ends_with(end) => {
             if let Some(last) = body.last_mut() {
                 *last ^= 1;

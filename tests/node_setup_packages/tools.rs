@@ -27,12 +27,12 @@ const LOAD_ORDER: [(&str, &str); 17] = [
     ("unshare", "util-linux"),
 ];
 
-/// The search path: programs of the system administrator are not in everybody's.
+/// The search path, with the directories of programs for administrators.
 pub(crate) fn path() -> String {
     format!("{}:/usr/sbin:/sbin:/usr/bin:/bin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// What is missing on this machine, with the command that installs it.
+/// The missing programs, with the command that installs them.
 pub(crate) fn missing() -> Option<String> {
     let path = path();
     let has = |name: &str| path.split(':').any(|dir| Path::new(dir).join(name).is_file());
@@ -43,19 +43,19 @@ pub(crate) fn missing() -> Option<String> {
     (!missing.is_empty()).then(|| format!("no {} here: apt-get install -y {}", programs.join(", "), packages.join(" ")))
 }
 
-/// Directories of things that are made once and used by many tests.
-static KEPT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Directories with fixtures that are made once and used by many tests.
+static SHARED_DIRS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Makes a directory that stays until [`remove_kept`].
-pub(crate) fn kept_dir() -> PathBuf {
+/// Makes a directory that exists until [`remove_shared_dirs`].
+pub(crate) fn shared_dir() -> PathBuf {
     let dir = tempfile::tempdir().unwrap().keep();
-    KEPT.lock().unwrap().push(dir.clone());
+    SHARED_DIRS.lock().unwrap().push(dir.clone());
     dir
 }
 
-/// Removes those directories, and ends the agents that gpg has started for key rings in them.
-pub(crate) fn remove_kept() {
-    for dir in KEPT.lock().unwrap().drain(..) {
+/// Removes those directories, and stops the gpg agents of key rings in them.
+pub(crate) fn remove_shared_dirs() {
+    for dir in SHARED_DIRS.lock().unwrap().drain(..) {
         run(Command::new("gpgconf").arg("--homedir").arg(&dir), ["--kill", "all"]);
         fs::remove_dir_all(dir).unwrap();
     }

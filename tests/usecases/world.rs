@@ -23,7 +23,7 @@ use futures_lite::future::or;
 use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
-use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
+use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, RecordedCall};
 
 /// The provisioner's `--timeout`.
 pub(crate) const BUDGET: Option<Duration> = Some(Duration::from_mins(15));
@@ -140,16 +140,11 @@ impl Azure {
     /// Puts a file system there that has these tags, in this state.
     pub(crate) fn place(&self, name: &str, tags: &[(&str, &str)], state: ProvisioningState, mgs_address: &str) {
         let filesystem = Filesystem {
-            location: None,
-            sku_name: None,
             zones: vec![Zone::parse("1").unwrap()],
-            capacity: None,
-            subnet: None,
-            state,
             mgs_address: ReportedMgsAddress::parse(mgs_address),
-            fs_name: None,
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
+            ..Filesystem::new(state)
         };
         self.simulator.cloud().add_existing(id(name), filesystem);
     }
@@ -249,8 +244,8 @@ impl Driver {
     }
 
     /// The calls that reached the cloud.
-    pub(crate) fn calls(&self) -> Vec<Made> {
-        self.cloud.faults.made()
+    pub(crate) fn calls(&self) -> Vec<RecordedCall> {
+        self.cloud.faults.calls()
     }
 
     /// How often this operation reached the cloud.

@@ -52,7 +52,7 @@ impl Tree {
         self
     }
 
-    /// A directory of sysfs, at its place below `devices` with a link in `class/net`, as the kernel has it.
+    /// A directory of sysfs below `devices` with a link in `class/net`, as the kernel has it.
     fn interface(&self, name: &str, files: &[(&str, &str)]) -> &Self {
         for (file, text) in files {
             self.write(&format!("sys/devices/{name}/net/{name}/{file}"), text);
@@ -130,17 +130,17 @@ fn every_file_that_is_absent_is_named() {
 }
 
 #[test]
-fn default_routes_are_sorted_by_metric_and_rejected_ones_lead_nowhere() {
+fn default_routes_are_sorted_by_metric_without_rejected_ones() {
     let row = |name: &str, flags: &str, metric: u32| {
         format!("{name}\t00000000\t0100000A\t{flags}\t0\t0\t{metric}\t00000000\t0\t0\t0\n")
     };
     let rows = [("eth2", "0003", 200), ("eth1", "0003", 300), ("eth0", "0003", 100), ("eth1", "0003", 50)];
-    let nowhere = [("*", "0200", 0), ("eth3", "0002", 1)];
+    let unusable = [("*", "0200", 0), ("eth3", "0002", 1)];
     let text: Vec<String> =
-        rows.iter().chain(&nowhere).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
+        rows.iter().chain(&unusable).map(|(name, flags, metric)| row(name, flags, *metric)).collect();
     assert_eq!(default_routes(&parse_routes(&text.concat())), ["eth1", "eth0", "eth2"]);
-    for odd in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
-        assert!(parse_routes(odd).is_empty(), "{odd:?}");
+    for malformed in ["", "Iface\n", "eth0 1 2\n", "eth0 0 0 0003 0 0 x 0\n", "eth0 zz 0 0003 0 0 0 0\n"] {
+        assert!(parse_routes(malformed).is_empty(), "{malformed:?}");
     }
 }
 
@@ -153,7 +153,7 @@ fn an_address_of_32_bits_is_the_default_routes() {
 }
 
 #[test]
-fn an_address_in_the_networks_of_two_interfaces_may_be_either_ones() {
+fn an_address_in_the_networks_of_two_interfaces_is_listed_with_both() {
     let tree = aks();
     tree.interface("eth1", &[("operstate", "up\n")]);
     tree.write("proc/net/route", &format!("{ROUTE}eth1\t0000E00A\t00000000\t0001\t0\t0\t200\t0000FFFF\t0\t0\t0\n"));
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_is_too_odd(text in any::<String>()) {
+    fn every_text_is_accepted(text in any::<String>()) {
         let _ = (parse_routes(&text), parse_local_addresses(&text));
         let row = format!("{text}\neth0\t00000000\t0100000A\t0003\t0\t0\t1\t00000000\t0\t0\t0\n");
         prop_assert!(default_routes(&parse_routes(&row)).contains(&"eth0".to_owned()));

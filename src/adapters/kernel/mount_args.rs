@@ -1,9 +1,8 @@
-//! One mount(2) call, complete and exact, from a plan.
+//! Arguments of mount(2) for a Lustre source: type, flags and data (mount(2); `lustre/utils/mount_lustre.c`).
 //!
-//! Why it is pure: what the kernel is asked for is compared in tests with the calls that mount.lustre was seen to make.
-//! Two things differ from the helper, both on purpose: options are matched whole by the domain, so that `nouser_xattr` is
-//! not lost as `nouser` there, and a host name is replaced by its address without `mgsname=`, which would hide the
-//! sub-directory from mountinfo.
+//! Tests compare them with the calls that mount.lustre was observed to make. Two things differ from that helper: options
+//! are matched whole by the domain, so that `nouser_xattr` is not lost as `nouser`, and a host name is replaced by its
+//! address without `mgsname=`, which would hide the sub-directory from mountinfo.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,8 @@ use crate::domain::mount::FS_TYPE;
 use crate::domain::mount_options::{AccessTime, MountOptions};
 use crate::domain::mount_source::MountSource;
 
-/// The kernel copies one page of data, the last byte of which is a zero, and cuts off the rest in silence.
+/// Most bytes of data: the kernel copies one page, of which the last byte is a zero, and truncates the rest without an
+/// error (`copy_mount_options` in `fs/namespace.c`).
 const DATA_MAX: usize = 4095;
 
 /// The arguments of one mount(2) call.
@@ -21,23 +21,23 @@ const DATA_MAX: usize = 4095;
 pub struct MountArgs {
     /// `10.0.0.4@tcp:/lustrefs/dir`. Lustre itself reads `device=` only.
     pub source: String,
-    /// Where, free of symbolic links.
+    /// Mount point, free of symbolic links.
     pub target: PathBuf,
-    /// `lustre`, or what stands for it.
+    /// `lustre`, or the type that stands for it in tests.
     pub fs_type: String,
     /// Generic options.
     pub flags: MountFlags,
-    /// Options of Lustre, and `device=` with the source as the last of them: Lustre takes all that follows it as part of
-    /// the device. Empty for any other type.
+    /// Options of Lustre, and `device=` with the source as the last of them: Lustre takes everything after it as part of the
+    /// device. Empty for any other type.
     pub data: String,
 }
 
-/// Source and options together are longer than mount(2) takes.
+/// Source and options together are longer than [`DATA_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
 impl MountArgs {
-    /// The call that mounts a source at a target. Host names in the source must have been resolved.
+    /// The arguments that mount a source at a target. Host names in the source must have been resolved.
     pub fn new(source: &MountSource, options: &MountOptions, target: &Path, fs_type: &str) -> Result<Self, TooLong> {
         let source = source.to_string();
         let data = if fs_type == FS_TYPE { data(&source, options) } else { String::new() };
@@ -75,13 +75,13 @@ fn flags(options: &MountOptions) -> MountFlags {
 mod tests {
     use super::*;
 
-    fn call(source: &str, options: &str, fs_type: &str) -> Result<MountArgs, TooLong> {
+    fn args(source: &str, options: &str, fs_type: &str) -> Result<MountArgs, TooLong> {
         let flags: Vec<String> = options.split(',').filter(|flag| !flag.is_empty()).map(str::to_owned).collect();
         let (source, options) = (MountSource::parse(source).unwrap(), MountOptions::parse(&flags).unwrap());
         MountArgs::new(&source, &options, Path::new("/target"), fs_type)
     }
 
-    /// The calls that mount.lustre was seen to make, and those where it loses an option.
+    /// The calls that mount.lustre was observed to make, and those where it loses an option.
     #[test]
     fn calls_are_those_of_the_mount_helper() {
         const STRICT: MountFlags = MountFlags::STRICTATIME;
@@ -112,36 +112,36 @@ mod tests {
                 "device=10.0.0.4@tcp,10.1.0.4@tcp1:10.0.0.5@tcp:/lustrefs/team a/b,c",
             ),
         ] {
-            let call = call(source, options, FS_TYPE).unwrap();
-            assert_eq!((call.flags, call.data.as_str()), (flags, data), "{source} {options}");
-            assert_eq!(Some(call.source.as_str()), data.split_once("device=").map(|(_, device)| device));
-            assert_eq!((call.fs_type.as_str(), call.target.as_path()), (FS_TYPE, Path::new("/target")));
+            let args = args(source, options, FS_TYPE).unwrap();
+            assert_eq!((args.flags, args.data.as_str()), (flags, data), "{source} {options}");
+            assert_eq!(Some(args.source.as_str()), data.split_once("device=").map(|(_, device)| device));
+            assert_eq!((args.fs_type.as_str(), args.target.as_path()), (FS_TYPE, Path::new("/target")));
         }
     }
 
     #[test]
     fn labels_come_before_the_device() {
         let labelled =
-            call("10.0.0.4:/lustrefs", "flock,context=system_u:object_r:container_file_t:s0", FS_TYPE).unwrap();
+            args("10.0.0.4:/lustrefs", "flock,context=system_u:object_r:container_file_t:s0", FS_TYPE).unwrap();
         let data = "flock,context=system_u:object_r:container_file_t:s0,device=10.0.0.4@tcp:/lustrefs";
         assert_eq!(labelled.data, data);
     }
 
     #[test]
     fn other_types_get_no_options_of_lustre() {
-        let call = call("10.0.0.4:/lustrefs", "flock,ro", "tmpfs").unwrap();
-        assert_eq!((call.data.as_str(), call.source.as_str()), ("", "10.0.0.4@tcp:/lustrefs"));
-        assert_eq!(call.flags, MountFlags::RDONLY | MountFlags::STRICTATIME);
+        let args = args("10.0.0.4:/lustrefs", "flock,ro", "tmpfs").unwrap();
+        assert_eq!((args.data.as_str(), args.source.as_str()), ("", "10.0.0.4@tcp:/lustrefs"));
+        assert_eq!(args.flags, MountFlags::RDONLY | MountFlags::STRICTATIME);
     }
 
-    /// A device that the kernel cuts off is another directory.
+    /// A truncated device is another directory.
     #[test]
-    fn what_the_kernel_would_cut_off_is_refused() {
+    fn data_that_the_kernel_would_truncate_is_refused() {
         let source = |names: usize| format!("10.0.0.4@tcp:/lustrefs/{}", vec!["x".repeat(250); names].join("/"));
-        assert!(call(&source(16), "", FS_TYPE).is_ok());
+        assert!(args(&source(16), "", FS_TYPE).is_ok());
         let longest = format!("{}/{}", source(16), "x".repeat(DATA_MAX - source(16).len() - "/device=".len()));
-        assert_eq!(call(&longest, "", FS_TYPE).unwrap().data.len(), DATA_MAX);
-        assert_eq!(call(&longest, "flock", FS_TYPE), Err(TooLong));
-        assert_eq!(call(&format!("{longest}x"), "", FS_TYPE), Err(TooLong));
+        assert_eq!(args(&longest, "", FS_TYPE).unwrap().data.len(), DATA_MAX);
+        assert_eq!(args(&longest, "flock", FS_TYPE), Err(TooLong));
+        assert_eq!(args(&format!("{longest}x"), "", FS_TYPE), Err(TooLong));
     }
 }

@@ -1,35 +1,37 @@
-//! Who uses a mount that cannot be unmounted, as far as `/proc` shows.
+//! Processes and mounts that keep a mount busy (EBUSY of umount2(2)), as far as `/proc` shows them.
 //!
-//! Why: "device is busy" sends people searching. Only names of links are read, never what they lead to, so that this does
-//! not hang with the servers. Processes of other process namespaces are not seen.
+//! Only the names of links are read, never their targets, so that the search does not hang with the servers. Processes of
+//! other process namespaces are not seen.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 
-/// Most holders named.
-const NAMED: usize = 5;
+/// Most users reported.
+const REPORTED: usize = 5;
 /// Most time spent searching.
 const SEARCH_FOR: Duration = Duration::from_millis(500);
 
-/// Processes and mounts that hold the mount, in words; none if `/proc` does not tell.
+/// Descriptions of the users of a mount; none if `/proc` shows none.
 pub(super) fn find(mount: &MountEntry, mounts: &Mountinfo) -> Vec<String> {
-    let upon = mounts.below(&mount.mount_point).filter(|line| line.parent == mount.id);
-    let mut found: Vec<String> =
-        upon.map(|line| format!("a {} mount at {}", line.fs_type, line.mount_point.display())).take(NAMED).collect();
+    let on_top = mounts.below(&mount.mount_point).filter(|other| other.parent == mount.id);
+    let mut found: Vec<String> = on_top
+        .map(|other| format!("a {} mount at {}", other.fs_type, other.mount_point.display()))
+        .take(REPORTED)
+        .collect();
     let until = Instant::now() + SEARCH_FOR;
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if found.len() >= NAMED || Instant::now() >= until {
+        if found.len() >= REPORTED || Instant::now() >= until {
             break;
         }
         let is_process = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
-        found.extend(is_process.then(|| process_at(&process.path(), &mount.mount_point)).flatten());
+        found.extend(is_process.then(|| describe(&process.path(), &mount.mount_point)).flatten());
     }
     found
 }
 
-fn process_at(process: &Path, point: &Path) -> Option<String> {
+fn describe(process: &Path, point: &Path) -> Option<String> {
     let is_inside = |link: &Path| std::fs::read_link(link).is_ok_and(|path| path.starts_with(point));
     let links = [("cwd", "works in it"), ("root", "has its root in it"), ("exe", "runs a program of it")];
     let by_link = links.into_iter().find(|(link, _)| is_inside(&process.join(link))).map(|(_, how)| how);

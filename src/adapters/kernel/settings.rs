@@ -1,4 +1,4 @@
-//! What can be set about mounting, with defaults that suit AMLFS.
+//! Settings of the kernel mounter and its time limits, with defaults that suit AMLFS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub struct KernelSettings {
     /// Type of the mounts that are made and unmounted: `lustre`, or in tests and benchmarks another that needs no
     /// server, such as `tmpfs`. A mount of any other type is never touched.
     pub fs_type: String,
-    /// Directory below which file systems are mounted for a moment to make sub-directories. Made if absent.
+    /// Directory of the private mounts through which sub-directories are made. Made if absent.
     pub working_dir: PathBuf,
     /// Kubelet's directory as kubelet itself spells it. Mounts that an earlier process left below it are listed in this
     /// spelling, also if it is a symbolic link.
@@ -26,33 +26,33 @@ pub struct KernelSettings {
     pub threads: usize,
     /// Tunables of the client that are set after each mount of Lustre; none by default.
     pub tuning: ClientTuning,
-    /// How long each kind of operation is waited for.
+    /// Time limits.
     pub limits: Limits,
 }
 
-/// How long each kind of operation is waited for. What takes longer goes on, and the next call about it waits again.
+/// How long each kind of operation is waited for. An operation that takes longer stays in progress, and the next call
+/// about it waits again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// A mount or a sub-directory. The first mount after a start of the servers was seen to take 31 s.
+    /// A mount or a sub-directory. The first mount after a start of the servers was observed to take 31 s.
     pub mount: Duration,
     /// How long an unmount runs before its servers are examined, and again each time after that: if they are dead, the
-    /// mount is detached. With dead servers umount2(2) was seen to take 10 to 22 s.
+    /// mount is detached. With dead servers umount2(2) was observed to take 10 to 22 s.
     pub unmount: Duration,
     /// How long an unmount is waited for at most, all calls together, while its servers answer and data is written back.
     pub unmount_at_most: Duration,
     /// How long work waits for a thread where no further one can be had.
     pub thread: Duration,
-    /// statfs(2). With dead servers 16 s were seen.
+    /// statfs(2). With dead servers it was observed to take 16 s.
     pub statfs: Duration,
-    /// Whether what is mounted at a target still works, by statfs(2); without an answer it counts as working.
+    /// The statfs(2) that shows whether a mount still works; without an answer it counts as working. Also readiness.
     pub observe: Duration,
-    /// How long after a first error a mount is asked again before it counts as corrupt: an evicted client is well again
-    /// after 2 s.
+    /// Pause before a second statfs(2) or connection, which confirms a first error: an evicted client works again after 2 s.
     pub recheck_after: Duration,
-    /// A connection to the MGS, tried before a mount while others of it are overdue or have failed, and to judge whether
+    /// A connection to the MGS, made before a mount while others of it are overdue or have failed, and as evidence whether
     /// the servers of an unmount are dead.
     pub connect: Duration,
-    /// How long an unmount waits for a mount in progress at its target; after that the mount is left to end alone.
+    /// How long an unmount waits for the end of the mount in progress that it abandons.
     pub abandon: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The system calls that mounting needs, one a function, behind a trait so that tests can hang, fail and record them.
+//! The system calls of mounting, one per method of a trait, so that tests can let them hang and fail, and record them.
 //!
 //! All of them may block, some for minutes, and none can be cancelled.
 
@@ -17,13 +17,13 @@ use sys_mount::Mount;
 use super::mount_args::MountArgs;
 use crate::ports::mounter::{Capacity, Usage};
 
-/// The number of a failed system call. Lustre also returns numbers that the kernel keeps to itself (512 to 530) and for
-/// which libc has no name.
+/// The errno of a failed system call. Lustre also returns numbers that are internal to the kernel (512 to 530) and have no
+/// name in libc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SysError(pub i32);
 
-/// Numbers of `include/linux/errno.h` in the kernel.
-const KERNEL_ONLY: [(i32, &str, &str); 17] = [
+/// Names and meanings of the internal errnos (`include/linux/errno.h` of the kernel).
+const INTERNAL: [(i32, &str, &str); 17] = [
     (512, "ERESTARTSYS", "interrupted system call, to be restarted"),
     (513, "ERESTARTNOINTR", "interrupted system call, to be restarted"),
     (514, "ERESTARTNOHAND", "interrupted system call, to be restarted"),
@@ -54,9 +54,9 @@ impl SysError {
         self.errno() == Errno::EINTR || matches!(self.0, 512..=514 | 516)
     }
 
-    /// Of the system call that has just failed on this thread through `nix`, which maps numbers that it does not know to
+    /// The errno of the system call that has just failed on this thread through `nix`, which maps all unknown numbers to
     /// one value.
-    fn of_last(errno: Errno) -> Self {
+    fn last(errno: Errno) -> Self {
         if errno == Errno::UnknownErrno { Self(Errno::last_raw()) } else { errno.into() }
     }
 }
@@ -70,7 +70,7 @@ impl From<Errno> for SysError {
 impl std::fmt::Display for SysError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let number = self.0;
-        match (KERNEL_ONLY.iter().find(|(known, ..)| *known == number), self.errno()) {
+        match (INTERNAL.iter().find(|(known, ..)| *known == number), self.errno()) {
             (Some((_, name, meaning)), _) => write!(f, "{name}: {meaning} (os error {number})"),
             (None, Errno::UnknownErrno) => write!(f, "error number {number}, which has no name (os error {number})"),
             (None, errno) => write!(f, "{errno:?}: {} (os error {number})", errno.desc()),
@@ -80,58 +80,59 @@ impl std::fmt::Display for SysError {
 
 impl std::error::Error for SysError {}
 
-/// How something is unmounted. `MNT_FORCE` is not among the ways: it drops unwritten pages on servers that still answer,
+/// Flags of umount2(2) that are used. `MNT_FORCE` is not among them: it drops unwritten pages on servers that still answer,
 /// and Lustre's handler of it (`ll_umount_begin`) uses the root mount of the process that mounted, which is gone once the
 /// container of an earlier driver is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnmountFlags {
-    /// If nobody uses it.
+    /// None: fails with EBUSY while the mount is in use.
     Plain,
-    /// `MNT_DETACH`: gone from its path at once; it ends with its last user, and what is unwritten goes out before that.
+    /// `MNT_DETACH`: removed from its path at once; it ends with its last user, after unwritten data is written.
     Detach,
 }
 
-/// Room for some hundred mounts, in bytes.
-const MOUNTINFO_ROOM: usize = 32 << 10;
+/// Initial size of the buffer for mountinfo, in bytes: enough for some hundred mounts.
+const MOUNTINFO_SIZE: usize = 32 << 10;
 
-/// The operating system: the real one, unless a stand-in says otherwise.
+/// The operating system. The default methods are the real one.
 pub trait Syscalls: Send + Sync + std::fmt::Debug {
-    /// mount(2) on an open directory, which is the one at the call's target.
-    fn mount(&self, call: &MountArgs, directory: &File) -> Result<(), SysError> {
-        // By number: a symbolic link that is planted at the path by now leads nowhere.
+    /// mount(2) on an open directory, which is the one at the target.
+    fn mount(&self, args: &MountArgs, directory: &File) -> Result<(), SysError> {
+        // By its descriptor: a symbolic link that was planted at the path meanwhile has no effect.
         let target = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        let builder = Mount::builder().fstype(call.fs_type.as_str()).flags(call.flags).data(&call.data);
-        builder.mount(&call.source, target).map(drop).map_err(|error| number(&error))
+        let builder = Mount::builder().fstype(args.fs_type.as_str()).flags(args.flags).data(&args.data);
+        builder.mount(&args.source, target).map(drop).map_err(|error| errno(&error))
     }
 
     /// umount2(2) of the uppermost mount at the target, which is not followed if it is a symbolic link.
-    fn unmount(&self, target: &Path, how: UnmountFlags) -> Result<(), SysError> {
-        let how = match how {
+    fn unmount(&self, target: &Path, flags: UnmountFlags) -> Result<(), SysError> {
+        let flags = match flags {
             UnmountFlags::Plain => MntFlags::empty(),
             UnmountFlags::Detach => MntFlags::MNT_DETACH,
         };
-        umount2(target, how | MntFlags::UMOUNT_NOFOLLOW).map_err(SysError::of_last)
+        umount2(target, flags | MntFlags::UMOUNT_NOFOLLOW).map_err(SysError::last)
     }
 
-    /// statvfs(3).
+    /// statvfs(3): blocks in units of `f_frsize`.
     fn statfs(&self, path: &Path) -> Result<Usage, SysError> {
-        let found = statvfs(path).map_err(SysError::of_last)?;
+        let found = statvfs(path).map_err(SysError::last)?;
         let unit = found.fragment_size();
-        let amount = |total: u64, free: u64, available: u64, unit: u64| Capacity {
+        let capacity = |total: u64, free: u64, available: u64, unit: u64| Capacity {
             total: total.saturating_mul(unit),
             used: total.saturating_sub(free).saturating_mul(unit),
             available: available.saturating_mul(unit),
         };
         Ok(Usage {
-            bytes: amount(found.blocks(), found.blocks_free(), found.blocks_available(), unit),
-            inodes: (found.files() > 0).then(|| amount(found.files(), found.files_free(), found.files_available(), 1)),
+            bytes: capacity(found.blocks(), found.blocks_free(), found.blocks_available(), unit),
+            inodes: (found.files() > 0)
+                .then(|| capacity(found.files(), found.files_free(), found.files_available(), 1)),
         })
     }
 
     /// All of `/proc/self/mountinfo`.
     fn mountinfo(&self) -> io::Result<Vec<u8>> {
-        // The kernel hands out a page at a time, and has no size to tell: room from the start saves calls.
-        let mut bytes = Vec::with_capacity(MOUNTINFO_ROOM);
+        // The kernel returns a page per read and reports no size: a large buffer from the start saves calls.
+        let mut bytes = Vec::with_capacity(MOUNTINFO_SIZE);
         File::open("/proc/self/mountinfo")?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -142,7 +143,7 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
     }
 
-    /// Whether something listens there: a TCP connection, opened and closed.
+    /// Whether a server accepts a TCP connection, which is closed at once.
     fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<()> {
         TcpStream::connect_timeout(&address, limit).map(drop)
     }
@@ -152,12 +153,12 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
         std::fs::read_to_string("/sys/module/lustre/version").ok()
     }
 
-    /// Whether the kernel runs `SELinux`, so that labels mean something to mount(2).
+    /// Whether the kernel runs `SELinux`, so that mount(2) takes labels.
     fn has_selinux(&self) -> bool {
         Path::new("/sys/fs/selinux/enforce").exists()
     }
 
-    /// Whether this process has what mount(2) asks for.
+    /// Whether this process has the capability that mount(2) requires (`CAP_SYS_ADMIN`, capabilities(7)).
     fn may_mount(&self) -> bool {
         const CAP_SYS_ADMIN: u32 = 21;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -168,14 +169,14 @@ pub trait Syscalls: Send + Sync + std::fmt::Debug {
     }
 }
 
-/// The real one.
+/// The real operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Kernel;
 
 impl Syscalls for Kernel {}
 
-fn number(error: &io::Error) -> SysError {
-    // What never reached the kernel, such as a zero byte in a text, is an invalid argument.
+fn errno(error: &io::Error) -> SysError {
+    // A call that never reached the kernel, such as one with a zero byte in a text, has an invalid argument.
     error.raw_os_error().map_or(Errno::EINVAL.into(), SysError)
 }
 
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_is_shown_with_its_name() {
+    fn every_errno_is_shown_with_its_name() {
         for (number, shown) in [
             (524, "ENOTSUPP: operation is not supported (os error 524)"),
             (512, "ERESTARTSYS: interrupted system call, to be restarted (os error 512)"),

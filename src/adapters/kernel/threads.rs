@@ -1,11 +1,12 @@
-//! Threads for calls that may block for minutes.
+//! Thread pool for system calls that may block for minutes.
 //!
-//! A call that hangs holds its thread until the kernel returns, and the runtime's threads are shared by all. Here each
-//! piece of work has a thread to itself while it runs. An idle thread waits some seconds for the next work, so that
-//! healthy mounts do not pay for new ones; the one that became idle last gets it, so that the threads of a burst end. Where
-//! no further thread can be had, work waits for one that becomes idle, up to a limit.
+//! A call that hangs holds its thread until the kernel returns, so each piece of work has a thread to itself while it runs.
+//! An idle thread waits some seconds for the next work, so that healthy mounts do not pay for new ones; the one that became
+//! idle last gets it, so that the threads of a burst end. Where no further thread can be had, work waits in a queue for one
+//! that becomes idle, up to a limit. tokio's blocking pool has neither that order nor a limit for the wait.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,25 +16,44 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use tokio::sync::oneshot;
 
+use crate::ports::mounter::{MountError, MountErrorKind};
+
 /// Name of each thread, by which `doctor node` finds those that are blocked.
 pub(super) const THREAD_NAME: &str = "mount";
 
 /// How long a thread without work stays.
 const IDLE_FOR: Duration = Duration::from_secs(3);
-/// More than enough for name resolution, the hungriest of what runs here; only what is touched takes memory. The C library
+/// More than enough for name resolution, which needs most; only what is touched takes memory. The C library
 /// keeps up to 40 MiB of stacks of ended threads with the pages that they touched, so few large ones are kept rather than
 /// many small ones. Below 2 MiB, so that no stack becomes one huge page.
 const STACK: usize = (2 << 20) - (64 << 10);
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// No thread is free and no more can be made.
+/// Why an operation waits for a thread: none is free, and no more can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoThread {
-    /// How many there are, all of them occupied.
+pub(super) struct NoFreeThread {
+    pub(super) operation: &'static str,
+    /// Target path, source or volume id of the operation.
+    pub(super) subject: String,
+    /// How many threads there are, all of them occupied.
     pub(super) occupied: usize,
     /// Why the system refuses another; none if the driver's own bound is reached.
     pub(super) refused: Option<String>,
+}
+
+impl From<NoFreeThread> for MountError {
+    fn from(error: NoFreeThread) -> Self {
+        let NoFreeThread { operation, subject, occupied, refused } = error;
+        let why = match refused {
+            Some(why) => format!("the system refuses another ({why})"),
+            None => "that is the driver's own bound".to_owned(),
+        };
+        let message = format!("no thread is free: {occupied} are occupied by other operations, and {why}");
+        let hint = "raise the limit of processes of the driver's container (pids.max of its cgroup, podPidsLimit of \
+            kubelet, ulimit -u), or find out which operations do not end (`azurelustre-csi doctor node`)";
+        Self::new(MountErrorKind::NotReady, operation, subject, message).with_hint(hint)
+    }
 }
 
 /// A bounded set of threads.
@@ -48,18 +68,25 @@ struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Threads without work, the last one became idle last.
+    /// Threads without work by number; the last one became idle last.
     idle: Vec<(u64, SyncSender<Work>)>,
-    /// Work that waits for a thread, and how its caller learns that it has one.
-    waiting: VecDeque<(Work, oneshot::Sender<()>)>,
+    queue: VecDeque<Queued>,
     alive: usize,
-    numbers: u64,
+    next_number: u64,
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("idle", &self.idle.len()).field("alive", &self.alive).finish_non_exhaustive()
     }
+}
+
+/// Work that waits for a thread.
+struct Queued {
+    work: Work,
+    /// Notified when the work begins; closed when its caller stops waiting.
+    begun: oneshot::Sender<()>,
+    why: NoFreeThread,
 }
 
 impl Threads {
@@ -69,63 +96,60 @@ impl Threads {
 
     /// Begins work on a thread of its own: at once if one can be had, else when one becomes idle within `limit`. Work whose
     /// caller stops waiting before that never begins.
-    #[cfg(test)]
-    pub(super) async fn run(&self, work: impl FnOnce() + Send + 'static, limit: Duration) -> Result<(), NoThread> {
-        match self.run_or_queue(work) {
-            None => Ok(()),
-            Some(queued) => queued.begun(limit).await,
-        }
+    pub(super) async fn run(
+        &self,
+        operation: &'static str,
+        subject: impl Display,
+        limit: Duration,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), NoFreeThread> {
+        let Err((work, refused)) = self.try_run(Box::new(work)) else { return Ok(()) };
+        let why = NoFreeThread { operation, subject: subject.to_string(), occupied: self.alive(), refused };
+        drop(subject);
+        let Some(begun) = self.shared.state().enqueue(work, &why) else { return Ok(()) };
+        if matches!(tokio::time::timeout(limit, begun).await, Ok(Ok(()))) { Ok(()) } else { Err(why) }
     }
 
-    /// Begins work on a thread of its own at once, or queues it.
-    pub(super) fn run_or_queue(&self, work: impl FnOnce() + Send + 'static) -> Option<Queued> {
-        let (begun, refused) = self.begin(Box::new(work))?;
-        Some(Queued { begun, why: NoThread { occupied: self.alive(), refused } })
-    }
-
-    /// Begins work without waiting; it is dropped if no thread can be had at once.
+    /// Begins work if a thread can be had at once; otherwise drops it.
     pub(super) fn run_now(&self, work: impl FnOnce() + Send + 'static) {
-        drop(self.begin(Box::new(work)));
-        self.shared.state().forget_abandoned();
+        drop(self.try_run(Box::new(work)));
     }
 
-    /// Begins work, or lets it wait: then returns how to learn of its beginning, and why the system refuses a thread.
-    fn begin(&self, work: Work) -> Option<(oneshot::Receiver<()>, Option<String>)> {
+    /// Why an operation on this subject waits for a thread; none if none does.
+    pub(super) fn why_queued(&self, subject: &str) -> Option<NoFreeThread> {
+        let state = self.shared.state();
+        let queued = state.queue.iter().find(|queued| queued.why.subject == subject && !queued.begun.is_closed());
+        queued.map(|queued| queued.why.clone())
+    }
+
+    /// Begins work on an idle or a new thread, or returns it with the reason why the system refuses a thread.
+    fn try_run(&self, work: Work) -> Result<(), (Work, Option<String>)> {
         let mut state = self.shared.state();
         if let Some((_, thread)) = state.idle.pop() {
             // A thread that wakes while the lock is held would have to sleep again.
             drop(state);
             // It has room for one piece of work and waits for it.
-            thread.send(work).ok();
-            return None;
+            return thread.send(work).map_err(|unsent| (unsent.0, None));
         }
         if state.alive >= self.most {
-            return Some((state.enqueue(work), None));
+            return Err((work, None));
         }
         state.alive += 1;
         drop(state);
         self.spawn(work)
     }
 
-    fn spawn(&self, work: Work) -> Option<(oneshot::Receiver<()>, Option<String>)> {
+    fn spawn(&self, work: Work) -> Result<(), (Work, Option<String>)> {
         let shared = Arc::clone(&self.shared);
         // By a channel and not in the closure: that is lost when the system refuses the thread.
-        let (give, first) = sync_channel::<Work>(1);
-        let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(STACK);
+        let (sender, first) = sync_channel::<Work>(1);
+        let thread = std::thread::Builder::new().name(THREAD_NAME.into()).stack_size(STACK);
         match thread.spawn(move || shared.serve(&first)) {
-            Ok(_) => {
-                give.send(work).ok();
-                None
-            }
+            Ok(_) => sender.send(work).map_err(|unsent| (unsent.0, None)),
             Err(error) => {
                 tracing::warn!(%error, "no further thread can be made");
-                let mut state = self.shared.state();
-                state.alive -= 1;
-                if let Some((_, thread)) = state.idle.pop() {
-                    thread.send(work).ok();
-                    return None;
-                }
-                Some((state.enqueue(work), Some(error.to_string())))
+                self.shared.state().alive -= 1;
+                Err((work, Some(error.to_string())))
             }
         }
     }
@@ -136,38 +160,23 @@ impl Threads {
     }
 }
 
-/// Work that waits for a thread. Dropped, it never begins.
-#[derive(Debug)]
-pub(super) struct Queued {
-    begun: oneshot::Receiver<()>,
-    /// Why it waits.
-    pub(super) why: NoThread,
-}
-
-impl Queued {
-    /// Waits up to `limit` until the work begins.
-    pub(super) async fn begun(self, limit: Duration) -> Result<(), NoThread> {
-        let Self { begun, why } = self;
-        if matches!(tokio::time::timeout(limit, begun).await, Ok(Ok(()))) { Ok(()) } else { Err(why) }
-    }
-}
-
 impl State {
-    /// Drops work that nobody waits for any more.
-    fn forget_abandoned(&mut self) {
-        self.waiting.retain(|(_, begun)| !begun.is_closed());
-    }
-
-    fn enqueue(&mut self, work: Work) -> oneshot::Receiver<()> {
-        self.forget_abandoned();
+    /// Queues work and returns how its caller learns that it has begun; none if a thread became idle meanwhile, which has
+    /// it then. Work that no caller waits for any more is dropped.
+    fn enqueue(&mut self, work: Work, why: &NoFreeThread) -> Option<oneshot::Receiver<()>> {
+        if let Some((_, thread)) = self.idle.pop() {
+            thread.send(work).ok();
+            return None;
+        }
+        self.queue.retain(|queued| !queued.begun.is_closed());
         let (begun, receiver) = oneshot::channel();
-        self.waiting.push_back((work, begun));
-        receiver
+        self.queue.push_back(Queued { work, begun, why: why.clone() });
+        Some(receiver)
     }
 
-    /// The next work that waits; what nobody waits for any more is dropped.
+    /// The next queued work that a caller still waits for.
     fn dequeue(&mut self) -> Option<Work> {
-        while let Some((work, begun)) = self.waiting.pop_front() {
+        while let Some(Queued { work, begun, .. }) = self.queue.pop_front() {
             if begun.send(()).is_ok() {
                 return Some(work);
             }
@@ -181,9 +190,9 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread: its first work, and then whatever comes before it has been idle for long.
+    /// Runs on each thread: its first work, and then further work until it has been idle for [`IDLE_FOR`].
     fn serve(&self, first: &Receiver<Work>) {
-        own_umask();
+        unshare_umask();
         let mut next = first.recv().ok();
         while let Some(work) = next {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -194,18 +203,18 @@ impl Shared {
     }
 
     fn next(&self) -> Option<Work> {
-        let (give, take) = sync_channel(1);
+        let (sender, receiver) = sync_channel(1);
         let number = {
             let mut state = self.state();
             if let Some(work) = state.dequeue() {
                 return Some(work);
             }
-            state.numbers += 1;
-            let number = state.numbers;
-            state.idle.push((number, give));
+            state.next_number += 1;
+            let number = state.next_number;
+            state.idle.push((number, sender));
             number
         };
-        if let Ok(work) = take.recv_timeout(IDLE_FOR) {
+        if let Ok(work) = receiver.recv_timeout(IDLE_FOR) {
             return Some(work);
         }
         let mut state = self.state();
@@ -216,13 +225,13 @@ impl Shared {
             return None;
         }
         drop(state);
-        // Somebody took this thread in the same moment, and hands over its work now.
-        take.recv().ok()
+        // This thread was chosen in the same moment, and its work is on the way.
+        receiver.recv().ok()
     }
 }
 
-/// A umask of this thread alone: directories get the permissions that were asked for.
-fn own_umask() {
+/// Gives this thread a umask of its own, which is empty: directories get the permissions that were asked for.
+fn unshare_umask() {
     match unshare(CloneFlags::CLONE_FS) {
         Ok(()) => drop(umask(Mode::empty())),
         Err(error) => tracing::warn!(%error, "sub-directories get fewer permissions: the umask cannot be changed"),
@@ -236,8 +245,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(1);
 
-    fn wait_for_idle(threads: &Threads) {
-        while threads.shared.state().idle.is_empty() {
+    async fn run(threads: &Threads, work: impl FnOnce() + Send + 'static) {
+        threads.run("mount", "/target", LONG, work).await.unwrap();
+    }
+
+    /// Waits until so many threads are idle.
+    fn wait_for_idle(threads: &Threads, count: usize) {
+        while threads.shared.state().idle.len() < count {
             std::thread::yield_now();
         }
     }
@@ -248,13 +262,13 @@ mod tests {
         let hold = Arc::new(Mutex::new(hold));
         for _ in 0..2 {
             let hold = Arc::clone(&hold);
-            threads.run(move || assert!(hold.lock().unwrap().recv().is_err()), LONG).await.unwrap();
+            run(&threads, move || assert!(hold.lock().unwrap().recv().is_err())).await;
         }
         for number in 0..20 {
             let sender = sender.clone();
-            threads.run(move || sender.send(number).unwrap(), LONG).await.unwrap();
+            run(&threads, move || sender.send(number).unwrap()).await;
             assert_eq!(receiver.recv().unwrap(), number);
-            wait_for_idle(&threads);
+            wait_for_idle(&threads, 1);
         }
         assert_eq!(threads.alive(), 3);
         drop(release);
@@ -263,14 +277,19 @@ mod tests {
     #[tokio::test]
     async fn work_waits_for_a_thread_within_its_limit() {
         let (threads, (release, hold), (sender, receiver)) = (Threads::new(1), channel::<()>(), channel());
-        threads.run(move || assert!(hold.recv().is_err()), LONG).await.unwrap();
-        let (given_up, waits) = (sender.clone(), sender);
-        let none = threads.run(move || given_up.send("given up").unwrap(), Duration::ZERO).await;
-        assert_eq!(none, Err(NoThread { occupied: 1, refused: None }));
-        let waiting = threads.run(move || waits.send("waited").unwrap(), LONG);
-        let (begun, ()) = futures_lite::future::zip(waiting, async { drop(release) }).await;
-        begun.unwrap();
-        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["waited"], "what was given up never begins");
+        run(&threads, move || assert!(hold.recv().is_err())).await;
+        let (late, in_time) = (sender.clone(), sender);
+        let error =
+            threads.run("mount", "/late", Duration::ZERO, move || late.send("late").unwrap()).await.unwrap_err();
+        assert_eq!((error.subject.as_str(), error.occupied, error.refused), ("/late", 1, None));
+        let waiting = run(&threads, move || in_time.send("in time").unwrap());
+        let release = async {
+            assert!(threads.why_queued("/target").is_some() && threads.why_queued("/late").is_none());
+            drop(release);
+        };
+        futures_lite::future::zip(waiting, release).await;
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["in time"], "work whose caller stopped waiting never begins");
+        assert_eq!(threads.why_queued("/target"), None);
         assert_eq!(threads.alive(), 1);
     }
 
@@ -281,23 +300,16 @@ mod tests {
         let hold = Arc::new(Mutex::new(hold));
         for _ in 0..4 {
             let hold = Arc::clone(&hold);
-            threads.run(move || assert!(hold.lock().unwrap().recv().is_err()), LONG).await.unwrap();
+            run(&threads, move || assert!(hold.lock().unwrap().recv().is_err())).await;
         }
         drop(release);
-        while threads.shared.state().idle.len() < 4 {
-            std::thread::yield_now();
-        }
+        wait_for_idle(&threads, 4);
         let mut used = std::collections::BTreeSet::new();
         for _ in 0..50 {
             let sender = sender.clone();
-            threads
-                .run(move || sender.send(format!("{:?}", std::thread::current().id())).unwrap(), LONG)
-                .await
-                .unwrap();
+            run(&threads, move || sender.send(format!("{:?}", std::thread::current().id())).unwrap()).await;
             used.insert(receiver.recv().unwrap());
-            while threads.shared.state().idle.len() < 4 {
-                std::thread::yield_now();
-            }
+            wait_for_idle(&threads, 4);
         }
         assert_eq!(used.len(), 1, "the others can end");
     }
@@ -305,9 +317,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_the_work_and_not_the_thread() {
         let (threads, (sender, receiver)) = (Threads::new(1), channel());
-        threads.run(|| panic!("on purpose"), LONG).await.unwrap();
-        wait_for_idle(&threads);
-        threads.run(move || sender.send(()).unwrap(), LONG).await.unwrap();
+        run(&threads, || panic!("on purpose")).await;
+        wait_for_idle(&threads, 1);
+        run(&threads, move || sender.send(()).unwrap()).await;
         receiver.recv().unwrap();
     }
 
@@ -318,7 +330,7 @@ mod tests {
             status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim().to_owned()
         };
         let (threads, (sender, receiver), before) = (Threads::new(1), channel(), shown());
-        threads.run(move || sender.send(shown()).unwrap(), LONG).await.unwrap();
+        run(&threads, move || sender.send(shown()).unwrap()).await;
         assert_eq!((receiver.recv().unwrap().as_str(), shown()), ("0000", before));
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! Each mount(2) of Lustre has an instance of its own, whose name ends the names of its devices
 //! (`lustrefs-OST0000-osc-ffff8b0c4a5d8000`) and of its directory in `/sys/fs/lustre/llite` (`lustrefs-ffff8b0c4a5d8000`).
-//! Nothing says which instance a mount point has, so the instances of the file system that appear during the mount are
-//! tuned; a second mount of the driver in the same moment gets the same values anyway. Tuning never fails a mount. An OST
+//! No file connects an instance to a mount point, so the instances of the file system that appear during the mount are
+//! tuned; a second mount of the driver at the same time gets the same values anyway. Tuning never fails a mount. An OST
 //! that is added to a file system later keeps the client's own values until the next mount.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::client_state::{BlockingCalls, KernelFiles};
-use crate::domain::client_tuning::{ClientTuning, Tunable};
+use crate::domain::client_tuning::ClientTuning;
 use crate::domain::mount_source::FsName;
 
 /// Directory of the instances.
@@ -22,38 +22,29 @@ const INSTANCES: &str = "/sys/fs/lustre/llite";
 /// Sets the tunables of new mounts.
 #[derive(Debug)]
 pub(super) struct Tuner {
-    paths: KernelFiles,
+    files: KernelFiles,
     wanted: ClientTuning,
-    /// A store may wait for a lock that Lustre holds while it waits for a server, as an `import` does.
+    /// A write may wait for a lock that Lustre holds while it waits for a server, as the read of an `import` file does.
     writes: BlockingCalls,
     /// Warnings that were logged: each once in the life of the process.
     warned: Mutex<BTreeSet<String>>,
 }
 
-/// What was set and what was not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Outcome {
-    /// How many devices took a value.
-    set: BTreeMap<Tunable, usize>,
-    /// What no device has, or some refused, each with the reason.
-    refused: Vec<String>,
-}
-
 impl Tuner {
-    pub(super) fn new(paths: KernelFiles, wanted: ClientTuning) -> Self {
-        Self { paths, wanted, writes: BlockingCalls::default(), warned: Mutex::default() }
+    pub(super) fn new(files: KernelFiles, wanted: ClientTuning) -> Self {
+        Self { files, wanted, writes: BlockingCalls::default(), warned: Mutex::default() }
     }
 
     /// The instances before a mount; none if nothing is to be set.
     pub(super) fn instances(&self) -> Option<BTreeSet<String>> {
-        (!self.wanted.is_empty()).then(|| names(&self.paths.path(INSTANCES)))
+        (!self.wanted.is_empty()).then(|| names(&self.files.path(INSTANCES)))
     }
 
-    /// Sets the tunables of the instances of this file system that were not there before. Waits for at most the limit of
-    /// [`BlockingCalls`]; what takes longer goes on alone.
+    /// Sets the tunables of the instances of this file system that are not among those before the mount. Waits for at most
+    /// the limit of [`BlockingCalls`]; a write that takes longer ends on its own thread.
     pub(super) fn tune(&self, fs_name: &FsName, before: Option<&BTreeSet<String>>) {
         let Some(before) = before else { return };
-        let new: Vec<String> = names(&self.paths.path(INSTANCES))
+        let new: Vec<String> = names(&self.files.path(INSTANCES))
             .difference(before)
             .filter_map(|name| name.strip_prefix(fs_name.as_str())?.strip_prefix('-'))
             .filter(|instance| !instance.contains('-'))
@@ -63,67 +54,53 @@ impl Tuner {
             self.warn(format!("no new mount shows in {INSTANCES}"));
             return;
         }
-        let (paths, wanted) = (self.paths.clone(), self.wanted.clone());
-        match self.writes.run(move || set(&paths, &new, &wanted)) {
-            Ok(outcome) => self.report(fs_name, outcome),
+        let (files, wanted) = (self.files.clone(), self.wanted.clone());
+        match self.writes.run(move || set(&files, &new, &wanted)) {
+            Ok((set, refused)) => {
+                if !set.is_empty() {
+                    tracing::info!(%fs_name, values = set.join(","), "tunables of the Lustre client are set");
+                }
+                refused.into_iter().for_each(|why| self.warn(why));
+            }
             Err(why) => self.warn(why),
         }
     }
 
-    fn report(&self, fs_name: &FsName, outcome: Outcome) {
-        let set = outcome.set.keys().filter_map(|tunable| {
-            let value = self.wanted.values().find(|(other, _)| other == tunable)?.1;
-            Some(format!("{}={value}", name_of(*tunable)))
-        });
-        let set: Vec<String> = set.collect();
-        if !set.is_empty() {
-            tracing::info!(fs_name = %fs_name, values = set.join(","), "tunables of the Lustre client are set");
-        }
-        outcome.refused.into_iter().for_each(|why| self.warn(why));
-    }
-
     fn warn(&self, why: String) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if !warned.contains(&why) {
+        if warned.insert(why.clone()) {
             tracing::warn!(
                 why,
                 "a tunable of the Lustre client is not set; the mount works with the client's own value"
             );
-            warned.insert(why);
         }
     }
 }
 
-/// `osc.max_rpcs_in_flight`, as `lctl get_param` names it.
-fn name_of(tunable: Tunable) -> String {
-    let (device_type, file) = tunable.device_type_and_file();
-    format!("{device_type}.{file}")
-}
-
-/// Sets the tunables of all devices of these instances.
-fn set(paths: &KernelFiles, instances: &[String], wanted: &ClientTuning) -> Outcome {
-    let mut outcome = Outcome::default();
+/// Sets the tunables of all devices of these instances. Returns those that a device took, as `lctl set_param` writes them
+/// (`osc.max_rpcs_in_flight=32`), and those that no device has or some refuse, each with the reason.
+fn set(files: &KernelFiles, instances: &[String], wanted: &ClientTuning) -> (Vec<String>, Vec<String>) {
+    let (mut set, mut refused) = (Vec::new(), Vec::new());
     for (tunable, value) in wanted.values() {
         let (device_type, file) = tunable.device_type_and_file();
-        let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-        for device in devices(paths, device_type, instances) {
-            match store(&device.join(file), value) {
-                Ok(()) => *outcome.set.entry(tunable).or_default() += 1,
-                Err(error) => *refused.entry(reason(&error)).or_default() += 1,
-            }
+        let parameter = format!("{device_type}.{file}={value}");
+        let devices = devices(files, device_type, instances);
+        let results: Vec<io::Result<()>> = devices.iter().map(|device| write(&device.join(file), value)).collect();
+        if results.is_empty() {
+            refused.push(format!("{parameter}: the mount has no {device_type} device"));
         }
-        let name = name_of(tunable);
-        if refused.is_empty() && !outcome.set.contains_key(&tunable) {
-            outcome.refused.push(format!("{name}={value}: the mount has no {device_type} device"));
+        let reasons: BTreeSet<String> = results.iter().filter_map(|result| result.as_ref().err()).map(reason).collect();
+        refused.extend(reasons.iter().map(|why| format!("{parameter}: {why}")));
+        if results.iter().any(Result::is_ok) {
+            set.push(parameter);
         }
-        outcome.refused.extend(refused.into_keys().map(|why| format!("{name}={value}: {why}")));
     }
-    outcome
+    (set, refused)
 }
 
 /// The directories of one device type that belong to these instances.
-fn devices(paths: &KernelFiles, device_type: &str, instances: &[String]) -> Vec<PathBuf> {
-    let directory = paths.path(format!("/sys/fs/lustre/{device_type}"));
+fn devices(files: &KernelFiles, device_type: &str, instances: &[String]) -> Vec<PathBuf> {
+    let directory = files.path(format!("/sys/fs/lustre/{device_type}"));
     let belongs = |name: &String| {
         let instance = name.rsplit_once('-').map(|(_, instance)| instance);
         instance.is_some_and(|instance| instances.iter().any(|other| other == instance))
@@ -132,7 +109,7 @@ fn devices(paths: &KernelFiles, device_type: &str, instances: &[String]) -> Vec<
 }
 
 /// Writes a number to a file that exists.
-fn store(file: &Path, value: u32) -> io::Result<()> {
+fn write(file: &Path, value: u32) -> io::Result<()> {
     OpenOptions::new().write(true).truncate(true).open(file)?.write_all(format!("{value}\n").as_bytes())
 }
 
@@ -156,6 +133,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::adapters::kernel::client_state::tests::Tree;
+    use crate::domain::client_tuning::Tunable;
 
     const FILES: [(&str, &str); 4] = [
         ("osc", "max_rpcs_in_flight"),
@@ -221,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_lacks_or_refuses_is_a_warning_once_and_the_rest_is_set() {
+    fn a_tunable_that_is_absent_or_refused_is_a_warning_once_and_the_rest_is_set() {
         let tree = Tree::default();
         let tuner = tuner(&tree);
         for instance in ["ffff01", "ffff02"] {
@@ -229,7 +207,7 @@ mod tests {
             mount(&tree, "lustrefs", instance);
             let lacking = tree.files().path(format!("{}/max_dirty_mb", device("lustrefs", "osc", instance)));
             fs::remove_file(lacking).unwrap();
-            // A directory takes no value, whoever asks.
+            // A directory takes no value, also from root.
             let refusing = tree.files().path(format!("{}/max_mod_rpcs_in_flight", device("lustrefs", "mdc", instance)));
             fs::remove_file(&refusing).unwrap();
             fs::create_dir(&refusing).unwrap();
@@ -242,9 +220,9 @@ mod tests {
         assert_eq!(lacking, "osc.max_dirty_mb=512: this client does not have it");
     }
 
-    /// A pipe without a reader stands for a store that waits for a lock; its writer ends with the process.
+    /// A pipe without a reader stands for a file whose write waits for a lock; its writer ends with the process.
     #[test]
-    fn a_store_that_blocks_is_given_up() {
+    fn a_blocked_write_is_abandoned() {
         let tree = Tree::default();
         let writes = BlockingCalls::new(std::time::Duration::from_millis(100));
         let tuner = Tuner { writes, ..tuner(&tree) };
@@ -258,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_shows_nowhere_is_a_warning() {
+    fn a_mount_without_an_instance_is_a_warning() {
         let tree = Tree::default();
         let tuner = tuner(&tree);
         tuner.tune(&fs_name("lustrefs"), tuner.instances().as_ref());

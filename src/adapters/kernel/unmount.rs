@@ -1,21 +1,24 @@
-//! NodeUnpublishVolume: unmounting all that is at a target, and removing its directory.
+//! NodeUnpublishVolume: unmounting everything at a target, and removing its directory.
 //!
-//! An unmount is plain, and its end is waited for: while the servers answer, it is writing data back. `MNT_FORCE` is never
-//! used. What is in use, or does not end, while its servers are dead is detached: the path is free at once, and what is
-//! unwritten stays with the kernel and goes out if the servers come back. A path is never asked about before it is
-//! unmounted, since that could hang by itself.
+//! An unmount is plain, and its end is waited for: while the servers answer, it writes data back. `MNT_FORCE` is never
+//! used. A mount that is in use, or an unmount that does not end, while its servers are dead is detached: the path is free
+//! at once, and unwritten data stays with the kernel and is written if the servers come back. No file below a path is
+//! accessed before it is unmounted, since that could hang by itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::blocking::BlockingMounter;
 use super::client_state::servers::ServerState;
-use super::errno;
-use super::node::Node;
-use super::registry::{Answer, Key, Met, Signal, Start, Ticket, Waiter, What};
+use super::mounter::{KernelMounter, LOCAL};
+use super::operation_registry::{
+    OperationEvent, OperationGuard, OperationKey, OperationOutput, OperationWaiter, PendingOperation, RunningOperation,
+    TargetOperation,
+};
 use super::syscalls::{SysError, UnmountFlags};
-use super::{KernelMounter, open_users};
+use super::{errno, open_users};
 use crate::adapters::mountinfo::{MountEntry, Mountinfo};
 use crate::adapters::target;
 use crate::ports::mounter::{MountError, MountErrorKind};
@@ -27,47 +30,48 @@ const STACKED: usize = 64;
 impl KernelMounter {
     /// Unmounts and removes the directory. A mount that is in progress there is abandoned first.
     pub(super) async fn unmount_target(&self, target: &Path) -> Result<(), MountError> {
-        let limits = &self.node.settings.limits;
+        let limit = self.blocking.settings.limits.unmount;
         loop {
-            let (given, since) = (target.to_owned(), Instant::now());
-            let work = move |node: &Node, start| node.unmount(&given, start);
-            let mut waiter = self.start(OPERATION, target, limits.unmount, work).await?;
-            match waiter.wait(limits.unmount).await {
-                Some(Signal::Ended(reply)) => return reply.map(drop),
-                Some(Signal::Met(met)) if met.what.is_mount() => {
-                    if !self.abandon(met).await {
-                        return self.leave_hanging(target).await;
+            let (owned, since) = (target.to_owned(), Instant::now());
+            let work = move |blocking: &BlockingMounter, pending| blocking.unmount(&owned, pending);
+            let mut waiter = self.start(OPERATION, target.display(), limit, work).await?;
+            let is_done = match waiter.wait(limit).await {
+                Some(OperationEvent::Ended(result)) => return result.map(drop),
+                Some(OperationEvent::PermitNeeded) => false,
+                Some(OperationEvent::Conflict(RunningOperation {
+                    key,
+                    operation: TargetOperation::Mount { .. },
+                    waiter,
+                    ..
+                })) => {
+                    if !self.abandon(&key, waiter).await {
+                        return self.remove_under_hung_mount(target).await;
                     }
+                    false
                 }
-                Some(Signal::Met(Met { since, waiter, .. })) => {
-                    if self.follow(target, waiter, since).await? {
-                        return Ok(());
-                    }
-                }
-                Some(Signal::NeedsPermit) => {}
-                None => {
-                    if self.follow(target, waiter, since).await? {
-                        return Ok(());
-                    }
-                }
+                Some(OperationEvent::Conflict(unmount)) => self.follow(target, unmount.waiter, unmount.since).await?,
+                None => self.follow(target, waiter, since).await?,
+            };
+            if is_done {
+                return Ok(());
             }
         }
     }
 
     /// Waits for an unmount in progress. `false` if the path has to be unmounted once more.
-    async fn follow(&self, target: &Path, mut waiter: Waiter, since: Instant) -> Result<bool, MountError> {
-        let limits = &self.node.settings.limits;
-        let mut examined_in = limits.unmount.saturating_sub(since.elapsed());
+    async fn follow(&self, target: &Path, mut waiter: OperationWaiter, since: Instant) -> Result<bool, MountError> {
+        let limits = &self.blocking.settings.limits;
+        let mut next_check = limits.unmount.saturating_sub(since.elapsed());
         loop {
             let rest = limits.unmount_at_most.saturating_sub(since.elapsed());
-            match waiter.wait(examined_in.min(rest)).await {
-                Some(Signal::Ended(reply)) => return reply.map(|_| true),
+            match waiter.wait(next_check.min(rest)).await {
+                Some(OperationEvent::Ended(result)) => return result.map(|_| true),
                 Some(_) => return Ok(false),
-                None => examined_in = limits.unmount,
+                None => next_check = limits.unmount,
             }
-            let (given, is_last) = (target.to_owned(), since.elapsed() >= limits.unmount_at_most);
-            let work = move |node: &Node| node.detach_if_dead(&given, is_last);
-            if self.on_thread(OPERATION, target.display().to_string(), limits.unmount, work).await? {
+            let (owned, is_last) = (target.to_owned(), since.elapsed() >= limits.unmount_at_most);
+            let work = move |blocking: &BlockingMounter| blocking.detach_if_dead(&owned, is_last);
+            if self.on_thread(OPERATION, target.display(), limits.unmount, work).await? {
                 return Ok(true);
             }
             if is_last {
@@ -77,57 +81,53 @@ impl KernelMounter {
     }
 
     /// Abandons a mount that is in progress; whether it has ended then.
-    async fn abandon(&self, met: Met) -> bool {
-        self.node.registry.update(&met.key, |what| {
-            if let What::Mount { abandoned, .. } = what {
-                *abandoned = true;
-            }
-        });
-        let mut waiter = met.waiter;
-        waiter.wait(self.node.settings.limits.abandon).await.is_some()
+    async fn abandon(&self, key: &OperationKey, mut waiter: OperationWaiter) -> bool {
+        self.blocking.registry.update(key, TargetOperation::abandon);
+        waiter.wait(self.blocking.settings.limits.abandon).await.is_some()
     }
 
-    /// What an unmount answers while an abandoned mount still hangs.
-    async fn leave_hanging(&self, target: &Path) -> Result<(), MountError> {
-        let (given, limit) = (target.to_owned(), self.node.settings.limits.abandon);
-        self.local(OPERATION, target, move |node| {
-            if node.is_mounted(&given)? {
-                return Err(errno::stuck(OPERATION, given.display().to_string(), limit));
+    /// Removes the target while an abandoned mount of it still hangs.
+    async fn remove_under_hung_mount(&self, target: &Path) -> Result<(), MountError> {
+        let (owned, limit) = (target.to_owned(), self.blocking.settings.limits.abandon);
+        self.on_thread(OPERATION, target.display(), LOCAL, move |blocking| {
+            if blocking.is_mounted(&owned)? {
+                return Err(errno::stuck(OPERATION, owned.display().to_string(), limit));
             }
-            tracing::warn!(target = %given.display(), "a mount hangs whose target is unpublished; it is left to end alone");
-            Ok(target::remove(&given)?)
+            tracing::warn!(target = %owned.display(), "a mount hangs whose target is unpublished; it is left to end alone");
+            target::remove(&owned)
         })
         .await
     }
 }
 
-impl Node {
+impl BlockingMounter {
     /// The whole unmount.
-    fn unmount(&self, target: &Path, start: Start) {
-        let place = match target::canonical(OPERATION, target) {
-            Ok(Some(place)) => place,
+    fn unmount(&self, target: &Path, pending: PendingOperation) {
+        let canonical = match target::canonical(OPERATION, target) {
+            Ok(Some(canonical)) => canonical,
             // Without a parent nothing is mounted, and there is no directory.
-            Ok(None) => return start.end(Ok(Answer::Done)),
-            Err(error) => return start.end(Err(error.into())),
+            Ok(None) => return pending.end(Ok(OperationOutput::Done)),
+            Err(error) => return pending.end(Err(error)),
         };
-        let what = What::Unmount { source: None, before: ServerState::Unknown };
-        let Some(ticket) = self.registry.begin(Key::Target(place.clone()), what, start) else { return };
-        let mut result = self.unmount_all(target, &place, &ticket);
-        // Once nobody waits any more, another call may use the path.
-        if result.is_ok() && ticket.is_waited_for() {
-            result = target::remove(target).map_err(MountError::from);
+        let operation = TargetOperation::Unmount { source: None, before: ServerState::Unknown };
+        let key = OperationKey::Target(canonical.clone());
+        let Some(guard) = self.registry.begin(key, operation, pending) else { return };
+        let mut result = self.unmount_all(target, &canonical, &guard);
+        // Once no caller waits any more, another call may use the path.
+        if result.is_ok() && guard.is_waited_for() {
+            result = target::remove(target);
         }
-        ticket.finish(result.map(|()| Answer::Done));
+        guard.end(result.map(|()| OperationOutput::Done));
     }
 
-    /// Unmounts all mounts of the driver's type at a place.
-    fn unmount_all(&self, target: &Path, place: &Path, ticket: &Ticket) -> Result<(), MountError> {
+    /// Unmounts all mounts of the driver's type at a target.
+    fn unmount_all(&self, target: &Path, canonical: &Path, guard: &OperationGuard) -> Result<(), MountError> {
         let mut refused = None;
         for _ in 0..STACKED {
             let mounts = self.mounts(OPERATION, target)?;
-            let mut stack = mounts.at(place);
+            let mut stack = mounts.at(canonical);
             let Some(top) = stack.pop() else {
-                self.records.forget(place);
+                self.records.remove(canonical);
                 return Ok(());
             };
             if !self.is_ours(&top) {
@@ -136,19 +136,17 @@ impl Node {
             if refused == Some(top.id) {
                 return Err(errno::of_unmount(Errno::EINVAL.into(), target));
             }
-            let before = self.servers_by_imports(&top.source);
-            self.registry.update(ticket.key(), |what| {
-                *what = What::Unmount { source: Some(top.source.clone()), before };
-            });
-            match self.calls.unmount(place, UnmountFlags::Plain).map_err(|error| (error.errno(), error)) {
+            let before = self.client.server_state(&top.source);
+            guard.update(TargetOperation::Unmount { source: Some(top.source.clone()), before });
+            match self.syscalls.unmount(canonical, UnmountFlags::Plain).map_err(|error| (error.errno(), error)) {
                 Ok(()) if stack.is_empty() => {
-                    self.records.forget(place);
+                    self.records.remove(canonical);
                     return Ok(());
                 }
                 Ok(()) => {}
-                // Somebody else was faster, or it cannot be unmounted from here: the next observation shows which.
+                // Unmounted by another process, or not possible from here: the next observation shows which.
                 Err((Errno::EINVAL | Errno::ENOENT, _)) => refused = Some(top.id),
-                Err((Errno::EBUSY, _)) => self.unmount_busy(target, place, &top, before, &mounts)?,
+                Err((Errno::EBUSY, _)) => self.unmount_busy(target, &top, before, &mounts)?,
                 Err((_, error)) => return Err(errno::of_unmount(error, target)),
             }
         }
@@ -156,78 +154,77 @@ impl Node {
         Err(MountError::at(MountErrorKind::Failed, OPERATION, target, message))
     }
 
-    /// A mount in use: detached if its servers are dead, otherwise reported with who uses it.
+    /// A mount in use: detached if its servers are dead, otherwise reported with its users.
     fn unmount_busy(
         &self,
         target: &Path,
-        place: &Path,
         top: &MountEntry,
         before: ServerState,
         mounts: &Mountinfo,
     ) -> Result<(), MountError> {
-        let servers = self.servers(&top.source, before);
+        let servers = self.server_state(&top.source, before);
         if servers == ServerState::Dead {
-            return self.detach(place, &top.source).map_err(|errno| errno::of_unmount(errno, target));
+            return self.detach(target, top);
         }
-        // What used it may have been the driver's own statfs, or has ended meanwhile.
-        if self.calls.unmount(place, UnmountFlags::Plain).is_ok() {
+        // The user may have been the driver's own statfs, or has ended meanwhile.
+        if self.syscalls.unmount(&top.mount_point, UnmountFlags::Plain).is_ok() {
             return Ok(());
         }
         let users = open_users::find(top, mounts);
         let users = if users.is_empty() { String::new() } else { format!(": {}", users.join(", ")) };
-        let doubt = if servers == ServerState::Unknown { "; whether its servers answer is unknown" } else { "" };
-        let hint = "end what uses it; it is detached only when its servers are dead";
-        let message = format!("the mount is in use{users}{doubt}");
+        let unknown = if servers == ServerState::Unknown { "; whether its servers answer is unknown" } else { "" };
+        let message = format!("the mount is in use{users}{unknown}");
         Err(MountError::at(MountErrorKind::Busy, OPERATION, target, message)
-            .with_hint(hint)
+            .with_hint("end what uses it; it is detached only when its servers are dead")
             .caused_by(SysError::from(Errno::EBUSY)))
     }
 
-    /// For an unmount that does not end: whether its target may be given up. It may if its servers are dead, or
-    /// (`is_last`) if it has written back for as long as any call waits for, and the path is free.
+    /// For an unmount that does not end: whether its target is free now. A mount whose servers are dead is detached. With
+    /// `is_last`, data has been written back for as long as any call waits, and a free path is enough.
     fn detach_if_dead(&self, target: &Path, is_last: bool) -> Result<bool, MountError> {
-        let Some(place) = target::canonical(OPERATION, target)? else { return Ok(true) };
-        let Some(What::Unmount { source, before }) = self.registry.update(&Key::Target(place.clone()), |_| {}) else {
+        let Some(canonical) = target::canonical(OPERATION, target)? else { return Ok(true) };
+        let key = OperationKey::Target(canonical.clone());
+        let Some(TargetOperation::Unmount { source, before }) = self.registry.update(&key, |_| {}) else {
             return Ok(false);
         };
-        let servers = source.as_ref().map_or(ServerState::Unknown, |source| self.servers(source, before));
-        let mounted = self.mounts(OPERATION, target)?.at(&place).pop();
+        let servers = source.as_ref().map_or(ServerState::Unknown, |source| self.server_state(source, before));
+        let mounted = self.mounts(OPERATION, target)?.at(&canonical).pop();
         match (mounted, servers) {
-            (Some(top), ServerState::Dead) if self.is_ours(&top) => {
-                self.detach(&place, &top.source).map_err(|errno| errno::of_unmount(errno, target))?;
-            }
+            (Some(top), ServerState::Dead) if self.is_ours(&top) => self.detach(target, &top)?,
             (None, ServerState::Dead) => {
-                tracing::warn!(target = %place.display(), source, "unmounted, though its dead servers have not taken all data");
+                tracing::warn!(target = %canonical.display(), source, "unmounted, though its dead servers have not taken all data");
             }
             (None, _) if is_last => {
                 let after = self.settings.limits.unmount_at_most;
-                tracing::warn!(target = %place.display(), source, ?after, "unmounted, but the kernel is still writing data back");
+                tracing::warn!(target = %canonical.display(), source, ?after, "unmounted, but the kernel is still writing data back");
             }
             _ => return Ok(false),
         }
-        self.records.forget(&place);
+        self.records.remove(&canonical);
         target::remove(target)?;
         Ok(true)
     }
 
-    /// Detaches the uppermost mount of a place.
-    fn detach(&self, place: &Path, source: &str) -> Result<(), SysError> {
-        tracing::warn!(target = %place.display(), source, "the servers of a mount are dead; it is detached");
-        match self.calls.unmount(place, UnmountFlags::Detach) {
-            Err(error) if !matches!(error.errno(), Errno::EINVAL | Errno::ENOENT) => Err(error),
+    /// Detaches the uppermost mount of a target.
+    fn detach(&self, target: &Path, top: &MountEntry) -> Result<(), MountError> {
+        let (canonical, source) = (&top.mount_point, &top.source);
+        tracing::warn!(target = %canonical.display(), source, "the servers of a mount are dead; it is detached");
+        match self.syscalls.unmount(canonical, UnmountFlags::Detach) {
+            Err(error) if !matches!(error.errno(), Errno::EINVAL | Errno::ENOENT) => {
+                Err(errno::of_unmount(error, target))
+            }
             _ => Ok(()),
         }
     }
 
     fn is_mounted(&self, target: &Path) -> Result<bool, MountError> {
-        let place: Option<PathBuf> = target::canonical(OPERATION, target)?;
-        let Some(place) = place else { return Ok(false) };
-        Ok(self.mounts(OPERATION, target)?.at(&place).last().is_some_and(|top| self.is_ours(top)))
+        let Some(canonical) = target::canonical(OPERATION, target)? else { return Ok(false) };
+        Ok(self.mounted_at(OPERATION, target, &canonical)?.is_some())
     }
 }
 
 fn not_owned(target: &Path, top: &MountEntry) -> MountError {
     let message =
         format!("a {} mount of {} is there, which this driver did not make; it stays", top.fs_type, top.source);
-    MountError::at(MountErrorKind::Busy, OPERATION, target, message).with_hint("unmount it by hand if nobody needs it")
+    MountError::at(MountErrorKind::Busy, OPERATION, target, message).with_hint("unmount it by hand if it is not needed")
 }

@@ -15,7 +15,7 @@ pub(super) const FILE_NAME: &str = "vol_data.json";
 /// Longest file that is read, in bytes. The real ones hold some hundreds.
 const LONGEST: u64 = 256 << 10;
 
-/// The fields that the driver needs, as far as the file has them.
+/// The fields of the file that the driver needs; none where the file lacks them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct VolData {
@@ -26,6 +26,11 @@ pub(super) struct VolData {
 }
 
 impl VolData {
+    /// The record beside a mount point; empty as with [`Self::read`].
+    pub(super) fn beside(mount_point: &Path) -> Self {
+        mount_point.parent().map(Self::read).unwrap_or_default()
+    }
+
     /// The record in this directory; empty where it is absent, torn (by a power cut) or not kubelet's.
     pub(super) fn read(directory: &Path) -> Self {
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
-//! Whether the working directory can be used: each sub-directory is made through a private mount on a directory in it.
+//! Check of the working directory (`--working-mount-dir`), in which private mounts are made.
 //!
-//! Checked before the first volume needs it, since the root file system of a container is often read-only.
+//! It is checked before the first volume needs it, since the root file system of a container is often read-only.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -12,16 +12,16 @@ use crate::ports::node_faults::NodeFault;
 /// The setting that names the directory.
 const SETTING: &str = "--working-mount-dir";
 
-/// Permissions of the directories that are made: nobody else is to see the root of a file system.
-const MODE: u32 = 0o700;
+/// Permissions of the directories that are made: other users must not see the root of a file system.
+pub(super) const MODE: u32 = 0o700;
 
-/// Why the directory cannot be used, if it cannot be. Makes a directory in it, and it if it is absent, and removes again
-/// what it made.
+/// The fault of a directory that cannot be used. Makes a directory in it, and it if it is absent, and removes again what it
+/// made.
 pub fn fault(directory: &Path) -> Option<NodeFault> {
-    try_out(directory).err().map(|cause| unusable(directory, &cause))
+    make_and_remove(directory).err().map(|cause| unusable(directory, &cause))
 }
 
-/// That the directory cannot be used because of `cause`.
+/// The fault of a directory that cannot be used because of `cause`.
 pub(super) fn unusable(directory: &Path, cause: &io::Error) -> NodeFault {
     NodeFault {
         message: format!("{SETTING}: {} cannot be used for private mounts: {cause}", directory.display()),
@@ -29,22 +29,23 @@ pub(super) fn unusable(directory: &Path, cause: &io::Error) -> NodeFault {
     }
 }
 
-fn try_out(directory: &Path) -> io::Result<()> {
+fn make_and_remove(directory: &Path) -> io::Result<()> {
     let absent: Vec<PathBuf> = directory.ancestors().take_while(|path| is_absent(path)).map(Path::to_owned).collect();
     let made = DirBuilder::new().recursive(true).mode(MODE).create(directory).and_then(|()| {
         let name = format!(".azurelustre-csi-check-{}", std::process::id());
         let inner = directory.join(name);
-        DirBuilder::new().mode(MODE).create(&inner).or_else(left_by_a_killed_check)?;
+        DirBuilder::new().mode(MODE).create(&inner).or_else(ignore_existing)?;
         std::fs::remove_dir(&inner)
     });
     for path in absent {
-        // One that is in use meanwhile stays.
+        // A directory that is in use meanwhile stays.
         drop(std::fs::remove_dir(path));
     }
     made
 }
 
-fn left_by_a_killed_check(error: io::Error) -> io::Result<()> {
+/// A check that was killed leaves its directory.
+fn ignore_existing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_stands_in_the_way_is_reported_with_the_setting_and_the_cure() {
+    fn every_unusable_directory_is_reported_with_the_setting_and_a_hint() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
@@ -83,7 +84,7 @@ mod tests {
             folder.path().join("dangling"),
             folder.path().join("loop"),
             folder.path().join("x".repeat(300)),
-            // Nobody may make directories there.
+            // File systems in which no process may make directories.
             "/proc/self/work".into(),
             "/sys/work".into(),
         ] {

@@ -6,11 +6,9 @@
 //! ```text
 //!   wire     requests and answers as bytes, pure
 //!   ioctl    the system call; the only file of the crate that may hold `unsafe`
-//!   calls    the requests in their order, and what an errno means
-//!   device   the calls over the device
+//!   device   Lnet over these: the order of requests, and the meaning of each errno
 //! ```
 
-mod calls;
 mod device;
 mod ioctl;
 mod nid;
@@ -23,7 +21,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::device::{Device, device};
+pub use self::device::device;
 pub use self::nid::{Nid, TCP};
 
 /// TCP port at which the LNet of a server accepts connections: the default of `accept_port` (`lnet/lnet/acceptor.c`).
@@ -37,25 +35,25 @@ pub const DEVICE: &str = "/dev/lnet";
 pub struct LocalNi {
     /// Its address.
     pub nid: Nid,
-    /// The network interface under the name that it had when the NI was added; none if LNet does not report it.
+    /// Name of the network interface when the NI was added; none if LNet does not report it.
     pub interface: Option<String>,
-    /// LNet's own status; none if LNet does not report it. Lustre 2.17.0 goes on to report `down` after the link has
-    /// come back, so a `down` alone means nothing.
+    /// LNet's own status; none if LNet does not report it. Lustre 2.17.0 still reports `down` after the link has come
+    /// back, so a `down` alone means nothing.
     pub up: Option<bool>,
 }
 
 /// LNet of this node. Calls take LNet's own lock and may wait for another call in progress; callers that must not block
 /// use a thread with a time limit.
 pub trait Lnet: Debug + Send + Sync {
-    /// The IPv4 NIs but the loopback. [`LnetError::NotStarted`] if LNet is loaded and has no network yet.
+    /// The IPv4 NIs without the loopback. [`LnetError::NotStarted`] if LNet is loaded and has no network yet.
     fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError>;
 
     /// Takes a reference on LNet and starts it without an NI if it is stopped (`lnetctl lnet configure`).
     /// Needed before [`Lnet::add_local_ni`] in the life of the module.
     fn configure(&self) -> Result<(), LnetError>;
 
-    /// Gives back the reference of [`Lnet::configure`], and stops LNet if it was the last one. [`LnetError::Busy`] means
-    /// that others (ptlrpc) still use it; the reference is given back all the same.
+    /// Releases the reference of [`Lnet::configure`], and stops LNet if it was the last one. [`LnetError::Busy`] means that
+    /// other modules (ptlrpc) still use LNet; the reference is released all the same.
     fn unconfigure(&self) -> Result<(), LnetError>;
 
     /// Adds an interface with its first IPv4 address to a network such as [`TCP`]. [`LnetError::Exists`] if the network
@@ -106,7 +104,7 @@ pub enum LnetError {
         /// The NID.
         nid: Nid,
     },
-    /// Others use LNet (EBUSY).
+    /// Other modules use LNet (EBUSY).
     #[error("LNet is in use by other modules")]
     Busy,
     /// No reply to a ping within its limit, or a refusal (EHOSTUNREACH, ECONNREFUSED, ETIMEDOUT, EIO).
@@ -115,7 +113,7 @@ pub enum LnetError {
         /// The NID.
         nid: Nid,
     },
-    /// Any other failure.
+    /// Any other errno.
     #[error("LNet {call}: {}", io::Error::from_raw_os_error(*errno))]
     Errno {
         /// The ioctl, by its name in the kernel source without the prefix `IOC_LIBCFS_`.

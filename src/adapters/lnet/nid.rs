@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nid_is_taken_apart_as_it_was_put_together() {
+    fn a_nid_is_split_into_network_and_address() {
         let nid = Nid::new(TCP | 7, Ipv4Addr::new(10, 0, 2, 15));
         assert_eq!((nid.net(), nid.address()), (TCP | 7, Ipv4Addr::new(10, 0, 2, 15)));
         assert!(!nid.is_loopback_or_none() && Nid::from_bits(0).is_loopback_or_none());

@@ -1,4 +1,4 @@
-//! Simulated LNet, kept in a small file: for clusters without Lustre, where node-setup has to configure something.
+//! Simulated LNet whose state is a small file: for clusters without Lustre, where node-setup has to configure something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::{Lnet, LnetError, LocalNi, Nid, TCP};
 
-/// LNet whose NIs stand in a file, a line each (`10.0.2.15 eth0`). No file is an LNet that is not started, so the state
-/// lasts from one process to the next.
-pub struct Simulated {
+/// LNet whose NIs are the lines of a file (`10.0.2.15 eth0`). Without the file LNet is not started, so the state outlives
+/// the process.
+pub struct SimulatedLnet {
     file: PathBuf,
     address: Box<AddressOf>,
 }
@@ -22,23 +22,23 @@ type AddressOf = dyn Fn(&str) -> Option<Ipv4Addr> + Send + Sync;
 
 /// Simulated LNet whose state is in this file, whose directory must exist. `address` is the first IPv4 address of an
 /// interface that is up.
-pub fn device(file: &Path, address: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static) -> Simulated {
-    Simulated { file: file.to_owned(), address: Box::new(address) }
+pub fn device(file: &Path, address: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static) -> SimulatedLnet {
+    SimulatedLnet { file: file.to_owned(), address: Box::new(address) }
 }
 
-impl fmt::Debug for Simulated {
+impl fmt::Debug for SimulatedLnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulated").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("SimulatedLnet").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl Simulated {
+impl SimulatedLnet {
     /// Interfaces by address; `None` if LNet is not started.
     fn read(&self) -> Result<Option<BTreeMap<Ipv4Addr, String>>, LnetError> {
         let text = match fs::read_to_string(&self.file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failure("read", &error)),
+            Err(error) => return Err(io_error("read", &error)),
         };
         let ni = |line: &str| {
             let (address, interface) = line.split_once(' ')?;
@@ -53,11 +53,11 @@ impl Simulated {
 
     fn write(&self, nis: &BTreeMap<Ipv4Addr, String>) -> Result<(), LnetError> {
         let lines: Vec<String> = nis.iter().map(|(address, interface)| format!("{address} {interface}")).collect();
-        fs::write(&self.file, lines.join("\n")).map_err(|error| failure("write", &error))
+        fs::write(&self.file, lines.join("\n")).map_err(|error| io_error("write", &error))
     }
 }
 
-impl Lnet for Simulated {
+impl Lnet for SimulatedLnet {
     fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
         let ni = |(address, interface): (Ipv4Addr, String)| {
             let up = (self.address)(&interface) == Some(address);
@@ -73,7 +73,7 @@ impl Lnet for Simulated {
 
     fn unconfigure(&self) -> Result<(), LnetError> {
         match fs::remove_file(&self.file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failure("remove", &error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("remove", &error)),
             _ => Ok(()),
         }
     }
@@ -108,7 +108,7 @@ impl Lnet for Simulated {
     }
 }
 
-fn failure(call: &'static str, error: &io::Error) -> LnetError {
+fn io_error(call: &'static str, error: &io::Error) -> LnetError {
     LnetError::Errno { call, errno: error.raw_os_error().unwrap_or_default() }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nis_are_held_as_asked_and_outlive_the_process() {
+    fn nis_are_added_and_removed_and_outlive_the_process() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("lnet");
         let address = |name: &str| (name == "eth0").then(|| Ipv4Addr::new(10, 0, 2, 15));

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::nid::Nid;
+use super::{LocalNi, Nid};
 
 /// Version of [`DATA_LEN`] requests.
 const DATA_VERSION: u32 = 0x0001_000a;
@@ -19,7 +19,7 @@ const CONFIG_VERSION: u32 = 0x0001_000b;
 
 /// `struct libcfs_ioctl_data`.
 const DATA_LEN: usize = 128;
-/// `struct lnet_ioctl_config_data` with room for interface, status and tunables.
+/// `struct lnet_ioctl_config_data` with its bulk: interface, status and tunables.
 const NET_LEN: usize = 828;
 /// `struct lnet_ioctl_config_ni` with the tunables that 2.15 to 2.17 share.
 const NI_LEN: usize = 808;
@@ -57,9 +57,9 @@ const _: () = {
 /// Bytes of one `struct lnet_process_id`: NID, process id, padding. The kernel writes one for each NID of a peer that
 /// answers a ping.
 pub(super) const PEER_ID_LEN: usize = 16;
-/// Where a ping has the address of the peer's ids.
+/// Offset of the address of the peer's ids in a ping.
 pub(super) const PING_ADDRESS: usize = 40;
-/// Room for this many NIDs of the peer, at least 1; the kernel writes no more than there is room for.
+/// NIDs of the peer that the buffer of a ping holds, at least 1; the kernel writes no more than that.
 pub(super) const PEER_IDS: u32 = 16;
 
 /// One call: its number and its structure, which the kernel overwrites with the answer. Made by this module alone, so the
@@ -78,16 +78,18 @@ impl Request {
     fn new(name: &'static str, number: u32, len: usize, version: u32) -> Self {
         let mut request = Self { name, number, bytes: vec![0; len], peer_ids: 0 };
         let in_header = u32::try_from(len).unwrap_or_default();
-        request.put(0, &in_header.to_le_bytes());
-        request.put(4, &version.to_le_bytes());
+        request.set(0, &in_header.to_le_bytes());
+        request.set(4, &version.to_le_bytes());
         request
     }
 
-    fn data(name: &'static str, number: u32) -> Self {
+    /// A `struct libcfs_ioctl_data`.
+    fn libcfs_data(name: &'static str, number: u32) -> Self {
         Self::new(name, number, DATA_LEN, DATA_VERSION)
     }
 
-    fn config(name: &'static str, number: u32, len: usize) -> Self {
+    /// One of the structures of `lnet-dlc.h`.
+    fn dlc(name: &'static str, number: u32, len: usize) -> Self {
         Self::new(name, number, len, CONFIG_VERSION)
     }
 
@@ -101,56 +103,58 @@ impl Request {
         self.peer_ids
     }
 
-    fn put(&mut self, offset: usize, value: &[u8]) {
+    /// Writes a field.
+    fn set(&mut self, offset: usize, value: &[u8]) {
         for (to, from) in self.bytes.iter_mut().skip(offset).zip(value) {
             *to = *from;
         }
     }
 
-    fn array<const N: usize>(&self, offset: usize) -> [u8; N] {
+    /// Reads a field.
+    fn get<const N: usize>(&self, offset: usize) -> [u8; N] {
         self.bytes.get(offset..offset + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
     }
 
     fn nid(&self, offset: usize) -> Nid {
-        Nid::from_bits(u64::from_le_bytes(self.array(offset)))
+        Nid::from_bits(u64::from_le_bytes(self.get(offset)))
     }
 }
 
-/// The NID with this index, from 0; ENOENT is the end of the list, ENETDOWN that LNet is not started.
+/// Requests the NID with this index, from 0; ENOENT is the end of the list, ENETDOWN means that LNet is not started.
 pub(super) fn get_ni(index: u32) -> Request {
-    let mut request = Request::data("GET_NI", GET_NI);
-    request.put(28, &index.to_le_bytes());
+    let mut request = Request::libcfs_data("GET_NI", GET_NI);
+    request.set(28, &index.to_le_bytes());
     request
 }
 
-/// The NID that the kernel has answered to [`get_ni`].
-pub(super) fn ni(answer: &Request) -> Nid {
-    answer.nid(8)
+/// The NI in the kernel's answer to [`get_ni`], of which only the NID is known.
+pub(super) fn ni_of_get_ni(answer: &Request) -> LocalNi {
+    LocalNi { nid: answer.nid(8), interface: None, up: None }
 }
 
-/// NID, interface and status of the NI with this index, from 0; ENOENT is the end of the list.
+/// Requests NID, interface and status of the NI with this index, from 0; ENOENT is the end of the list.
 pub(super) fn get_net(index: u32) -> Request {
-    let mut request = Request::config("GET_NET", GET_NET, NET_LEN);
-    request.put(12, &index.to_le_bytes());
+    let mut request = Request::dlc("GET_NET", GET_NET, NET_LEN);
+    request.set(12, &index.to_le_bytes());
     request
 }
 
-/// What the kernel has answered to [`get_net`]: NID, interface, and whether it is up.
-pub(super) fn net(answer: &Request) -> (Nid, Option<String>, Option<bool>) {
+/// The NI in the kernel's answer to [`get_net`].
+pub(super) fn ni_of_get_net(answer: &Request) -> LocalNi {
     /// Longest name of an interface, with its end (`IFNAMSIZ`).
     const IFNAMSIZ: usize = 16;
     /// `LNET_NI_STATUS_UP` and `LNET_NI_STATUS_DOWN` of `lnet-types.h`.
     const UP: u32 = 0x15aa_c0de;
     const DOWN: u32 = 0xdead_face;
-    let name: [u8; IFNAMSIZ] = answer.array(180);
+    let name: [u8; IFNAMSIZ] = answer.get(180);
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let name = String::from_utf8_lossy(name).into_owned();
-    let up = match u32::from_le_bytes(answer.array(308)) {
+    let up = match u32::from_le_bytes(answer.get(308)) {
         UP => Some(true),
         DOWN => Some(false),
         _ => None,
     };
-    (answer.nid(16), Some(name).filter(|name| !name.is_empty()), up)
+    LocalNi { nid: answer.nid(16), interface: Some(name).filter(|name| !name.is_empty()), up }
 }
 
 /// A ping that waits for the reply up to `limit`, which is rounded to milliseconds, at least 1.
@@ -158,50 +162,50 @@ pub(super) fn ping_peer(nid: Nid, limit: Duration) -> Request {
     /// `LNET_PID_ANY` and `LNET_NID_ANY`.
     const ANY_PID: u32 = u32::MAX;
     const ANY_NID: u64 = u64::MAX;
-    let mut request = Request::config("PING_PEER", PING_PEER, PING_LEN);
+    let mut request = Request::dlc("PING_PEER", PING_PEER, PING_LEN);
     let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
-    request.put(8, &limit.to_le_bytes());
-    request.put(12, &PEER_IDS.to_le_bytes());
-    request.put(24, &nid.to_bits().to_le_bytes());
-    request.put(32, &ANY_PID.to_le_bytes());
-    request.put(48, &ANY_NID.to_le_bytes());
+    request.set(8, &limit.to_le_bytes());
+    request.set(12, &PEER_IDS.to_le_bytes());
+    request.set(24, &nid.to_bits().to_le_bytes());
+    request.set(32, &ANY_PID.to_le_bytes());
+    request.set(48, &ANY_NID.to_le_bytes());
     request.peer_ids = PEER_IDS;
     request
 }
 
 /// Starts LNet without an NI if it is stopped, and takes a reference on it.
 pub(super) fn configure() -> Request {
-    let mut request = Request::data("CONFIGURE", CONFIGURE);
-    request.put(24, &1_u32.to_le_bytes());
+    let mut request = Request::libcfs_data("CONFIGURE", CONFIGURE);
+    request.set(24, &1_u32.to_le_bytes());
     request
 }
 
 /// Gives back the reference of [`configure`].
 pub(super) fn unconfigure() -> Request {
-    Request::data("UNCONFIGURE", UNCONFIGURE)
+    Request::libcfs_data("UNCONFIGURE", UNCONFIGURE)
 }
 
 /// Adds an interface to a network. The name must be a valid one: at most 15 bytes, none of them 0.
 pub(super) fn add_local_ni(net: u32, interface: &str) -> Request {
-    let mut request = Request::config("ADD_LOCAL_NI", ADD_LOCAL_NI, NI_LEN);
-    request.put(8, &(u64::from(net) << 32).to_le_bytes());
-    request.put(16, interface.as_bytes());
+    let mut request = Request::dlc("ADD_LOCAL_NI", ADD_LOCAL_NI, NI_LEN);
+    request.set(8, &(u64::from(net) << 32).to_le_bytes());
+    request.set(16, interface.as_bytes());
     request
 }
 
 /// Removes an NI.
 pub(super) fn del_local_ni(nid: Nid) -> Request {
-    let mut request = Request::config("DEL_LOCAL_NI", DEL_LOCAL_NI, NI_LEN);
-    request.put(8, &nid.to_bits().to_le_bytes());
+    let mut request = Request::dlc("DEL_LOCAL_NI", DEL_LOCAL_NI, NI_LEN);
+    request.set(8, &nid.to_bits().to_le_bytes());
     request
 }
 
 /// Sets the health of an NI to its maximum (`LNET_MAX_HEALTH_VALUE`).
 pub(super) fn set_health(nid: Nid) -> Request {
     const MAXIMUM: i16 = 1000;
-    let mut request = Request::config("SET_HEALHV", SET_HEALHV, HEALTH_LEN);
-    request.put(14, &MAXIMUM.to_le_bytes());
-    request.put(16, &nid.to_bits().to_le_bytes());
+    let mut request = Request::dlc("SET_HEALHV", SET_HEALHV, HEALTH_LEN);
+    request.set(14, &MAXIMUM.to_le_bytes());
+    request.set(16, &nid.to_bits().to_le_bytes());
     request
 }
 

@@ -1,25 +1,21 @@
-//! Failures of node-setup: what failed, why, what to do about it, and the exit code that says who has to do it.
+//! Errors of node-setup, with the exit code of each.
 
-/// The exit code of a failed node-setup. kubelet starts the init container again after each of them; the code is for people
-/// and for alerts.
+/// The exit code of a failed node-setup. kubelet restarts the init container after each of them; the code serves alerts and
+/// the person who reads the pod's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetupExit {
-    /// The next try may succeed: network, package not published yet.
+    /// The next run may succeed: network, package not published yet.
     TryAgain = 1,
     /// A setting is wrong.
     WrongSetting = 2,
-    /// Somebody has to change the node: signature, operating system, architecture, Secure Boot.
+    /// The node must be changed: signature, operating system, architecture, Secure Boot.
     NeedsHuman = 3,
 }
 
 impl SetupExit {
     /// The code of the process.
     pub fn code(self) -> u8 {
-        match self {
-            Self::TryAgain => 1,
-            Self::WrongSetting => 2,
-            Self::NeedsHuman => 3,
-        }
+        self as u8
     }
 }
 
@@ -27,30 +23,30 @@ impl SetupExit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct SetupError {
-    /// Who has to act.
+    /// The exit code.
     pub exit: SetupExit,
     /// What failed on which resource, in the form "cannot load module lnet".
     pub what: String,
-    /// The cause, with the words of the tool or the kernel.
+    /// The cause, with the message of the program or the kernel.
     pub why: String,
     /// What to do, in the imperative.
     pub hint: String,
-    /// Whether the failure is of the network's kind, so that the same step may succeed within seconds.
+    /// Whether the same step may succeed within seconds, so that this run repeats it.
     pub transient: bool,
 }
 
 impl SetupError {
-    /// A failure that the next run may not meet.
+    /// A failure that the next run may not meet ([`SetupExit::TryAgain`]).
     pub fn try_again(what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(SetupExit::TryAgain, what, why, hint)
     }
 
-    /// A setting that cannot be followed.
+    /// A setting that cannot be followed ([`SetupExit::WrongSetting`]).
     pub fn wrong_setting(what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(SetupExit::WrongSetting, what, why, hint)
     }
 
-    /// A failure that stays until somebody changes the node.
+    /// A failure that stays until the node is changed ([`SetupExit::NeedsHuman`]).
     pub fn needs_human(what: impl Into<String>, why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(SetupExit::NeedsHuman, what, why, hint)
     }

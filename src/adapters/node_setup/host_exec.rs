@@ -1,14 +1,15 @@
-//! Runs programs of the host: in its root by way of this binary, which changes its root and becomes the program.
+//! Process runner for programs of the host, in the host's root by way of the hidden command `host-exec` of this binary.
 //!
 //! The standard library can start a program in a process group of its own, but cannot change its root; what it offers for
-//! that is unsafe. So the child is this binary with the hidden command `host-exec`, which does both in safe calls.
+//! that is unsafe. So the child is this binary with the command `host-exec`, which changes its root and executes the
+//! program, both in safe calls.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,18 +17,18 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, TMP_DIR};
 use super::tools::{HostTools, Invocation, Output, ToolError};
 
 /// The hidden command of this binary.
 pub const COMMAND: &str = "host-exec";
 
 /// Exit code of `host-exec` when the program does not exist; the same as a shell's.
-const MISSING: i32 = 127;
-/// Exit code of `host-exec` when the program cannot be run; the same as a shell's.
-const NOT_RUN: i32 = 126;
-/// What `host-exec` writes in front of its own failures.
-const MARK: &str = "azurelustre-csi host-exec: ";
+const EXIT_NOT_FOUND: u8 = 127;
+/// Exit code of `host-exec` when the program cannot be executed; the same as a shell's.
+const EXIT_NOT_EXECUTED: u8 = 126;
+/// Prefix of the messages of `host-exec` itself.
+const MESSAGE_PREFIX: &str = "azurelustre-csi host-exec: ";
 
 /// `PATH` of programs that run in the root of the host.
 const HOST_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,13 +36,13 @@ const HOST_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const PROXIES: [&str; 8] =
     ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
 /// Most bytes of standard output that are kept; an unpacked package is smaller.
-const MOST_OUTPUT: u64 = 64 << 20;
+const MAX_STDOUT: u64 = 64 << 20;
 /// Most bytes of standard error that are kept, from its end.
-const MOST_ERRORS: usize = 64 << 10;
+const MAX_STDERR: usize = 64 << 10;
 /// How long the output is waited for once the program has ended.
-const DRAIN: Duration = Duration::from_secs(2);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Programs of the host at this root.
+/// Runs programs of the host at this root.
 #[derive(Debug, Clone)]
 pub struct HostProcesses {
     root: HostRoot,
@@ -50,12 +51,12 @@ pub struct HostProcesses {
 }
 
 impl HostProcesses {
-    /// Programs of the host, with proxies and, without chroot, `PATH` from `environment`. `binary` is this program.
+    /// A runner that hands proxies and, without chroot, `PATH` of `environment` to programs. `binary` is this program.
     pub fn new(root: HostRoot, binary: PathBuf, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let path = |name: &OsString| name == "PATH" && !root.chroot;
-        let handed = |name: &OsString| path(name) || PROXIES.iter().any(|proxy| name == proxy);
-        let mut environment: Vec<_> = environment.into_iter().filter(|(name, _)| handed(name)).collect();
-        let tmp = root.path_in_host(PrivateDir::tmp()).into_os_string();
+        let is_path = |name: &OsString| name == "PATH" && !root.chroot;
+        let inherited = |name: &OsString| is_path(name) || PROXIES.iter().any(|proxy| name == proxy);
+        let mut environment: Vec<_> = environment.into_iter().filter(|(name, _)| inherited(name)).collect();
+        let tmp = root.path_in_host(TMP_DIR).into_os_string();
         let fixed = [("LC_ALL", "C".into()), ("HOME", tmp.clone()), ("TMPDIR", tmp)];
         environment.extend(fixed.map(|(name, value)| (name.into(), value)));
         environment.push(("DEBIAN_FRONTEND".into(), "noninteractive".into()));
@@ -83,24 +84,32 @@ impl HostProcesses {
 }
 
 impl HostTools for HostProcesses {
+    /// Reads and writes the pipes on threads of their own, since a program may write before it reads.
     fn run(&self, run: &Invocation) -> Result<Output, ToolError> {
         let program = run.program;
         let mut child = self.command(run).spawn().map_err(|error| not_started(program, &error))?;
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let (stdout, stderr) = (reader(child.stdout.take(), keep_start), reader(child.stderr.take(), keep_end));
-        feed(&mut child, run.stdin.clone());
-        let ended = end_of(child).recv_timeout(run.limit);
-        // Whatever the program has started ends with it: nothing may work on the host behind the next step's back.
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let input = run.stdin.clone();
+        // A program that does not read its input is no failure.
+        on_thread(move || stdin.map(|mut pipe| pipe.write_all(&input)));
+        let stdout = on_thread(move || stdout.map(read_start).unwrap_or_default());
+        let stderr = on_thread(move || stderr.map(read_end).unwrap_or_default());
+        let ended = on_thread(move || child.wait()).recv_timeout(run.limit);
+        // No process that the program started may change the host during the next step.
         let _ = killpg(group, Signal::SIGKILL);
         let status = ended.map_err(|_| ToolError::TimedOut { program, limit: run.limit })?;
         let status = status.map_err(|error| ToolError::Failed { program, why: error.to_string() })?;
-        let deadline = Instant::now() + DRAIN;
-        let output = Output {
-            code: code(status),
-            stdout: received(&stdout, deadline),
-            stderr: String::from_utf8_lossy(&received(&stderr, deadline)).into_owned(),
+        let deadline = Instant::now() + OUTPUT_TIMEOUT;
+        let read_until = |output: &Receiver<Vec<u8>>| {
+            output.recv_timeout(deadline.saturating_duration_since(Instant::now())).unwrap_or_default()
         };
-        if self.root.chroot { of_child(program, output) } else { Ok(output) }
+        let output = Output {
+            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            stdout: read_until(&stdout),
+            stderr: String::from_utf8_lossy(&read_until(&stderr)).into_owned(),
+        };
+        if self.root.chroot { without_own_failure(program, output) } else { Ok(output) }
     }
 }
 
@@ -111,85 +120,63 @@ fn not_started(program: &'static str, error: &io::Error) -> ToolError {
     }
 }
 
-/// Failures of `host-exec` itself, which end it with codes that programs use too but with its mark.
-fn of_child(program: &'static str, output: Output) -> Result<Output, ToolError> {
-    match (output.code, output.stderr.strip_prefix(MARK)) {
-        (MISSING, Some(_)) => Err(ToolError::Missing { program }),
-        (NOT_RUN, Some(why)) => Err(ToolError::Failed { program, why: why.trim().to_owned() }),
+/// The output of the program; an error if `host-exec` itself failed, which has exit codes of programs too but its prefix.
+fn without_own_failure(program: &'static str, output: Output) -> Result<Output, ToolError> {
+    match (u8::try_from(output.code), output.stderr.strip_prefix(MESSAGE_PREFIX)) {
+        (Ok(EXIT_NOT_FOUND), Some(_)) => Err(ToolError::Missing { program }),
+        (Ok(EXIT_NOT_EXECUTED), Some(why)) => Err(ToolError::Failed { program, why: why.trim().to_owned() }),
         _ => Ok(output),
     }
 }
 
-fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
-}
-
-/// Writes standard input on a thread of its own, since a program may write before it reads.
-fn feed(child: &mut Child, input: Vec<u8>) {
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input is no failure of the writer.
-        thread::spawn(move || drop(stdin.write_all(&input)));
-    }
-}
-
-fn end_of(mut child: Child) -> Receiver<io::Result<ExitStatus>> {
+/// Runs `work` on a thread of its own; the receiver gets its result.
+fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (sender, receiver) = channel();
-    thread::spawn(move || drop(sender.send(child.wait())));
+    thread::spawn(move || drop(sender.send(work())));
     receiver
 }
 
-/// Reads a pipe to its end on a thread of its own.
-fn reader(pipe: Option<impl Read + Send + 'static>, keep: fn(&mut dyn Read) -> Vec<u8>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || drop(sender.send(pipe.map(|mut pipe| keep(&mut pipe)).unwrap_or_default())));
-    receiver
-}
-
-fn received(bytes: &Receiver<Vec<u8>>, deadline: Instant) -> Vec<u8> {
-    bytes.recv_timeout(deadline.saturating_duration_since(Instant::now())).unwrap_or_default()
-}
-
-fn keep_start(pipe: &mut dyn Read) -> Vec<u8> {
+/// The first bytes of a pipe, which is read to its end.
+fn read_start(mut pipe: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
     // What was read before a failure counts.
-    let _ = pipe.take(MOST_OUTPUT).read_to_end(&mut kept);
-    let _ = io::copy(pipe, &mut io::sink());
+    let _ = pipe.by_ref().take(MAX_STDOUT).read_to_end(&mut kept);
+    let _ = io::copy(&mut pipe, &mut io::sink());
     kept
 }
 
-fn keep_end(pipe: &mut dyn Read) -> Vec<u8> {
+/// The last bytes of a pipe.
+fn read_end(mut pipe: impl Read) -> Vec<u8> {
     let (mut kept, mut chunk) = (Vec::new(), [0; 4096]);
     while let Ok(read @ 1..) = pipe.read(&mut chunk) {
         kept.extend_from_slice(&chunk[..read]);
-        let beyond = kept.len().saturating_sub(MOST_ERRORS);
+        let beyond = kept.len().saturating_sub(MAX_STDERR);
         kept.drain(..beyond);
     }
     kept
 }
 
-/// The command `host-exec ROOT DIR PROGRAM ARGUMENT…`: becomes the program in that root and directory. Returns only if it
+/// The command `host-exec ROOT DIR PROGRAM ARGUMENT…`: executes the program in that root and directory. Returns only if it
 /// cannot: with the exit code, after a line on stderr.
 pub fn become_program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let (failure, code) = match exec(arguments) {
-        Ok(never) => match never {},
-        Err((what, error)) if error.kind() == io::ErrorKind::NotFound && what.is_empty() => {
-            (error.to_string(), MISSING)
-        }
-        Err((what, error)) => (format!("{what}{error}"), NOT_RUN),
-    };
-    drop(writeln!(io::stderr(), "{MARK}{failure}"));
-    u8::try_from(code).unwrap_or(u8::MAX)
+    let Err((code, message)) = exec(arguments);
+    drop(writeln!(io::stderr(), "{MESSAGE_PREFIX}{message}"));
+    code
 }
 
-fn exec(arguments: impl IntoIterator<Item = OsString>) -> Result<Infallible, (String, io::Error)> {
+fn exec(arguments: impl IntoIterator<Item = OsString>) -> Result<Infallible, (u8, String)> {
     let mut arguments = arguments.into_iter();
     let (Some(root), Some(dir), Some(program)) = (arguments.next(), arguments.next(), arguments.next()) else {
-        return Err((String::new(), io::Error::other("needs a root, a directory and a program")));
+        return Err((EXIT_NOT_EXECUTED, "needs a root, a directory and a program".to_owned()));
     };
-    let at = |what: &str, path: &OsString| format!("cannot {what} {}: ", path.display());
-    nix::unistd::chroot(root.as_os_str()).map_err(|error| (at("change the root to", &root), error.into()))?;
-    std::env::set_current_dir(&dir).map_err(|error| (at("enter", &dir), error))?;
-    Err((String::new(), Command::new(program).args(arguments).exec()))
+    let failed = |what: &str, path: &OsString, error: io::Error| {
+        (EXIT_NOT_EXECUTED, format!("cannot {what} {}: {error}", path.display()))
+    };
+    nix::unistd::chroot(root.as_os_str()).map_err(|errno| failed("change the root to", &root, errno.into()))?;
+    std::env::set_current_dir(&dir).map_err(|error| failed("enter", &dir, error))?;
+    let error = Command::new(program).args(arguments).exec();
+    let code = if error.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTED };
+    Err((code, error.to_string()))
 }
 
 #[cfg(test)]
@@ -249,25 +236,26 @@ mod tests {
     fn much_output_does_not_stop_a_program() {
         let output =
             programs().run(&shell("head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; echo end >&2")).unwrap();
-        assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, MOST_ERRORS));
+        assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, MAX_STDERR));
         assert!(output.stderr.ends_with("end\n"));
     }
 
     #[test]
-    fn failures_of_the_child_binary_are_not_the_programs() {
+    fn failures_of_host_exec_are_not_those_of_the_program() {
         let output = |code, stderr: &str| Output { code, stderr: stderr.to_owned(), ..Output::default() };
         assert_eq!(
-            of_child("apt-get", output(127, &format!("{MARK}No such file\n"))),
+            without_own_failure("apt-get", output(127, &format!("{MESSAGE_PREFIX}No such file\n"))),
             Err(ToolError::Missing { program: "apt-get" })
         );
-        let denied = of_child("apt-get", output(126, &format!("{MARK}cannot enter /x: denied\n")));
+        let denied = without_own_failure("apt-get", output(126, &format!("{MESSAGE_PREFIX}cannot enter /x: denied\n")));
         assert_eq!(denied, Err(ToolError::Failed { program: "apt-get", why: "cannot enter /x: denied".to_owned() }));
-        assert_eq!(of_child("apt-get", output(127, "its own")), Ok(output(127, "its own")));
+        assert_eq!(without_own_failure("apt-get", output(127, "its own")), Ok(output(127, "its own")));
     }
 
     #[test]
     fn a_root_that_is_no_directory_is_named() {
-        let (what, _) = exec(["/no/such/root", "/", "true"].map(OsString::from)).unwrap_err();
-        assert_eq!(what, "cannot change the root to /no/such/root: ");
+        let Err((code, message)) = exec(["/no/such/root", "/", "true"].map(OsString::from));
+        assert_eq!(code, EXIT_NOT_EXECUTED);
+        assert!(message.starts_with("cannot change the root to /no/such/root: "), "{message}");
     }
 }

@@ -1,7 +1,7 @@
-//! State of a node, read from files below the root of the host: operating system, kernel, lockdown, modules, mounts.
+//! State of the host before anything is done, read from files below its root: operating system, kernel, Secure Boot,
+//! loaded modules, Lustre mounts and unpacked clients.
 
 use std::fs;
-use std::path::Path;
 
 use super::error::SetupError;
 use super::layout::{HostRoot, PRIVATE_DIR};
@@ -13,83 +13,70 @@ use crate::adapters::mountinfo::Mountinfo;
 /// `SecureBoot` of the EFI global variables: four bytes of attributes, then 1 where it is on (UEFI specification, 3.3).
 const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// What decides what has to be done.
+/// The state of the host that decides what node-setup does.
 #[derive(Debug, Clone)]
 pub struct HostState {
-    /// The operating system, or why it is none that is supported. Counts only if something has to be fetched.
+    /// The operating system, or why it is not supported; the error counts only if a package must be fetched.
     pub os: Result<Os, SetupError>,
     /// The architecture, likewise.
     pub machine: Result<Machine, SetupError>,
     /// The running kernel's release (`uname -r`).
     pub kernel: String,
-    /// Whether the kernel or the firmware may insist on signed modules: lockdown or Secure Boot.
+    /// Whether the kernel may refuse unsigned modules: under lockdown (`kernel_lockdown(7)`) or Secure Boot.
     pub requires_signed_modules: bool,
     /// The client's modules in the kernel.
     pub modules: LoadedModules,
     /// Mount points of Lustre in the mount namespace of the host; `None` if they cannot be read.
     pub mounts: Option<Vec<String>>,
-    /// Clients for this kernel that are unpacked in the private directory, the oldest first.
+    /// Clients for this kernel that are unpacked in the private directory, the oldest version first.
     pub unpacked: Vec<ClientVersion>,
-    /// Whether the host has modules of the client for this kernel of its own.
+    /// Whether `/lib/modules` of the host has a client for this kernel; not read where a complete client is loaded.
     pub host_has_client: bool,
-    /// Facts that are absent.
+    /// Files that are absent, and what is assumed without them.
     pub warnings: Vec<String>,
 }
 
 impl HostState {
-    /// Reads all facts. Fails without the kernel's release, and in another network namespace than the host's.
+    /// Reads the state. Fails without the kernel's release, and in another network namespace than the host's.
     pub fn read(host: &HostRoot) -> Result<Self, SetupError> {
         let mut warnings = Vec::new();
-        network_namespace(host, &mut warnings)?;
-        let kernel = kernel(host)?;
+        check_network_namespace(host, &mut warnings)?;
+        let kernel = kernel_release(host)?;
         let modules = LoadedModules::read(host);
         if !host.at("/sys/module").is_dir() {
             warnings.push("/sys/module is absent: the modules of the kernel are taken as not loaded".to_owned());
         }
-        let os = text(host, "/etc/os-release").or_else(|| text(host, "/usr/lib/os-release"));
-        let complete = modules.has("lustre") && modules.missing().is_empty();
+        let os = host.read_text("/etc/os-release").or_else(|| host.read_text("/usr/lib/os-release"));
         Ok(Self {
             os: Os::parse(&os.unwrap_or_default()),
             machine: machine(host, &mut warnings),
-            requires_signed_modules: locked_down(host) || secure_boot(host),
-            mounts: mounts(host, &mut warnings),
-            unpacked: unpacked(host, &kernel),
-            // A file of half a megabyte, which a ready node does not read.
-            host_has_client: !complete && host_modules(host, &kernel),
+            requires_signed_modules: is_locked_down(host) || has_secure_boot(host),
+            mounts: lustre_mounts(host, &mut warnings),
+            unpacked: unpacked_clients(host, &kernel),
+            // modules.dep has half a megabyte.
+            host_has_client: !modules.missing().is_empty() && host_has_client(host, &kernel),
             kernel,
             modules,
             warnings,
         })
     }
 
-    /// Why the modules cannot be removed because of a mount; `None` if no Lustre is mounted.
-    pub fn mounted(&self) -> Option<String> {
-        match &self.mounts {
+    /// Why the modules must not be removed because of a mount; `None` if no Lustre is mounted.
+    pub fn mount_blocker(&self) -> Option<String> {
+        match self.mounts.as_deref() {
             None => Some("whether Lustre is mounted is unknown".to_owned()),
-            Some(mounts) if !mounts.is_empty() => Some(format!("Lustre is mounted at {}", some_of(mounts))),
-            Some(_) if self.modules.lustre_in_use() => {
+            Some([]) if self.modules.lustre_in_use() => {
                 Some("Lustre is mounted in a container, or is being mounted (/sys/module/lustre/refcnt)".to_owned())
             }
-            Some(_) => None,
+            Some([]) => None,
+            Some([only]) => Some(format!("Lustre is mounted at {only}")),
+            Some([first, more @ ..]) => Some(format!("Lustre is mounted at {first} and {} more paths", more.len())),
         }
     }
 }
 
-/// The first of these and how many more there are.
-fn some_of(mounts: &[String]) -> String {
-    match mounts {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first, more @ ..] => format!("{first} and {} more paths", more.len()),
-    }
-}
-
-fn text(host: &HostRoot, path: impl AsRef<Path>) -> Option<String> {
-    fs::read(host.at(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// NIs belong to the network namespace of the process that makes them, so it must be the host's.
-fn network_namespace(host: &HostRoot, warnings: &mut Vec<String>) -> Result<(), SetupError> {
+/// An NI belongs to the network namespace of the process that makes it, so that must be the host's.
+fn check_network_namespace(host: &HostRoot, warnings: &mut Vec<String>) -> Result<(), SetupError> {
     const OWN: &str = "/proc/self/ns/net";
     let own = fs::read_link(if host.chroot { OWN.into() } else { host.at(OWN) });
     let (Ok(own), Ok(of_host)) = (own, fs::read_link(host.at("/proc/1/ns/net"))) else {
@@ -106,9 +93,9 @@ fn network_namespace(host: &HostRoot, warnings: &mut Vec<String>) -> Result<(), 
     ))
 }
 
-fn kernel(host: &HostRoot) -> Result<String, SetupError> {
+fn kernel_release(host: &HostRoot) -> Result<String, SetupError> {
     const RELEASE: &str = "/proc/sys/kernel/osrelease";
-    let release = text(host, RELEASE).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let release = host.read_text(RELEASE).unwrap_or_default();
     // It becomes part of paths and package names.
     let plain = release.chars().all(|c| c.is_ascii_alphanumeric() || "._-+~".contains(c));
     if !release.is_empty() && plain && !release.starts_with('.') {
@@ -123,23 +110,24 @@ fn kernel(host: &HostRoot) -> Result<String, SetupError> {
 
 /// `/proc/sys/kernel/arch` exists since Linux 6.1; on older kernels it is what this program was built for.
 fn machine(host: &HostRoot, warnings: &mut Vec<String>) -> Result<Machine, SetupError> {
-    let arch = text(host, "/proc/sys/kernel/arch");
+    let arch = host.read_text("/proc/sys/kernel/arch");
     if arch.is_none() && !host.chroot {
         warnings.push("/proc/sys/kernel/arch is absent: the architecture is taken to be this program's".to_owned());
     }
     Machine::parse(arch.as_deref().unwrap_or(std::env::consts::ARCH))
 }
 
-/// `none [integrity] confidentiality`: the one in brackets counts.
-fn locked_down(host: &HostRoot) -> bool {
-    text(host, "/sys/kernel/security/lockdown").is_some_and(|text| text.contains('[') && !text.contains("[none]"))
+/// `none [integrity] confidentiality`: the mode in brackets is in force (`security/lockdown/lockdown.c`).
+fn is_locked_down(host: &HostRoot) -> bool {
+    let modes = host.read_text("/sys/kernel/security/lockdown");
+    modes.is_some_and(|modes| modes.contains('[') && !modes.contains("[none]"))
 }
 
-fn secure_boot(host: &HostRoot) -> bool {
+fn has_secure_boot(host: &HostRoot) -> bool {
     fs::read(host.at(SECURE_BOOT)).is_ok_and(|bytes| bytes.len() == 5 && bytes.last() == Some(&1))
 }
 
-fn mounts(host: &HostRoot, warnings: &mut Vec<String>) -> Option<Vec<String>> {
+fn lustre_mounts(host: &HostRoot, warnings: &mut Vec<String>) -> Option<Vec<String>> {
     const MOUNTS: &str = "/proc/1/mountinfo";
     let Ok(bytes) = fs::read(host.at(MOUNTS)) else {
         warnings.push(format!("{MOUNTS} cannot be read: whether Lustre is mounted is unknown"));
@@ -150,22 +138,19 @@ fn mounts(host: &HostRoot, warnings: &mut Vec<String>) -> Option<Vec<String>> {
     Some(lustre.map(|line| line.mount_point.to_string_lossy().into_owned()).collect())
 }
 
-fn unpacked(host: &HostRoot, kernel: &str) -> Vec<ClientVersion> {
+/// Staging directories are not among them: their names are not versions.
+fn unpacked_clients(host: &HostRoot, kernel: &str) -> Vec<ClientVersion> {
     let entries = fs::read_dir(host.at(PRIVATE_DIR).join(kernel)).into_iter().flatten().flatten();
-    let complete = entries.filter(|entry| entry.path().join("ok.json").is_file());
-    let named = |entry: fs::DirEntry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // A staging directory is named after its version too.
-        if name.contains(".tmp-") { None } else { ClientVersion::parse(&name) }
-    };
-    let mut versions: Vec<ClientVersion> = complete.filter_map(named).collect();
+    let recorded = entries.filter(|entry| entry.path().join("ok.json").is_file());
+    let mut versions: Vec<_> =
+        recorded.filter_map(|entry| ClientVersion::parse(&entry.file_name().to_string_lossy())).collect();
     versions.sort();
     versions
 }
 
-/// Whether the host has modules of the client for this kernel of its own.
-pub(super) fn host_modules(host: &HostRoot, kernel: &str) -> bool {
-    let index = text(host, format!("/lib/modules/{kernel}/modules.dep")).unwrap_or_default();
+/// Whether `/lib/modules` of the host has a client for this kernel, by its `modules.dep` (modules.dep(5)).
+pub(super) fn host_has_client(host: &HostRoot, kernel: &str) -> bool {
+    let index = host.read_text(format!("/lib/modules/{kernel}/modules.dep")).unwrap_or_default();
     index.lines().any(|line| line.split(':').next().is_some_and(|file| file.contains("/lustre.ko")))
 }
 
@@ -173,16 +158,8 @@ pub(super) fn host_modules(host: &HostRoot, kernel: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_byte_that_is_no_text_hides_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("os-release"), b"NAME=\"\xff\"\nID=ubuntu\n").unwrap();
-        let shown = text(&HostRoot::directory(dir.path()), "/os-release").unwrap();
-        assert!(shown.ends_with("\nID=ubuntu\n"), "{shown:?}");
-    }
-
     /// A node with Ubuntu 24.04 and these files changed; an empty text removes one.
-    fn facts(changed: &[(&str, &str)]) -> Result<HostState, SetupError> {
+    fn state(changed: &[(&str, &str)]) -> Result<HostState, SetupError> {
         let dir = tempfile::tempdir().unwrap();
         let files = [
             ("etc/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n"),
@@ -208,23 +185,23 @@ mod tests {
 
     #[test]
     fn a_complete_tree_has_no_warning() {
-        let facts = facts(&[]).unwrap();
-        assert_eq!((facts.os, facts.machine), (Ok(Os::Noble), Ok(Machine::X86_64)));
+        let state = state(&[]).unwrap();
+        assert_eq!((state.os, state.machine), (Ok(Os::Noble), Ok(Machine::X86_64)));
         assert_eq!(
-            (facts.kernel.as_str(), facts.requires_signed_modules, facts.mounts),
+            (state.kernel.as_str(), state.requires_signed_modules, state.mounts),
             ("6.8.0-1046-azure", false, Some(Vec::new()))
         );
-        assert_eq!((facts.warnings, facts.host_has_client, facts.unpacked), (Vec::<String>::new(), false, Vec::new()));
+        assert_eq!((state.warnings, state.host_has_client, state.unpacked), (Vec::<String>::new(), false, Vec::new()));
     }
 
     #[test]
-    fn an_absent_fact_is_a_warning() {
+    fn an_absent_file_is_a_warning() {
         for path in ["proc/sys/kernel/arch", "proc/1/mountinfo"] {
-            let facts = facts(&[(path, "")]).unwrap();
-            assert!(matches!(facts.warnings.as_slice(), [warning] if warning.contains(path)), "{:?}", facts.warnings);
+            let state = state(&[(path, "")]).unwrap();
+            assert!(matches!(state.warnings.as_slice(), [warning] if warning.contains(path)), "{:?}", state.warnings);
         }
         assert_eq!(
-            facts(&[("proc/1/mountinfo", "")]).unwrap().mounted().as_deref(),
+            state(&[("proc/1/mountinfo", "")]).unwrap().mount_blocker().as_deref(),
             Some("whether Lustre is mounted is unknown")
         );
     }
@@ -236,27 +213,27 @@ mod tests {
             (("proc/sys/kernel/osrelease", "../../etc\n"), "../../etc"),
             (("other-namespace", "x"), "net:[7]"),
         ] {
-            let error = facts(&[changed]).unwrap_err();
+            let error = state(&[changed]).unwrap_err();
             assert_eq!(error.exit.code(), 2);
             assert!(error.why.contains(word), "{error}");
         }
     }
 
     #[test]
-    fn lockdown_and_secure_boot_ask_for_signatures() {
+    fn lockdown_and_secure_boot_require_signed_modules() {
         assert!(
-            facts(&[("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")])
+            state(&[("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")])
                 .unwrap()
                 .requires_signed_modules
         );
-        assert!(facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\u{1}")]).unwrap().requires_signed_modules);
-        assert!(!facts(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\0")]).unwrap().requires_signed_modules);
+        assert!(state(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\u{1}")]).unwrap().requires_signed_modules);
+        assert!(!state(&[(&SECURE_BOOT[1..], "\u{6}\0\0\0\0")]).unwrap().requires_signed_modules);
     }
 
     #[test]
     fn mounts_modules_of_the_host_and_unpacked_clients_are_found() {
         let k = "6.8.0-1046-azure";
-        let facts = facts(&[
+        let state = state(&[
             (
                 "proc/1/mountinfo",
                 "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /mnt/a rw - lustre 10.0.0.4@tcp:/lustrefs rw\n",
@@ -270,10 +247,10 @@ mod tests {
             (&format!("var/lib/azurelustre-csi/{k}/2.17.0-24-gf517bc4/root"), "not complete"),
             (&format!("var/lib/azurelustre-csi/{k}/2.17.0-24-gf517bc4.tmp-7/ok.json"), "{}"),
         ]);
-        let facts = facts.unwrap();
-        assert_eq!(facts.mounted().as_deref(), Some("Lustre is mounted at /mnt/a"));
-        assert!(facts.host_has_client);
-        let versions: Vec<_> = facts.unpacked.iter().map(ClientVersion::as_str).collect();
+        let state = state.unwrap();
+        assert_eq!(state.mount_blocker().as_deref(), Some("Lustre is mounted at /mnt/a"));
+        assert!(state.host_has_client);
+        let versions: Vec<_> = state.unpacked.iter().map(ClientVersion::as_str).collect();
         assert_eq!(versions, ["2.15.8-39-g2d32b59", "2.17.0-19-gbb5310f"]);
     }
 }

@@ -1,11 +1,40 @@
 //! Paths of node-setup: the root of the host, and the private directory below it.
 
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::version::ClientVersion;
 
-/// The only directory of the host that is written, as the host sees it.
-pub const PRIVATE_DIR: &str = "/var/lib/azurelustre-csi";
+/// A path in the private directory.
+macro_rules! private {
+    ($($path:literal)?) => { concat!("/var/lib/azurelustre-csi", $($path)?) };
+}
+
+/// The only directory of the host that is written. This and all paths below it are as the host opens them;
+/// [`HostRoot::at`] makes paths of this process of them.
+pub const PRIVATE_DIR: &str = private!();
+/// apt's configuration, key, lists and cache.
+pub const APT_DIR: &str = private!("/apt");
+/// tdnf's configuration, key and cache.
+pub const DNF_DIR: &str = private!("/dnf");
+/// `HOME` and `TMPDIR` of the host's programs.
+pub const TMP_DIR: &str = private!("/tmp");
+/// The lock that a run holds from its first write to its end.
+pub const LOCK_FILE: &str = private!("/lock");
+/// Package files that the owner of the node laid there.
+pub const PACKAGES_DIR: &str = private!("/packages");
+/// The result of the last run, for `doctor node`.
+pub const RESULT_FILE: &str = private!("/node-setup.json");
+
+/// The unpacked modules of `version` for `kernel` (`uname -r`), complete once the directory exists.
+pub fn unpacked_dir(kernel: &str, version: &ClientVersion) -> PathBuf {
+    Path::new(PRIVATE_DIR).join(kernel).join(version.as_str())
+}
+
+/// Where process `pid` prepares [`unpacked_dir`].
+pub fn staging_dir(kernel: &str, version: &ClientVersion, pid: u32) -> PathBuf {
+    Path::new(PRIVATE_DIR).join(kernel).join(format!("{version}.tmp-{pid}"))
+}
 
 /// Where the root of the host is, and whether its programs run with it as their root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,66 +56,22 @@ impl HostRoot {
         Self { dir: dir.into(), chroot: false }
     }
 
-    /// How this process opens `path` of the host. Symbolic links in it are not resolved against the host's root.
+    /// The path by which this process opens `path` of the host. Symbolic links in it are not resolved against the host's
+    /// root.
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         let relative = path.as_ref().components().filter(|part| !matches!(part, Component::RootDir));
         self.dir.join(relative.collect::<PathBuf>())
     }
 
-    /// How a program of the host sees `path` of the host.
+    /// The path by which a program of the host opens `path` of the host.
     pub fn path_in_host(&self, path: impl AsRef<Path>) -> PathBuf {
         if self.chroot { path.as_ref().to_path_buf() } else { self.at(path) }
     }
-}
 
-/// Paths below [`PRIVATE_DIR`], as the host sees them; [`HostRoot`] says how they are opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrivateDir;
-
-impl PrivateDir {
-    /// The directory itself.
-    pub fn root() -> PathBuf {
-        PathBuf::from(PRIVATE_DIR)
-    }
-
-    /// apt's configuration, key, lists and cache.
-    pub fn apt_dir() -> PathBuf {
-        Self::root().join("apt")
-    }
-
-    /// tdnf's configuration, key and cache.
-    pub fn dnf_dir() -> PathBuf {
-        Self::root().join("dnf")
-    }
-
-    /// `HOME` and `TMPDIR` of the host's programs.
-    pub fn tmp() -> PathBuf {
-        Self::root().join("tmp")
-    }
-
-    /// The lock that a run holds from its first write to its end.
-    pub fn lock() -> PathBuf {
-        Self::root().join("lock")
-    }
-
-    /// Package files that the owner of the node laid there.
-    pub fn packages() -> PathBuf {
-        Self::root().join("packages")
-    }
-
-    /// How the last run ended, for `doctor node`.
-    pub fn last_result() -> PathBuf {
-        Self::root().join("node-setup.json")
-    }
-
-    /// The unpacked modules of `version` for `kernel` (`uname -r`), complete once it exists.
-    pub fn unpacked(kernel: &str, version: &ClientVersion) -> PathBuf {
-        Self::root().join(kernel).join(version.as_str())
-    }
-
-    /// Where process `pid` prepares [`Self::unpacked`].
-    pub fn staging(kernel: &str, version: &ClientVersion, pid: u32) -> PathBuf {
-        Self::root().join(kernel).join(format!("{version}.tmp-{pid}"))
+    /// The text of a file of the host without white space around it; bytes that are not UTF-8 are replaced. `None` where it
+    /// cannot be read.
+    pub(super) fn read_text(&self, path: impl AsRef<Path>) -> Option<String> {
+        fs::read(self.at(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 }
 
@@ -95,14 +80,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_opened_below_the_root_and_seen_as_the_program_sees_them() {
-        for (root, at, seen) in [
+    fn paths_are_opened_below_the_root_and_named_as_the_program_opens_them() {
+        for (root, at, in_host) in [
             (HostRoot::mounted_at("/host"), "/host/etc/os-release", "/etc/os-release"),
             (HostRoot::directory("/d"), "/d/etc/os-release", "/d/etc/os-release"),
         ] {
             assert_eq!(root.at("/etc/os-release"), PathBuf::from(at));
             assert_eq!(root.at("etc/os-release"), PathBuf::from(at));
-            assert_eq!(root.path_in_host("/etc/os-release"), PathBuf::from(seen));
+            assert_eq!(root.path_in_host("/etc/os-release"), PathBuf::from(in_host));
         }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_utf_8_hides_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("os-release"), b"NAME=\"\xff\"\nID=ubuntu\n").unwrap();
+        let text = HostRoot::directory(dir.path()).read_text("/os-release").unwrap();
+        assert!(text.ends_with("\nID=ubuntu"), "{text:?}");
     }
 }

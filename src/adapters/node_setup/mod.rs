@@ -1,29 +1,32 @@
-//! The Lustre client of a node: kernel modules and LNet, made ready by the init container `node-setup`.
+//! Setup of the Lustre client on a node, for the init container `node-setup`: kernel modules and LNet.
 //!
 //! ```text
-//!   facts ──> plan (pure) ──> act, one step after the other ──> facts
+//!   prepare: host_state, interfaces ──> plan (pure) ──> execute: packages, remove, load ──> lnet_config
 //! ```
 //!
 //! Only the package with the modules of the running kernel is fetched, by the package tools of the host, and unpacked below
 //! [`layout::PRIVATE_DIR`]; nothing else of the host is written. LNet is configured by module parameters and ioctl. Modules
 //! are never removed while a Lustre file system is mounted, never by force, and never when the container ends.
 
-mod act;
+mod dry_run;
 pub mod error;
+mod execute;
 pub mod host_exec;
 pub mod host_state;
 pub mod interfaces;
 pub mod layout;
+pub mod lnet_config;
 pub mod load;
 mod lock;
 pub mod modules;
-pub mod network;
 pub mod os;
 pub mod packages;
 pub mod plan;
 pub mod ports;
+mod prepare;
 pub mod remove;
 pub mod report;
+mod run;
 pub mod setup;
 mod tool_failures;
 pub mod tools;

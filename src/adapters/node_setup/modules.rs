@@ -1,4 +1,4 @@
-//! The kernel modules of the client: which are loaded, who uses them, and whether all of them are idle.
+//! Kernel modules of the Lustre client as `/sys/module` shows them: which are loaded, their versions and their users.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,18 +11,19 @@ use super::version::ClientVersion;
 pub const REMOVAL_ORDER: [&str; 13] =
     ["lustre", "mdc", "lmv", "lov", "osc", "mgc", "fid", "fld", "ptlrpc", "obdclass", "ksocklnd", "lnet", "libcfs"];
 
-/// Those that a mount needs, in the order in which they are loaded. `ksocklnd` and `mgc` are asked for by the kernel, which
-/// cannot find them; without `ksocklnd` loading `lustre` gives EINVAL, without `mgc` every mount ENODEV.
+/// The modules that a mount needs, in the order in which they are loaded. The kernel requests `ksocklnd` and `mgc` from the
+/// host's modprobe, which cannot find them; without `ksocklnd` loading `lustre` gives EINVAL, without `mgc` every mount
+/// ENODEV.
 pub const LOAD_ORDER: [&str; 8] = ["lnet", "ksocklnd", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
 
-/// One loaded module.
+/// One loaded module (`Documentation/ABI/testing/sysfs-module`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Module {
-    /// `refcnt` of sysfs; `None` where the kernel cannot unload modules, or while the module is still loading.
+pub struct LoadedModule {
+    /// `refcnt`; `None` where the kernel cannot unload modules, or while the module is still loading.
     pub refcnt: Option<u32>,
-    /// Modules that use it (`holders` of sysfs).
+    /// `holders`: modules that use it.
     pub holders: Vec<String>,
-    /// Its version; `None` where the module or sysfs has none.
+    /// `version`; `None` where the module or sysfs has none.
     pub version: Option<ClientVersion>,
 }
 
@@ -30,28 +31,27 @@ pub struct Module {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadedModules {
     /// Loaded modules by name.
-    pub loaded: BTreeMap<&'static str, Module>,
-    /// The value of lnet's parameter `networks`; empty where LNet was configured by other means.
+    pub loaded: BTreeMap<&'static str, LoadedModule>,
+    /// The value of lnet's parameter `networks`; `None` where LNet was configured by other means.
     pub networks: Option<String>,
 }
 
 impl LoadedModules {
     /// Reads `/sys/module`.
     pub fn read(host: &HostRoot) -> Self {
-        let line = |path: String| fs::read_to_string(host.at(path)).ok().map(|text| text.trim().to_owned());
         let module = |name: &'static str| {
-            let dir = host.at(format!("/sys/module/{name}"));
-            dir.is_dir().then(|| {
-                let holders = fs::read_dir(dir.join("holders")).into_iter().flatten().flatten();
+            let dir = format!("/sys/module/{name}");
+            host.at(&dir).is_dir().then(|| {
+                let holders = fs::read_dir(host.at(format!("{dir}/holders"))).into_iter().flatten().flatten();
                 let mut holders: Vec<_> =
                     holders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
                 holders.sort();
-                let refcnt = line(format!("/sys/module/{name}/refcnt")).and_then(|text| text.parse().ok());
-                let version = line(format!("/sys/module/{name}/version"));
-                (name, Module { refcnt, holders, version: version.and_then(|text| ClientVersion::parse(&text)) })
+                let refcnt = host.read_text(format!("{dir}/refcnt")).and_then(|text| text.parse().ok());
+                let version = host.read_text(format!("{dir}/version")).and_then(|text| ClientVersion::parse(&text));
+                (name, LoadedModule { refcnt, holders, version })
             })
         };
-        let networks = line("/sys/module/lnet/parameters/networks".to_owned());
+        let networks = host.read_text("/sys/module/lnet/parameters/networks");
         Self {
             loaded: REMOVAL_ORDER.into_iter().filter_map(module).collect(),
             // The kernel shows an unset string as `(null)`.
@@ -65,11 +65,11 @@ impl LoadedModules {
     }
 
     /// The version of `lustre`, if it is loaded and has one.
-    pub fn client(&self) -> Option<&ClientVersion> {
+    pub fn client_version(&self) -> Option<&ClientVersion> {
         self.loaded.get("lustre")?.version.as_ref()
     }
 
-    /// Needed modules that are not loaded, in loading order.
+    /// Modules of [`LOAD_ORDER`] that are not loaded, in that order.
     pub fn missing(&self) -> Vec<&'static str> {
         LOAD_ORDER.into_iter().filter(|name| !self.has(name)).collect()
     }
@@ -81,17 +81,16 @@ impl LoadedModules {
 
     /// Why the modules cannot all be removed; `None` if they can. `refcnt` counts the holders, and one more of `ksocklnd`
     /// while an interface is up, and of `lnet` after CONFIGURE.
-    pub fn in_use(&self) -> Option<String> {
+    pub fn removal_blocker(&self) -> Option<String> {
         REMOVAL_ORDER.into_iter().find_map(|name| {
             let module = self.loaded.get(name)?;
             if let Some(other) = module.holders.iter().find(|holder| !REMOVAL_ORDER.contains(&holder.as_str())) {
                 return Some(format!("module {name} is used by module {other}"));
             }
-            let spare = u32::from(matches!(name, "ksocklnd" | "lnet"));
-            let holders = u32::try_from(module.holders.len()).unwrap_or(u32::MAX);
+            let of_lnet = usize::from(matches!(name, "ksocklnd" | "lnet"));
             match module.refcnt {
                 None => Some(format!("the use of module {name} cannot be read (/sys/module/{name}/refcnt)")),
-                Some(count) if count > holders.saturating_add(spare) => {
+                Some(count) if count as usize > module.holders.len() + of_lnet => {
                     Some(format!("module {name} is in use ({count} references)"))
                 }
                 Some(_) => None,
@@ -104,11 +103,11 @@ impl LoadedModules {
 mod tests {
     use super::*;
 
-    fn module(refcnt: Option<u32>, holders: &[&str]) -> Module {
-        Module { refcnt, holders: holders.iter().map(|&holder| holder.to_owned()).collect(), version: None }
+    fn module(refcnt: Option<u32>, holders: &[&str]) -> LoadedModule {
+        LoadedModule { refcnt, holders: holders.iter().map(|&holder| holder.to_owned()).collect(), version: None }
     }
 
-    fn modules(changed: &[(&'static str, Module)]) -> LoadedModules {
+    fn modules(changed: &[(&'static str, LoadedModule)]) -> LoadedModules {
         let idle = [
             ("lustre", module(Some(0), &[])),
             ("ptlrpc", module(Some(2), &["lustre", "osc"])),
@@ -120,7 +119,7 @@ mod tests {
 
     #[test]
     fn modules_are_idle_if_only_each_other_and_lnet_itself_use_them() {
-        for (changed, in_use) in [
+        for (changed, blocker) in [
             (None, None),
             (Some(("lnet", module(Some(2), &["ksocklnd", "ptlrpc"]))), None),
             (Some(("lnet", module(Some(4), &["ksocklnd", "ptlrpc"]))), Some("lnet is in use")),
@@ -129,9 +128,9 @@ mod tests {
             (Some(("ksocklnd", module(Some(2), &[]))), Some("ksocklnd is in use")),
             (Some(("osc", module(None, &[]))), Some("osc cannot be read")),
         ] {
-            let found = modules(changed.as_slice()).in_use();
-            assert_eq!(found.is_some(), in_use.is_some(), "{found:?}");
-            assert!(found.unwrap_or_default().contains(in_use.unwrap_or_default()), "{in_use:?}");
+            let found = modules(changed.as_slice()).removal_blocker();
+            assert_eq!(found.is_some(), blocker.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(blocker.unwrap_or_default()), "{blocker:?}");
         }
     }
 
@@ -149,7 +148,7 @@ mod tests {
         write("lnet/holders/ksocklnd", "");
         write("lnet/parameters/networks", "tcp(eth0)\n");
         let modules = LoadedModules::read(&HostRoot::directory(dir.path()));
-        assert_eq!(modules.client(), ClientVersion::parse("2.17.0-19-gbb5310f").as_ref());
+        assert_eq!(modules.client_version(), ClientVersion::parse("2.17.0-19-gbb5310f").as_ref());
         assert_eq!(modules.networks.as_deref(), Some("tcp(eth0)"));
         assert_eq!(modules.loaded["lnet"], module(Some(2), &["ksocklnd"]));
         assert_eq!(modules.missing(), ["ksocklnd", "mgc", "mdc", "lmv", "lov", "osc"]);

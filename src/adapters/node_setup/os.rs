@@ -1,11 +1,12 @@
-//! Operating systems and processor architectures for which Microsoft publishes the Lustre client.
+//! Operating systems and processor architectures for which Microsoft publishes the Lustre client ("Client installation" of the
+//! Azure Managed Lustre documentation; the repositories `amlfs-*` of packages.microsoft.com).
 
 use std::fmt;
 
 use super::error::SetupError;
 
 /// A supported release of an operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Os {
     /// Ubuntu 22.04.
     Jammy,
@@ -36,28 +37,41 @@ impl Os {
         }
     }
 
-    /// Whether packages for this architecture are published.
-    pub fn has(self, machine: Machine) -> bool {
+    /// Whether the release's repository has packages for this architecture.
+    pub fn supports(self, machine: Machine) -> bool {
         machine == Machine::X86_64 || self == Self::Noble
     }
 
-    /// The name in settings and in the repositories of packages.microsoft.com.
-    pub fn key(self) -> &'static str {
+    fn release(self) -> Release {
         match self {
-            Self::Jammy => "jammy",
-            Self::Noble => "noble",
-            Self::AzureLinux3 => "azurelinux3",
+            Self::Jammy => Release { key: "jammy", name: "Ubuntu 22.04", client: "2.15.8-39-g2d32b59" },
+            Self::Noble => Release { key: "noble", name: "Ubuntu 24.04", client: "2.17.0-24-gf517bc4" },
+            Self::AzureLinux3 => Release { key: "azurelinux3", name: "Azure Linux 3", client: "2.17.0-24-gf517bc4" },
         }
     }
+
+    /// The name in the setting `client-version`; of Ubuntu also in the name of the repository, `amlfs-<key>`.
+    pub fn key(self) -> &'static str {
+        self.release().key
+    }
+
+    /// The version of the client that is installed where the settings give none.
+    pub fn default_client(self) -> &'static str {
+        self.release().client
+    }
+}
+
+/// One row of the supported releases.
+struct Release {
+    key: &'static str,
+    name: &'static str,
+    /// A version of the repository's index: `dists/<key>/main` or `repodata` below packages.microsoft.com.
+    client: &'static str,
 }
 
 impl fmt::Display for Os {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Jammy => "Ubuntu 22.04",
-            Self::Noble => "Ubuntu 24.04",
-            Self::AzureLinux3 => "Azure Linux 3",
-        })
+        f.write_str(self.release().name)
     }
 }
 
@@ -79,7 +93,7 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// The architecture that uname(2) calls `machine`.
+    /// Parses `machine` of uname(2).
     pub fn parse(machine: &str) -> Result<Self, SetupError> {
         match machine.trim() {
             "x86_64" => Ok(Self::X86_64),

@@ -1,43 +1,41 @@
-//! The package with the client's kernel modules: fetched by the host's package tool, checked, unpacked and indexed.
+//! Packages with the kernel modules of the Lustre client: downloaded by the host's package manager, verified, unpacked,
+//! indexed, and stored in the private directory.
 //!
 //! ```text
-//!   package file of the node, or apt / tdnf ──> staging directory: unpack, verify, index, record ──> rename(2)
+//!   package file on the node, or apt / tdnf ──> staging directory: unpack, verify, index, manifest ──> rename(2)
 //! ```
 //!
-//! Everything is written below the private directory. A package is used only if its signature (the repository's, or the
-//! rpm's own) or its SHA-256 is one that is trusted, and only if its modules are those of the running kernel and of the
-//! client that was asked for.
+//! Only the private directory is written. A package is used only if its signature (the repository's, or the rpm's own) or
+//! its SHA-256 is trusted, and only if its modules are those of the running kernel and of the requested client.
 
 mod apt;
-mod dependencies;
-mod fetch_errors;
+mod deb;
+mod fetch_failures;
 mod files;
 mod index;
 pub mod keys;
-mod modinfo;
-mod preplaced;
-mod record;
+mod manager;
+mod manifest;
+mod request;
 mod retry;
 mod rpm;
 pub mod source;
 mod store;
 mod tdnf;
-mod unpack;
 mod verify;
 
-use std::fmt::Debug;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
+use manager::PackageManager;
+use request::PackageRequest;
 use source::PackageSource;
 use store::Store;
 
 use super::error::SetupError;
 use super::host_state::HostState;
-use super::layout::HostRoot;
-use super::os::{Machine, Os};
+use super::layout::{HostRoot, unpacked_dir};
 use super::ports::{Packages, PlannedStep, ProgressLog, RetryPolicy, Timer};
-use super::tools::{HostTools, Invocation, Output, ToolError};
+use super::tools::HostTools;
 use super::version::ClientVersion;
 
 /// Packages of the client for one node.
@@ -55,161 +53,98 @@ pub struct ClientPackages<'a> {
     pub timer: &'a dyn Timer,
 }
 
-/// One client on one node, with what is needed to obtain it.
-#[derive(Debug, Clone, Copy)]
-struct Job<'a> {
-    tools: &'a dyn HostTools,
-    host: &'a HostRoot,
-    source: &'a PackageSource,
-    os: Os,
-    machine: Machine,
-    /// The running kernel's release.
-    kernel: &'a str,
-    /// Whether every module must be signed.
-    signed: bool,
-    client: &'a ClientVersion,
-}
-
-/// A package file whose origin is trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PackageFile {
-    /// Its path, as the host sees it.
-    path: PathBuf,
-    /// Whether it was downloaded, so that it may be deleted once it is unpacked.
-    downloaded: bool,
-}
-
 impl Packages for ClientPackages<'_> {
-    fn ensure(&self, facts: &HostState, version: &ClientVersion, patience: RetryPolicy) -> Result<(), SetupError> {
-        let job = self.job(facts, version)?;
-        let store = Store::new(self.host, &facts.kernel, version);
-        store.remove_leftovers()?;
-        if record::is_complete(self.host, &facts.kernel, version) {
+    fn ensure(&self, node: &HostState, version: &ClientVersion, retry: RetryPolicy) -> Result<(), SetupError> {
+        let (request, manager) = self.request(node, version)?;
+        let store = Store::new(self.host, &node.kernel, version);
+        store.remove_stale_staging()?;
+        if manifest::is_complete(self.host, &node.kernel, version) {
             return Ok(());
         }
-        let package = self.obtain(&job, patience)?;
-        let unpacked = job.unpack(&store, &package);
-        if unpacked.is_err() {
-            store.discard();
+        let local = manager.local_file(&request)?;
+        let package = if let Some(path) = &local {
+            self.console.progress(&format!("using the package file {}", path.display()));
+            path.clone()
+        } else {
+            retry::with_backoff(self.timer, self.console, retry, |left| (manager.download)(&request, left))?
+        };
+        let result = install(&request, manager, &store, &package);
+        if result.is_err() {
+            store.remove_staging();
         }
-        if package.downloaded {
-            files::remove(&self.host.at(&package.path));
+        if local.is_none() {
+            files::remove(&self.host.at(&package));
         }
-        unpacked
+        result
     }
 
-    fn planned(&self, facts: &HostState, version: &ClientVersion) -> Vec<PlannedStep> {
-        self.job(facts, version).map(|job| job.planned()).unwrap_or_default()
+    fn planned(&self, node: &HostState, version: &ClientVersion) -> Vec<PlannedStep> {
+        self.request(node, version).map(|(request, manager)| planned(&request, manager)).unwrap_or_default()
     }
 
     fn is_complete(&self, kernel: &str, version: &ClientVersion) -> bool {
-        record::is_complete(self.host, kernel, version)
+        manifest::is_complete(self.host, kernel, version)
     }
 
-    fn prune(&self, kernel: &str, keep: Option<&ClientVersion>) {
-        for failed in store::prune(self.host, kernel, keep) {
-            self.console.progress(&failed);
+    fn prune(&self, kernel: &str, loaded: Option<&ClientVersion>) {
+        for failure in store::prune(self.host, kernel, loaded) {
+            self.console.progress(&failure);
         }
     }
 }
 
 impl<'a> ClientPackages<'a> {
-    fn job(&self, facts: &'a HostState, client: &'a ClientVersion) -> Result<Job<'a>, SetupError> {
-        Ok(Job {
+    fn request(
+        &self,
+        node: &'a HostState,
+        client: &'a ClientVersion,
+    ) -> Result<(PackageRequest<'a>, &'static PackageManager), SetupError> {
+        let request = PackageRequest {
             tools: self.tools,
             host: self.host,
             source: self.source,
-            os: facts.os.clone()?,
-            machine: facts.machine.clone()?,
-            kernel: &facts.kernel,
-            signed: facts.requires_signed_modules,
+            os: node.os.clone()?,
+            machine: node.machine.clone()?,
+            kernel: &node.kernel,
+            requires_signed_modules: node.requires_signed_modules,
             client,
-        })
-    }
-
-    /// A package file of the node, or else a download.
-    fn obtain(&self, job: &Job<'_>, patience: RetryPolicy) -> Result<PackageFile, SetupError> {
-        if let Some(path) = job.preplaced()? {
-            self.console.progress(&format!("using the package file {}", path.display()));
-            return Ok(PackageFile { path, downloaded: false });
-        }
-        let path = retry::repeat(self.timer, self.console, patience, |left| match job.os {
-            Os::Jammy | Os::Noble => job.download_by_apt(left),
-            Os::AzureLinux3 => job.download_by_tdnf(left),
-        })?;
-        Ok(PackageFile { path, downloaded: true })
-    }
-}
-
-impl Job<'_> {
-    /// The failing part of every message about this client.
-    fn what(&self) -> String {
-        format!("cannot fetch client {} for kernel {}", self.client, self.kernel)
-    }
-
-    /// Unpacks, checks and indexes a package, and gives the result its final name.
-    fn unpack(&self, store: &Store<'_>, package: &PackageFile) -> Result<(), SetupError> {
-        let root = store.stage()?;
-        self.extract(&package.path, &root)?;
-        let tree = verify::tree(&self.host.at(&root), self.kernel).map_err(|fault| self.unusable(package, &fault))?;
-        self.verify_modules(package, &root, &tree)?;
-        self.index(&root)?;
-        self.verify_dependencies(package, &root)?;
-        store.complete(&self.host.at(&package.path))
-    }
-
-    /// A package that is what was asked for by name and is not by content.
-    fn unusable(&self, package: &PackageFile, why: &str) -> SetupError {
-        let name = package.path.file_name().unwrap_or_default().to_string_lossy();
-        SetupError::needs_human(
-            format!("cannot use package {name} for client {} and kernel {}", self.client, self.kernel),
-            why,
-            if package.downloaded {
-                "Check the package repository (package-url), or choose another client-version."
-            } else {
-                "Replace the package file on the node."
-            },
-        )
-    }
-
-    /// Runs a program that ends with code 0, or fails as `what` with its words.
-    fn run(&self, what: impl Fn() -> String, run: &Invocation) -> Result<Output, SetupError> {
-        let output = self.tools.run(run).map_err(|error| not_run(what(), &error))?;
-        if output.ok() {
-            return Ok(output);
-        }
-        Err(fetch_errors::of_tool(&what(), run.program, &output))
-    }
-
-    fn planned(&self) -> Vec<PlannedStep> {
-        let reason = format!("client {} for kernel {} is not unpacked", self.client, self.kernel);
-        if let Some(file) = self.planned_file(&reason) {
-            return std::iter::once(file).chain(self.planned_unpacking()).collect();
-        }
-        let fetch = match self.os {
-            Os::Jammy | Os::Noble => self.planned_by_apt(&reason),
-            Os::AzureLinux3 => self.planned_by_tdnf(&reason),
         };
-        fetch.into_iter().chain(self.planned_unpacking()).collect()
+        Ok((request, PackageManager::of(request.os)))
     }
 }
 
-/// A program that did not run to its end.
-fn not_run(what: String, error: &ToolError) -> SetupError {
-    match error {
-        ToolError::Missing { program } => SetupError::needs_human(
-            what,
-            error.to_string(),
-            format!("Use nodes that have {program}, or lay the unpacked client into the node image."),
-        ),
-        ToolError::TimedOut { .. } => {
-            SetupError::try_again(what, error.to_string(), "Check the network and the load of the node.").transient()
-        }
-        ToolError::Failed { .. } => SetupError::try_again(what, error.to_string(), "Check the node's file systems."),
-    }
+/// Unpacks, verifies and indexes a package in the staging directory, and moves the result to its final name.
+fn install(
+    request: &PackageRequest<'_>,
+    manager: &PackageManager,
+    store: &Store<'_>,
+    package: &Path,
+) -> Result<(), SetupError> {
+    let root = store.create_staging()?;
+    (manager.unpack)(request, package, &root)?;
+    let modules = verify::module_files(&request.host.at(&root), request.kernel)
+        .map_err(|fault| request.unusable(package, &fault))?;
+    verify::modinfo_fields(request, package, &root, &modules)?;
+    index::create(request, &root)?;
+    index::verify_dependencies(request, package, &root)?;
+    store.commit(&request.host.at(package))
 }
 
-/// The smaller of a program's own limit and the time that is left for all tries, at least a second.
-fn limit(own: Duration, left: Duration) -> Duration {
-    own.min(left).max(Duration::from_secs(1))
+/// The steps of a fetch, for `--dry-run`. Runs no program that may write, such as rpm.
+fn planned(request: &PackageRequest<'_>, manager: &PackageManager) -> Vec<PlannedStep> {
+    let reason = format!("client {} for kernel {} is not unpacked", request.client, request.kernel);
+    let local = if manager.reads_only { manager.local_file(request).ok().flatten() } else { None };
+    let use_file = |path: PathBuf| {
+        vec![PlannedStep::new("use the package file of the node", path.display().to_string(), reason.as_str())]
+    };
+    let mut steps = local.map_or_else(|| (manager.planned_download)(request, &reason), use_file);
+    let root = unpacked_dir(request.kernel, request.client).join("root");
+    steps.push(PlannedStep::new(
+        "unpack the package and verify its modules",
+        format!("{} to {}", manager.unpack_command, request.host.path_in_host(&root).display()),
+        "only modules of this kernel and client are accepted",
+    ));
+    let depmod = index::depmod(request, &root).command_line();
+    steps.push(PlannedStep::new("index the modules", depmod, "modprobe needs the index"));
+    steps
 }

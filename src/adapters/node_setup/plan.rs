@@ -1,44 +1,55 @@
-//! Which modules are fetched, removed and loaded: a pure function of the facts of a node and the settings.
+//! Plan of the kernel modules: which are fetched, removed and loaded. A pure function of the host's state and the settings.
 
 use super::error::SetupError;
 use super::host_state::HostState;
 use super::modules::LOAD_ORDER;
 use super::version::ClientVersion;
 
-/// What is done about a loaded client of another version than the wanted one.
+/// The setting `replace-client`: when a loaded client of another version than the desired one is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Replace {
-    /// It is replaced while no Lustre is mounted and nothing uses its modules.
+pub enum ReplaceClient {
+    /// While no Lustre is mounted and nothing uses its modules.
     #[default]
     Idle,
-    /// It stays until the node is rebooted.
+    /// Never; it stays until the node is rebooted.
     Never,
 }
 
-/// What the settings ask for.
+impl ReplaceClient {
+    /// Parses `idle` or `never`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "idle" => Ok(Self::Idle),
+            "never" => Ok(Self::Never),
+            _ => Err(format!("{text:?} is neither idle nor never")),
+        }
+    }
+}
+
+/// The client that the settings ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Wanted {
-    /// The client's version; `None` where nobody gave one and the operating system has no default.
-    pub client: Option<ClientVersion>,
+pub struct DesiredClient {
+    /// Its version; `None` where the settings give none and the operating system has no default.
+    pub version: Option<ClientVersion>,
     /// Whether packages may be fetched. Without it only what the node has is loaded and configured.
     pub install: bool,
-    /// What is done about a loaded client of another version.
-    pub replace: Replace,
+    /// When a loaded client of another version is replaced.
+    pub replace: ReplaceClient,
 }
 
 /// Where modules are loaded from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ModuleSource {
     /// This version in the private directory.
-    Private(ClientVersion),
+    Unpacked(ClientVersion),
     /// `/lib/modules` of the host.
     Host,
 }
 
-/// What is done if a package cannot be had for now. A failure of another kind, such as a wrong signature, always ends the
-/// run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Otherwise {
+/// What is done if a package is not available for now. A failure of another kind, such as a wrong signature, always ends
+/// the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchFallback {
     /// The run ends.
     Fail,
     /// The loaded client stays.
@@ -50,205 +61,170 @@ pub enum Otherwise {
 /// One action of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Fetch and unpack this version, since it is to be loaded now.
-    Fetch {
-        /// The version.
-        version: ClientVersion,
-        /// What is done if it cannot be had for now.
-        otherwise: Otherwise,
-    },
+    /// Fetch and unpack this version, since it is loaded next.
+    Fetch(ClientVersion, FetchFallback),
     /// Fetch and unpack this version for the next boot; a failure is a warning.
-    Prefetch {
-        /// The version.
-        version: ClientVersion,
-    },
-    /// Remove the modules that are loaded.
-    Unload {
-        /// What makes it necessary.
-        reason: String,
-    },
-    /// Load modules that are not loaded.
-    Load {
-        /// From where.
-        source: Source,
-        /// Their names, in loading order.
-        modules: Vec<&'static str>,
-    },
+    Prefetch(ClientVersion),
+    /// Remove the modules that are loaded, for this reason.
+    Unload(String),
+    /// Load these modules, which are not loaded, in this order.
+    Load(ModuleSource, Vec<&'static str>),
 }
 
-/// What is to be done about the modules.
+/// What is done about the modules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plan {
-    /// Actions in their order; none if the modules are as they should be.
+pub struct ModulePlan {
+    /// Actions in their order; none if the modules are as desired.
     pub actions: Vec<Action>,
-    /// What stays otherwise than it was asked for.
+    /// What stays other than the settings ask for.
     pub notes: Vec<String>,
     /// The node has no client, and none is to be installed.
     pub without_client: bool,
 }
 
-/// The plan for a node with these facts. `networks` is the value of lnet's parameter that a load would set; empty sets none.
-pub fn plan(facts: &HostState, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
-    if facts.modules.has("lustre") {
-        loaded(facts, wanted)
-    } else if facts.modules.loaded.is_empty() {
-        not_loaded(facts, wanted)
+/// The plan for a host in this state. `networks` is the value of lnet's parameter that a load would set; empty sets none.
+pub fn plan(host: &HostState, desired: &DesiredClient, networks: &str) -> Result<ModulePlan, SetupError> {
+    if host.modules.has("lustre") {
+        plan_with_lustre(host, desired)
     } else {
-        partly_loaded(facts, wanted, networks)
+        plan_without_lustre(host, desired, networks)
     }
 }
 
-fn not_loaded(facts: &HostState, wanted: &Wanted) -> Result<Plan, SetupError> {
-    let (mut plan, source) = source(facts, wanted)?;
-    let Some(source) = source else {
-        return Ok(without_client("no Lustre client is on this node"));
+/// Nothing is loaded, or a load was interrupted or failed.
+fn plan_without_lustre(host: &HostState, desired: &DesiredClient, networks: &str) -> Result<ModulePlan, SetupError> {
+    let mut actions = Vec::new();
+    let is_unpacked = |version: &&ClientVersion| host.unpacked.contains(version);
+    let source = if let Some(version) = desired.version.as_ref().filter(is_unpacked) {
+        ModuleSource::Unpacked(version.clone())
+    } else if desired.install {
+        let version = fetchable_version(host, desired)?;
+        let fallback = present_client(host).map_or(FetchFallback::Fail, |_| FetchFallback::UsePresent);
+        actions.push(Action::Fetch(version.clone(), fallback));
+        ModuleSource::Unpacked(version)
+    } else if let Some(present) = present_client(host) {
+        present
+    } else {
+        return Ok(without_client(host));
     };
-    plan.actions.push(Action::Load { source, modules: LOAD_ORDER.to_vec() });
-    Ok(plan)
+    let modules = match mismatch(host, &source, networks) {
+        None => host.modules.missing(),
+        Some(reason) => {
+            actions.push(Action::Unload(reason));
+            LOAD_ORDER.to_vec()
+        }
+    };
+    actions.push(Action::Load(source, modules));
+    Ok(ModulePlan { actions, ..ModulePlan::default() })
 }
 
 /// The plan of a node that has no client and is to get none.
-fn without_client(found: &str) -> Plan {
+fn without_client(host: &HostState) -> ModulePlan {
+    let found = if host.modules.loaded.is_empty() {
+        "no Lustre client is on this node"
+    } else {
+        "LNet is loaded without Lustre, and no client is on this node"
+    };
     let note = format!("{found}; install-lustre-client is no: nothing is done");
-    Plan { notes: vec![note], without_client: true, ..Plan::default() }
+    ModulePlan { notes: vec![note], without_client: true, ..ModulePlan::default() }
 }
 
-/// Where the wanted client comes from, with the actions that bring it there; `None` if there is none and none may be
-/// fetched.
-fn source(facts: &HostState, wanted: &Wanted) -> Result<(Plan, Option<Source>), SetupError> {
-    let mut plan = Plan::default();
-    let unpacked = |version: &&ClientVersion| facts.unpacked.contains(version);
-    if let Some(version) = wanted.client.as_ref().filter(unpacked) {
-        return Ok((plan, Some(Source::Private(version.clone()))));
-    }
-    let present = present(facts);
-    if !wanted.install {
-        return Ok((plan, present));
-    }
-    let version = fetched_version(facts, wanted)?;
-    let otherwise = present.map_or(Otherwise::Fail, |_| Otherwise::UsePresent);
-    plan.actions.push(Action::Fetch { version: version.clone(), otherwise });
-    Ok((plan, Some(Source::Private(version))))
+/// The client that is on the node already: the newest supported one in the private directory, else the host's own.
+fn present_client(host: &HostState) -> Option<ModuleSource> {
+    let newest = host.unpacked.iter().rfind(|version| is_supported(version));
+    newest.cloned().map(ModuleSource::Unpacked).or(host.host_has_client.then_some(ModuleSource::Host))
 }
 
-/// A client that is on the node already: the newest that AMLFS supports in the private directory, else the host's own.
-fn present(facts: &HostState) -> Option<Source> {
-    let newest = facts.unpacked.iter().rfind(|version| is_supported(version));
-    let host = facts.host_has_client.then_some(Source::Host);
-    newest.cloned().map(Source::Private).or(host)
-}
-
-/// Whether AMLFS servers support this client.
+/// Whether AMLFS servers support this client: 2.15 and newer ("Client installation" of the Azure Managed Lustre
+/// documentation).
 fn is_supported(version: &ClientVersion) -> bool {
     version.release() >= (2, 15)
 }
 
 /// The version that can be fetched for this node.
-fn fetched_version(facts: &HostState, wanted: &Wanted) -> Result<ClientVersion, SetupError> {
-    let os = facts.os.clone()?;
-    let machine = facts.machine.clone()?;
-    if !os.has(machine) {
+fn fetchable_version(host: &HostState, desired: &DesiredClient) -> Result<ClientVersion, SetupError> {
+    let (os, machine) = (host.os.clone()?, host.machine.clone()?);
+    if !os.supports(machine) {
         return Err(SetupError::needs_human(
             "cannot choose a Lustre client for this node",
             format!("no packages are published for {os} on {}", machine.rpm()),
             "Use nodes with x86_64 processors, or Ubuntu 24.04 on arm64.",
         ));
     }
-    Ok(wanted.client.clone().unwrap_or_else(|| ClientVersion::default_for(os)))
+    Ok(desired.version.clone().unwrap_or_else(|| ClientVersion::default_for(os)))
 }
 
-/// A start that was interrupted or failed. lnet reads `networks` at load only, so what does not match is loaded anew.
-fn partly_loaded(facts: &HostState, wanted: &Wanted, networks: &str) -> Result<Plan, SetupError> {
-    let (mut plan, source) = source(facts, wanted)?;
-    let Some(source) = source else {
-        return Ok(without_client("LNet is loaded without Lustre, and no client is on this node"));
-    };
-    let modules = match mismatch(facts, &source, networks) {
-        None => facts.modules.missing(),
-        Some(reason) => {
-            plan.actions.push(Action::Unload { reason });
-            LOAD_ORDER.to_vec()
-        }
-    };
-    plan.actions.push(Action::Load { source, modules });
-    Ok(plan)
-}
-
-/// Why the modules that are loaded without `lustre` are not the first half of what is to be loaded.
-fn mismatch(facts: &HostState, source: &Source, networks: &str) -> Option<String> {
-    let modules = &facts.modules;
+/// Why the modules that are loaded without `lustre` are not the first half of what is to be loaded, so that they are
+/// removed: lnet reads `networks` at load only.
+fn mismatch(host: &HostState, source: &ModuleSource, networks: &str) -> Option<String> {
+    let modules = &host.modules;
     if modules.has("lnet") && !networks.is_empty() && modules.networks.as_deref() != Some(networks) {
         let found = modules.networks.as_deref().unwrap_or_default();
         return Some(format!("lnet is loaded with networks={found:?} and cannot be given {networks:?}"));
     }
-    let Source::Private(version) = source else { return None };
+    let ModuleSource::Unpacked(version) = source else { return None };
     modules.loaded.iter().find_map(|(name, module)| {
         let other = module.version.as_ref().filter(|other| *other != version)?;
         Some(format!("module {name} of client {other} is loaded, and {version} is wanted"))
     })
 }
 
-fn loaded(facts: &HostState, wanted: &Wanted) -> Result<Plan, SetupError> {
-    let mut plan = Plan::default();
-    let Some(version) = facts.modules.client() else {
-        plan.notes
-            .push("the version of the loaded client cannot be read (/sys/module/lustre/version): it stays".to_owned());
+fn plan_with_lustre(host: &HostState, desired: &DesiredClient) -> Result<ModulePlan, SetupError> {
+    let mut plan = ModulePlan::default();
+    let Some(loaded) = host.modules.client_version() else {
+        let note = "the version of the loaded client cannot be read (/sys/module/lustre/version): it stays";
+        plan.notes.push(note.to_owned());
         return Ok(plan);
     };
-    let Some(other) = wanted.client.as_ref().filter(|wanted| *wanted != version) else {
-        complete(facts, wanted, version, &mut plan);
+    let Some(other) = desired.version.as_ref().filter(|desired| *desired != loaded) else {
+        load_missing(host, desired, loaded, &mut plan);
         return Ok(plan);
     };
-    if let Some(why) = reason_to_keep(facts, wanted) {
+    let is_unpacked = host.unpacked.contains(other);
+    if let Some(why) = reason_to_keep(host, desired, is_unpacked) {
         plan.notes
-            .push(format!("client {version} stays until the node is rebooted or drained, {other} is wanted: {why}"));
-        complete(facts, wanted, version, &mut plan);
-        if wanted.install && !facts.unpacked.contains(other) {
-            plan.actions.push(Action::Prefetch { version: other.clone() });
+            .push(format!("client {loaded} stays until the node is rebooted or drained, {other} is wanted: {why}"));
+        load_missing(host, desired, loaded, &mut plan);
+        if desired.install && !is_unpacked {
+            plan.actions.push(Action::Prefetch(other.clone()));
         }
         return Ok(plan);
     }
-    let (actions, source) = source(facts, wanted)?;
-    let source = source.unwrap_or(Source::Private(other.clone()));
-    let keep = if is_supported(version) { Otherwise::KeepLoaded } else { Otherwise::Fail };
-    plan.actions.extend(actions.actions.into_iter().map(|action| match action {
-        Action::Fetch { version, .. } => Action::Fetch { version, otherwise: keep.clone() },
-        action => action,
-    }));
-    plan.actions.push(Action::Unload { reason: format!("client {version} is loaded and idle, {other} is wanted") });
-    plan.actions.push(Action::Load { source, modules: LOAD_ORDER.to_vec() });
+    if !is_unpacked {
+        let fallback = if is_supported(loaded) { FetchFallback::KeepLoaded } else { FetchFallback::Fail };
+        plan.actions.push(Action::Fetch(fetchable_version(host, desired)?, fallback));
+    }
+    plan.actions.push(Action::Unload(format!("client {loaded} is loaded and idle, {other} is wanted")));
+    plan.actions.push(Action::Load(ModuleSource::Unpacked(other.clone()), LOAD_ORDER.to_vec()));
     Ok(plan)
 }
 
 /// Why a loaded client of another version is not replaced.
-fn reason_to_keep(facts: &HostState, wanted: &Wanted) -> Option<String> {
-    let other = wanted.client.as_ref().is_some_and(|other| !facts.unpacked.contains(other));
-    let not_available = (!wanted.install && other).then(|| "install-lustre-client is no".to_owned());
-    let never = (wanted.replace == Replace::Never).then(|| "replace-client is never".to_owned());
-    facts.mounted().or(never).or(not_available).or_else(|| facts.modules.in_use())
+fn reason_to_keep(host: &HostState, desired: &DesiredClient, is_unpacked: bool) -> Option<String> {
+    let never = (desired.replace == ReplaceClient::Never).then(|| "replace-client is never".to_owned());
+    let not_available = (!desired.install && !is_unpacked).then(|| "install-lustre-client is no".to_owned());
+    host.mount_blocker().or(never).or(not_available).or_else(|| host.modules.removal_blocker())
 }
 
-/// Adds what a loaded client lacks, such as `mgc` after a run that was killed.
-fn complete(facts: &HostState, wanted: &Wanted, version: &ClientVersion, plan: &mut Plan) {
-    let modules = facts.modules.missing();
+/// Adds the modules that a loaded client lacks, such as `mgc` after a run that was killed.
+fn load_missing(host: &HostState, desired: &DesiredClient, loaded: &ClientVersion, plan: &mut ModulePlan) {
+    let modules = host.modules.missing();
     if modules.is_empty() {
         return;
     }
-    let source = if facts.unpacked.contains(version) {
-        Source::Private(version.clone())
-    } else if facts.host_has_client {
-        Source::Host
-    } else if wanted.install {
-        plan.actions.push(Action::Fetch { version: version.clone(), otherwise: Otherwise::Fail });
-        Source::Private(version.clone())
+    let source = if host.unpacked.contains(loaded) {
+        ModuleSource::Unpacked(loaded.clone())
+    } else if host.host_has_client {
+        ModuleSource::Host
+    } else if desired.install {
+        plan.actions.push(Action::Fetch(loaded.clone(), FetchFallback::Fail));
+        ModuleSource::Unpacked(loaded.clone())
     } else {
-        plan.notes.push(format!(
-            "client {version} is loaded without {}, and nothing on this node has them",
-            modules.join(", ")
-        ));
+        let missing = modules.join(", ");
+        plan.notes.push(format!("client {loaded} is loaded without {missing}, and nothing on this node has them"));
         return;
     };
-    plan.actions.push(Action::Load { source, modules });
+    plan.actions.push(Action::Load(source, modules));
 }
 
 #[cfg(test)]

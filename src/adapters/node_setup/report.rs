@@ -1,4 +1,4 @@
-//! How a run ended: as the container's termination message, and as a file that `doctor node` reads.
+//! Result of a run: the termination message of the container, and `node-setup.json`, which `doctor node` reads.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,18 +7,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::SetupError;
-use super::layout::{HostRoot, PrivateDir};
+use super::layout::{HostRoot, RESULT_FILE};
 use super::setup::Ready;
 
-/// Where a container leaves its termination message unless the pod says otherwise (`terminationMessagePath`).
+/// The termination message of a container whose pod sets no `terminationMessagePath` (`Container` of the Kubernetes API).
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
-/// Most bytes of a termination message; kubelet cuts what is longer.
+/// Most bytes of a termination message; kubelet cuts what is longer (`Container.terminationMessagePath`).
 pub const TERMINATION_BYTES: usize = 4096;
 
-/// How a run of node-setup ended.
+/// The result of a run; content of `node-setup.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetupResult {
-    /// When it ended, in seconds since 1970.
+    /// When the run ended, in seconds since 1970.
     pub at: u64,
     /// Its exit code; 0 is ready.
     pub exit: u8,
@@ -27,7 +27,7 @@ pub struct SetupResult {
     /// What to do about a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// What is not as it was asked for.
+    /// What is other than the settings ask for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -35,63 +35,54 @@ pub struct SetupResult {
 impl SetupResult {
     /// The result of a run that ended at `at`, in seconds since 1970.
     pub fn of(result: &Result<Ready, SetupError>, at: u64) -> Self {
-        match result {
-            Ok(ready) => Self { at, exit: 0, message: ready.to_string(), hint: None, warnings: ready.warnings.clone() },
-            Err(error) => Self {
-                at,
-                exit: error.exit.code(),
-                message: error.to_string(),
-                hint: Some(error.hint.clone()),
-                warnings: Vec::new(),
-            },
-        }
+        let (exit, message, hint, warnings) = match result {
+            Ok(ready) => (0, ready.to_string(), None, ready.warnings.clone()),
+            Err(error) => (error.exit.code(), error.to_string(), Some(error.hint.clone()), Vec::new()),
+        };
+        Self { at, exit, message, hint, warnings }
     }
 
-    /// The text for people, at most `limit` bytes long: the beginning of the message and the hint are kept, then as many
-    /// warnings as fit.
-    pub fn text(&self, limit: usize) -> String {
+    /// The termination message, at most [`TERMINATION_BYTES`] long: the beginning and the end of the message, the hint, and
+    /// as many warnings as fit.
+    pub fn termination_message(&self) -> String {
         let prefix = if self.exit == 0 { "" } else { "error: " };
         let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-        let hint = shortened(&hint, limit / 2);
-        let mut text = shortened(&format!("{prefix}{}", self.message), limit - hint.len()) + &hint;
+        let hint = shortened(&hint, TERMINATION_BYTES / 2);
+        let mut text = shortened(&format!("{prefix}{}", self.message), TERMINATION_BYTES - hint.len()) + &hint;
         for warning in &self.warnings {
             let line = format!("\nwarning: {warning}");
-            if text.len() + line.len() <= limit {
+            if text.len() + line.len() <= TERMINATION_BYTES {
                 text.push_str(&line);
             }
         }
         text
     }
 
-    /// The termination message.
-    pub fn termination_message(&self) -> String {
-        self.text(TERMINATION_BYTES)
-    }
-
-    /// Leaves the result in the private directory of the host, replacing the last one in one step.
+    /// Writes `node-setup.json` into the private directory of the host; a reader sees the old file or the new one.
     pub fn write(&self, host: &HostRoot) -> io::Result<()> {
-        let path = host.at(PrivateDir::last_result());
+        let path = host.at(RESULT_FILE);
         let new = path.with_extension("json.new");
         fs::write(&new, serde_json::to_vec(self)?)?;
         fs::rename(new, path)
     }
 
-    /// The result at `path`; `None` where there is none that can be read.
+    /// The result at `path`; `None` where it is absent or cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 }
 
-/// Writes the termination message. Only a file that somebody named is made; the default one is there in a container.
-pub fn write_termination_message(named: Option<&Path>, message: &str) -> io::Result<()> {
-    let mut file = match named {
-        Some(path) => File::create(path)?,
-        None => match OpenOptions::new().write(true).truncate(true).open(TERMINATION_LOG) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            file => file?,
-        },
+/// Writes the termination message, to the file of the setting if there is one. Only that file is created; the default one is
+/// there in a container.
+pub fn write_termination_message(setting: Option<&Path>, message: &str) -> io::Result<()> {
+    let file = match setting {
+        Some(path) => File::create(path),
+        None => OpenOptions::new().write(true).truncate(true).open(TERMINATION_LOG),
     };
-    file.write_all(message.as_bytes())
+    match file {
+        Err(error) if setting.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => file?.write_all(message.as_bytes()),
+    }
 }
 
 /// `text` in at most `limit` bytes: its beginning and its end.
@@ -116,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_termination_message_keeps_cause_and_cure_within_what_kubelet_takes() {
+    fn a_termination_message_keeps_cause_and_hint_within_4096_bytes() {
         let short = failed("no route").termination_message();
         assert_eq!(short, "error: cannot fetch client 2.17.0: no route\nhint: Allow packages.microsoft.com:443.");
         for long in ["x".repeat(9000), "ü".repeat(9000), "𝄞".repeat(4000)] {
@@ -135,7 +126,7 @@ mod tests {
     fn a_result_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::directory(dir.path());
-        let path = host.at(PrivateDir::last_result());
+        let path = host.at(RESULT_FILE);
         assert_eq!(SetupResult::read(&path), None);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         for result in [failed("x"), SetupResult { exit: 0, hint: None, warnings: vec!["w".to_owned()], ..failed("y") }]
@@ -148,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_that_was_named_is_made() {
+    fn the_termination_file_of_the_setting_is_created() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         write_termination_message(Some(&path), "text").unwrap();

@@ -1,21 +1,21 @@
-//! Programs of the host: one run with a cleared environment, a time limit and a process group of its own.
+//! Port for programs of the host: one invocation with its arguments, working directory, input and time limit, and its output.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One run of a program. Paths in `args` and `cwd` are as the program sees them
+/// One run of a program. Paths in `args` and `cwd` are as the program opens them
 /// ([`HostRoot::path_in_host`](super::layout::HostRoot::path_in_host)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// Its name, found in the `PATH` of the host.
+    /// Its name, searched in the `PATH` of the host.
     pub program: &'static str,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Its working directory; `/` where absent.
     pub cwd: Option<PathBuf>,
-    /// What it reads from standard input; empty is end of file at once.
+    /// Its standard input; empty is end of file at once.
     pub stdin: Vec<u8>,
     /// How long it may run. At the limit its whole process group is killed.
     pub limit: Duration,
@@ -49,14 +49,14 @@ impl Invocation {
         self
     }
 
-    /// The command as a shell would take it, for people.
+    /// The command with the quotes that a shell needs, for `--dry-run`.
     pub fn command_line(&self) -> String {
         let words = self.args.iter().map(|arg| quoted(&arg.to_string_lossy()));
         std::iter::once(self.program.to_owned()).chain(words).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// `word` with quotes where a shell would read more than a word in it.
+/// `word`, in quotes unless a shell reads it as one plain word.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%~".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -66,14 +66,14 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// How a program ended.
+/// Exit code and output of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
     /// Its exit code; 128 and the number of the signal if one ended it.
     pub code: i32,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// The end of what it wrote to standard error, at most 64 KiB.
+    /// The end of its standard error, at most 64 KiB.
     pub stderr: String,
 }
 

@@ -1,6 +1,7 @@
 //! Versions of the Lustre client, as its packages spell them: `2.17.0-24-gf517bc4`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::os::Os;
@@ -10,26 +11,20 @@ use super::os::Os;
 pub struct ClientVersion(String);
 
 impl ClientVersion {
-    /// Reads `2.17.0-24-gf517bc4`, and `2.17.0_24_gf517bc4` as `/sys/module/lustre/version` and rpm packages spell it. `None`
-    /// where it does not begin with a number or has characters that no package name has, or reads as the name of a directory
-    /// that is being unpacked.
+    /// Parses `2.17.0-24-gf517bc4`, and `2.17.0_24_gf517bc4` as `/sys/module/lustre/version` and rpm packages spell it. `None`
+    /// where it does not begin with a number, has characters that no package name has, or is the name of a staging directory
+    /// ([`staging_dir`](super::layout::staging_dir)).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replace('_', "-");
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '~' | '+'));
         let begins = text.starts_with(|c: char| c.is_ascii_digit());
-        (plain && begins && text.len() <= 64 && ["..", ".tmp-"].iter().all(|odd| !text.contains(odd)))
+        (plain && begins && text.len() <= 64 && ["..", ".tmp-"].iter().all(|part| !text.contains(part)))
             .then_some(Self(text))
     }
 
-    /// The version that is installed where none is asked for.
+    /// [`Os::default_client`].
     pub fn default_for(os: Os) -> Self {
-        Self(
-            match os {
-                Os::Jammy => "2.15.8-39-g2d32b59",
-                Os::Noble | Os::AzureLinux3 => "2.17.0-24-gf517bc4",
-            }
-            .to_owned(),
-        )
+        Self(os.default_client().to_owned())
     }
 
     /// As in the names of packages for Ubuntu.
@@ -72,41 +67,40 @@ impl fmt::Display for ClientVersion {
     }
 }
 
-/// Which version is wanted on which operating system.
+/// The setting `client-version`: one version for all operating systems, or one for each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientVersions {
-    everywhere: Option<ClientVersion>,
-    by_os: Vec<(Os, ClientVersion)>,
+    for_all: Option<ClientVersion>,
+    by_os: BTreeMap<Os, ClientVersion>,
 }
 
 impl ClientVersions {
-    /// One version for all operating systems, or a list such as `jammy=2.15.8-39-g2d32b59,noble=2.17.0-24-gf517bc4`. The
-    /// error says what is wrong.
+    /// Parses one version for all operating systems, or a list such as
+    /// `jammy=2.15.8-39-g2d32b59,noble=2.17.0-24-gf517bc4`. The error is the message.
     pub fn parse(text: &str) -> Result<Self, String> {
         let version = |text: &str| {
             ClientVersion::parse(text).ok_or_else(|| format!("{text:?} is not a version such as 2.17.0-24-gf517bc4"))
         };
         if !text.contains('=') {
-            return Ok(Self { everywhere: Some(version(text)?), by_os: Vec::new() });
+            return Ok(Self { for_all: Some(version(text)?), by_os: BTreeMap::new() });
         }
-        let entry = |entry: &str| {
+        let mut by_os = BTreeMap::new();
+        for entry in text.split(',') {
             let (key, value) = entry.split_once('=').ok_or_else(|| format!("{entry:?} is not NAME=VERSION"))?;
             let os = Os::ALL.into_iter().find(|os| os.key() == key.trim());
-            let names = Os::ALL.map(Os::key).join(", ");
-            Ok::<_, String>((os.ok_or_else(|| format!("{:?} is not one of {names}", key.trim()))?, version(value)?))
-        };
-        let by_os: Vec<_> = text.split(',').map(entry).collect::<Result<_, _>>()?;
-        match by_os.iter().enumerate().find(|(at, (os, _))| by_os[..*at].iter().any(|(other, _)| other == os)) {
-            Some((_, (os, _))) => Err(format!("{} is given twice", os.key())),
-            None => Ok(Self { everywhere: None, by_os }),
+            let names = || Os::ALL.map(Os::key).join(", ");
+            let os = os.ok_or_else(|| format!("{:?} is not one of {}", key.trim(), names()))?;
+            if by_os.insert(os, version(value)?).is_some() {
+                return Err(format!("{} is given twice", os.key()));
+            }
         }
+        Ok(Self { for_all: None, by_os })
     }
 
-    /// The version for `os`, by default [`ClientVersion::default_for`]; `None` for an operating system that is not known and
-    /// no version that counts everywhere.
-    pub fn of(&self, os: Option<Os>) -> Option<ClientVersion> {
-        let given = os.and_then(|os| self.by_os.iter().find(|(other, _)| *other == os));
-        let given = given.map(|(_, version)| version).or(self.everywhere.as_ref());
+    /// The version for `os`, by default [`Os::default_client`]; `None` for an operating system that is not known and no
+    /// version for all.
+    pub fn for_os(&self, os: Option<Os>) -> Option<ClientVersion> {
+        let given = os.and_then(|os| self.by_os.get(&os)).or(self.for_all.as_ref());
         given.cloned().or_else(|| os.map(ClientVersion::default_for))
     }
 }
@@ -130,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn what_no_package_name_holds_is_no_version() {
+    fn text_that_is_not_part_of_a_package_name_is_not_a_version() {
         for text in ["", "latest", "2.17.0/../..", "2.17.0;reboot", "2..17", "2.17.0 x", "-2.17", "2.17.0.tmp-1"] {
             assert_eq!(ClientVersion::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn versions_are_given_for_all_or_by_operating_system() {
-        let of = |text: &str, os| ClientVersions::parse(text).unwrap().of(os).map(|version| version.to_string());
+    fn the_setting_is_one_version_or_one_for_each_operating_system() {
+        let of = |text: &str, os| ClientVersions::parse(text).unwrap().for_os(os).map(|version| version.to_string());
         assert_eq!(of("2.17.0-19-gbb5310f", Some(Os::Jammy)).as_deref(), Some("2.17.0-19-gbb5310f"));
         assert_eq!(of("2.17.0-19-gbb5310f", None).as_deref(), Some("2.17.0-19-gbb5310f"));
         let list = "jammy=2.15.7-33-g79ddf99, azurelinux3=2.16.1_21_g153e389";

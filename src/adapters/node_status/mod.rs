@@ -1,6 +1,6 @@
 //! The gRPC service `NodeStatus`: what a running driver reports about its node. Read-only, beside CSI on the same socket.
 //!
-//! Messages are those of `proto/node.proto`; [`operations_of`] and [`faults_of`] read them back on the other side.
+//! Messages are those of `proto/node.proto`; [`parse`] reads them on the client's side.
 
 pub mod proto;
 
@@ -16,7 +16,7 @@ use self::proto::{GetStatusRequest, GetStatusResponse, node_status_server};
 use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::{Operation, OperationKind, Operations};
 
-/// The service.
+/// The service: reports operations in progress and faults of the node.
 #[derive(Debug)]
 pub struct NodeStatus {
     operations: Option<Arc<dyn Operations>>,
@@ -24,7 +24,7 @@ pub struct NodeStatus {
 }
 
 impl NodeStatus {
-    /// A service that reports these operations and faults; none for a mounter that has none of its own.
+    /// A service over these operations and faults; none for a mounter that has none.
     pub fn new(operations: Option<Arc<dyn Operations>>, faults: Option<Arc<dyn NodeFaults>>) -> Self {
         Self { operations, faults }
     }
@@ -48,15 +48,14 @@ impl node_status_server::NodeStatus for NodeStatus {
     }
 }
 
-/// The operations of an answer. An operation of a kind that this build does not know is an error, so that none is hidden.
-pub fn operations_of(answer: &GetStatusResponse) -> Result<Vec<Operation>, String> {
-    answer.operations.iter().cloned().map(operation_of).collect()
-}
-
-/// The faults of an answer.
-pub fn faults_of(answer: GetStatusResponse) -> Vec<NodeFault> {
+/// The operations and faults of a response.
+///
+/// # Errors
+/// If an operation is of a kind that this build does not know, so that none is hidden.
+pub fn parse(response: GetStatusResponse) -> Result<(Vec<Operation>, Vec<NodeFault>), String> {
+    let operations = response.operations.into_iter().map(parse_operation).collect::<Result<_, _>>()?;
     let fault = |proto::Fault { message, hint }| NodeFault { message, hint };
-    answer.faults.into_iter().map(fault).collect()
+    Ok((operations, response.faults.into_iter().map(fault).collect()))
 }
 
 const KINDS: [(OperationKind, proto::OperationKind); 4] = [
@@ -79,12 +78,12 @@ fn message_of(operation: Operation) -> proto::Operation {
     }
 }
 
-fn operation_of(message: proto::Operation) -> Result<Operation, String> {
+fn parse_operation(message: proto::Operation) -> Result<Operation, String> {
     let proto::Operation { kind, subject, volume_id, mgs, age_ms, overdue } = message;
     let known = KINDS.into_iter().find(|(_, known)| i32::from(*known) == kind);
     let (kind, _) = known.ok_or_else(|| format!("the driver reports an operation of an unknown kind ({kind})"))?;
-    let given = |text: String| Some(text).filter(|text| !text.is_empty());
-    let (volume_id, mgs) = (given(volume_id), given(mgs));
+    let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
+    let (volume_id, mgs) = (non_empty(volume_id), non_empty(mgs));
     Ok(Operation { kind, subject, volume_id, mgs, age: Duration::from_millis(age_ms), overdue })
 }
 
@@ -100,15 +99,15 @@ mod tests {
             let age = Duration::from_millis(90_500);
             let operation = Operation { kind, subject: "/target".to_owned(), volume_id, mgs, age, overdue: !bare };
             let operations = vec![message_of(operation.clone())];
-            let answer = GetStatusResponse { operations, ..Default::default() };
-            assert_eq!(operations_of(&answer), Ok(vec![operation]));
+            let response = GetStatusResponse { operations, ..Default::default() };
+            assert_eq!(parse(response), Ok((vec![operation], Vec::new())));
         }
     }
 
     #[test]
     fn an_operation_of_a_newer_driver_is_an_error() {
         let newer = proto::Operation { kind: 99, ..Default::default() };
-        let error = operations_of(&GetStatusResponse { operations: vec![newer], ..Default::default() }).unwrap_err();
+        let error = parse(GetStatusResponse { operations: vec![newer], ..Default::default() }).unwrap_err();
         assert!(error.contains("unknown kind (99)"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! `doctor node`: a report of Lustre on this node, with what a running driver reports about itself if one answers.
+//! The command `doctor node`: a report of Lustre on this node, with the status of the running driver if one answers.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::app::wiring::{self, running_driver};
 use crate::domain::mount_source::MgsAddress;
 use crate::domain::problem::Problem;
 
-/// How long the running driver may take to answer; it answers at once or not at all.
+/// Time limit of the running driver's answer; it answers at once or not at all.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Prints the report; the exit code says whether the node is healthy.
-pub(super) fn node(options: &DoctorOptions) -> Result<(), CommandError> {
+/// Prints the report; the exit code is 0 if the node is healthy.
+pub(super) fn run(options: &DoctorOptions) -> Result<(), CommandError> {
     let usage = |message: String, hint: &str| CommandError::usage(Problem::new(message).with_hint(hint));
     let json = match options.output.as_str() {
         "text" => false,
         "json" => true,
         other => {
-            let message = format!("--output: `{}` is neither text nor json", other.escape_debug());
-            return Err(usage(message, "use one of these"));
+            let message = format!("--output: `{}` is neither `text` nor `json`", other.escape_debug());
+            return Err(usage(message, "give one of the two"));
         }
     };
     let mgs = options.mgs.as_deref().map(MgsAddress::parse).transpose();
@@ -32,19 +32,24 @@ pub(super) fn node(options: &DoctorOptions) -> Result<(), CommandError> {
     let directory = |key, flag: &Option<String>| {
         of_running_driver(key, flag.as_deref(), absolute_path).map_err(CommandError::usage)
     };
-    let driver = serve::runtime()?.block_on(running_driver::node_status(&endpoint, ANSWER_LIMIT));
-    let request = ReportRequest {
+    let report = wiring::node::report(&ReportRequest {
         mountinfo: options.mountinfo.clone(),
         mgs,
-        driver,
+        driver: serve::runtime()?.block_on(running_driver::node_status(&endpoint, ANSWER_LIMIT)),
+        node_setup: wiring::node::last_setup(),
         driver_name: of_running_driver(DRIVER_NAME, options.drivername.as_deref(), |name| Ok(name.to_owned()))
             .map_err(CommandError::usage)?,
         kubelet_dir: directory(KUBELET_DIR, &options.kubelet_dir)?,
         working_dir: directory(WORKING_MOUNT_DIR, &options.working_mount_dir)?,
-        json,
+    });
+    let text = if json {
+        let failed =
+            |error| CommandError::failure(Problem::new(format!("the report cannot be written as JSON: {error}")));
+        report.json().map_err(failed)? + "\n"
+    } else {
+        report.to_string()
     };
-    let (text, healthy) = wiring::node::report(request);
-    print(&format!("{}\n", text.trim_end()))?;
-    // The reasons are in the report; the exit code is all that is left to say.
-    if healthy { Ok(()) } else { Err(CommandError::new(Exit::Failure, Vec::new())) }
+    print(&text)?;
+    // The reasons are in the report; only the exit code is left.
+    if report.healthy { Ok(()) } else { Err(CommandError::new(Exit::Failure, Vec::new())) }
 }

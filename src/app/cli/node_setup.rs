@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::setting_flags::{OfNodeSetup, SettingFlags};
-use super::{CommandError, Exit, print};
-use crate::app::settings::{NodeSetupSettings, RawSettings, load_node_setup};
-use crate::app::wiring::node_setup::{self, SetupFailure};
+use super::{CommandError, print};
+use crate::app::settings::{RawSettings, load_node_setup};
+use crate::app::wiring::node_setup;
 use crate::domain::problem::Problems;
 
 pub(super) const AFTER_HELP: &str = "\
@@ -17,7 +17,7 @@ Exit codes: 0 ready; 1 the next try may succeed (network, package not published 
 needs a human (signature, Secure Boot, operating system, architecture). The result also goes to the container's
 termination message, and to /var/lib/azurelustre-csi/node-setup.json for `doctor node`.";
 
-/// How a node is made ready, as text.
+/// Options of `node-setup`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct NodeSetupOptions {
     /// Print each step with its command and its reason, and do nothing; exit code 0 if a plan can be made
@@ -31,26 +31,12 @@ pub struct NodeSetupOptions {
 /// Runs node-setup. Progress goes to stderr, the result to stdout.
 pub(super) fn run(options: &NodeSetupOptions) -> Result<(), CommandError> {
     let loaded = load_node_setup(&RawSettings::with_process_environment(options.settings.given.clone()));
-    let (settings, notes) = loaded.inspect_err(|problems| leave_problems(options, problems, None))?;
-    let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
-    let result = run(&settings, &notes);
-    if let Err(SetupFailure::Settings(problems)) = &result {
-        leave_problems(options, problems, Some(&settings));
-    }
-    print(&result?)
-}
-
-fn leave_problems(options: &NodeSetupOptions, problems: &Problems, settings: Option<&NodeSetupSettings>) {
-    if !options.dry_run {
-        node_setup::leave_problems(problems, settings);
-    }
-}
-
-impl From<SetupFailure> for CommandError {
-    fn from(failure: SetupFailure) -> Self {
-        match failure {
-            SetupFailure::Settings(problems) => problems.into(),
-            SetupFailure::NotReady { problem, exit } => Self::new(Exit::Code(exit.code()), vec![problem]),
+    let publish = |problems: &Problems| {
+        if !options.dry_run {
+            node_setup::publish_problems(problems, None);
         }
-    }
+    };
+    let (settings, notes) = loaded.inspect_err(publish)?;
+    let run = if options.dry_run { node_setup::dry_run } else { node_setup::run };
+    print(&run(&settings, &notes)?)
 }

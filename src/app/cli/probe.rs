@@ -1,4 +1,4 @@
-//! `probe`: asks a running driver whether it is ready, for exec probes of pods that hold no other client.
+//! The command `probe`: calls Probe of a running driver, for exec probes of pods that hold no other client.
 
 #[cfg(feature = "kernel")]
 use std::io::Write;
@@ -11,16 +11,17 @@ use crate::domain::problem::Problem;
 #[cfg(feature = "kernel")]
 use crate::ports::node_faults::NodeFault;
 
-/// One line if the driver is ready; an error if it is not, or does not answer. Faults of its surroundings go to stderr.
-pub(super) fn ask(options: &ProbeOptions) -> Result<String, CommandError> {
+/// One line if the driver is ready; an error if it is not, or does not answer. Faults of its node go to stderr.
+pub(super) fn run(options: &ProbeOptions) -> Result<String, CommandError> {
     let endpoint = of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse);
     let endpoint = endpoint.map_err(CommandError::usage)?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {
-        let problem = Problem::new(format!("--timeout: `{}` is no number of seconds", options.timeout.escape_debug()));
+        let problem =
+            Problem::new(format!("--timeout: `{}` is not a number of seconds", options.timeout.escape_debug()));
         CommandError::usage(problem.with_hint("give a whole number from 1 to 600"))
     })?;
-    let hint = "is it running, with this --endpoint?";
+    let hint = "check that it runs, with this --endpoint";
     let failed =
         |message: String| CommandError::failure(Problem::new(format!("{endpoint}: {message}")).with_hint(hint));
     serve::runtime()?.block_on(async {
@@ -30,7 +31,7 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CommandError> {
             Ok(Ok(true)) => Ok("ready\n".to_owned()),
             Ok(Ok(false)) => {
                 let problem = Problem::new(format!("{endpoint}: the driver is not ready"));
-                Err(CommandError::failure(problem.with_hint("its log, and `azurelustre-csi doctor node`, say why")))
+                Err(CommandError::failure(problem.with_hint("see its log, and `azurelustre-csi doctor node`")))
             }
         };
         #[cfg(feature = "kernel")]
@@ -39,13 +40,13 @@ pub(super) fn ask(options: &ProbeOptions) -> Result<String, CommandError> {
     })
 }
 
-/// Prints the faults of the driver's surroundings to stderr. They do not change the answer: kubelet would kill a driver
-/// that can still unmount. A driver that serves no node reports none.
+/// Prints the faults of the driver's node to stderr. They do not change the exit code: kubelet would kill a driver that can
+/// still unmount. A driver that serves no node reports none.
 #[cfg(feature = "kernel")]
 async fn warn_of_faults(endpoint: &Endpoint, limit: Duration) {
     let Ok(status) = running_driver::node_status(endpoint, limit).await else { return };
     for NodeFault { message, hint } in status.faults {
-        // The answer counts, whether or not anybody reads this.
+        // The exit code counts, also where stderr is closed.
         drop(writeln!(std::io::stderr(), "warning: {message}\nhint: {hint}"));
     }
 }

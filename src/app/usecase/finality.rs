@@ -1,17 +1,19 @@
-//! Finality of failures: what an error means for the call, one function for each moment at which the cloud may fail.
+//! Finality of failures: what an error of a port means for the RPC, and which failures may be final.
 //!
 //! external-provisioner forgets a claim after a *final* failure if the claim is deleted then, so a final failure is only
-//! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this
-//! chooses a [`FailureKind`] for an error of the cloud.
+//! allowed where nothing can exist; for how long nothing was found decides `domain::history`. kubelet forgets a volume after
+//! a final code of NodePublishVolume and calls NodeUnpublishVolume after the others, so a failure that may leave something
+//! mounted, now or later, is never final there. No other code chooses a [`FailureKind`] for an error of a port.
 
-use crate::domain::problem::Problems;
 use std::time::Duration;
 
 use super::time_format::format_duration;
 use crate::domain::names::FilesystemId;
+use crate::domain::problem::Problems;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
+use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// A request that local rules refuse: final, nothing was asked of the cloud.
 pub fn refused_locally(error: &RequestError) -> Failure {
@@ -22,9 +24,9 @@ pub fn refused_locally(error: &RequestError) -> Failure {
     Failure::new(kind, error.to_string())
 }
 
-/// Broken rules of a request that is never about the cloud.
-pub fn invalid(problems: &Problems) -> Failure {
-    Failure::new(FailureKind::Invalid, problems.to_string())
+/// A request with these problems that is never about the cloud.
+pub fn invalid(problems: impl Into<Problems>) -> Failure {
+    Failure::new(FailureKind::Invalid, problems.into().to_string())
 }
 
 /// A failed observation, or any failure while something may exist: never final, whatever the cause.
@@ -110,6 +112,28 @@ pub fn begun_elsewhere_and_absent(message: &str, absent_for: Duration) -> Failur
     )
 }
 
+/// A failed mount: never final while something may be mounted at the target.
+pub fn publish_failed(error: MountError) -> Failure {
+    let may_be_mounted = error.kind.may_be_mounted();
+    let failure = mount_failed(error);
+    let kind = if may_be_mounted && failure.kind.is_final() { FailureKind::Unavailable } else { failure.kind };
+    Failure { kind, ..failure }
+}
+
+/// A failed operation of a mounter. What still runs is never final.
+pub fn mount_failed(error: MountError) -> Failure {
+    let kind = match error.kind {
+        MountErrorKind::NotFound => FailureKind::NotFound,
+        MountErrorKind::Denied => FailureKind::Denied,
+        MountErrorKind::Invalid => FailureKind::Invalid,
+        MountErrorKind::Unreachable | MountErrorKind::NotReady | MountErrorKind::Unknown => FailureKind::Unavailable,
+        MountErrorKind::Busy => FailureKind::Precondition,
+        MountErrorKind::Stuck => FailureKind::TimedOut,
+        MountErrorKind::Failed => FailureKind::Internal,
+    };
+    Failure { kind, message: error.to_string(), hint: error.hint, source: error.source }
+}
+
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
     let message = error.to_string();
     let hint = error.hint.or_else(|| default_hint(error.kind).map(str::to_owned));
@@ -152,5 +176,28 @@ mod tests {
         for kind in CloudErrorKind::ALL {
             assert_eq!(nothing_exists(error(kind)).kind.is_final(), kind.is_refusal(), "{kind:?}");
         }
+    }
+
+    fn mount_error(kind: MountErrorKind) -> MountError {
+        MountError::new(kind, "mount", "/x", "said no")
+    }
+
+    #[test]
+    fn what_still_runs_or_is_not_known_is_never_final() {
+        use MountErrorKind::{NotReady, Stuck, Unknown, Unreachable};
+        for kind in MountErrorKind::ALL {
+            let failure = mount_failed(mount_error(kind));
+            let repeated = matches!(kind, Stuck | Unknown | Unreachable | NotReady);
+            assert_eq!(failure.kind.is_final(), !repeated, "{kind:?}");
+            assert_eq!(failure.message, "mount /x: said no");
+        }
+    }
+
+    #[test]
+    fn a_publish_is_never_final_while_something_may_be_mounted() {
+        for kind in MountErrorKind::ALL {
+            assert!(!(kind.may_be_mounted() && publish_failed(mount_error(kind)).kind.is_final()), "{kind:?}");
+        }
+        assert_eq!(publish_failed(mount_error(MountErrorKind::NotFound)).kind, FailureKind::NotFound);
     }
 }

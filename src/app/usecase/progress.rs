@@ -14,11 +14,11 @@ use crate::ports::inbound::{Failure, FailureKind};
 /// What an operation waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// An answer about this, before anything was found or asked for.
-    Answer(&'static str),
+    /// The cloud's response about this, before anything was found or asked for.
+    Query(&'static str),
     /// The file system, which is in this state.
     Creation(String),
-    /// Its end, and it is in this state.
+    /// The end of the file system, which is in this state.
     Deletion(String),
 }
 
@@ -41,7 +41,7 @@ struct Report {
 impl Progress {
     /// An operation on `id` that has not observed anything.
     pub(super) fn new(id: FilesystemId, cloud_clock: Arc<dyn Clock>) -> Self {
-        let report = Report { phase: Phase::Answer("it"), begun: None, last_error: None };
+        let report = Report { phase: Phase::Query("it"), begun: None, last_error: None };
         Self { id, cloud_clock, report: Mutex::new(report) }
     }
 
@@ -55,7 +55,7 @@ impl Progress {
         locked(&self.report).begun = begun;
     }
 
-    /// The last request failed with this, and the operation goes on.
+    /// The last request failed with this, and the operation continues.
     pub(super) fn failed(&self, error: &CloudError) {
         locked(&self.report).last_error = Some((error.to_string(), error.hint.clone()));
     }
@@ -77,8 +77,8 @@ impl Progress {
         let report = locked(&self.report);
         let (id, name) = (&self.id, &self.id.name);
         let message = match &report.phase {
-            Phase::Answer(about) => {
-                let message = format!("no answer about {about} in time; AMLFS {id} was not asked for by this call");
+            Phase::Query(subject) => {
+                let message = format!("no answer about {subject} in time; AMLFS {id} was not asked for by this call");
                 return Failure::new(FailureKind::Unavailable, message);
             }
             Phase::Creation(state) => {

@@ -1,6 +1,6 @@
 //! The operation in progress on each volume: one at a time, shared by all calls that ask for the same.
 //!
-//! Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive while the first
+//! Kubernetes repeats calls whose time ended, so a second CreateVolume, or a DeleteVolume, may arrive while the first
 //! still works. The same call joins the one in progress and shares its outcome; each caller is answered at its own
 //! deadline, and the work lives until the last of them. Another one is `ABORTED` ("operation pending for volume", CSI
 //! specification, section Error Scheme).
@@ -19,9 +19,9 @@ use crate::domain::names::FilesystemId;
 use crate::domain::provisioning::DynamicProvision;
 use crate::ports::inbound::{Caller, Failure, FailureKind};
 
-/// How an operation ended well.
+/// How an operation succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Done {
+pub(super) enum Outcome {
     /// The file system is ready.
     Ready(Box<ReadyFilesystem>),
     /// The file system is gone.
@@ -29,7 +29,7 @@ pub(super) enum Done {
 }
 
 /// How an operation ended, for all of its callers.
-pub(super) type OperationResult = Result<Done, Failure>;
+pub(super) type OperationResult = Result<Outcome, Failure>;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -57,20 +57,20 @@ impl Content {
     }
 }
 
-/// The calls that share an operation.
+/// The callers that share an operation.
 #[derive(Debug)]
-pub(super) struct Participants {
-    callers: Mutex<Vec<Caller>>,
+pub(super) struct Callers {
+    waiting: Mutex<Vec<Caller>>,
     /// What each of them is answered when its time ends.
     pub(super) progress: Progress,
 }
 
-impl Participants {
+impl Callers {
     /// Whether any caller still waits.
-    pub(super) fn anyone_waits(&self) -> bool {
-        let mut callers = locked(&self.callers);
-        callers.retain(Caller::waits);
-        !callers.is_empty()
+    pub(super) fn any_waits(&self) -> bool {
+        let mut waiting = locked(&self.waiting);
+        waiting.retain(Caller::waits);
+        !waiting.is_empty()
     }
 }
 
@@ -84,8 +84,8 @@ struct Entry {
     content: Content,
     /// When it began, on the clock of RPC deadlines.
     since: Duration,
-    participants: Arc<Participants>,
-    /// Gone once nobody waits for the work any more.
+    callers: Arc<Callers>,
+    /// Gone once no caller waits for the work any more.
     work: WeakShared<OperationResult>,
 }
 
@@ -111,14 +111,14 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Joined {
     work: Shared<OperationResult>,
-    participants: Arc<Participants>,
+    callers: Arc<Callers>,
 }
 
 impl Joined {
     /// The outcome, or how far the operation is when the caller's time ends.
-    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Done, Failure> {
-        let Self { work, participants } = self;
-        deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(participants.progress.answer()))
+    pub(super) async fn answer(self, deadline: Deadline<'_>) -> Result<Outcome, Failure> {
+        let Self { work, callers } = self;
+        deadline.limit(work.outcome()).await.unwrap_or_else(|| Err(callers.progress.answer()))
     }
 }
 
@@ -132,33 +132,32 @@ impl VolumeOperations {
         caller: Caller,
         now: Duration,
         progress: Progress,
-        begin: impl FnOnce(Arc<Participants>) -> F,
+        begin: impl FnOnce(Arc<Callers>) -> F,
     ) -> Result<Joined, Failure>
     where
-        F: Future<Output = Result<Done, Failure>> + Send + 'static,
+        F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
         let mut table = locked(&self.0);
         if let Some((work, entry)) = table.get(name).and_then(|entry| Some((entry.work.upgrade()?, entry))) {
-            let participants = Arc::clone(&entry.participants);
+            let callers = Arc::clone(&entry.callers);
             let met = if entry.content.is_same(&content) { Ok(()) } else { Err(entry.busy(name, &content, now)) };
             // Before `work` may be dropped: its last owner takes the table's lock.
             drop(table);
             met?;
             tracing::debug!(volume = name, operation = content.operation(), "joining the call in progress");
-            locked(&participants.callers).push(caller);
-            return Ok(Joined { work, participants });
+            locked(&callers.waiting).push(caller);
+            return Ok(Joined { work, callers });
         }
-        let participants = Arc::new(Participants { callers: Mutex::new(vec![caller]), progress });
-        let release =
-            Release { table: Arc::clone(&self.0), name: name.to_owned(), participants: Arc::clone(&participants) };
-        let operation = begin(Arc::clone(&participants));
+        let callers = Arc::new(Callers { waiting: Mutex::new(vec![caller]), progress });
+        let release = Release { table: Arc::clone(&self.0), name: name.to_owned(), callers: Arc::clone(&callers) };
+        let operation = begin(Arc::clone(&callers));
         let work = Shared::new(async move {
             let _release = release;
             operation.await
         });
-        let entry = Entry { content, since: now, participants: Arc::clone(&participants), work: work.downgrade() };
+        let entry = Entry { content, since: now, callers: Arc::clone(&callers), work: work.downgrade() };
         table.insert(name.to_owned(), entry);
-        Ok(Joined { work, participants })
+        Ok(Joined { work, callers })
     }
 
     /// Whether a creation of this volume is in progress.
@@ -171,13 +170,13 @@ impl VolumeOperations {
 struct Release {
     table: Arc<Mutex<Table>>,
     name: String,
-    participants: Arc<Participants>,
+    callers: Arc<Callers>,
 }
 
 impl Drop for Release {
     fn drop(&mut self) {
         let mut table = locked(&self.table);
-        if table.get(&self.name).is_some_and(|entry| Arc::ptr_eq(&entry.participants, &self.participants)) {
+        if table.get(&self.name).is_some_and(|entry| Arc::ptr_eq(&entry.callers, &self.callers)) {
             table.remove(&self.name);
         }
     }

@@ -1,22 +1,19 @@
 //! From settings to the kernel adapter with the node's client state behind it, and the report of `doctor node`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::adapters::kernel::client_state::readiness::NodeState;
-use crate::adapters::kernel::client_state::servers::{self, ServerState};
-use crate::adapters::kernel::client_state::{self, BlockingCalls, KernelFiles};
-use crate::adapters::kernel::doctor::connectivity::Attempt;
-use crate::adapters::kernel::doctor::{self, DriverStatus, SetupReport};
+use crate::adapters::kernel::client_state::{self, KernelFiles};
+use crate::adapters::kernel::doctor::SetupReport;
+pub use crate::adapters::kernel::doctor::{Request as ReportRequest, collect as report};
+use crate::adapters::kernel::lustre_client::{LustreClient, ObservedClient, UnobservedClient};
 use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::{Propagation, Watch};
 use crate::adapters::kernel::settings::{KernelSettings, Limits};
-use crate::adapters::kernel::{ImportsSource, KernelMounter, Parts, ReadinessSource, working_dir};
+use crate::adapters::kernel::{Dependencies, KernelMounter, working_dir};
 use crate::adapters::node_setup::report::SetupResult;
 use crate::app::settings::Settings;
 use crate::domain::mount::FS_TYPE;
-use crate::domain::mount_source::{MgsAddress, MountSource};
 use crate::ports::node_faults::NodeFault;
 use crate::ports::operations::Operations;
 
@@ -30,12 +27,13 @@ pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     if !lustre {
         tracing::warn!(fs_type = %values.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
-    let paths = KernelFiles::default();
-    let mounted_at_start = mounted_at_start(&paths);
-    let propagation = Arc::new(Propagation::new(paths.clone(), values.kubelet_dir.clone()));
-    let parts = if lustre { with_client_state(&paths) } else { Parts::default() };
-    let parts = Parts { propagation: Some(Arc::clone(&propagation)), ..parts };
-    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings), parts));
+    let files = KernelFiles::default();
+    let mounted_at_start = mounted_at_start(&files);
+    let propagation = Arc::new(Propagation::new(files.clone(), values.kubelet_dir.clone()));
+    let client: Arc<dyn LustreClient> =
+        if lustre { Arc::new(ObservedClient::new(files)) } else { Arc::new(UnobservedClient) };
+    let dependencies = Dependencies { client, propagation: Some(Arc::clone(&propagation)), ..Dependencies::default() };
+    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings), dependencies));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move { cleaner.clean_leftovers().await });
     let watch = Watch::start(Arc::clone(&propagation));
@@ -61,8 +59,8 @@ pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
 }
 
 /// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
-fn mounted_at_start(paths: &KernelFiles) -> bool {
-    match client_state::lustre_is_mounted(paths) {
+fn mounted_at_start(files: &KernelFiles) -> bool {
+    match client_state::lustre_is_mounted(files) {
         Ok(mounted) => mounted,
         Err(why) => {
             tracing::warn!(why, "whether Lustre is mounted is unknown");
@@ -90,79 +88,11 @@ fn adapter_settings(settings: &Settings) -> KernelSettings {
     }
 }
 
-/// The parts of a real node. Both are called on threads of the adapter, which may block.
-fn with_client_state(paths: &KernelFiles) -> Parts {
-    let (reads, root) = (BlockingCalls::default(), paths.clone());
-    let readiness = ReadinessSource::new(move || {
-        let assessment = NodeState::read(&reads, &root).assess();
-        for note in &assessment.notes {
-            tracing::debug!("{note}");
-        }
-        assessment.readiness()
-    });
-    // Apart from those of the readiness: a blocked import must not hide the module.
-    let (reads, paths) = (BlockingCalls::default(), paths.clone());
-    let imports = ImportsSource::new(move |source| imports(&reads, &paths, source));
-    Parts { readiness, imports, ..Parts::default() }
-}
-
-/// What the imports say about the servers of one mount, by its source as mountinfo shows it.
-fn imports(reads: &BlockingCalls, paths: &KernelFiles, source: &str) -> ServerState {
-    let (Ok(source), Ok(mounted)) = (MountSource::parse(source), client_state::mounted_sources(paths)) else {
-        return ServerState::Unknown;
-    };
-    servers::read(reads, paths, &source, &mounted)
-}
-
-/// The record of node-setup, for the report.
-fn setup_report(last: SetupResult) -> SetupReport {
+/// Result of the last node-setup of this node, as far as it can be read.
+pub fn last_setup() -> Option<SetupReport> {
+    let SetupResult { at, exit, message, hint, warnings } = super::node_setup::last_result()?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let hint = last.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
-    SetupReport {
-        ready: last.exit == 0,
-        message: last.message + &hint,
-        warnings: last.warnings,
-        age_seconds: now.as_secs().saturating_sub(last.at),
-    }
-}
-
-/// What `doctor node` is asked for.
-#[derive(Debug)]
-pub struct ReportRequest {
-    /// The mounts to list, as a mountinfo file.
-    pub mountinfo: PathBuf,
-    /// A server to try besides those of the mounts.
-    pub mgs: Option<MgsAddress>,
-    /// What the running driver reports, or why nothing is known of it.
-    pub driver: Result<DriverStatus, String>,
-    /// Name under which the driver registers with kubelet; volumes of others are passed over.
-    pub driver_name: String,
-    /// kubelet's directory, for a node without a running driver.
-    pub kubelet_dir: PathBuf,
-    /// Directory for private mounts, for a node without a running driver.
-    pub working_dir: PathBuf,
-    /// JSON in the place of text.
-    pub json: bool,
-}
-
-/// A report about this node as text or JSON, and whether it is healthy. Blocks for some seconds.
-pub fn report(request: ReportRequest) -> (String, bool) {
-    let ReportRequest { mountinfo, mgs, driver, driver_name, kubelet_dir, working_dir, json } = request;
-    let report = doctor::collect(&doctor::Request {
-        paths: KernelFiles::default(),
-        mountinfo,
-        servers: mgs.into_iter().collect(),
-        attempt: Attempt::default(),
-        driver: driver,
-        node_setup: super::node_setup::last_result().map(setup_report),
-        kubelet_dir,
-        working_dir,
-        driver_name,
-    });
-    let text = if json {
-        report.json().unwrap_or_else(|error| format!("{{\"healthy\": false, \"reasons\": [\"{error}\"]}}"))
-    } else {
-        report.text()
-    };
-    (text, report.healthy)
+    let hint = hint.map(|hint| format!(". {hint}")).unwrap_or_default();
+    let age_seconds = now.as_secs().saturating_sub(at);
+    Some(SetupReport { ready: exit == 0, message: message + &hint, warnings, age_seconds })
 }

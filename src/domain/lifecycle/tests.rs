@@ -31,11 +31,10 @@ fn found(state: ProvisioningState, mgs_address: &str) -> Filesystem {
         zones: vec![Zone::parse("1").unwrap()],
         capacity: Some(Tib(4).bytes()),
         subnet: Some(subnet("DEFAULT")),
-        state,
         mgs_address: ReportedMgsAddress::parse(mgs_address),
-        fs_name: None,
         tags: [(CREATED_BY.to_owned(), CREATED_BY_US.to_owned())].into(),
         failure: Some("CreateTimeout".into()),
+        ..Filesystem::new(state)
     }
 }
 

@@ -6,10 +6,11 @@ use azurelustre_csi::domain::lifecycle;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use libtest_mimic::Failed;
 
+use super::Law;
 use super::world::{CloudWorld, id, location, present, spec};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
+pub(crate) const LAWS: &[Law] = laws![
     an_unknown_name_is_absent,
     a_creation_is_visible_at_once_without_an_address,
     a_creation_becomes_ready_in_its_time_and_not_before,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 
+use super::Law;
 use super::world::{CloudWorld, id, present, spec};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
+pub(crate) const LAWS: &[Law] = laws![
     deleting_nothing_is_a_success,
     a_deletion_stays_visible_until_it_is_done,
     a_repeated_deletion_takes_no_longer,

@@ -5,13 +5,14 @@ use azurelustre_csi::domain::filesystem::FilesystemSpec;
 use azurelustre_csi::ports::cloud::{CloudErrorKind, SubnetCapacityRequest};
 use libtest_mimic::Failed;
 
+use super::Law;
 use super::world::{CloudWorld, id, location, spec, subnet};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
+pub(crate) const LAWS: &[Law] = laws![
     every_page_of_the_list_is_read_and_other_products_are_not,
     zones_are_the_regions_and_none_means_none,
-    an_odd_entry_hides_no_other,
+    an_unreadable_entry_hides_no_other,
     a_region_that_offers_nothing_has_an_empty_list,
     subnet_capacity_is_what_is_free_and_shrinks,
     a_deleted_file_system_gives_its_addresses_back,
@@ -47,8 +48,8 @@ async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> La
     Ok(())
 }
 
-async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
-    world.given_odd_sku("AMLFS-Odd");
+async fn an_unreadable_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
+    world.given_unreadable_sku("AMLFS-Odd");
     let skus = world.cloud().skus(&location("eastus")?).await?;
     assert_eq!(skus.skus().len(), 4);
     let reason = skus.get("AMLFS-Odd").err().ok_or("an unreadable SKU was offered")?;

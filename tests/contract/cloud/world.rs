@@ -1,4 +1,4 @@
-//! What a law may arrange in a cloud, and the simulator's way to do so. Time is turned by hand.
+//! Worlds for laws of clouds: what a law may arrange, for the simulator and for the ARM adapter. Time is a manual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
 
-/// A cloud under test and the switches round it.
+/// A cloud under test, and what a law may arrange in it.
 pub(crate) trait CloudWorld: Send + Sync {
     /// The cloud.
     fn cloud(&self) -> Arc<dyn Cloud>;
@@ -47,7 +47,7 @@ pub(crate) trait CloudWorld: Send + Sync {
     fn given_failing_creation(&self, code: &str);
 
     /// Makes the SKU list hold an entry of this name without a readable size.
-    fn given_odd_sku(&self, name: &str);
+    fn given_unreadable_sku(&self, name: &str);
 }
 
 /// The simulator on a manual clock.
@@ -107,7 +107,7 @@ impl CloudWorld for SimulatedWorld {
         self.edit(|world| world.failing_creations.push(failing));
     }
 
-    fn given_odd_sku(&self, name: &str) {
+    fn given_unreadable_sku(&self, name: &str) {
         self.edit(|world| {
             let mut odd = world.skus[1].clone();
             name.clone_into(&mut odd.name);
@@ -132,9 +132,8 @@ impl ArmWorld {
         use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
 
         let behind = SimulatedWorld::new()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serving = crate::fakes::arm::server::serve(behind.simulator.cloud(), Arc::clone(&behind.clock));
-        let (server, stub) = runtime.block_on(serving);
+        let (server, stub) = crate::harness::runtime()?.block_on(serving);
         let wire = Arc::new(ReqwestClient::new().map_err(std::io::Error::other)?);
         let clock = Arc::clone(&behind.clock) as _;
         let adapter = Arc::new(crate::fakes::arm::faults::adapter(wire, &stub.endpoint, clock));
@@ -172,8 +171,8 @@ impl CloudWorld for ArmWorld {
         self.behind.given_failing_creation(code);
     }
 
-    fn given_odd_sku(&self, name: &str) {
-        self.behind.given_odd_sku(name);
+    fn given_unreadable_sku(&self, name: &str) {
+        self.behind.given_unreadable_sku(name);
     }
 }
 

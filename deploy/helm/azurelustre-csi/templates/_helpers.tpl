@@ -19,13 +19,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if or (eq .Values.driver.cloud "simulator") (eq .Values.driver.mounter "simulator") (eq .Values.node.setup.lnet "simulated") }}true{{ end -}}
 {{- end -}}
 
-{{/* Whether node pods bring the Lustre client. What mounts something else needs none, unless LNet is simulated too. */}}
+{{/* Whether node pods install the Lustre client. Other mounters need none, unless LNet is simulated too. */}}
 {{- define "azurelustre.nodeSetup" -}}
 {{- $lustre := and (eq (include "azurelustre.mounter" .) "kernel") (not .Values.driver.mountFsType) -}}
 {{- if and .Values.node.setup.enabled (or $lustre (eq .Values.node.setup.lnet "simulated")) }}true{{ end -}}
 {{- end -}}
 
-{{/* `jammy=V,noble=V,…`; versions of the Go driver's chart win, since they stand there only if somebody wrote them. */}}
+{{/* `jammy=V,noble=V,…`; versions of the Go driver's chart win, since only an administrator sets them. */}}
 {{- define "azurelustre.clientVersions" -}}
 {{- $pairs := list -}}
 {{- range $release, $version := .Values.node.setup.clientVersion -}}
@@ -95,7 +95,7 @@ imagePullSecrets:
 {{- if $settings }}{{ toYaml $settings }}{{ end -}}
 {{- end -}}
 
-{{/* Where the controller's cloud settings come from: `simulator`, `values`, `secret` or `host`. Mixtures are refused. */}}
+{{/* Where the controller's cloud settings come from: `simulator`, `values`, `secret` or `host`. Mixtures are rejected. */}}
 {{- define "azurelustre.settingsForm" -}}
 {{- $azure := .Values.azure -}}
 {{- $settings := include "azurelustre.azureSettings" . -}}
@@ -164,7 +164,7 @@ host
 {{- end }}
 {{- end -}}
 
-{{/* Of every container that needs no more. */}}
+{{/* Security context of every container without further needs. */}}
 {{- define "azurelustre.restricted" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

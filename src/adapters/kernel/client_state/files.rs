@@ -31,7 +31,7 @@ impl KernelFiles {
         self.root.join(file.strip_prefix("/").unwrap_or(file))
     }
 
-    /// The bytes of a file that is no longer than `limit` bytes. A longer one is an error: half a table is no table.
+    /// The bytes of a file that is no longer than `limit` bytes. A longer one is an error, since a table that is cut off is wrong.
     pub(in crate::adapters::kernel) fn bytes(&self, file: impl AsRef<Path>, limit: u64) -> io::Result<Vec<u8>> {
         read_records(&mut File::open(self.path(file))?, limit)
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_reported_with_its_likely_cause() {
+    fn a_file_that_cannot_be_read_is_reported_with_its_likely_cause() {
         use io::ErrorKind::{NotFound, PermissionDenied};
         for (path, kind, expected) in [
             ("/sys/kernel/debug/lnet/nis", NotFound, "is debugfs mounted"),

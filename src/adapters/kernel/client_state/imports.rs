@@ -77,8 +77,8 @@ pub enum ImportState {
     /// `REPLAY`, `REPLAY_LOCKS`, `REPLAY_WAIT`, `RECOVER` or `EVICTED`: the server has answered a connect or has evicted
     /// this client, and the client recovers.
     Recovering(String),
-    /// No server answers: `DISCONN`, `CONNECTING`, `NEW`, `CLOSED`; or the import was deactivated or invalidated, whatever
-    /// its state, such as `FULL (deactive)`.
+    /// No server answers: `DISCONN`, `CONNECTING`, `NEW`, `CLOSED`; or the import was deactivated or invalidated in any
+    /// state, such as `FULL (deactive)`.
     Lost(String),
     /// Not known, for this reason.
     Unknown(String),
@@ -132,7 +132,7 @@ pub struct Import {
 }
 
 /// The imports of the wanted devices, sorted by device. One that blocks past the limit is unknown, and so are those after
-/// it; an error says why not even the devices could be listed within the limit.
+/// it. The error is why not even the devices could be listed within the limit.
 pub fn read_all(
     calls: &BlockingCalls,
     files: &KernelFiles,
@@ -248,10 +248,10 @@ mod tests {
         for state in ["REPLAY", "REPLAY_LOCKS", "REPLAY_WAIT", "RECOVER", "EVICTED"] {
             assert_eq!(parse(&format!("state: {state}")).0, ImportState::Recovering(state.to_owned()));
         }
-        for odd in
+        for malformed in
             ["", "import:\n", "current_state: FULL", "state:\n", "state: <UNKNOWN>", "state: full", "state: BETTER"]
         {
-            assert!(matches!(parse(odd).0, ImportState::Unknown(_)), "{odd}");
+            assert!(matches!(parse(malformed).0, ImportState::Unknown(_)), "{malformed}");
         }
     }
 
@@ -275,8 +275,8 @@ mod tests {
         let mdc = device(DeviceType::Mdc, "my-fs-MDT0000-mdc-ffff8b0c4a5d8000");
         assert_eq!(mdc.parts(), Some(("my-fs", "MDT0000", "ffff8b0c4a5d8000")));
         assert_eq!(device(DeviceType::Osc, "lustrefs-OST000a-osc-1").parts(), Some(("lustrefs", "OST000a", "1")));
-        for odd in ["", "-", "MDT0000-mdc-1", "lustrefs-MDT0000-osc-1", "lustrefs-MDT0000-xmdc-1"] {
-            assert_eq!(device(DeviceType::Mdc, odd).parts(), None, "{odd}");
+        for malformed in ["", "-", "MDT0000-mdc-1", "lustrefs-MDT0000-osc-1", "lustrefs-MDT0000-xmdc-1"] {
+            assert_eq!(device(DeviceType::Mdc, malformed).parts(), None, "{malformed}");
         }
         let mgc = device(DeviceType::Mgc, "MGC10.0.0.4@tcp");
         assert_eq!((mgc.mgs_nid(), mgc.parts(), mdc.mgs_nid()), (Some("10.0.0.4@tcp"), None, None));

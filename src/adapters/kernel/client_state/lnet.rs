@@ -2,7 +2,7 @@
 //!
 //! The ioctls take privileges and the device, which a container has if the module was loaded before it started. The file
 //! (`lnet/lnet/lnet_debugfs.c`) is a header and a row for each NID and CPU partition; only root may read it, and a kernel in
-//! lockdown refuses it to everybody. With neither the NIDs are unknown.
+//! lockdown refuses it to every process. With neither the NIDs are unknown.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl LocalNid {
         Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
     }
 
-    /// Whether LNet may use it. Lustre 2.17.0 goes on to report `down` after a link has come back (LU-20093) while mounts
+    /// Whether LNet may use it. Lustre 2.17.0 still reports `down` after a link has come back (LU-20093) while mounts
     /// work, so a NID also counts as up whose address is on an interface that is up, unless it does not reply to a ping.
     pub fn is_up(&self) -> bool {
         match self.status.as_str() {
@@ -48,7 +48,7 @@ impl LocalNid {
         self.is_up() && self.status == "down"
     }
 
-    /// Whether it lies in a network over TCP, as those of AMLFS do.
+    /// Whether it is in a network over TCP, as those of AMLFS are.
     pub fn is_tcp(&self) -> bool {
         self.nid.rsplit_once('@').is_some_and(|(_, network)| network.starts_with("tcp"))
     }
@@ -161,11 +161,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_may_move_and_odd_lines_are_skipped() {
-        let text = "LNet 3\nhealth status extra nid\n9 up x 10.0.0.7@tcp\n\n8 up\nodd line of words\n";
+    fn columns_may_move_and_other_lines_are_skipped() {
+        let text = "LNet 3\nhealth status extra nid\n9 up x 10.0.0.7@tcp\n\n8 up\na line of words\n";
         assert_eq!(shown(text), ["10.0.0.7@tcp up"]);
-        for odd in ["", "net:\n  - nid: 10.0.0.7@tcp\n", "nid\n10.0.0.7@tcp\n"] {
-            assert!(parse(odd).is_err(), "{odd}");
+        for malformed in ["", "net:\n  - nid: 10.0.0.7@tcp\n", "nid\n10.0.0.7@tcp\n"] {
+            assert!(parse(malformed).is_err(), "{malformed}");
         }
     }
 
@@ -260,7 +260,7 @@ pub(super) mod tests {
         #[test]
         fn every_text_is_accepted(text in any::<String>()) {
             let _ = parse(&text);
-            let Ok(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header stands") };
+            let Ok(nids) = parse(&format!("{HEADER}{text}")) else { panic!("the header is there") };
             prop_assert!(nids.iter().all(|nid| nid.nid.contains('@') && !nid.nid.ends_with("@lo")));
         }
 
@@ -271,7 +271,7 @@ pub(super) mod tests {
         ) {
             let status = |up: bool| if up { "up" } else { "down" };
             let lines = rows.iter().map(|(ip, up)| format!("{:24} {:>6} -1 1 8 0 256 256 253 {noise}\n", format!("{ip}@tcp"), status(*up)));
-            let Ok(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header stands") };
+            let Ok(nids) = parse(&format!("{HEADER}{}", lines.collect::<String>())) else { panic!("the header is there") };
             for (ip, _) in &rows {
                 let up = rows.iter().any(|(other, up)| other == ip && *up);
                 let found = nids.iter().filter(|nid| nid.nid == format!("{ip}@tcp")).collect::<Vec<_>>();

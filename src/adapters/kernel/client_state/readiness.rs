@@ -135,9 +135,9 @@ mod tests {
     use crate::adapters::kernel::client_state::lnet::tests::FakeLnet;
     use crate::adapters::kernel::client_state::tests::Tree;
 
-    /// A pipe without a writer stands for a file that never answers.
+    /// A pipe without a writer stands for a file whose read never returns.
     #[test]
-    fn a_node_whose_files_do_not_answer_is_unknown() {
+    fn a_node_whose_files_cannot_be_read_in_time_is_unknown() {
         let tree = Tree::client();
         let blocked = tree.files().path("/sys/fs/lustre/version");
         std::fs::remove_file(&blocked).unwrap();
@@ -193,7 +193,7 @@ mod tests {
 
     /// A device that blocks hides the NIDs alone.
     #[test]
-    fn an_lnet_that_does_not_answer_is_unknown_and_hides_nothing_else() {
+    fn a_blocked_lnet_is_unknown_and_hides_nothing_else() {
         let tree = Tree::client();
         let blocked = tree.files().path(lnet::NIS);
         std::fs::remove_file(&blocked).unwrap();

@@ -12,7 +12,7 @@
 //!
 //! A server answers if it answers any mount of this node. An MGS that is gone takes no mounted file system with it, so
 //! alone it decides nothing; one that answers is a server of the same file system (AMLFS has one file system per MGS).
-//! An OST goes idle after 20 seconds without requests, so on a quiet node a failing MDT is often the only import that is
+//! An OST goes idle after 20 seconds without requests (`osc.*.idle_timeout`), so on a quiet node a failing MDT is often the only import that is
 //! not idle: then the MGS decides. The state is of one moment: a node whose network is interrupted shows the same as one
 //! whose servers are gone, until the imports connect again.
 

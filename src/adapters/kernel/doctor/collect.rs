@@ -1,25 +1,23 @@
-//! Collecting everything about a node, and the report of it.
+//! Collection of the report of `doctor node`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::connectivity::{self, Attempt, Reach};
-use super::mounts::{self, LustreMount};
-use super::targets::{self, LeftEntries};
-use super::threads::{self, BlockedThread};
-use super::{
+use super::report::{
     AddressReport, ClientReport, ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport,
-    SetupReport, findings,
+    SetupReport,
 };
+use super::{blocked_threads, connectivity, findings, mounts, unmounted_targets};
 use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
 use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
-use crate::adapters::kernel::client_state::module::Health;
+use crate::adapters::kernel::client_state::module::{Client, Health};
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
 use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::Propagation;
+use crate::adapters::lnet::ACCEPTOR_PORT;
 use crate::domain::mount_source::{MgsAddress, Nid};
 use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::Operation;
@@ -27,24 +25,20 @@ use crate::ports::operations::Operation;
 /// What a report is to be about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Where the kernel's files are.
-    pub paths: KernelFiles,
     /// The mounts to list: `/proc/self/mountinfo`, or the host's (`/proc/1/mountinfo` where the container sees the host's
     /// processes).
     pub mountinfo: PathBuf,
-    /// Servers to try besides those of the mounts.
-    pub servers: Vec<MgsAddress>,
-    /// How to try servers.
-    pub attempt: Attempt,
-    /// What a running driver reports. Without one the node's faults are looked for from here.
+    /// A server to check besides those of the mounts.
+    pub mgs: Option<MgsAddress>,
+    /// What a running driver reports, or why that is unknown; then the faults of the node are checked from here.
     pub driver: Result<DriverStatus, String>,
-    /// How node-setup ended.
+    /// Result of node-setup.
     pub node_setup: Option<SetupReport>,
     /// kubelet's directory as kubelet spells it.
     pub kubelet_dir: PathBuf,
     /// Directory for private mounts.
     pub working_dir: PathBuf,
-    /// CSI name of the driver whose targets are looked at.
+    /// CSI name of the driver; targets of other drivers are ignored.
     pub driver_name: String,
 }
 
@@ -53,109 +47,116 @@ pub struct Request {
 pub struct DriverStatus {
     /// Its operations in progress.
     pub operations: Vec<Operation>,
-    /// Faults of its surroundings.
+    /// Faults of its container and node.
     pub faults: Vec<NodeFault>,
 }
 
-/// Everything that was observed, before it is assessed.
-#[derive(Debug)]
-pub(super) struct Collected {
-    pub(super) state: NodeState,
-    pub(super) mounts: Result<Vec<LustreMount>, String>,
-    pub(super) imports: Result<Vec<Import>, String>,
-    pub(super) reach: Vec<(Nid, Reach)>,
-    pub(super) blocked: Vec<BlockedThread>,
-    pub(super) faults: Vec<NodeFault>,
-    pub(super) left_entries: Vec<LeftEntries>,
-}
-
-/// Collects everything about this node. Blocks for a few seconds at most, unless very many servers have to be tried.
+/// The report of this node. Blocks for a few seconds at most, unless very many servers have to be checked.
 pub fn collect(request: &Request) -> NodeReport {
-    let mut observed = observe(request);
-    let servers = servers(&observed.mounts, &request.servers);
-    let mut nids: Vec<Nid> = Vec::new();
-    for nid in servers.values().flat_map(|(mgs, _)| mgs).flat_map(|mgs| mgs.servers().iter().flatten()) {
-        if !nids.contains(nid) {
-            nids.push(nid.clone());
-        }
+    let check = |nids: &[Nid]| connectivity::check(nids, ACCEPTOR_PORT, connectivity::LIMIT);
+    collect_from(&KernelFiles::default(), request, SystemTime::now(), check)
+}
+
+/// [`collect`] from the files below another root, with the results of `check` for the addresses of servers. `now` is for
+/// the age of mounts.
+pub(super) fn collect_from(
+    files: &KernelFiles,
+    request: &Request,
+    now: SystemTime,
+    check: impl FnOnce(&[Nid]) -> Vec<AddressReport>,
+) -> NodeReport {
+    let calls = BlockingCalls::default();
+    let mut blocked = blocked_threads::read(files);
+    let mut state = NodeState::read(&calls, files);
+    state.ping_doubtful(&calls, &lnet::device(files));
+    let (root, mountinfo) = (files.clone(), request.mountinfo.clone());
+    let mounts = calls.run(move || mounts::read(&root, &mountinfo, now)).and_then(|mounts| mounts);
+    let imports = imports::read_all(&calls, files, |_| true);
+    let (root, kubelet_dir, driver) = (files.clone(), request.kubelet_dir.clone(), request.driver_name.clone());
+    let targets = calls.run(move || unmounted_targets::read(&root, &kubelet_dir, &driver)).unwrap_or_default();
+    let faults = faults(&calls, files, request);
+    let mount_count = mounts.as_ref().map(Vec::len).map_err(Clone::clone);
+    let servers = servers(mounts.unwrap_or_default(), request.mgs.as_ref(), check);
+    // A thread that was blocked at the beginning and is not now is busy with a call that ends.
+    let still_blocked = blocked_threads::read(files);
+    blocked.retain(|thread| still_blocked.iter().any(|other| thread.is_same(other)));
+    let operations: Result<Vec<OperationReport>, &String> =
+        request.driver.as_ref().map(|driver| driver.operations.iter().map(operation_report).collect());
+
+    let mut found = state.assess();
+    findings::about_servers(&servers, &mut found);
+    findings::about_imports(&imports, servers.iter().any(|server| !server.mounts.is_empty()), &mut found);
+    if let Err(why) = &mount_count {
+        found.notes.push(format!("the mounts of this node are unknown: {why}"));
     }
-    observed.reach = connectivity::all(nids, request.attempt);
-    // A thread that is blocked now and not then is one at work.
-    let still = threads::read(&request.paths);
-    observed.blocked.retain(|thread| still.iter().any(|other| thread.is_same(other)));
-    report_of(&observed, request, SystemTime::now())
+    findings::about_operations(&operations, &mut found);
+    request.node_setup.iter().for_each(|setup| findings::about_node_setup(setup, &mut found));
+    findings::about_blocked_threads(blocked.len(), &mut found);
+    found.reasons.extend(faults.iter().map(|fault| one_line(&fault.to_string())));
+    findings::about_unmounted_targets(&targets, &mut found);
+    NodeReport {
+        healthy: found.reasons.is_empty(),
+        reasons: found.reasons,
+        node_setup: request.node_setup.clone(),
+        notes: found.notes,
+        client: client_report(state.client),
+        nids: state.nids.ok().map(|nids| nids.iter().map(nid_report).collect()),
+        mounts: mount_count.ok(),
+        servers,
+        connections: imports.ok().map(|imports| imports.iter().map(connection_report).collect()),
+        operations: operations.ok(),
+        blocked_threads: blocked.iter().map(ToString::to_string).collect(),
+    }
 }
 
-/// Everything but the connectivity.
-pub(super) fn observe(request: &Request) -> Collected {
-    let reads = BlockingCalls::default();
-    let blocked = threads::read(&request.paths);
-    let mut state = NodeState::read(&reads, &request.paths);
-    state.ping_doubtful(&reads, &lnet::device(&request.paths));
-    let (paths, mountinfo) = (request.paths.clone(), request.mountinfo.clone());
-    let mounts = reads.run(move || mounts::read(&paths, &mountinfo)).and_then(|read| read);
-    let imports = imports::read_all(&reads, &request.paths, |_| true);
-    let (paths, kubelet_dir, name) = (request.paths.clone(), request.kubelet_dir.clone(), request.driver_name.clone());
-    let left_entries = reads.run(move || targets::read(&paths, &kubelet_dir, &name)).unwrap_or_default();
-    Collected { state, mounts, imports, reach: Vec::new(), blocked, faults: faults(&reads, request), left_entries }
-}
-
-/// The faults that the running driver reports: it sees them from its own container. Without one, those seen from here.
-fn faults(reads: &BlockingCalls, request: &Request) -> Vec<NodeFault> {
+/// The faults that the running driver reports: it sees them from its own container. Without a driver, those seen from here.
+fn faults(calls: &BlockingCalls, files: &KernelFiles, request: &Request) -> Vec<NodeFault> {
     if let Ok(driver) = &request.driver {
         return driver.faults.clone();
     }
-    let propagation = Arc::new(Propagation::new(request.paths.clone(), request.kubelet_dir.clone()));
+    let propagation = Arc::new(Propagation::new(files.clone(), request.kubelet_dir.clone()));
     let faults = KernelNodeFaults { propagation, working_dir: request.working_dir.clone() };
-    reads.run(move || faults.current()).unwrap_or_default()
+    calls.run(move || faults.current()).unwrap_or_default()
 }
 
-/// Servers by name, with their address (none for a mount whose source cannot be parsed) and their mounts.
-type Servers<'a> = BTreeMap<String, (Option<MgsAddress>, Vec<&'a LustreMount>)>;
-
-fn servers<'a>(mounts: &'a Result<Vec<LustreMount>, String>, asked: &[MgsAddress]) -> Servers<'a> {
-    let mut servers = Servers::new();
-    for mgs in asked {
-        servers.entry(mgs.to_string()).or_insert_with(|| (Some(mgs.clone()), Vec::new()));
+/// The servers of the mounts and `mgs`, sorted by name, each address checked once.
+fn servers(
+    mounts: Vec<mounts::LustreMount>,
+    mgs: Option<&MgsAddress>,
+    check: impl FnOnce(&[Nid]) -> Vec<AddressReport>,
+) -> Vec<ServerReport> {
+    let mut servers: BTreeMap<String, (Vec<Nid>, Vec<MountReport>)> = BTreeMap::new();
+    servers.extend(mgs.map(|mgs| (mgs.to_string(), (mgs.servers().concat(), Vec::new()))));
+    for (mgs, mount) in mounts {
+        let name = mgs.as_ref().map_or_else(|| mount.source.clone(), ToString::to_string);
+        let nids = mgs.map(|mgs| mgs.servers().concat()).unwrap_or_default();
+        servers.entry(name).or_insert_with(|| (nids, Vec::new())).1.push(mount);
     }
-    for mount in mounts.iter().flatten() {
-        let mgs = mount.parsed().map(|source| source.mgs);
-        let name = mgs.as_ref().map_or_else(|| one_line(&mount.source), ToString::to_string);
-        servers.entry(name).or_insert_with(|| (mgs, Vec::new())).1.push(mount);
-    }
-    servers
+    let mut nids: Vec<Nid> = servers.values().flat_map(|(nids, _)| nids).cloned().collect();
+    nids.sort_by_cached_key(ToString::to_string);
+    nids.dedup();
+    let checked = check(&nids);
+    let server = |(mgs, (nids, mounts)): (String, (Vec<Nid>, Vec<MountReport>))| {
+        let report = |nid: Nid| checked.iter().find(|report| report.nid == nid.to_string()).cloned();
+        let addresses: Vec<AddressReport> = nids.into_iter().filter_map(report).collect();
+        ServerReport { mgs, reachable: reachable(&addresses), addresses, mounts }
+    };
+    servers.into_iter().map(server).collect()
 }
 
-/// The report of what was observed. Pure; `now` is for the age of mounts.
-pub(super) fn report_of(observed: &Collected, request: &Request, now: SystemTime) -> NodeReport {
-    let servers: Vec<ServerReport> = servers(&observed.mounts, &request.servers)
-        .into_iter()
-        .map(|(name, (mgs, mounts))| ServerReport {
-            reachable: mgs.as_ref().and_then(|mgs| reachable(mgs, &observed.reach)),
-            addresses: mgs.iter().flat_map(|mgs| addresses(mgs, &observed.reach)).collect(),
-            mounts: mounts.into_iter().map(|mount| mount_report(mount, now)).collect(),
-            mgs: name,
-        })
-        .collect();
-    let operations = request.driver.as_ref().ok().map(|driver| driver.operations.iter().map(operation).collect());
-    let findings = findings::of(observed, request, &servers);
-    let nid = |nid: &LocalNid| NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() };
-    NodeReport {
-        healthy: findings.reasons.is_empty(),
-        reasons: findings.reasons,
-        node_setup: request.node_setup.clone(),
-        notes: findings.notes,
-        client: client(&observed.state),
-        nids: observed.state.nids.as_ref().ok().map(|nids| nids.iter().map(nid).collect()),
-        mounts: observed.mounts.as_ref().ok().map(Vec::len),
-        servers,
-        connections: observed.imports.as_ref().ok().map(|imports| imports.iter().map(connection).collect()),
-        operations,
-        blocked_threads: observed.blocked.iter().map(ToString::to_string).collect(),
+/// Whether one of the addresses can be reached; unknown if none can but one is unknown.
+fn reachable(addresses: &[AddressReport]) -> Option<bool> {
+    let any = |reachable| addresses.iter().any(|address| address.reachable == reachable);
+    if any(Some(true)) {
+        Some(true)
+    } else if any(None) || addresses.is_empty() {
+        None
+    } else {
+        Some(false)
     }
 }
 
-fn operation(operation: &Operation) -> OperationReport {
+fn operation_report(operation: &Operation) -> OperationReport {
     OperationReport {
         kind: operation.kind.name(),
         subject: one_line(&operation.subject),
@@ -166,59 +167,20 @@ fn operation(operation: &Operation) -> OperationReport {
     }
 }
 
-/// Whether one of the addresses can be reached; not known if none can but one is unknown.
-fn reachable(mgs: &MgsAddress, reach: &[(Nid, Reach)]) -> Option<bool> {
-    let of = addresses(mgs, reach);
-    if of.iter().any(|address| address.reachable == Some(true)) {
-        Some(true)
-    } else if of.iter().any(|address| address.reachable.is_none()) {
-        None
-    } else {
-        Some(false)
-    }
+fn nid_report(nid: &LocalNid) -> NidReport {
+    NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() }
 }
 
-fn addresses(mgs: &MgsAddress, reach: &[(Nid, Reach)]) -> Vec<AddressReport> {
-    let address = |nid: &Nid| {
-        let found = reach.iter().find(|(tried, _)| tried == nid).map(|(_, reach)| reach);
-        let (reachable, detail) = match found {
-            Some(Reach::Reached) => (Some(true), None),
-            Some(Reach::Failed(why)) => (Some(false), Some(why.clone())),
-            Some(Reach::Unknown(why)) => (None, Some(why.clone())),
-            None => (None, Some("not tried".to_owned())),
-        };
-        AddressReport { nid: nid.to_string(), reachable, detail }
-    };
-    mgs.servers().iter().flatten().map(address).collect()
+fn client_report(client: Client) -> ClientReport {
+    let health = client.health.ok().map(|health| match health {
+        Health::Healthy => "healthy".to_owned(),
+        Health::Lbug => "LBUG".to_owned(),
+        Health::Unhealthy(about) => about,
+    });
+    ClientReport { loaded: client.loaded.ok(), version: client.version, health }
 }
 
-fn mount_report(mount: &LustreMount, now: SystemTime) -> MountReport {
-    let owner = mount.owner.as_ref();
-    let since = owner.and_then(|owner| owner.since);
-    MountReport {
-        path: one_line(&mount.point.to_string_lossy()),
-        source: one_line(&mount.source),
-        read_only: mount.read_only,
-        volume: owner.map(|owner| one_line(&owner.volume)),
-        volume_id: owner.and_then(|owner| owner.volume_id.as_deref()).map(one_line),
-        pod_uid: owner.map(|owner| one_line(&owner.pod_uid)),
-        age_seconds: since.and_then(|since| now.duration_since(since).ok()).map(|age| age.as_secs()),
-    }
-}
-
-fn client(state: &NodeState) -> ClientReport {
-    ClientReport {
-        loaded: state.client.loaded.clone().ok(),
-        version: state.client.version.clone(),
-        health: state.client.health.as_ref().ok().map(|health| match health {
-            Health::Healthy => "healthy".to_owned(),
-            Health::Lbug => "LBUG".to_owned(),
-            Health::Unhealthy(about) => about.clone(),
-        }),
-    }
-}
-
-fn connection(import: &Import) -> ConnectionReport {
+fn connection_report(import: &Import) -> ConnectionReport {
     let (state, well) = match &import.state {
         ImportState::Full | ImportState::Idle => (Some(import.state.to_string()), Some(true)),
         ImportState::Lost(state) | ImportState::Recovering(state) => (Some(state.clone()), Some(false)),

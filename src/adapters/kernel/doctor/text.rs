@@ -1,75 +1,69 @@
-//! The report as text: health and findings first, what is well in as few words as possible.
+//! Display of the report of `doctor node`: health and reasons first, then the state in short, notes last.
 
-use std::fmt::{self, Write as _};
+use std::fmt::{Display, Formatter, Result};
 
-use super::{ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport};
+use super::report::{ConnectionReport, MountReport, NidReport, NodeReport, OperationReport, ServerReport};
 
-/// The report as text; ends with a line end.
-pub(super) fn render(report: &NodeReport) -> String {
-    let mut text = String::new();
-    // Writing to a `String` cannot fail.
-    let _ = write(&mut text, report);
-    text
+impl Display for NodeReport {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        writeln!(out, "{}", if self.healthy { "healthy" } else { "NOT healthy" })?;
+        write_list(out, &self.reasons)?;
+        write_client(out, self)?;
+        writeln!(out, "mounts: {}", self.mounts.map_or("unknown".to_owned(), |count| count.to_string()))?;
+        self.servers.iter().try_for_each(|server| write_server(out, server))?;
+        match &self.connections {
+            None => writeln!(out, "connections: unknown")?,
+            Some(connections) => write_connections(out, connections)?,
+        }
+        match &self.operations {
+            None => writeln!(out, "operations in progress: unknown")?,
+            Some(operations) => write_operations(out, operations)?,
+        }
+        if !self.blocked_threads.is_empty() {
+            writeln!(out, "blocked threads: {}", self.blocked_threads.len())?;
+            write_list(out, &self.blocked_threads)?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(out, "notes:")?;
+            write_list(out, &self.notes)?;
+        }
+        Ok(())
+    }
 }
 
-fn write(out: &mut String, report: &NodeReport) -> fmt::Result {
-    writeln!(out, "{}", if report.healthy { "healthy" } else { "NOT healthy" })?;
-    list(out, &report.reasons)?;
+/// Module, node-setup and LNet.
+fn write_client(out: &mut Formatter<'_>, report: &NodeReport) -> Result {
     let loaded = match report.client.loaded {
         Some(true) => "loaded",
         Some(false) => "not loaded",
         None => "unknown",
     };
-    let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
-    let (version, health) = (known(&report.client.version), known(&report.client.health));
+    let version = report.client.version.as_deref().unwrap_or("unknown");
+    let health = report.client.health.as_deref().unwrap_or("unknown");
     writeln!(out, "Lustre client: module {loaded}, version {version}, health {health}")?;
     if let Some(setup) = &report.node_setup {
         let message = if setup.ready { &setup.message } else { "failed, see notes" };
         writeln!(out, "node-setup: {message}, {} ago", age(setup.age_seconds))?;
     }
     match &report.nids {
-        None => writeln!(out, "LNet: unknown")?,
-        Some(nids) if nids.is_empty() => writeln!(out, "LNet: no address")?,
+        None => writeln!(out, "LNet: unknown"),
+        Some(nids) if nids.is_empty() => writeln!(out, "LNet: no address"),
         Some(nids) => {
             let nid = |nid: &NidReport| match nid.status.as_str() {
                 "down" if nid.up => format!("{} up (LNet reports down)", nid.nid),
                 status => format!("{} {status}", nid.nid),
             };
             let nids: Vec<String> = nids.iter().map(nid).collect();
-            writeln!(out, "LNet: {}", nids.join(", "))?;
+            writeln!(out, "LNet: {}", nids.join(", "))
         }
     }
-    match report.mounts {
-        None => writeln!(out, "mounts: unknown")?,
-        Some(count) => writeln!(out, "mounts: {count}")?,
-    }
-    for server in &report.servers {
-        write_server(out, server)?;
-    }
-    match &report.connections {
-        None => writeln!(out, "connections: unknown")?,
-        Some(connections) => write_connections(out, connections)?,
-    }
-    match &report.operations {
-        None => writeln!(out, "operations in progress: unknown")?,
-        Some(operations) => write_operations(out, operations)?,
-    }
-    if !report.blocked_threads.is_empty() {
-        writeln!(out, "blocked threads: {}", report.blocked_threads.len())?;
-        list(out, &report.blocked_threads)?;
-    }
-    if !report.notes.is_empty() {
-        writeln!(out, "notes:")?;
-        list(out, &report.notes)?;
-    }
-    Ok(())
 }
 
-fn list(out: &mut String, items: &[String]) -> fmt::Result {
+fn write_list(out: &mut Formatter<'_>, items: &[String]) -> Result {
     items.iter().try_for_each(|item| writeln!(out, "  - {item}"))
 }
 
-fn write_server(out: &mut String, server: &ServerReport) -> fmt::Result {
+fn write_server(out: &mut Formatter<'_>, server: &ServerReport) -> Result {
     let reachable = match server.reachable {
         Some(true) => "reachable",
         Some(false) => "NOT reachable",
@@ -79,7 +73,7 @@ fn write_server(out: &mut String, server: &ServerReport) -> fmt::Result {
     server.mounts.iter().try_for_each(|mount| write_mount(out, mount))
 }
 
-fn write_mount(out: &mut String, mount: &MountReport) -> fmt::Result {
+fn write_mount(out: &mut Formatter<'_>, mount: &MountReport) -> Result {
     write!(out, "  {}", mount.path)?;
     write!(out, "\n    {} {}", mount.source, if mount.read_only { "ro" } else { "rw" })?;
     if let Some((volume, pod)) = mount.volume.as_ref().zip(mount.pod_uid.as_ref()) {
@@ -94,8 +88,8 @@ fn write_mount(out: &mut String, mount: &MountReport) -> fmt::Result {
     writeln!(out)
 }
 
-/// Those that are well are only counted.
-fn write_connections(out: &mut String, connections: &[ConnectionReport]) -> fmt::Result {
+/// Connections that are `FULL` or `IDLE` are only counted.
+fn write_connections(out: &mut Formatter<'_>, connections: &[ConnectionReport]) -> Result {
     let well = connections.iter().filter(|connection| connection.well == Some(true)).count();
     writeln!(out, "connections: {well} of {} well", connections.len())?;
     for connection in connections.iter().filter(|connection| connection.well != Some(true)) {
@@ -104,7 +98,7 @@ fn write_connections(out: &mut String, connections: &[ConnectionReport]) -> fmt:
     Ok(())
 }
 
-fn write_operations(out: &mut String, operations: &[OperationReport]) -> fmt::Result {
+fn write_operations(out: &mut Formatter<'_>, operations: &[OperationReport]) -> Result {
     writeln!(out, "operations in progress: {}", operations.len())?;
     for operation in operations {
         write!(out, "  - {} of {}", operation.kind, operation.subject)?;
@@ -120,7 +114,7 @@ fn write_operations(out: &mut String, operations: &[OperationReport]) -> fmt::Re
     Ok(())
 }
 
-/// Seconds in the two largest units that say something: `45s`, `3m10s`, `2h5m`, `12d3h`.
+/// A duration in its two largest units: `45s`, `3m10s`, `2h5m`, `12d3h`.
 pub(super) fn age(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match (days, hours, minutes) {

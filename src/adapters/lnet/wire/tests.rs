@@ -1,4 +1,4 @@
-//! Requests byte by byte, as kernels of 2.15.8 and 2.17.0 took them.
+//! Requests byte by byte, as kernel modules of 2.15.8 and 2.17.0 accepted them.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn every_request_has_its_number_length_and_version() {
 }
 
 #[test]
-fn every_value_stands_at_its_offset_and_all_else_is_zero() {
+fn every_value_is_at_its_offset_and_all_else_is_zero() {
     let data = [run(0, &[128]), run(4, &[0x0a]), run(6, &[1])];
     let with = |head: &[(usize, Vec<u8>)], tail: &[(usize, Vec<u8>)]| [head, tail].concat();
     assert_eq!(runs(get_ni(3)), with(&data, &[run(28, &[3])]));
@@ -75,7 +75,7 @@ fn a_ping_asks_any_process_at_any_source_within_its_limit() {
     assert_eq!(bytes[12..16], PEER_IDS.to_le_bytes());
     assert_eq!(bytes[24..32], NID);
     assert_eq!(bytes[32..36], [0xff; 4]);
-    assert_eq!((&bytes[16..24], &bytes[36..48]), (&[0; 8][..], &[0; 12][..]), "the address is the call's to fill in");
+    assert_eq!((&bytes[16..24], &bytes[36..48]), (&[0; 8][..], &[0; 12][..]), "the address is filled in by the call");
     assert_eq!(bytes[48..56], [0xff; 8]);
     assert_eq!(ping_peer(nid(), Duration::ZERO).bytes_mut()[8..12], [1, 0, 0, 0]);
     assert_eq!(ping_peer(nid(), Duration::MAX).bytes_mut()[8..12], [0xff; 4]);
@@ -85,7 +85,7 @@ fn a_ping_asks_any_process_at_any_source_within_its_limit() {
 fn answers_are_read_from_their_offsets() {
     let mut answer = get_ni(0);
     answer.bytes_mut()[8..16].copy_from_slice(&NID);
-    assert_eq!(ni(&answer), nid());
+    assert_eq!(ni_of_get_ni(&answer).nid, nid());
     for (status, up) in
         [([0xde, 0xc0, 0xaa, 0x15], Some(true)), ([0xce, 0xfa, 0xad, 0xde], Some(false)), ([7; 4], None)]
     {
@@ -93,10 +93,10 @@ fn answers_are_read_from_their_offsets() {
         answer.bytes_mut()[16..24].copy_from_slice(&NID);
         answer.bytes_mut()[180..185].copy_from_slice(b"eth0\0");
         answer.bytes_mut()[308..312].copy_from_slice(&status);
-        assert_eq!(net(&answer), (nid(), Some("eth0".to_owned()), up));
+        assert_eq!(ni_of_get_net(&answer), LocalNi { nid: nid(), interface: Some("eth0".to_owned()), up });
         answer.bytes_mut()[180..308].fill(b'x');
-        assert_eq!(net(&answer).1.unwrap().len(), 16, "a name without an end is cut");
+        assert_eq!(ni_of_get_net(&answer).interface.unwrap().len(), 16, "a name without an end is cut");
         answer.bytes_mut()[180..308].fill(0);
-        assert_eq!(net(&answer).1, None);
+        assert_eq!(ni_of_get_net(&answer).interface, None);
     }
 }

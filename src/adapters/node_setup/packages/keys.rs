@@ -1,4 +1,4 @@
-//! `OpenPGP` keys that package signatures are checked with.
+//! `OpenPGP` keys that package signatures are verified with.
 
 /// Microsoft's key for the repositories of packages.microsoft.com, as published at
 /// <https://packages.microsoft.com/keys/microsoft.asc>. A test computes its fingerprint.
@@ -10,23 +10,17 @@ pub const MICROSOFT_FINGERPRINT: &str = "BC528686B50D79E339D3721CEB3E94ADBE1229C
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 
-/// The armoured keys of a text, one by one: apt reads only the first of a file.
-pub(super) fn blocks(text: &str) -> Result<Vec<String>, String> {
-    let mut blocks = Vec::new();
-    let mut rest = text;
-    while let Some(begin) = rest.find(BEGIN) {
-        let block = &rest[begin..];
-        let end = block.find(END).ok_or_else(|| format!("a key has no line {END:?}"))? + END.len();
-        if block[BEGIN.len()..end].contains(BEGIN) {
-            return Err(format!("a key has no line {END:?}"));
-        }
-        blocks.push(format!("{}\n", &block[..end]));
-        rest = &block[end..];
+/// The ASCII-armoured keys of a text (RFC 9580, section 6.2), one by one: apt reads only the first of a file.
+pub(super) fn armoured_keys(text: &str) -> Result<Vec<String>, String> {
+    let key = |rest: &str| {
+        let end = rest.find(END).ok_or_else(|| format!("a key has no line {END:?}"))?;
+        Ok(format!("{BEGIN}{}{END}\n", &rest[..end]))
+    };
+    let keys: Vec<_> = text.split(BEGIN).skip(1).map(key).collect::<Result<_, String>>()?;
+    if keys.is_empty() {
+        return Err(format!("it has no ASCII-armoured key ({BEGIN:?}); export one with gpg --armor --export"));
     }
-    if blocks.is_empty() {
-        return Err(format!("it holds no ASCII-armoured key ({BEGIN:?}); export one with gpg --armor --export"));
-    }
-    Ok(blocks)
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -36,7 +30,7 @@ mod tests {
     #[test]
     fn each_key_of_a_file_is_found() {
         let two = format!("comment\n{MICROSOFT}\n{MICROSOFT}");
-        let found = blocks(&two).unwrap();
+        let found = armoured_keys(&two).unwrap();
         assert_eq!(found, [MICROSOFT, MICROSOFT]);
     }
 
@@ -45,7 +39,7 @@ mod tests {
         let cut = &MICROSOFT[..MICROSOFT.len() / 2];
         let private = MICROSOFT.replace("PUBLIC", "PRIVATE");
         for text in ["", "binary \u{99}", cut, &format!("{cut}{MICROSOFT}"), &private] {
-            assert!(blocks(text).is_err(), "{text}");
+            assert!(armoured_keys(text).is_err(), "{text}");
         }
     }
 }

@@ -1,128 +1,23 @@
-//! Package files in the rpm format: which they are, their signature, and their content.
+//! Package files in the rpm format: identity by rpm(8), signature by rpmkeys(8), content by rpm2cpio(8) or other programs.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Job, fetch_errors, files, not_run};
+use super::request::{KMOD, PackageRequest};
+use super::{fetch_failures, files};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::DNF_DIR;
 use crate::adapters::node_setup::tools::{Invocation, Output, ToolError};
 
-/// What the names of packages with the client's modules begin with.
-pub(super) const KMOD: &str = "kmod-lustre-client";
-
-impl Job<'_> {
-    /// Whether an rpm file holds modules of this client for this kernel, judged by its name, version and file list.
-    pub(super) fn rpm_is_for(&self, path: &Path) -> Result<bool, SetupError> {
-        let seen = self.host.path_in_host(path);
-        let format = OsString::from("%{NAME}-%{VERSION}-%{RELEASE}\\n[%{FILENAMES}\\n]");
-        let args = ["-qp".into(), "--nosignature".into(), "--qf".into(), format, seen.into_os_string()];
-        let what = || format!("cannot read package {}", path.display());
-        let text = self.run(what, &Invocation::new("rpm", args))?.text();
-        Ok(is_for(&text, self.kernel, self.client.as_str()))
-    }
-
-    /// Where the trusted keys are kept for rpmkeys(8).
-    fn key_database(&self) -> PathBuf {
-        self.host.path_in_host(PrivateDir::dnf_dir().join("keys"))
-    }
-
-    /// Makes a key database that holds the trusted keys and no other, and returns the paths of the key files as the host
-    /// sees them.
-    pub(super) fn import_keys(&self) -> Result<Vec<PathBuf>, SetupError> {
-        let dir = PrivateDir::dnf_dir();
-        files::empty_dir(&self.host.at(dir.join("keys")))?;
-        let mut paths = Vec::new();
-        for (name, key) in self.source.trusted_keys() {
-            files::write(&self.host.at(dir.join(&name)), key)?;
-            let seen = self.host.path_in_host(dir.join(name));
-            let args =
-                ["--dbpath".into(), self.key_database().into(), "--import".into(), seen.clone().into_os_string()];
-            self.run(|| self.what(), &Invocation::new("rpmkeys", args))?;
-            paths.push(seen);
-        }
-        Ok(paths)
-    }
-
-    /// Refuses an rpm file without a good signature by a trusted key. Downloading need not have checked it.
-    pub(super) fn check_signature(&self, path: &Path) -> Result<(), SetupError> {
-        let args = [
-            "--dbpath".into(),
-            self.key_database().into(),
-            "-Kv".into(),
-            self.host.path_in_host(path).into_os_string(),
-        ];
-        let run = Invocation::new("rpmkeys", args);
-        let output = self.tools.run(&run).map_err(|error| not_run(self.what(), &error))?;
-        if output.ok() && is_signed(&output.text()) {
-            return Ok(());
-        }
-        let said = format!("{} {}", output.text(), output.stderr);
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(SetupError::needs_human(
-            self.what(),
-            format!("{} has no good signature by a trusted key: {said}", path.display()),
-            "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
-        ))
-    }
-
-    /// Unpacks an rpm file into `root` by the first of three ways for which the host has the programs.
-    pub(super) fn extract_rpm(&self, path: &Path, root: &Path) -> Result<(), SetupError> {
-        let what = || format!("cannot unpack package {}", path.display());
-        let ways = [Self::by_cpio, Self::by_tar, Self::by_rpm];
-        let mut missing = Vec::new();
-        for way in ways {
-            match way(self, path, root) {
-                Ok(output) if output.ok() => return Ok(()),
-                Ok(output) => return Err(fetch_errors::of_tool(&what(), "unpacking", &output)),
-                Err(ToolError::Missing { program }) => missing.push(program),
-                Err(error) => return Err(not_run(what(), &error)),
-            }
-        }
-        Err(SetupError::needs_human(
-            what(),
-            format!("the host has none of {}", missing.join(", ")),
-            "Add cpio to the node image.",
-        ))
-    }
-
-    fn by_cpio(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
-        let cpio = |input| {
-            let args = ["-idm", "--quiet", "--no-absolute-filenames"];
-            Invocation::new("cpio", args).in_dir(self.host.path_in_host(root)).with_input(input)
-        };
-        // Asked first, so that a host without cpio does not unpack in vain.
-        self.tools.run(&Invocation::new("cpio", ["--version"]))?;
-        let archive = self.tools.run(&Invocation::new("rpm2cpio", [self.host.path_in_host(path)]))?;
-        if archive.ok() { self.tools.run(&cpio(archive.stdout)) } else { Ok(archive) }
-    }
-
-    /// rpm2archive(8) writes a compressed tar archive to standard output if it reads the package from standard input.
-    fn by_tar(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
-        self.tools.run(&Invocation::new("tar", ["--version"]))?;
-        let package = std::fs::read(self.host.at(path))
-            .map_err(|error| ToolError::Failed { program: "rpm2archive", why: error.to_string() })?;
-        let archive = self.tools.run(&Invocation::new("rpm2archive", ["-"]).with_input(package))?;
-        if !archive.ok() {
-            return Ok(archive);
-        }
-        let dir = self.host.path_in_host(root).into_os_string();
-        let args = ["-xzf".into(), "-".into(), "--no-same-owner".into(), "-C".into(), dir];
-        self.tools.run(&Invocation::new("tar", args).with_input(archive.stdout))
-    }
-
-    fn by_rpm(&self, path: &Path, root: &Path) -> Result<Output, ToolError> {
-        let (root, path) =
-            (self.host.path_in_host(root).into_os_string(), self.host.path_in_host(path).into_os_string());
-        let flags =
-            ["--nodeps", "--noscripts", "--notriggers", "--nosignature", "--ignorearch", "-i"].map(OsString::from);
-        let args = [OsString::from("--root"), root].into_iter().chain(flags).chain([path]);
-        self.tools.run(&Invocation::new("rpm", args))
-    }
+/// Whether an rpm file contains modules of this client for this kernel, by its name, version and file list.
+pub(super) fn is_requested(request: &PackageRequest<'_>, package: &Path) -> Result<bool, SetupError> {
+    let format = "%{NAME}-%{VERSION}-%{RELEASE}\\n[%{FILENAMES}\\n]";
+    let args = ["-qp".into(), "--nosignature".into(), "--qf".into(), format.into(), request.arg(package)];
+    let shown = request.run(&format!("cannot read package {}", package.display()), &Invocation::new("rpm", args))?;
+    Ok(is_for(&shown.text(), request.kernel, request.client.as_str()))
 }
 
 /// Whether a package with this name, version, release and files is the one for this kernel and client. Dots, dashes and
-/// underscores are one, since versions of rpm packages hold no dash.
+/// underscores are equal, since versions of rpm packages contain no dash.
 fn is_for(text: &str, kernel: &str, client: &str) -> bool {
     let plain = |text: &str| text.replace(['-', '_'], ".");
     let mut lines = text.lines();
@@ -131,11 +26,102 @@ fn is_for(text: &str, kernel: &str, client: &str) -> bool {
     name.starts_with(KMOD) && plain(name).contains(&plain(client)) && lines.any(|file| file.contains(&modules))
 }
 
+/// The key database of rpmkeys(8), as the host sees it.
+fn key_database() -> PathBuf {
+    Path::new(DNF_DIR).join("rpmdb")
+}
+
+/// Makes a key database of the trusted keys alone, and returns the paths of the key files.
+pub(super) fn import_keys(request: &PackageRequest<'_>) -> Result<Vec<PathBuf>, SetupError> {
+    files::empty_dir(&request.host.at(key_database()))?;
+    let keys = request.write_keys(&Path::new(DNF_DIR).join("keys"))?;
+    for key in &keys {
+        let args = ["--dbpath".into(), request.arg(key_database()), "--import".into(), request.arg(key)];
+        request.run(&request.cannot_fetch(), &Invocation::new("rpmkeys", args))?;
+    }
+    Ok(keys)
+}
+
+/// Rejects a package file of the node without a good signature by a trusted key.
+pub(super) fn verify_origin(request: &PackageRequest<'_>, package: &Path) -> Result<(), SetupError> {
+    import_keys(request)?;
+    verify_signature(request, package)
+}
+
+/// Rejects an rpm file without a good signature by an imported key. A download need not have verified it.
+pub(super) fn verify_signature(request: &PackageRequest<'_>, package: &Path) -> Result<(), SetupError> {
+    let output = request.run_manager(&verify_command(request, package))?;
+    if output.ok() && is_signed(&output.text()) {
+        return Ok(());
+    }
+    let shown = format!("{} {}", output.text(), output.stderr);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(SetupError::needs_human(
+        request.cannot_fetch(),
+        format!("{} has no good signature by a trusted key: {shown}", package.display()),
+        "Do not bypass this check. Compare package-url with its origin; trust another key with package-key-file.",
+    ))
+}
+
+pub(super) fn verify_command(request: &PackageRequest<'_>, package: &Path) -> Invocation {
+    let args = ["--dbpath".into(), request.arg(key_database()), "-Kv".into(), request.arg(package)];
+    Invocation::new("rpmkeys", args)
+}
+
 /// Whether `rpmkeys -Kv` shows at least one good signature and no bad one. A package without any passes as "digests OK".
 fn is_signed(text: &str) -> bool {
     let signatures: Vec<&str> = text.lines().filter(|line| line.to_lowercase().contains("signature")).collect();
     let good = |line: &&str| line.to_lowercase().contains("key id") && line.trim_end().ends_with(": OK");
     !signatures.is_empty() && signatures.iter().all(good)
+}
+
+/// Unpacks an rpm file into `root` by the first of three ways for which the host has the programs.
+pub(super) fn unpack(request: &PackageRequest<'_>, package: &Path, root: &Path) -> Result<(), SetupError> {
+    let what = format!("cannot unpack package {}", package.display());
+    let mut missing = Vec::new();
+    for unpack in [unpack_by_cpio, unpack_by_tar, unpack_by_rpm] {
+        match unpack(request, package, root) {
+            Ok(output) if output.ok() => return Ok(()),
+            Ok(output) => return Err(fetch_failures::of_tool(&what, "unpacking", &output)),
+            Err(ToolError::Missing { program }) => missing.push(program),
+            Err(error) => return Err(fetch_failures::not_run(&what, &error)),
+        }
+    }
+    Err(SetupError::needs_human(
+        what,
+        format!("the host has none of {}", missing.join(", ")),
+        "Add cpio to the node image.",
+    ))
+}
+
+fn unpack_by_cpio(request: &PackageRequest<'_>, package: &Path, root: &Path) -> Result<Output, ToolError> {
+    // Before rpm2cpio, whose output would be of no use on a host without cpio.
+    request.tools.run(&Invocation::new("cpio", ["--version"]))?;
+    let archive = request.tools.run(&Invocation::new("rpm2cpio", [request.arg(package)]))?;
+    if !archive.ok() {
+        return Ok(archive);
+    }
+    let cpio = Invocation::new("cpio", ["-idm", "--quiet", "--no-absolute-filenames"]);
+    request.tools.run(&cpio.in_dir(request.host.path_in_host(root)).with_input(archive.stdout))
+}
+
+/// rpm2archive(8) writes a compressed tar archive to standard output if it reads the package from standard input.
+fn unpack_by_tar(request: &PackageRequest<'_>, package: &Path, root: &Path) -> Result<Output, ToolError> {
+    request.tools.run(&Invocation::new("tar", ["--version"]))?;
+    let package = std::fs::read(request.host.at(package))
+        .map_err(|error| ToolError::Failed { program: "rpm2archive", why: error.to_string() })?;
+    let archive = request.tools.run(&Invocation::new("rpm2archive", ["-"]).with_input(package))?;
+    if !archive.ok() {
+        return Ok(archive);
+    }
+    let args = ["-xzf".into(), "-".into(), "--no-same-owner".into(), "-C".into(), request.arg(root)];
+    request.tools.run(&Invocation::new("tar", args).with_input(archive.stdout))
+}
+
+fn unpack_by_rpm(request: &PackageRequest<'_>, package: &Path, root: &Path) -> Result<Output, ToolError> {
+    let flags = ["--nodeps", "--noscripts", "--notriggers", "--nosignature", "--ignorearch", "-i"].map(Into::into);
+    let args = ["--root".into(), request.arg(root)].into_iter().chain(flags).chain([request.arg(package)]);
+    request.tools.run(&Invocation::new("rpm", args))
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
-//! Where packages come from: repository, further keys, and SHA-256 of package files on the node.
+//! The package source: URL of the repository, additional trusted keys, and accepted SHA-256 of package files on the node.
 
 use std::fs;
 use std::path::Path;
 
 use super::keys;
-use crate::adapters::node_setup::error::SetupError;
 use crate::adapters::node_setup::os::Os;
 
-/// Settings of the package source, judged.
+/// Settings of the package source after parsing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageSource {
-    /// A repository in the place of Microsoft's, as [`parse_url`] reads it.
+    /// URL of a repository that replaces Microsoft's, as [`parse_url`] reads it.
     pub url: Option<String>,
     /// Keys that are trusted besides Microsoft's, as [`read_keys`] reads them.
     pub keys: Vec<String>,
@@ -30,8 +29,9 @@ impl PackageSource {
 
     /// Trusted keys: file name and ASCII-armoured content.
     pub(super) fn trusted_keys(&self) -> Vec<(String, &str)> {
-        let further = self.keys.iter().enumerate().map(|(at, key)| (format!("further-{}.asc", at + 1), key.as_str()));
-        std::iter::once(("microsoft.asc".to_owned(), keys::MICROSOFT)).chain(further).collect()
+        let additional =
+            self.keys.iter().enumerate().map(|(at, key)| (format!("additional-{}.asc", at + 1), key.as_str()));
+        std::iter::once(("microsoft.asc".to_owned(), keys::MICROSOFT)).chain(additional).collect()
     }
 
     /// Whether a package file with this SHA-256, in lower case, may be used without a signature.
@@ -40,8 +40,8 @@ impl PackageSource {
     }
 }
 
-/// Reads the address of a repository, with `{os}` for `jammy`, `noble` or `azurelinux3`. It goes into configuration files and
-/// messages, so it holds nothing that would end a word there, and no password.
+/// Parses the URL of a repository, with `{os}` for `jammy`, `noble` or `azurelinux3`. It is written into configuration files
+/// and messages, so it must not contain a character that ends a word there, nor a password.
 pub fn parse_url(text: &str) -> Result<String, String> {
     let url = text.trim();
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -51,7 +51,7 @@ pub fn parse_url(text: &str) -> Result<String, String> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%+=@{}".contains(c);
     if authority.contains('@') {
-        return Err("it holds a user name; give credentials in /etc/apt/auth.conf.d of the node".to_owned());
+        return Err("it contains a user name; give credentials in /etc/apt/auth.conf.d of the node".to_owned());
     }
     if authority.is_empty() || !rest.chars().all(plain) || rest.replace("{os}", "").contains(['{', '}']) {
         return Err(format!("{url:?} is not a URL such as https://mirror.example.com/repos/amlfs-{{os}}"));
@@ -59,7 +59,7 @@ pub fn parse_url(text: &str) -> Result<String, String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// `text` without what stands between `//` and `@`, which may be a password.
+/// `text` without the user information of URLs (RFC 3986, section 3.2.1), which may be a password.
 pub(super) fn without_userinfo(text: &str) -> String {
     let mut parts = text.split("//");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -70,13 +70,13 @@ pub(super) fn without_userinfo(text: &str) -> String {
     })
 }
 
-/// Reads a file of this process with ASCII-armoured `OpenPGP` keys.
+/// Reads a file of the container with ASCII-armoured `OpenPGP` keys.
 pub fn read_keys(path: &Path) -> Result<Vec<String>, String> {
     let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    keys::blocks(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", path.display()))
+    keys::armoured_keys(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// Reads one SHA-256 of 64 hexadecimal digits, or several separated by commas.
+/// Parses one SHA-256 of 64 hexadecimal digits, or several separated by commas.
 pub fn parse_hashes(text: &str) -> Result<Vec<String>, String> {
     let hash = |word: &str| {
         let word = word.trim().to_ascii_lowercase();
@@ -86,21 +86,12 @@ pub fn parse_hashes(text: &str) -> Result<Vec<String>, String> {
     text.split(',').map(hash).collect()
 }
 
-/// A package file of the node that no setting accepts.
-pub(super) fn not_accepted(what: String, path: &Path, sha256: &str) -> SetupError {
-    SetupError::wrong_setting(
-        what,
-        format!("{} has SHA-256 {sha256}, which package-sha256 does not name", path.display()),
-        "Compare the hash with the one of the package's origin, then add it to package-sha256; or remove the file.",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_repository_is_microsofts_unless_another_is_given() {
+    fn the_repository_is_microsofts_unless_a_setting_replaces_it() {
         let url = |url: Option<&str>, os| {
             let url = url.map(|url| parse_url(url).unwrap());
             PackageSource { url, ..PackageSource::default() }.repository(os)
@@ -112,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_would_break_a_configuration_file_is_refused() {
+    fn a_url_that_would_break_a_configuration_file_is_rejected() {
         for url in [
             "",
             "m/x",
@@ -154,11 +145,11 @@ mod tests {
         fs::write(&path, keys::MICROSOFT).unwrap();
         let source = PackageSource { keys: read_keys(&path).unwrap(), ..PackageSource::default() };
         let names: Vec<_> = source.trusted_keys().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["microsoft.asc", "further-1.asc"]);
+        assert_eq!(names, ["microsoft.asc", "additional-1.asc"]);
     }
 
     #[test]
-    fn passwords_of_proxies_are_not_repeated() {
+    fn passwords_of_proxies_are_removed() {
         for (text, expected) in [
             ("http://u:p@proxy:3128 failed", "http://proxy:3128 failed"),
             ("http://u:p@w@proxy/x", "http://proxy/x"),

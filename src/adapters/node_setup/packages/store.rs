@@ -1,4 +1,5 @@
-//! Unpacked clients in the private directory: staged beside their place, given their name when complete, removed when old.
+//! Unpacked clients in the private directory: a staging directory, rename(2) to the final name when complete, removal of
+//! old clients.
 
 use std::fs;
 use std::io;
@@ -6,41 +7,39 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::files;
-use super::record::{self, Record};
+use super::manifest::{self, Manifest};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, PrivateDir};
+use crate::adapters::node_setup::layout::{HostRoot, PRIVATE_DIR, staging_dir, unpacked_dir};
 use crate::adapters::node_setup::version::ClientVersion;
 
-/// What the names of staging directories have behind the version.
+/// The part of a staging directory's name after the version.
 const STAGING: &str = ".tmp-";
-/// How many unpacked clients that are not loaded are kept: the one before, for going back.
+/// How many unpacked clients that are not loaded are kept, for a return to an earlier kernel or client.
 const KEPT: usize = 2;
 
-/// The place of one client for one kernel.
+/// The directories of one client for one kernel, as the host sees them.
 #[derive(Debug)]
 pub(super) struct Store<'a> {
     host: &'a HostRoot,
-    /// Both as the host sees them.
-    place: PathBuf,
+    unpacked: PathBuf,
     staging: PathBuf,
 }
 
 impl<'a> Store<'a> {
     pub(super) fn new(host: &'a HostRoot, kernel: &str, client: &ClientVersion) -> Self {
-        let staging = PrivateDir::staging(kernel, client, std::process::id());
-        Self { host, place: PrivateDir::unpacked(kernel, client), staging }
+        let staging = staging_dir(kernel, client, std::process::id());
+        Self { host, unpacked: unpacked_dir(kernel, client), staging }
     }
 
-    /// Removes what runs that were killed have left. The caller holds the lock, so no other process is at work.
-    pub(super) fn remove_leftovers(&self) -> Result<(), SetupError> {
+    /// Removes staging directories of runs that were killed. The caller holds the lock, so no other process uses one.
+    pub(super) fn remove_stale_staging(&self) -> Result<(), SetupError> {
         let kernels = subdirectories(&self.host.at(PRIVATE_DIR));
-        let left = kernels.iter().flat_map(|kernel| subdirectories(kernel)).filter(|path| is_staging(path));
-        left.into_iter()
-            .try_for_each(|path| files::try_remove(&path).map_err(|error| files::failed("remove", &path, &error)))
+        let mut stale = kernels.iter().flat_map(|kernel| subdirectories(kernel)).filter(|path| is_staging(path));
+        stale.try_for_each(|path| files::try_remove(&path).map_err(|error| files::failed("remove", &path, &error)))
     }
 
     /// Makes an empty staging directory and returns its `root`, as the host sees it.
-    pub(super) fn stage(&self) -> Result<PathBuf, SetupError> {
+    pub(super) fn create_staging(&self) -> Result<PathBuf, SetupError> {
         let root = self.staging.join("root");
         files::empty_dir(&self.host.at(&self.staging))?;
         files::make_dir(&self.host.at(&root))?;
@@ -48,67 +47,59 @@ impl<'a> Store<'a> {
     }
 
     /// Removes the staging directory.
-    pub(super) fn discard(&self) {
+    pub(super) fn remove_staging(&self) {
         files::remove(&self.host.at(&self.staging));
     }
 
-    /// Records what was staged, and gives it its name once it is on the disk. `package` is the package file as this process
-    /// opens it.
-    pub(super) fn complete(&self, package: &Path) -> Result<(), SetupError> {
+    /// Writes the manifest of the staging directory, and renames the directory to its final name once it is on the disk.
+    /// `package` is the package file as this process opens it.
+    pub(super) fn commit(&self, package: &Path) -> Result<(), SetupError> {
         let staging = self.host.at(&self.staging);
         let failed = |error: io::Error| files::failed("complete", &staging, &error);
-        let record = Record::of(package, &staging.join("root")).map_err(failed)?;
-        files::write(&staging.join(record::NAME), record.to_json())?;
+        let manifest = Manifest::of(package, &staging.join("root")).map_err(failed)?;
+        files::write(&staging.join(manifest::NAME), manifest.to_json())?;
         files::sync_tree(&staging).map_err(failed)?;
-        let place = self.host.at(&self.place);
-        // What is there failed its check. A kill before the renaming leaves nothing, and the next run begins anew.
-        files::try_remove(&place).map_err(failed)?;
-        fs::rename(&staging, &place).map_err(failed)?;
-        place.parent().map_or(Ok(()), |kernel| fs::File::open(kernel)?.sync_all()).map_err(failed)
+        let unpacked = self.host.at(&self.unpacked);
+        // A directory of that name is incomplete. A kill before the rename leaves none, and the next run starts anew.
+        files::try_remove(&unpacked).map_err(failed)?;
+        fs::rename(&staging, &unpacked).map_err(failed)?;
+        unpacked.parent().map_or(Ok(()), |kernel| fs::File::open(kernel)?.sync_all()).map_err(failed)
     }
 }
 
-/// Removes unpacked clients, but the loaded one and the newest two others. Returns what could not be removed.
+/// Removes unpacked clients, except the loaded one and the newest two others. Returns the failures. Without `loaded`, any
+/// client of this kernel may be the loaded one.
 pub(super) fn prune(host: &HostRoot, kernel: &str, loaded: Option<&ClientVersion>) -> Vec<String> {
-    let kept = loaded.map(|client| host.at(PrivateDir::unpacked(kernel, client)));
-    let of_kernel = host.at(PRIVATE_DIR).join(kernel);
-    let in_use = |path: &Path| match &kept {
-        Some(loaded) => path == loaded,
-        // Any of them may be the loaded one.
-        None => path.starts_with(&of_kernel),
-    };
-    let mut failures = Vec::new();
-    let mut remove = |path: &Path| {
-        if let Err(error) = files::try_remove(path) {
-            failures.push(format!("cannot remove {}: {error}", path.display()));
-        }
-    };
+    let of_kernel = || Path::new(PRIVATE_DIR).join(kernel);
+    let in_use = host.at(loaded.map_or_else(of_kernel, |client| unpacked_dir(kernel, client)));
     let kernels = subdirectories(&host.at(PRIVATE_DIR));
-    let clients = kernels.iter().flat_map(|kernel| subdirectories(kernel));
-    let mut others: Vec<_> =
-        clients.filter(|path| !in_use(path)).filter_map(|path| Some((unpacked_at(&path)?, path))).collect();
+    let clients = kernels.iter().flat_map(|kernel| subdirectories(kernel)).filter(|path| !path.starts_with(&in_use));
+    let mut others: Vec<_> = clients.filter_map(|path| Some((unpacked_at(&path)?, path))).collect();
     others.sort_by(|a, b| b.cmp(a));
-    others.iter().skip(KEPT).for_each(|(_, path)| remove(path));
+    let remove = |(_, path): &(SystemTime, PathBuf)| {
+        files::try_remove(path).err().map(|error| format!("cannot remove {}: {error}", path.display()))
+    };
+    let failures = others.iter().skip(KEPT).filter_map(remove).collect();
     for kernel in kernels.iter().filter(|kernel| others.iter().any(|(_, path)| path.starts_with(kernel))) {
-        // Fails where a client is left, which is right.
+        // Fails where a client is left, which is correct.
         drop(fs::remove_dir(kernel));
     }
     failures
 }
 
-/// When a client was unpacked; `None` for a directory that is not one.
+/// When a client was unpacked; `None` for another directory.
 fn unpacked_at(path: &Path) -> Option<SystemTime> {
     if is_staging(path) {
         return None;
     }
-    fs::symlink_metadata(path.join(record::NAME)).ok()?.modified().ok()
+    fs::symlink_metadata(path.join(manifest::NAME)).ok()?.modified().ok()
 }
 
 fn is_staging(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().contains(STAGING))
 }
 
-/// Directories in a directory; links are none.
+/// Directories in a directory, without links to directories.
 fn subdirectories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -136,13 +127,13 @@ mod tests {
             for (at, client) in (0_u64..).zip(clients) {
                 let path = host.at(PRIVATE_DIR).join(client);
                 fs::create_dir_all(path.join("root")).unwrap();
-                let file = fs::File::create(path.join(record::NAME)).unwrap();
+                let file = fs::File::create(path.join(manifest::NAME)).unwrap();
                 file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(at)).unwrap();
             }
             Self { _dir: dir, host }
         }
 
-        fn left(&self) -> Vec<String> {
+        fn clients(&self) -> Vec<String> {
             let private = self.host.at(PRIVATE_DIR);
             let kernels = subdirectories(&private);
             let clients = kernels.iter().flat_map(|kernel| subdirectories(kernel));
@@ -164,7 +155,7 @@ mod tests {
         ] {
             let disk = Disk::with(clients);
             assert_eq!(prune(&disk.host, "k", loaded), Vec::<String>::new());
-            assert_eq!(disk.left(), expected);
+            assert_eq!(disk.clients(), expected);
         }
         let disk = Disk::with(&["gone/1", "k/1", "k/2", "k/3"]);
         prune(&disk.host, "k", Some(&version));
@@ -178,28 +169,28 @@ mod tests {
             fs::create_dir_all(disk.host.at(PRIVATE_DIR).join(path)).unwrap();
         }
         prune(&disk.host, "other", None);
-        assert_eq!(disk.left(), ["apt/lists", "k/3", "k/4", "k/notes", "tmp/x"]);
+        assert_eq!(disk.clients(), ["apt/lists", "k/3", "k/4", "k/notes", "tmp/x"]);
     }
 
     #[test]
-    fn leftovers_of_killed_runs_are_removed() {
+    fn staging_directories_of_killed_runs_are_removed() {
         let disk = Disk::with(&["k/1", "k/1.tmp-77", "old/2.tmp-1", "apt/lists"]);
         let client = ClientVersion::parse(NEW).unwrap();
-        Store::new(&disk.host, "k", &client).remove_leftovers().unwrap();
-        assert_eq!(disk.left(), ["apt/lists", "k/1"]);
+        Store::new(&disk.host, "k", &client).remove_stale_staging().unwrap();
+        assert_eq!(disk.clients(), ["apt/lists", "k/1"]);
     }
 
     #[test]
-    fn a_directory_that_failed_its_check_is_replaced() {
+    fn an_incomplete_directory_is_replaced() {
         let client = ClientVersion::parse(NEW).unwrap();
         let disk = Disk::with(&[&format!("k/{NEW}")]);
         let store = Store::new(&disk.host, "k", &client);
-        let root = disk.host.at(store.stage().unwrap());
+        let root = disk.host.at(store.create_staging().unwrap());
         fs::write(root.join("file"), "x").unwrap();
         let package = disk.host.at("/package");
         fs::write(&package, "p").unwrap();
-        store.complete(&package).unwrap();
-        assert_eq!(disk.left(), [format!("k/{NEW}")]);
-        assert!(disk.host.at(PrivateDir::unpacked("k", &client)).join("root/file").exists());
+        store.commit(&package).unwrap();
+        assert_eq!(disk.clients(), [format!("k/{NEW}")]);
+        assert!(disk.host.at(unpacked_dir("k", &client)).join("root/file").exists());
     }
 }

@@ -1,154 +1,140 @@
-//! Downloading the package by tdnf of Azure Linux 3, or dnf where tdnf fails for other reasons than the network.
+//! Download of the package by tdnf(8) of Azure Linux 3, or by dnf(8) where tdnf fails for other reasons than the network.
 //!
-//! From documents, not proved on a node. The name of the package with the modules is taken from the requirements of the
-//! metapackage, which names client and kernel.
+//! The name of the package with the modules is a requirement of the metapackage, whose own name is made of client and
+//! kernel. Written from documentation; not tried on a node of Azure Linux.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::rpm::KMOD;
-use super::{Job, fetch_errors, files, limit, not_run};
+use super::request::{KMOD, PackageRequest};
+use super::{fetch_failures, files, retry, rpm};
 use crate::adapters::node_setup::error::SetupError;
-use crate::adapters::node_setup::layout::PrivateDir;
+use crate::adapters::node_setup::layout::DNF_DIR;
 use crate::adapters::node_setup::ports::PlannedStep;
 use crate::adapters::node_setup::tools::{Invocation, ToolError};
 
-/// How long one run may take.
-const LIMIT: Duration = Duration::from_secs(150);
 /// The only repository that is used.
 const REPOSITORY: &str = "azurelustre-csi-amlfs";
 
-impl Job<'_> {
-    /// The metapackage's name and version.
-    fn metapackage(&self) -> String {
-        let kernel = self.kernel.strip_suffix(&format!(".{}", self.machine.rpm())).unwrap_or(self.kernel);
-        format!("amlfs-lustre-client-{}-{}-1", self.client.with_underscores(), kernel.replace(['-', '_'], "."))
-    }
+/// Name, version and release of the metapackage.
+fn metapackage(request: &PackageRequest<'_>) -> String {
+    let kernel = request.kernel.strip_suffix(&format!(".{}", request.machine.rpm())).unwrap_or(request.kernel);
+    format!("amlfs-lustre-client-{}-{}-1", request.client.with_underscores(), kernel.replace(['-', '_'], "."))
+}
 
-    /// Downloads the package and checks its signature; the path is as the host sees it.
-    pub(super) fn download_by_tdnf(&self, left: Duration) -> Result<PathBuf, SetupError> {
-        self.configure_tdnf()?;
-        let package = self.kmod(left)?;
-        self.download_rpm(&package, left)?;
-        let path = self.downloaded_rpm()?;
-        self.check_signature(&path)?;
-        Ok(path)
-    }
+/// The directory of downloaded packages, as the host sees it.
+fn downloads() -> PathBuf {
+    Path::new(DNF_DIR).join("rpms")
+}
 
-    fn configure_tdnf(&self) -> Result<(), SetupError> {
-        let dir = PrivateDir::dnf_dir();
-        let (seen, at) = (self.host.path_in_host(&dir), |name: &str| self.host.at(dir.join(name)));
-        files::make_dir(&at("repos"))?;
-        files::empty_dir(&at("cache"))?;
-        files::empty_dir(&at("rpms"))?;
-        let keys = self.import_keys()?;
-        files::write(&at("tdnf.conf"), config(&seen))?;
-        files::write(
-            &at("repos").join(format!("{REPOSITORY}.repo")),
-            repository(&self.source.repository(self.os), &keys),
-        )
-    }
+/// Downloads the package within `time_left` and verifies its signature.
+pub(super) fn download(request: &PackageRequest<'_>, time_left: Duration) -> Result<PathBuf, SetupError> {
+    configure(request)?;
+    let name = find_package(request, time_left)?;
+    download_by_any(request, &name, time_left)?;
+    let package = downloaded(request)?;
+    rpm::verify_signature(request, &package)?;
+    Ok(package)
+}
 
-    fn tdnf(&self, program: &'static str, args: &[OsString], left: Duration) -> Invocation {
-        let config = self.host.path_in_host(PrivateDir::dnf_dir().join("tdnf.conf")).into_os_string();
-        let words = ["-c".into(), config, "-q".into(), "-y".into()].into_iter().chain(args.iter().cloned());
-        Invocation::new(program, words).within(limit(LIMIT, left))
-    }
+fn configure(request: &PackageRequest<'_>) -> Result<(), SetupError> {
+    let dir = Path::new(DNF_DIR);
+    let at = |name: &str| request.host.at(dir.join(name));
+    files::make_dir(&at("repos"))?;
+    files::empty_dir(&at("cache"))?;
+    files::empty_dir(&at("rpms"))?;
+    let keys: Vec<_> = rpm::import_keys(request)?.iter().map(|key| request.host.path_in_host(key)).collect();
+    files::write(&at("tdnf.conf"), config(&request.host.path_in_host(dir)))?;
+    let repository = repository(&request.source.repository(request.os), &keys);
+    files::write(&at("repos").join(format!("{REPOSITORY}.repo")), repository)
+}
 
-    fn query(&self, left: Duration) -> Invocation {
-        self.tdnf("tdnf", &["repoquery", "--requires", &self.metapackage()].map(OsString::from), left)
+/// The package with the modules, as the metapackage requires it.
+fn find_package(request: &PackageRequest<'_>, time_left: Duration) -> Result<String, SetupError> {
+    let output = request.run_manager(&query_command(request, time_left))?;
+    if !output.ok() && !fetch_failures::is_not_found(&output) {
+        return Err(request.manager_failure("tdnf", &output));
     }
+    required_kmod(&output.text()).ok_or_else(|| request.not_published(&[]))
+}
 
-    /// The package with the modules, as the metapackage requires it.
-    fn kmod(&self, left: Duration) -> Result<String, SetupError> {
-        let output = self.tools.run(&self.query(left)).map_err(|error| not_run(self.what(), &error))?;
-        if !output.ok() && !fetch_errors::is_not_found(&output) {
-            return Err(fetch_errors::of_fetch(&self.what(), "tdnf", &output));
-        }
-        required_kmod(&output.text()).ok_or_else(|| self.no_client(&[]))
+/// tdnf may fail on the read-only rpm database of the host; dnf, where the host has it, downloads without it.
+fn download_by_any(request: &PackageRequest<'_>, package: &str, time_left: Duration) -> Result<(), SetupError> {
+    let output = request.run_manager(&download_command(request, package, time_left))?;
+    if output.ok() {
+        return Ok(());
     }
-
-    /// tdnf may fail on the read-only rpm database of the host; dnf, where the host has it, downloads without it.
-    fn download_rpm(&self, package: &str, left: Duration) -> Result<(), SetupError> {
-        let output = self.tools.run(&self.install(package, left)).map_err(|error| not_run(self.what(), &error))?;
-        if output.ok() {
-            return Ok(());
-        }
-        let error = fetch_errors::of_fetch(&self.what(), "tdnf", &output);
-        if error.transient {
-            return Err(error);
-        }
-        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
-        let option = |name: &str, path: &str| OsString::from(format!("--setopt={name}={}", dir.join(path).display()));
-        let destination = dir.join("rpms").into_os_string();
-        let args = [
-            option("reposdir", "repos"),
-            option("cachedir", "cache"),
-            option("logdir", "cache"),
-            "download".into(),
-            "--destdir".into(),
-            destination,
-            package.into(),
-        ];
-        match self.tools.run(&self.tdnf("dnf", &args, left)) {
-            Ok(output) if output.ok() => Ok(()),
-            Ok(output) => Err(fetch_errors::of_fetch(&self.what(), "dnf", &output)),
-            Err(ToolError::Missing { .. }) => Err(error),
-            Err(failed) => Err(not_run(self.what(), &failed)),
-        }
+    let error = request.manager_failure("tdnf", &output);
+    if error.transient {
+        return Err(error);
     }
-
-    fn install(&self, package: &str, left: Duration) -> Invocation {
-        let rpms = self.host.path_in_host(PrivateDir::dnf_dir().join("rpms")).into_os_string();
-        let args = ["install".into(), "--downloadonly".into(), "--downloaddir".into(), rpms, package.into()];
-        self.tdnf("tdnf", &args, left)
-    }
-
-    /// The package among what was downloaded, which may hold packages that it requires.
-    fn downloaded_rpm(&self) -> Result<PathBuf, SetupError> {
-        let dir = PrivateDir::dnf_dir().join("rpms");
-        let entries = fs::read_dir(self.host.at(&dir)).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name());
-        let mut rpms: Vec<_> = names
-            .filter(|name| name.to_string_lossy().starts_with(KMOD))
-            .filter(|name| Path::new(name).extension().is_some_and(|end| end == "rpm"))
-            .collect();
-        rpms.sort();
-        match rpms.as_slice() {
-            [name] => Ok(dir.join(name)),
-            names => Err(SetupError::try_again(
-                self.what(),
-                format!("tdnf succeeded, yet {} packages {KMOD}* are in {}", names.len(), dir.display()),
-                "Run node-setup with --dry-run for the commands, and run them on the node.",
-            )),
-        }
-    }
-
-    pub(super) fn planned_by_tdnf(&self, reason: &str) -> Vec<PlannedStep> {
-        let dir = self.host.path_in_host(PrivateDir::dnf_dir());
-        vec![
-            PlannedStep::new(
-                "write tdnf's private configuration",
-                format!("write {}", dir.join("{tdnf.conf,repos,keys}").display()),
-                reason,
-            ),
-            PlannedStep::new(
-                "find the package with the modules",
-                self.query(LIMIT).command_line(),
-                format!("{} requires it", self.metapackage()),
-            ),
-            PlannedStep::new("download the package", self.install(&format!("{KMOD}-…"), LIMIT).command_line(), reason),
-            PlannedStep::new(
-                "check its signature",
-                format!("rpmkeys --dbpath {} -Kv {}", dir.join("keys").display(), dir.join("rpms/….rpm").display()),
-                "downloading may skip this check",
-            ),
-        ]
+    match request.tools.run(&dnf_command(request, package, time_left)) {
+        Ok(output) if output.ok() => Ok(()),
+        Ok(output) => Err(request.manager_failure("dnf", &output)),
+        Err(ToolError::Missing { .. }) => Err(error),
+        Err(failed) => Err(fetch_failures::not_run(&request.cannot_fetch(), &failed)),
     }
 }
 
+/// The package among the downloads, which may include packages that it requires.
+fn downloaded(request: &PackageRequest<'_>) -> Result<PathBuf, SetupError> {
+    let mut packages = request.files(&downloads(), "rpm");
+    packages.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(KMOD)));
+    match packages.as_slice() {
+        [package] => Ok(package.clone()),
+        packages => Err(SetupError::try_again(
+            request.cannot_fetch(),
+            format!("tdnf succeeded, yet {} packages {KMOD}* are in {}", packages.len(), downloads().display()),
+            "Run node-setup with --dry-run for the commands, and run them on the node.",
+        )),
+    }
+}
+
+fn command<const N: usize>(
+    request: &PackageRequest<'_>,
+    program: &'static str,
+    args: [OsString; N],
+    time_left: Duration,
+) -> Invocation {
+    let config = request.arg(Path::new(DNF_DIR).join("tdnf.conf"));
+    let options = ["-c".into(), config, "-q".into(), "-y".into()];
+    Invocation::new(program, options.into_iter().chain(args)).within(retry::limit(time_left))
+}
+
+fn query_command(request: &PackageRequest<'_>, time_left: Duration) -> Invocation {
+    command(request, "tdnf", ["repoquery", "--requires", &metapackage(request)].map(OsString::from), time_left)
+}
+
+fn download_command(request: &PackageRequest<'_>, package: &str, time_left: Duration) -> Invocation {
+    let dir = request.arg(downloads());
+    let args = ["install".into(), "--downloadonly".into(), "--downloaddir".into(), dir, package.into()];
+    command(request, "tdnf", args, time_left)
+}
+
+fn dnf_command(request: &PackageRequest<'_>, package: &str, time_left: Duration) -> Invocation {
+    let dir = request.host.path_in_host(DNF_DIR);
+    let [repos, cache, log] = [("reposdir", "repos"), ("cachedir", "cache"), ("logdir", "cache")]
+        .map(|(name, path)| OsString::from(format!("--setopt={name}={}", dir.join(path).display())));
+    let args = [repos, cache, log, "download".into(), "--destdir".into(), request.arg(downloads()), package.into()];
+    command(request, "dnf", args, time_left)
+}
+
+/// The steps of [`download`].
+pub(super) fn planned_download(request: &PackageRequest<'_>, reason: &str) -> Vec<PlannedStep> {
+    let files = request.host.path_in_host(Path::new(DNF_DIR).join("{tdnf.conf,repos,keys}"));
+    let query = query_command(request, Duration::MAX).command_line();
+    let download = download_command(request, &format!("{KMOD}-…"), Duration::MAX).command_line();
+    let verify = rpm::verify_command(request, &downloads().join("….rpm")).command_line();
+    vec![
+        PlannedStep::new("write tdnf's private configuration", format!("write {}", files.display()), reason),
+        PlannedStep::new("find the package with the modules", query, format!("{} requires it", metapackage(request))),
+        PlannedStep::new("download the package", download, reason),
+        PlannedStep::new("verify its signature", verify, "downloading may skip this check"),
+    ]
+}
+
+/// The configuration, tdnf.conf(5). `dir` is tdnf's directory as tdnf sees it.
 fn config(dir: &Path) -> String {
     let dir = dir.display();
     format!(
@@ -156,13 +142,14 @@ fn config(dir: &Path) -> String {
     )
 }
 
+/// The repository file, dnf.conf(5), "repo options".
 fn repository(url: &str, keys: &[PathBuf]) -> String {
     let keys: Vec<_> = keys.iter().map(|key| format!("file://{}", key.display())).collect();
     let keys = keys.join(" ");
     format!("[{REPOSITORY}]\nname=Azure Managed Lustre\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey={keys}\n")
 }
 
-/// The requirement that is the package with the modules, as a name to install: `NAME = VERSION` becomes `NAME-VERSION`.
+/// The package with the modules among requirements, as a name to install: `NAME = VERSION` becomes `NAME-VERSION`.
 fn required_kmod(text: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -208,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_one_plain_word(text in "(kmod-lustre-client[ -~]{0,20}\n?){0,4}") {
+        fn a_required_package_is_one_word_without_shell_characters(text in "(kmod-lustre-client[ -~]{0,20}\n?){0,4}") {
             if let Some(package) = required_kmod(&text) {
                 prop_assert!(package.starts_with(KMOD) && !package.contains([' ', ';', '$', '/', '(']), "{}", package);
             }

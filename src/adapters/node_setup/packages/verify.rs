@@ -1,60 +1,72 @@
-//! Checks of an unpacked package, before anything in it is used.
+//! Verification of an unpacked package before it is used: files of the tree, and what modinfo(8) shows of the modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::unpack::link_stays_inside;
-use super::{Job, PackageFile, modinfo};
+use super::files;
+use super::request::PackageRequest;
 use crate::adapters::node_setup::error::SetupError;
+use crate::adapters::node_setup::tools::Invocation;
 use crate::adapters::node_setup::version::ClientVersion;
 
-/// Modules that a package must have: those that are loaded, and those that they are made of.
+/// Modules that a package must contain: those that are loaded, and those that they depend on.
 const REQUIRED: [&str; 10] = ["lnet", "ksocklnd", "obdclass", "ptlrpc", "lustre", "mgc", "mdc", "lmv", "lov", "osc"];
 
-/// Endings of module files, plain and compressed.
-const ENDINGS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
+/// Extensions of module files, plain and compressed (`kernel/module/decompress.c`).
+const EXTENSIONS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
-/// What is in an unpacked package.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Tree {
-    /// Module files, relative to the root, sorted.
-    pub(super) modules: Vec<PathBuf>,
-}
+/// Directories with the modules of all kernels; the second in distributions with a merged `/usr`.
+pub(super) const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 
-impl Tree {
-    /// The file of a module.
-    fn module(&self, name: &str) -> Option<&PathBuf> {
-        self.modules.iter().find(|path| module_name(path).as_deref() == Some(name))
-    }
-}
-
-/// The name of the module in a file, with underscores as the kernel spells it; `None` if the file is no module.
+/// The name of the module in a file, with underscores as the kernel spells it; `None` if the file is not a module.
 pub(super) fn module_name(path: &Path) -> Option<String> {
     let file = path.file_name()?.to_str()?;
-    let name = ENDINGS.iter().find_map(|ending| file.strip_suffix(ending))?;
+    let name = EXTENSIONS.iter().find_map(|extension| file.strip_suffix(extension))?;
     Some(name.replace('-', "_"))
 }
 
-/// Reads the tree below `root` and checks it: no links out of it, no special files, modules of `kernel` alone, none of them
-/// empty (depmod accepts an empty one), the required ones present. The error says what is wrong.
-pub(super) fn tree(root: &Path, kernel: &str) -> Result<Tree, String> {
-    let mut modules = Vec::new();
-    walk(root, Path::new(""), &mut modules)?;
-    modules.sort();
-    kernels(root, kernel)?;
-    let own = |path: &PathBuf| MODULE_DIRS.iter().any(|dir| path.starts_with(Path::new(dir).join(kernel)));
-    if let Some(stray) = modules.iter().find(|path| !own(path)) {
-        return Err(format!("module {} is not in lib/modules/{kernel}", stray.display()));
-    }
-    let tree = Tree { modules };
-    let missing: Vec<_> = REQUIRED.into_iter().filter(|name| tree.module(name).is_none()).collect();
-    if missing.is_empty() { Ok(tree) } else { Err(format!("it has no module {}", missing.join(", "))) }
+/// The file of a module.
+fn find<'a>(modules: &'a [PathBuf], name: &str) -> Option<&'a PathBuf> {
+    modules.iter().find(|path| module_name(path).as_deref() == Some(name))
 }
 
-/// Where modules of all kernels are; the second with distributions that have merged `/usr`.
-pub(super) const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
+/// The module files below `root`, relative to it and sorted, if the tree has no link out of it, no special file, modules of
+/// `kernel` alone, no empty one (depmod accepts it), and the required ones. The error says what is wrong.
+pub(super) fn module_files(root: &Path, kernel: &str) -> Result<Vec<PathBuf>, String> {
+    let mut modules = Vec::new();
+    for (path, meta) in files::walk(root).map_err(|error| format!("it cannot be read: {error}"))? {
+        check_entry(root, &path, &meta)?;
+        if meta.is_file() && module_name(&path).is_some() {
+            modules.push(path);
+        }
+    }
+    modules.sort();
+    check_kernel(root, kernel)?;
+    let of_kernel = |path: &PathBuf| MODULE_DIRS.iter().any(|dir| path.starts_with(Path::new(dir).join(kernel)));
+    if let Some(stray) = modules.iter().find(|path| !of_kernel(path)) {
+        return Err(format!("module {} is not in lib/modules/{kernel}", stray.display()));
+    }
+    let missing: Vec<_> = REQUIRED.into_iter().filter(|name| find(&modules, name).is_none()).collect();
+    if missing.is_empty() { Ok(modules) } else { Err(format!("it has no module {}", missing.join(", "))) }
+}
 
-fn kernels(root: &Path, kernel: &str) -> Result<(), String> {
+fn check_entry(root: &Path, path: &Path, meta: &fs::Metadata) -> Result<(), String> {
+    let is_module = module_name(path).is_some();
+    if meta.is_symlink() {
+        let target =
+            fs::read_link(root.join(path)).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        if is_module || !files::is_link_within_root(path, &target) {
+            return Err(format!("{} is a link to {}", path.display(), target.display()));
+        }
+    } else if !meta.is_dir() && !meta.is_file() {
+        return Err(format!("{} is neither a file nor a directory", path.display()));
+    } else if meta.is_file() && is_module && meta.len() == 0 {
+        return Err(format!("module {} is empty", path.display()));
+    }
+    Ok(())
+}
+
+fn check_kernel(root: &Path, kernel: &str) -> Result<(), String> {
     let entries = MODULE_DIRS.iter().flat_map(|dir| fs::read_dir(root.join(dir)).into_iter().flatten().flatten());
     let mut found: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     found.sort();
@@ -65,65 +77,49 @@ fn kernels(root: &Path, kernel: &str) -> Result<(), String> {
     Err(format!("its lib/modules is for {found}, not for {kernel} alone"))
 }
 
-fn walk(root: &Path, dir: &Path, modules: &mut Vec<PathBuf>) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", dir.display());
-    for entry in fs::read_dir(root.join(dir)).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = dir.join(entry.file_name());
-        let meta = entry.metadata().map_err(failed)?;
-        if meta.is_dir() {
-            walk(root, &path, modules)?;
-        } else if meta.is_symlink() {
-            let target = fs::read_link(entry.path()).map_err(failed)?;
-            if !link_stays_inside(&path, &target) || module_name(&path).is_some() {
-                return Err(format!("{} is a link to {}", path.display(), target.display()));
-            }
-        } else if !meta.is_file() {
-            return Err(format!("{} is neither a file nor a directory", path.display()));
-        } else if module_name(&path).is_some() {
-            if meta.len() == 0 {
-                return Err(format!("module {} is empty", path.display()));
-            }
-            modules.push(path);
-        }
-    }
-    Ok(())
+/// Checks fields of the modules by modinfo(8): kernel, client, and signer where signatures are required.
+pub(super) fn modinfo_fields(
+    request: &PackageRequest<'_>,
+    package: &Path,
+    root: &Path,
+    modules: &[PathBuf],
+) -> Result<(), SetupError> {
+    let values = |field, files: &[&PathBuf]| modinfo(request, field, files.iter().map(|file| root.join(file)));
+    let all: Vec<_> = modules.iter().collect();
+    let vermagic = values("vermagic", &all)?;
+    let version = values("version", &find(modules, "lustre").into_iter().collect::<Vec<_>>())?;
+    let signers = if request.requires_signed_modules { Some(values("signer", &all)?) } else { None };
+    check_vermagic(&vermagic, all.len(), request.kernel)
+        .and_then(|()| check_version(&version, request.client))
+        .and_then(|()| signers.map_or(Ok(()), |signers| check_signers(&signers, all.len())))
+        .map_err(|fault| request.unusable(package, &fault))
 }
 
-impl Job<'_> {
-    /// Checks what modinfo(8) says of the modules: kernel, client, and signer where signatures are required.
-    pub(super) fn verify_modules(&self, package: &PackageFile, root: &Path, tree: &Tree) -> Result<(), SetupError> {
-        let all: Vec<&PathBuf> = tree.modules.iter().collect();
-        let lustre: Vec<&PathBuf> = tree.module("lustre").into_iter().collect();
-        let vermagic = self.modinfo("vermagic", root, &all)?;
-        let version = self.modinfo("version", root, &lustre)?;
-        let signers = if self.signed { Some(self.modinfo("signer", root, &all)?) } else { None };
-        fits(&vermagic, all.len(), self.kernel)
-            .and_then(|()| is_version(&version, self.client))
-            .and_then(|()| signers.map_or(Ok(()), |signers| are_signed(&signers, all.len())))
-            .map_err(|fault| self.unusable(package, &fault))
-    }
-
-    fn modinfo(&self, field: &str, root: &Path, modules: &[&PathBuf]) -> Result<Vec<String>, SetupError> {
-        let files = modules.iter().map(|module| self.host.path_in_host(root.join(module)));
-        let what = || format!("cannot read the modules of client {}", self.client);
-        Ok(modinfo::values(&self.run(what, &modinfo::of(field, files))?))
-    }
+/// The lines of `modinfo -F FIELD FILE…`, in the order of the files. A file without the field has no line; an empty value is
+/// an empty line.
+pub(super) fn modinfo(
+    request: &PackageRequest<'_>,
+    field: &str,
+    files: impl Iterator<Item = PathBuf>,
+) -> Result<Vec<String>, SetupError> {
+    let args = ["-F".into(), field.into()].into_iter().chain(files.map(|file| request.arg(file)));
+    let what = format!("cannot read the modules of client {}", request.client);
+    let output = request.run(&what, &Invocation::new("modinfo", args))?;
+    Ok(output.text().lines().map(|line| line.trim().to_owned()).collect())
 }
 
-fn fits(vermagic: &[String], modules: usize, kernel: &str) -> Result<(), String> {
+fn check_vermagic(vermagic: &[String], modules: usize, kernel: &str) -> Result<(), String> {
     let other = vermagic.iter().find(|line| line.split_whitespace().next() != Some(kernel));
     match other {
         Some(other) => Err(format!("its modules are for kernel {other:?}, and {kernel} is running")),
-        None if vermagic.len() != modules => Err(format!(
-            "{} of its {modules} modules do not say for which kernel they are",
-            modules.saturating_sub(vermagic.len())
-        )),
+        None if vermagic.len() != modules => {
+            Err(format!("{} of its {modules} modules have no field vermagic", modules.saturating_sub(vermagic.len())))
+        }
         None => Ok(()),
     }
 }
 
-fn is_version(version: &[String], client: &ClientVersion) -> Result<(), String> {
+fn check_version(version: &[String], client: &ClientVersion) -> Result<(), String> {
     let found = version.first().map(String::as_str).unwrap_or_default();
     if ClientVersion::parse(found).as_ref() == Some(client) {
         return Ok(());
@@ -131,7 +127,7 @@ fn is_version(version: &[String], client: &ClientVersion) -> Result<(), String> 
     Err(format!("its module lustre has version {found:?}, not {}", client.with_underscores()))
 }
 
-fn are_signed(signers: &[String], modules: usize) -> Result<(), String> {
+fn check_signers(signers: &[String], modules: usize) -> Result<(), String> {
     let signed = signers.iter().filter(|signer| !signer.is_empty()).count();
     if signed == modules {
         return Ok(());
@@ -150,11 +146,11 @@ mod tests {
 
     const K: &str = "6.8.0-1046-azure";
 
-    /// What is done to a package before it is checked.
+    /// A change of a package before it is verified.
     type Change<'a> = &'a dyn Fn(&Path);
 
     /// A package with all required modules, changed.
-    fn checked(change: impl FnOnce(&Path)) -> Result<Tree, String> {
+    fn verified(change: impl FnOnce(&Path)) -> Result<Vec<PathBuf>, String> {
         let dir = tempfile::tempdir().unwrap();
         let modules = dir.path().join("lib/modules").join(K).join("updates");
         fs::create_dir_all(&modules).unwrap();
@@ -162,18 +158,19 @@ mod tests {
             fs::write(modules.join(format!("{name}.ko")), "x").unwrap();
         }
         change(dir.path());
-        tree(dir.path(), K)
+        module_files(dir.path(), K)
     }
 
     #[test]
     fn a_whole_package_is_accepted_also_compressed_and_with_merged_usr() {
-        assert_eq!(checked(|_| {}).unwrap().modules.len(), REQUIRED.len());
+        assert_eq!(verified(|_| {}).unwrap().len(), REQUIRED.len());
         let updates = |root: &Path| root.join("lib/modules").join(K).join("updates");
         assert!(
-            checked(|root| fs::rename(updates(root).join("osc.ko"), updates(root).join("osc.ko.zst")).unwrap()).is_ok()
+            verified(|root| fs::rename(updates(root).join("osc.ko"), updates(root).join("osc.ko.zst")).unwrap())
+                .is_ok()
         );
-        assert!(checked(|root| symlink("lnet.ko", updates(root).join("link")).unwrap()).is_ok());
-        let merged = checked(|root| {
+        assert!(verified(|root| symlink("lnet.ko", updates(root).join("link")).unwrap()).is_ok());
+        let merged = verified(|root| {
             fs::create_dir(root.join("usr")).unwrap();
             fs::rename(root.join("lib"), root.join("usr/lib")).unwrap();
         });
@@ -207,7 +204,7 @@ mod tests {
             ("is not in lib/modules", &|root| fs::write(root.join("stray.ko"), "x").unwrap()),
         ];
         for (expected, change) in cases {
-            let fault = checked(change).unwrap_err();
+            let fault = verified(change).unwrap_err();
             assert!(fault.contains(expected), "{expected}: {fault}");
         }
     }
@@ -215,18 +212,18 @@ mod tests {
     #[test]
     fn kernel_client_and_signer_must_be_those_of_the_node() {
         let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
-        assert!(fits(&lines(&["k SMP mod_unload", "k SMP"]), 2, "k").is_ok());
+        assert!(check_vermagic(&lines(&["k SMP mod_unload", "k SMP"]), 2, "k").is_ok());
         for (found, modules) in [(&["k SMP", "k2 SMP"][..], 2), (&["k SMP"], 2), (&["k2"], 1), (&[""], 1), (&[], 1)] {
-            assert!(fits(&lines(found), modules, "k").is_err(), "{found:?}");
+            assert!(check_vermagic(&lines(found), modules, "k").is_err(), "{found:?}");
         }
         let client = ClientVersion::parse("2.17.0-24-gf517bc4").unwrap();
-        assert!(is_version(&lines(&["2.17.0_24_gf517bc4"]), &client).is_ok());
+        assert!(check_version(&lines(&["2.17.0_24_gf517bc4"]), &client).is_ok());
         for found in [&["2.17.0_19_gbb5310f"][..], &["2.17.0"], &[""], &[]] {
-            assert!(is_version(&lines(found), &client).is_err(), "{found:?}");
+            assert!(check_version(&lines(found), &client).is_err(), "{found:?}");
         }
-        assert!(are_signed(&lines(&["a", "a"]), 2).is_ok());
+        assert!(check_signers(&lines(&["a", "a"]), 2).is_ok());
         for found in [&["a", ""][..], &["a"], &[]] {
-            assert!(are_signed(&lines(found), 2).is_err(), "{found:?}");
+            assert!(check_signers(&lines(found), 2).is_err(), "{found:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ fn imports(lines: &[&str]) -> Vec<Import> {
         let state = match words.next().unwrap() {
             "FULL" => ImportState::Full,
             "IDLE" => ImportState::Idle,
-            "?" => ImportState::Unknown("odd".to_owned()),
+            "?" => ImportState::Unknown("unreadable".to_owned()),
             state @ ("REPLAY" | "EVICTED") => ImportState::Recovering(state.to_owned()),
             state => ImportState::Lost(state.to_owned()),
         };
@@ -106,7 +106,7 @@ fn imports_of_other_file_systems_are_ignored() {
         "osc lustrefs-OST0000-osc-1 FULL",
         "osc lustrefs-OST0001-osc-1 ?",
         "osc otherfs-OST0002-osc-2 DISCONN",
-        "osc odd DISCONN",
+        "osc malformed DISCONN",
     ];
     assert_eq!(state_of(A, &[A], &lines), Answering);
 }
