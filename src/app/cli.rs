@@ -94,20 +94,18 @@ fn serve_or_version(flags: &Flags) -> Result<(), CommandError> {
         let driver_name = flags.settings.get(DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
         return print(&VersionInfo { driver_name }.to_string());
     }
-    serve::serve(&settings::load(&raw(flags))?.settings)
+    serve::serve(&settings::load(&raw(flags))?)
 }
 
 /// Prints every setting in effect, as YAML, with its source; then what the cloud says to them, if it is to be asked.
 fn check_config(options: &CheckOptions) -> Result<(), CommandError> {
-    let loaded = settings::load(&raw(&options.flags))?;
-    CommandError::all(
-        [azure::usable(&loaded.settings), node_usable(&loaded.settings)].into_iter().filter_map(Result::err),
-    )?;
-    print(&in_effect(&loaded))?;
+    let settings = settings::load(&raw(&options.flags))?;
+    CommandError::all([azure::usable(&settings), node_usable(&settings)].into_iter().filter_map(Result::err))?;
+    print(&in_effect(&settings))?;
     if options.online {
-        return print(&azure::check(&loaded.settings)?);
+        return print(&azure::check(&settings)?);
     }
-    let cloud = &loaded.settings.cloud_settings;
+    let cloud = &settings.cloud_settings;
     if cloud.reason_for_static_only().is_some() {
         warn("dynamic provisioning is off, only static volumes are served: the cloud settings are incomplete");
         cloud.missing.iter().for_each(|problem| warn(&format!("{problem:#}").replacen("error: ", "", 1)));
@@ -118,10 +116,10 @@ fn check_config(options: &CheckOptions) -> Result<(), CommandError> {
 /// Keys of the cloud settings that a StorageClass may give instead.
 const LEFT_TO_CLASSES: [&str; 5] = ["location", "resourceGroup", "vnetResourceGroup", "vnetName", "subnetName"];
 
-fn in_effect(loaded: &settings::Loaded) -> String {
+fn in_effect(settings: &Settings) -> String {
     let line = |origin: &settings::Origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source);
-    let mut lines: String = loaded.origins.iter().map(line).collect();
-    let cloud = &loaded.settings.cloud_settings.origins;
+    let mut lines: String = settings.origins.iter().map(line).collect();
+    let cloud = &settings.cloud_settings.origins;
     if !cloud.is_empty() {
         lines.push_str("cloud-settings:\n");
         lines.extend(cloud.iter().map(|origin| format!("  {}", line(origin))));
@@ -154,8 +152,8 @@ fn node_usable(settings: &Settings) -> Result<(), CommandError> {
 fn print_skus(options: &SkusOptions) -> Result<(), CommandError> {
     let controller = [("mode", "controller".to_owned())].into_iter();
     let flags = controller.chain(options.settings.given.iter().cloned()).collect();
-    let loaded = settings::load(&RawSettings::with_process_environment(flags))?;
-    print(&azure::skus(&loaded.settings, options.location.as_deref(), &options.output)?)
+    let settings = settings::load(&RawSettings::with_process_environment(flags))?;
+    print(&azure::skus(&settings, options.location.as_deref(), &options.output)?)
 }
 
 fn raw(flags: &Flags) -> RawSettings {

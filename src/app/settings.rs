@@ -4,75 +4,60 @@
 //! value that a higher layer replaces is not checked. Each is defined by one entry of a table ([`ServeSettings`],
 //! [`NodeSetupSettings`]).
 
-use super::telemetry::{LogFilter, LogSettings};
+use super::telemetry::LogSettings;
 use crate::domain::client_tuning::ClientTuning;
 use crate::domain::problem::{Problem, Problems};
 
 mod cloud;
+mod combined;
 mod endpoint;
 mod environment;
 mod file;
-mod joint;
-mod keys;
-mod layer;
-mod layers;
-mod mode;
+mod go_driver;
 mod node_setup;
-mod raw;
 mod serve;
 mod setting;
+mod sources;
 mod table;
 mod values;
 
 pub use crate::domain::go_bool::go_bool;
 pub use cloud::{CloudSettings, CredentialSelection, Origin};
+pub use combined::Mode;
 pub use endpoint::{Endpoint, SocketPath};
-pub use environment::is_loader;
-pub use keys::{
-    CONFIG, DEFAULT_DRIVER_NAME, DRIVER_NAME, ENDPOINT, KUBELET_DIR, MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY,
-    WORKING_MOUNT_DIR,
-};
-pub use mode::Mode;
+pub use go_driver::{MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY, is_loader};
 pub use node_setup::NodeSetupSettings;
-pub use raw::RawSettings;
-pub use serve::ServeSettings;
-pub use setting::{Form, Setting};
+pub use serve::{DEFAULT_DRIVER_NAME, ServeSettings};
+pub(crate) use serve::{DRIVER_NAME, ENDPOINT, KUBELET_DIR, WORKING_MOUNT_DIR};
+pub use setting::{CONFIG, Form, Setting};
+pub use sources::RawSettings;
 pub use table::{Sourced, Table};
 pub use values::{CloudKind, MounterKind, Services, absolute as absolute_path};
 
-use keys::{CLOUD, LOG_LEVEL, MODE, MOUNTER};
-use layer::Layer;
-use layers::{DEFAULT, Layers};
-use table::Reader;
+use sources::{Layers, SettingValue};
+use table::SettingReader;
 
 /// All settings of `serve`, valid and complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Which CSI services run (`mode`, `nodeid`).
+    /// The CSI services that run (`mode`, `nodeid`).
     pub mode: Mode,
     /// Tunables of the client that are set for each mount (`osc-max-…`, `mdc-max-…`); none by default.
     pub tuning: ClientTuning,
-    /// What the cluster's cloud settings file says; empty where none is read.
+    /// The cluster's cloud settings; empty where none are read.
     pub cloud_settings: CloudSettings,
     /// Each setting alone.
     pub values: ServeSettings,
-}
-
-impl Settings {
-    /// What is logged and how (`log-format`, `log-level`).
-    pub fn log(&self) -> LogSettings {
-        LogSettings { format: self.values.log_format, filter: self.values.log_filter.clone() }
-    }
-}
-
-/// Settings together with where each value came from.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// The settings.
-    pub settings: Settings,
     /// Every value in effect and its source, for `check-config`. Those of the cloud settings are
     /// [`CloudSettings::origins`].
     pub origins: Vec<Origin>,
+}
+
+impl Settings {
+    /// Form and filter of the log (`log-format`, `log-level`).
+    pub fn log(&self) -> LogSettings {
+        LogSettings { format: self.values.log_format, filter: self.values.log_filter.clone() }
+    }
 }
 
 /// The settings of all commands, which may stand in one file and one environment.
@@ -81,38 +66,59 @@ fn known() -> Vec<&'static Setting> {
 }
 
 /// Reads and checks all settings of `serve`. Every problem found is in the error.
-pub fn load(raw: &RawSettings) -> Result<Loaded, Problems> {
+pub fn load(raw: &RawSettings) -> Result<Settings, Problems> {
     let mut problems = Problems::default();
-    let verbosity = problems.note(level_of_verbosity(raw));
-    let mocks = [(MOCK_MOUNT, MOUNTER), (MOCK_PROVISIONING, CLOUD)].into_iter().filter_map(|(switch, key)| {
-        problems.note(mock(raw, &switch, key).map_err(|problem| problem.at(&format!("--{}", switch.key)))).flatten()
-    });
-    let derived = (verbosity.into_iter().collect(), mocks.collect());
+    let lowest = problems.note(go_driver::log_level(raw)).flatten();
+    let highest = go_driver::mocks(raw, &mut problems);
     let table = ServeSettings::SETTINGS;
-    let layers = Layers::collect(table, &known(), raw, derived, &mut problems);
-    let settings = read(&mut Reader { table, layers: &layers, problems: &mut problems }, raw);
-    problems.into_result(settings.map(|settings| Loaded { origins: origins(&layers, &settings.mode), settings }))
+    let layers = layers(table, raw, lowest, highest, &mut problems);
+    let mut reader = SettingReader { table, layers: &layers, problems: &mut problems };
+    let values = ServeSettings::read(&mut reader);
+    let (mode, tuning) = (combined::mode(&mut reader), combined::tuning(&mut reader));
+    let cloud_settings = combined::cloud_settings(&mut reader, raw);
+    let settings = values.zip(mode).zip(tuning).zip(cloud_settings);
+    problems.into_result(settings.map(|(((values, mode), tuning), cloud_settings)| Settings {
+        origins: origins(&layers, &mode),
+        mode,
+        tuning,
+        cloud_settings,
+        values,
+    }))
 }
 
-fn read(reader: &mut Reader<'_>, raw: &RawSettings) -> Option<Settings> {
-    let values = ServeSettings::read(reader);
-    let (mode, tuning) = (joint::mode(reader), joint::tuning(reader));
-    let cloud_settings = joint::cloud_settings(reader, raw);
-    Some(Settings { mode: mode?, tuning: tuning?, cloud_settings: cloud_settings?, values: values? })
-}
-
-/// Reads and checks the settings of `node-setup`, with notes about what was given and has no effect. Every problem found
-/// is in the error.
+/// Reads and checks the settings of `node-setup`, with notes about variables without effect. Every problem found is in the
+/// error.
 pub fn load_node_setup(raw: &RawSettings) -> Result<(NodeSetupSettings, Vec<String>), Problems> {
     let mut problems = Problems::default();
-    let derived = (node_setup::go_version(raw, &mut problems).into_iter().collect(), Vec::new());
+    let lowest = problems.note(go_driver::client_version(raw)).flatten();
     let table = NodeSetupSettings::SETTINGS;
-    let layers = Layers::collect(table, &known(), raw, derived, &mut problems);
-    let settings = NodeSetupSettings::read(&mut Reader { table, layers: &layers, problems: &mut problems });
-    problems.into_result(settings.map(|settings| (settings, node_setup::notes(raw))))
+    let layers = layers(table, raw, lowest, Vec::new(), &mut problems);
+    let settings = NodeSetupSettings::read(&mut SettingReader { table, layers: &layers, problems: &mut problems });
+    problems.into_result(settings.map(|settings| (settings, go_driver::notes(raw))))
 }
 
-/// One setting of `serve` for a command that asks a running driver: the flag, else the driver's variable in the same pod,
+/// The layers of the settings `table`: defaults, `lowest`, file, variables, flags, `highest`.
+fn layers(
+    table: &'static [Setting],
+    raw: &RawSettings,
+    lowest: Option<SettingValue>,
+    highest: Vec<SettingValue>,
+    problems: &mut Problems,
+) -> Layers {
+    let known = known();
+    let mut all: Vec<SettingValue> = table.iter().filter_map(SettingValue::default).chain(lowest).collect();
+    if let Some((named_by, path)) = raw.settings_file() {
+        all.extend(file::values(&named_by, path, &known, problems));
+    }
+    all.extend(problems.note(go_driver::mode_of_role(raw)).flatten());
+    all.extend(environment::values(&raw.environment, &known, go_driver::is_variable, problems));
+    let flag =
+        |setting: &Setting| Some(SettingValue::text(format!("--{}", setting.key), setting.key, raw.flag(setting.key)?));
+    all.extend(table.iter().filter_map(flag).chain(highest));
+    Layers::new(all)
+}
+
+/// One setting of `serve` for a command that sends requests to a running driver: the flag, else the driver's variable in the same pod,
 /// else the default. `key` is one of the keys of this module.
 pub fn of_running_driver<T>(
     key: &'static str,
@@ -130,31 +136,11 @@ pub fn of_running_driver<T>(
 /// Every value in effect, for a process that runs in `mode`.
 fn origins(layers: &Layers, mode: &Mode) -> Vec<Origin> {
     let mut origins = layers.origins(ServeSettings::SETTINGS);
-    let by_default = origins.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == MODE);
+    let by_default = origins.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == serve::MODE);
     if let Some(origin) = by_default {
         (origin.value, origin.source) = ("controller".to_owned(), "default without a node id".to_owned());
     }
     origins
-}
-
-/// klog's verbosity replaces the default level and nothing else: the Go driver's manifests always pass one, so whoever
-/// gives a level in any other place means it.
-fn level_of_verbosity(raw: &RawSettings) -> Result<Layer, Problem> {
-    let source = raw.flag(VERBOSITY.key).map_or(DEFAULT, |_| "-v");
-    let verbosity = raw.flag(VERBOSITY.key).map_or(Ok(0), values::verbosity).map_err(|problem| problem.at("-v"))?;
-    Ok(Layer::text(source, LOG_LEVEL, LogFilter::of_verbosity(verbosity)))
-}
-
-/// What a mock switch of the Go driver asks for: the simulator.
-fn mock(raw: &RawSettings, switch: &Setting, key: &'static str) -> Result<Option<Layer>, Problem> {
-    if !raw.flag(switch.key).map_or(Ok(false), go_bool)? {
-        return Ok(None);
-    }
-    values::with_simulator(())?;
-    if let Some(other) = raw.flag(key).filter(|value| *value != "simulator") {
-        return Err(Problem::new(format!("contradicts --{key}={other}")).with_hint("give one of the two"));
-    }
-    Ok(Some(Layer::text(format!("--{}", switch.key), key, "simulator")))
 }
 
 #[cfg(test)]

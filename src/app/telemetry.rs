@@ -45,7 +45,7 @@ impl LogFilter {
         if let Some(word) = misspelt {
             let hint =
                 nearest(word, LEVELS).map_or_else(|| examples.to_owned(), |level| format!("did you mean `{level}`?"));
-            return Err(Problem::new(format!("{} is no log level", quote(word))).with_hint(hint));
+            return Err(Problem::new(format!("{} is not a log level", quote(word))).with_hint(hint));
         }
         match text.parse::<Targets>() {
             Ok(_) => Ok(Self(text.to_owned())),

@@ -32,7 +32,7 @@ impl Write for Lines {
 async fn log(level: &str, work: impl Future<Output = ()>) -> String {
     let flags =
         vec![("mode", "controller".to_owned()), ("cloud", "simulator".to_owned()), ("log-level", level.to_owned())];
-    let settings = settings::load(&RawSettings { flags, environment: Vec::new() }).unwrap().settings;
+    let settings = settings::load(&RawSettings { flags, environment: Vec::new() }).unwrap();
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = telemetry::subscriber(&settings.log(), false, move || writer.clone());

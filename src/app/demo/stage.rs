@@ -159,7 +159,7 @@ fn settings(options: &DemoOptions, folder: &Path, socket: &Path) -> Result<Setti
     flags.extend(options.simulator_speed.map(|speed| ("simulator-speed", speed.to_string())));
     flags.extend(options.simulator_world.as_ref().map(|world| ("simulator-world", world.display().to_string())));
     let given = RawSettings { flags, environment: Vec::new() };
-    settings::load(&given).map(|loaded| loaded.settings).map_err(CommandError::from)
+    settings::load(&given).map_err(CommandError::from)
 }
 
 fn mounts_below(folder: &Path) -> usize {

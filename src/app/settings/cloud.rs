@@ -1,4 +1,4 @@
-//! [`CloudSettings`]: what the cluster's cloud settings file says, read by the adapters.
+//! [`CloudSettings`]: the cluster's cloud settings file (azure.json), read by the adapters.
 
 #[cfg(feature = "arm")]
 use crate::adapters::arm::settings::{AzureSettings, CloudSource};
@@ -8,7 +8,7 @@ pub use crate::adapters::cloud_settings::{CredentialSelection, Origin};
 use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
 
-/// What the cloud settings file and the variables beside it say.
+/// The values of the cloud settings file and of the variables beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudSettings {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
@@ -16,10 +16,10 @@ pub struct CloudSettings {
     /// How Azure is reached. `None` where the controller does not run on Azure, and where the settings are incomplete.
     #[cfg(feature = "arm")]
     pub azure: Option<AzureSettings>,
-    /// Where `azure` comes from, to be read again.
+    /// The source of `azure`, to be read again.
     #[cfg(feature = "arm")]
     pub source: Option<CloudSource>,
-    /// What is missing, where the controller was to run on Azure: the file, or values in it. Empty if nothing is.
+    /// The missing file or values, where the controller is to run on Azure.
     pub missing: Vec<Problem>,
     /// Every value in effect and its source; no secret is among them. Empty where no settings are read.
     pub origins: Vec<Origin>,

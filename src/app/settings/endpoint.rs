@@ -1,4 +1,5 @@
-//! Where the gRPC server listens: a socket path that the kernel cannot take shows among the other settings, not at bind.
+//! [`Endpoint`]: the address that the gRPC server listens at. A socket path that is too long for the kernel is a problem among
+//! the other settings, not an error of bind(2).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::problem::Problem;
 use crate::domain::text::quote;
 
-/// The kernel's `sun_path` has 108 bytes, one of them for the NUL at the end.
+/// Longest path of a socket, in bytes: `sun_path` has 108, one of them for the NUL at the end (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
 /// An address to listen at.
@@ -67,7 +68,7 @@ impl SocketPath {
             return Err(problem.with_hint("use a shorter path for the socket"));
         }
         if !path.is_absolute() || path.file_name().is_none() || bytes.ends_with(b"/") || bytes.contains(&0) {
-            return Err(Problem::new(format!("{shown} is no socket path"))
+            return Err(Problem::new(format!("{shown} is not a socket path"))
                 .with_hint("use an absolute path, such as /csi/csi.sock"));
         }
         Ok(Self(path))

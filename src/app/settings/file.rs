@@ -6,22 +6,28 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde_saphyr::figment::Yaml;
 
-use super::layer::Layer;
 use super::setting::Setting;
+use super::sources::SettingValue;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::text::{nearest, quote};
 
-/// The settings in the file at `path`, which `named_by` named. Keys that are not `known` are problems, and so is an absent file.
-pub(super) fn layers(named_by: &str, path: &str, known: &[&'static Setting], problems: &mut Problems) -> Vec<Layer> {
+/// The settings in the file at `path`, which `named_by` names. Keys that are not `known` are problems, and so is an absent
+/// file.
+pub(super) fn values(
+    named_by: &str,
+    path: &str,
+    known: &[&'static Setting],
+    problems: &mut Problems,
+) -> Vec<SettingValue> {
     let entries = problems.note(read(Path::new(path)).map_err(|problem| problem.at(named_by)));
     let entries = entries.unwrap_or_default().into_iter();
-    entries.filter_map(|(key, value)| problems.note(layer(path, &key, value, known))).collect()
+    entries.filter_map(|(key, value)| problems.note(setting_value(path, &key, value, known))).collect()
 }
 
-fn layer(path: &str, key: &str, value: Value, known: &[&'static Setting]) -> Result<Layer, Problem> {
+fn setting_value(path: &str, key: &str, value: Value, known: &[&'static Setting]) -> Result<SettingValue, Problem> {
     let source = format!("{} in {path}", quote(key));
     match known.iter().find(|setting| setting.key == key) {
-        Some(setting) => Ok(Layer { source, key: setting.key, value }),
+        Some(setting) => Ok(SettingValue { source, key: setting.key, value }),
         None => Err(unknown(&source, key, known)),
     }
 }
@@ -42,9 +48,7 @@ fn read(path: &Path) -> Result<Dict, Problem> {
     })
 }
 
-type Parser = fn(&str) -> Result<Dict, String>;
-
-fn parser(path: &Path) -> Result<Parser, Problem> {
+fn parser(path: &Path) -> Result<fn(&str) -> Result<Dict, String>, Problem> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Ok(|text| Toml::from_str(text).map_err(|error| error.to_string())),
         Some("yaml" | "yml") => Ok(|text| Yaml::from_str(text).map_err(|error| error.to_string())),

@@ -1,21 +1,16 @@
-//! The settings of `node-setup`: one entry each; those that belong to an adapter are parsed where it is wired.
+//! [`NodeSetupSettings`]: the settings of `node-setup`, one entry each. Those of an adapter are parsed where it is wired.
 
 use std::path::PathBuf;
 
-use super::environment::GO_INTERVAL;
-use super::keys::CLIENT_VERSION;
-use super::layer::Layer;
-use super::raw::{GO_VERSION, RawSettings};
 use super::table::{Sourced, Unchecked, table};
 use super::values;
-use crate::domain::problem::{Problem, Problems};
 
 table! {
     /// The settings of `node-setup`.
     NodeSetupSettings {
         host_root: PathBuf = "host-root", Text("DIR"), [], values::absolute,
             "A directory in the place of the host's root: nothing is chrooted, programs come from PATH, facts from files below it [default: /host, chrooted]";
-        client_version: Sourced = CLIENT_VERSION, Text("VERSION"), [], Unchecked,
+        client_version: Sourced = CLIENT_VERSION "client-version", Text("VERSION"), [], Unchecked,
             "Version of the client, for all or by operating system: `jammy=2.15.8-39-g2d32b59,noble=2.17.0-24-gf517bc4` [default: built in for jammy, noble and azurelinux3]";
         install: bool = "install-lustre-client", Text("yes|no"), ["yes"], values::yes_or_no,
             "Fetch the client's modules if they are not on the node; with no, only what is there is loaded";
@@ -29,9 +24,9 @@ table! {
             "Further `OpenPGP` keys that may sign packages";
         package_sha256: Sourced = "package-sha256", Text("HEX"), [], Unchecked,
             "SHA-256 of a `.deb` in `/var/lib/azurelustre-csi/packages`, which is then used";
-        ptlrpcd_per_cpt_max: u32 = "ptlrpcd-per-cpt-max", Number("N"), [], values::module_parameter,
+        ptlrpcd_per_cpt_max: u32 = "ptlrpcd-per-cpt-max", Number("N"), [], values::whole_number(1..=65536),
             "Parameter `ptlrpcd_per_cpt_max` of module ptlrpc [default: the client's]";
-        ksocklnd_credits: u32 = "ksocklnd-credits", Number("N"), [], values::module_parameter,
+        ksocklnd_credits: u32 = "ksocklnd-credits", Number("N"), [], values::whole_number(1..=65536),
             "Parameter `credits` of module ksocklnd [default: the client's]";
         simulated_lnet: bool = "lnet", Text("ioctl|simulated"), ["ioctl"], values::simulated_lnet,
             "How LNet is configured; simulated only in builds that have the simulator";
@@ -40,33 +35,10 @@ table! {
     }
 }
 
-/// Both variables of the Go driver as one version, below all other layers; one alone is a mistake.
-pub(super) fn go_version(raw: &RawSettings, problems: &mut Problems) -> Option<Layer> {
-    let [version, suffix] = GO_VERSION;
-    let (given, other) = match (raw.variable(version), raw.variable(suffix)) {
-        (None, None) => return None,
-        (Some(number), Some(commit)) => {
-            return Some(Layer::text(GO_VERSION.join(" and "), CLIENT_VERSION, &format!("{number}-{commit}")));
-        }
-        (Some(_), None) => (version, suffix),
-        (None, Some(_)) => (suffix, version),
-    };
-    let problem = Problem::new(format!("{given}: is set without {other}"));
-    problems.push(problem.with_hint(format!("set both or neither; --{CLIENT_VERSION} takes the whole version")));
-    None
-}
-
-/// What was given and has no effect.
-pub(super) fn notes(raw: &RawSettings) -> Vec<String> {
-    let ignored = raw.variable(GO_INTERVAL).is_some();
-    let note = format!("{GO_INTERVAL} has no effect: LNet keeps its interfaces when their links change");
-    ignored.then_some(note).into_iter().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::settings::load_node_setup;
+    use crate::app::settings::{RawSettings, load_node_setup};
 
     fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> RawSettings {
         RawSettings {
@@ -113,8 +85,8 @@ mod tests {
         for (text, install) in [("yes", true), ("no", false), ("false", false)] {
             assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_INSTALL_LUSTRE_CLIENT", text)]).install, install);
         }
-        let (_, notes) = load_node_setup(&given(&[], &[(GO_INTERVAL, "30")])).unwrap();
-        assert!(notes[0].starts_with(GO_INTERVAL));
+        let (_, notes) = load_node_setup(&given(&[], &[("AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL", "30")])).unwrap();
+        assert!(notes[0].starts_with("AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL"));
     }
 
     #[test]

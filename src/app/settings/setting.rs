@@ -1,6 +1,6 @@
-//! [`Setting`]: what is the same about all settings: key, default, help and form.
+//! [`Setting`]: the definition of one setting: key, help, default and form.
 
-/// What the names of the driver's variables begin with.
+/// Prefix of the driver's variables.
 pub(super) const PREFIX: &str = "AZURELUSTRE_CSI_";
 
 /// One setting. Its flag is `--key`, its variable [`Setting::variable`], its key in the settings file `key`.
@@ -12,13 +12,13 @@ pub struct Setting {
     pub value_name: &'static str,
     /// One sentence without a full stop; ends in `[default: …]` where that is no plain text.
     pub help: &'static str,
-    /// What counts where no layer has a value.
+    /// The value where no layer has one.
     pub default: Option<&'static str>,
-    /// What its value is in a settings file, and whether its flag needs one.
+    /// The type of its value in a settings file, and whether its flag needs a value.
     pub form: Form,
 }
 
-/// What a value is in a settings file, and whether a flag needs one.
+/// The type of a value in a settings file, and whether a flag needs a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Text. A number or boolean of the file is refused, since it has lost its spelling (`007`).
@@ -41,3 +41,12 @@ impl Setting {
         shown.map_or_else(|| self.help.to_owned(), |default| format!("{} [default: {default}]", self.help))
     }
 }
+
+/// The settings file: a flag and a variable, not a key of the file.
+pub const CONFIG: Setting = Setting {
+    key: "config",
+    value_name: "FILE",
+    help: "Settings file, TOML or YAML by its extension",
+    default: None,
+    form: Form::Text,
+};

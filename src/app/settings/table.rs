@@ -1,8 +1,7 @@
-//! Tables of settings: each entry defines one setting, and everything else follows from it.
+//! `table!`: defines the settings of a command, one entry each; [`SettingReader`] reads them.
 
-use super::layer::Layer;
-use super::layers::Layers;
 use super::setting::{Form, Setting};
+use super::sources::{Layers, SettingValue};
 use crate::domain::problem::{Problem, Problems};
 
 /// A struct of settings, made by `table!`: the help text, the flags, the variables, the keys of the file, the defaults and
@@ -13,17 +12,19 @@ pub trait Table: Sized {
 }
 
 /// Defines a struct of settings and its [`Table`]. An entry is
-/// `field: Type = key, Form("value name"), [default], parser, "help";`, where the parser is a [`Parse`] and the default may
-/// be missing: then the field is an `Option`.
+/// `field: Type = "key", Form("value name"), [default], parser, "help";`, where the parser is a [`Parse`] and the default may
+/// be missing: then the field is an `Option`. A key that code names elsewhere has its constant in front: `NAME "key"`.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident {
-        $($field:ident: $type:ty = $key:expr, $form:ident($value:expr), [$($default:expr)?], $parse:expr, $help:expr;)*
+        $($field:ident: $type:ty = $($constant:ident)? $key:literal, $form:ident($value:expr), [$($default:expr)?], $parse:expr, $help:expr;)*
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
             $(#[doc = $help] pub $field: table!(@type $type $(, $default)?),)*
         }
+
+        $($(#[doc = $help] pub(crate) const $constant: &str = $key;)?)*
 
         impl $crate::app::settings::table::Table for $name {
             const SETTINGS: &'static [$crate::app::settings::setting::Setting] = &[
@@ -39,7 +40,7 @@ macro_rules! table {
 
         impl $name {
             /// Reads all of them; `None` with at least one problem noted.
-            pub(in crate::app::settings) fn read(reader: &mut $crate::app::settings::table::Reader<'_>) -> Option<Self> {
+            pub(in crate::app::settings) fn read(reader: &mut $crate::app::settings::table::SettingReader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, $parse);)*
                 Some(Self { $($field: table!(@value $field $(, $default)?),)* })
             }
@@ -84,36 +85,36 @@ impl Parse<Sourced> for Unchecked {
     }
 }
 
-/// Reads settings out of their layers and notes every problem under its source.
-pub(super) struct Reader<'a> {
+/// Reads settings from their layers and notes every problem with its source.
+pub(super) struct SettingReader<'a> {
     /// The settings that are read.
     pub table: &'static [Setting],
     /// Their layers.
     pub layers: &'a Layers,
-    /// What was found wrong.
+    /// The problems so far.
     pub problems: &'a mut Problems,
 }
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     /// The value of a setting; `None` if no layer has one, or with its problem noted.
-    pub(super) fn read<T>(&mut self, key: &'static str, parse: impl Parse<T>) -> Option<T> {
-        let layer = self.layers.find(key)?;
-        let value = self.parsed(&layer, parse);
-        self.problems.note(value.map_err(|problem| problem.at(&layer.source)))
+    pub(super) fn read<T>(&mut self, key: &str, parse: impl Parse<T>) -> Option<T> {
+        let found = self.layers.find(key)?;
+        let value = self.parsed(found, parse);
+        self.problems.note(value.map_err(|problem| problem.at(&found.source)))
     }
 
-    /// The value of a setting that is read elsewhere, where its problem is noted; `None` if it has one.
-    pub(super) fn valid<T>(&self, key: &'static str, parse: impl Parse<T>) -> Option<T> {
-        self.parsed(&self.layers.find(key)?, parse).ok()
+    /// As [`SettingReader::read`], without noting the problem: for a setting whose own entry notes it.
+    pub(super) fn valid<T>(&self, key: &str, parse: impl Parse<T>) -> Option<T> {
+        self.parsed(self.layers.find(key)?, parse).ok()
     }
 
-    fn parsed<T>(&self, layer: &Layer, parse: impl Parse<T>) -> Result<T, Problem> {
-        let form = self.table.iter().find(|setting| setting.key == layer.key).map(|setting| setting.form);
+    fn parsed<T>(&self, found: &SettingValue, parse: impl Parse<T>) -> Result<T, Problem> {
+        let form = self.table.iter().find(|setting| setting.key == found.key).map(|setting| setting.form);
         let text = match form {
-            Some(Form::Number | Form::Boolean) => layer.scalar(),
-            Some(Form::Text) | None => layer.value.as_str().map(str::to_owned),
+            Some(Form::Number | Form::Boolean) => found.scalar(),
+            Some(Form::Text) | None => found.value.as_str().map(str::to_owned),
         };
         let text = text.ok_or_else(|| Problem::new("not text").with_hint("put the value in quotes"));
-        text.and_then(|text| parse.parse(text, &layer.source))
+        text.and_then(|text| parse.parse(text, &found.source))
     }
 }

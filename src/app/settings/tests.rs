@@ -19,7 +19,7 @@ fn given(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> RawSet
 }
 
 fn settings(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Settings {
-    load(&given(flags, environment)).unwrap().settings
+    load(&given(flags, environment)).unwrap()
 }
 
 fn reported(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Vec<String> {
@@ -103,12 +103,12 @@ fn all_problems_of_all_layers_are_reported_at_once() {
         format!("error: `mod` in {}: no setting has this name\nhint: did you mean `mode`?", path(&file)),
         format!("error: `log-format` in {}: not text", path(&file)),
         format!("error: `endpoint` in {}: not text", path(&file)),
-        "error: AZURELUSTRE_CSI_SIMULATOR_SPEED: `fast` is no speed".to_owned(),
-        "error: environment: `AZURELUSTRE_CSI_NODID` is no setting\nhint: did you mean AZURELUSTRE_CSI_NODEID?"
+        "error: AZURELUSTRE_CSI_SIMULATOR_SPEED: `fast` is not a valid speed".to_owned(),
+        "error: environment: `AZURELUSTRE_CSI_NODID` is not a setting\nhint: did you mean AZURELUSTRE_CSI_NODEID?"
             .to_owned(),
-        "error: --drivername: `-x-` is no CSI driver name".to_owned(),
-        "error: --working-mount-dir: `tmp` is no absolute path".to_owned(),
-        "error: --log-level: `inof` is no log level".to_owned(),
+        "error: --drivername: `-x-` is not a valid CSI driver name".to_owned(),
+        "error: --working-mount-dir: `tmp` is not an absolute path".to_owned(),
+        "error: --log-level: `inof` is not a log level".to_owned(),
     ] {
         assert!(reported.contains(&expected), "{expected}\n-- in --\n{reported}");
     }
@@ -175,7 +175,7 @@ fn only_a_cloud_settings_file_that_cannot_be_parsed_ends_the_start() {
 fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
     for nothing in [&[] as &[_], &[("nodeid", "")], &[("v", "5"), (MOCK_PROVISIONING.key, "false")]] {
         let loaded = load(&given(nothing, &[])).unwrap();
-        let mode = &loaded.settings.mode;
+        let mode = &loaded.mode;
         assert_eq!(mode, &Mode::ControllerByDefault);
         assert_eq!((mode.has_controller(), mode.node_id()), (true, None));
         let shown = loaded.origins.iter().find(|origin| origin.key == "mode").unwrap();
@@ -183,6 +183,23 @@ fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
     }
     assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_NODEID", "n")]).mode, Mode::All { node_id: "n".to_owned() });
     assert!(reported(&[], &[("AZURELUSTRE_CSI_MODE", "all")])[0].starts_with("error: --nodeid: missing"));
+}
+
+#[test]
+fn a_role_of_the_go_driver_is_a_mode_below_a_mode_that_is_given() {
+    let mode = |environment: &[(&str, &str)]| {
+        let loaded = load(&given(&[("nodeid", "n")], environment));
+        loaded.map(|settings| settings.mode).map_err(|problems| problems.as_slice().len())
+    };
+    let node_id = || "n".to_owned();
+    let role = |role: &'static str| ("AZURELUSTRE_CSI_ROLE", role);
+    assert_eq!(mode(&[role("driver")]), Ok(Mode::Node { node_id: node_id() }));
+    assert_eq!(mode(&[role("controller")]), Ok(Mode::Controller));
+    assert_eq!(mode(&[("AZURELUSTRE_CSI_MODE", "all"), role("driver")]), Ok(Mode::All { node_id: node_id() }));
+    let interval = ("AZURELUSTRE_CSI_LNET_RECONCILE_INTERVAL", "30");
+    assert_eq!(mode(&[role("loader"), interval]), Ok(Mode::All { node_id: node_id() }));
+    assert_eq!(mode(&[role("laoder")]), Err(1));
+    assert!(is_loader(&given(&[], &[role("loader")])) && !is_loader(&RawSettings::default()));
 }
 
 #[test]
@@ -209,7 +226,7 @@ fn a_node_needs_its_name_and_a_controller_does_not() {
     }
     assert_eq!(settings(&[("mode", "controller"), ("nodeid", "")], &[]).mode, Mode::Controller);
     assert!(reported(&[("nodeid", "$(KUBE_NODE_NAME)")], &[])[0].contains("not replaced"));
-    assert!(reported(&[("nodeid", "a b")], &[])[0].contains("no node name"));
+    assert!(reported(&[("nodeid", "a b")], &[])[0].contains("not a valid node name"));
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! From text to the value of one setting. Errors say what would be right; where the text came from is added by the reader.
+//! Parsers of single settings: text to value. The reader adds the source of the text to their problems.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::cloud::{CredentialSelection, unreadable};
@@ -11,14 +14,14 @@ use crate::domain::problem::Problem;
 use crate::domain::text::{nearest, quote};
 use crate::domain::volume_attributes::UnknownAttributes;
 
-/// Longest node id that CSI allows, in bytes.
+/// Longest node id, in bytes (CSI specification, `NodeGetInfoResponse.node_id`).
 const NODE_ID_MAX: usize = 256;
-/// Longest driver name that CSI allows, in bytes.
+/// Longest driver name, in bytes (CSI specification, `GetPluginInfoResponse.name`).
 const DRIVER_NAME_MAX: usize = 63;
 /// Beyond this a simulated day lasts less than a tenth of a second: a typing mistake.
 const SPEED_MAX: f64 = 1_000_000.0;
 
-/// Which services run; the node's name is a setting of its own.
+/// The CSI services of the setting `mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Services {
     /// Creation and deletion of volumes.
@@ -47,7 +50,7 @@ pub enum MounterKind {
     Simulator,
 }
 
-/// One of these words, and what it stands for.
+/// The value of one of these words.
 fn choice<T: Copy>(text: &str, options: &[(&'static str, T)]) -> Result<T, Problem> {
     if let Some((_, value)) = options.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
@@ -95,7 +98,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
 
 /// Any text.
 #[allow(clippy::unnecessary_wraps, reason = "it stands among parsers that can fail")]
-pub(super) fn any<T: for<'a> From<&'a str>>(text: &str) -> Result<T, Problem> {
+pub(super) fn text<T: for<'a> From<&'a str>>(text: &str) -> Result<T, Problem> {
     Ok(T::from(text))
 }
 
@@ -104,25 +107,18 @@ pub(super) fn tunable(tunable: Tunable) -> impl FnOnce(&str) -> Result<u32, Prob
     move |text| tunable.parse(text).map_err(invalid_tuning)
 }
 
-/// What is wrong about the client's tunables.
+/// A problem of the client's tunables.
 pub(super) fn invalid_tuning(message: String) -> Problem {
     Problem::new(message).with_hint("correct it, or leave the client its own value")
 }
 
-/// A boolean as the Go driver's variable of the loader has it, and as Go has booleans.
+/// A boolean as the Go driver's loader spells it, or as Go does.
 pub(super) fn yes_or_no(text: &str) -> Result<bool, Problem> {
     match text {
         "yes" | "Yes" | "YES" => Ok(true),
         "no" | "No" | "NO" => Ok(false),
         other => go_bool(other).map_err(|problem| problem.with_hint("write yes or no")),
     }
-}
-
-/// A value of a parameter of a kernel module.
-pub(super) fn module_parameter(text: &str) -> Result<u32, Problem> {
-    let number = text.parse().ok().filter(|number| (1..=65536).contains(number));
-    let problem = || Problem::new(format!("{} is not a whole number from 1 to 65536", quote(text)));
-    number.ok_or_else(|| problem().with_hint("give one"))
 }
 
 /// Whether LNet is simulated.
@@ -134,7 +130,7 @@ pub(super) fn simulated_lnet(text: &str) -> Result<bool, Problem> {
 /// klog's verbosity.
 pub(super) fn verbosity(text: &str) -> Result<u32, Problem> {
     text.parse().map_err(|_| {
-        Problem::new(format!("{} is no verbosity", quote(text)))
+        Problem::new(format!("{} is not a valid verbosity", quote(text)))
             .with_hint("give a whole number; from 4 on it is debug, from 6 on trace")
     })
 }
@@ -142,7 +138,7 @@ pub(super) fn verbosity(text: &str) -> Result<u32, Problem> {
 pub(super) fn speed(text: &str) -> Result<f64, Problem> {
     let number = text.parse().ok().filter(|speed: &f64| *speed > 0.0 && *speed <= SPEED_MAX);
     number.ok_or_else(|| {
-        let problem = Problem::new(format!("{} is no speed", quote(text)));
+        let problem = Problem::new(format!("{} is not a valid speed", quote(text)));
         problem.with_hint(format!("give simulated seconds per second, more than 0, at most {SPEED_MAX}"))
     })
 }
@@ -153,7 +149,7 @@ pub(super) fn node_id(text: &str) -> Result<String, Problem> {
         return Err(problem.with_hint("define this variable in the container's `env` from the field spec.nodeName"));
     }
     if text.len() > NODE_ID_MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        let problem = Problem::new(format!("{} is no node name", quote(text)));
+        let problem = Problem::new(format!("{} is not a valid node name", quote(text)));
         return Err(
             problem.with_hint(format!("give the node's name in Kubernetes, at most {NODE_ID_MAX} bytes, no blanks"))
         );
@@ -171,7 +167,7 @@ pub(super) fn driver_name(text: &str) -> Result<String, Problem> {
     if valid {
         return Ok(text.to_owned());
     }
-    let problem = Problem::new(format!("{} is no CSI driver name", quote(text)));
+    let problem = Problem::new(format!("{} is not a valid CSI driver name", quote(text)));
     Err(problem.with_hint(format!(
         "use at most {DRIVER_NAME_MAX} letters, digits, dashes and dots, alphanumeric at both ends"
     )))
@@ -183,7 +179,7 @@ pub fn absolute(text: &str) -> Result<PathBuf, Problem> {
     if path.is_absolute() && !text.contains('\0') {
         return Ok(path);
     }
-    Err(Problem::new(format!("{} is no absolute path", quote(text))).with_hint("begin it with /"))
+    Err(Problem::new(format!("{} is not an absolute path", quote(text))).with_hint("begin it with /"))
 }
 
 /// A type of file systems, as /proc/filesystems names them.
@@ -193,7 +189,7 @@ pub(super) fn fs_type(text: &str) -> Result<String, Problem> {
     if valid {
         return Ok(text.to_owned());
     }
-    Err(Problem::new(format!("{} is no type of file systems", quote(text))).with_hint("leave it at lustre"))
+    Err(Problem::new(format!("{} is not a valid type of file systems", quote(text))).with_hint("leave it at lustre"))
 }
 
 /// Permissions in octal digits.
@@ -205,10 +201,18 @@ pub(super) fn permissions(text: &str) -> Result<u32, Problem> {
     })
 }
 
-/// A number from 1 to 1000.
-pub(super) fn small_number(text: &str) -> Result<usize, Problem> {
-    let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
-    number.ok_or_else(|| Problem::new(format!("{} is no number from 1 to 1000", quote(text))).with_hint("give one"))
+/// A whole number of this range.
+pub(super) fn whole_number<T>(range: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, Problem>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (start, end) = range.into_inner();
+            Problem::new(format!("{} is not a whole number from {start} to {end}", quote(text))).with_hint("give one")
+        })
+    }
 }
 
 /// Seconds or minutes: `90s`, `2m`, `90`.
@@ -220,17 +224,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     let seconds = seconds.filter(|seconds| (1..=3600).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| {
-        let problem = Problem::new(format!("{} is no time from 1 second to 1 hour", quote(text)));
+        let problem = Problem::new(format!("{} is not a time from 1 second to 1 hour", quote(text)));
         problem.with_hint("give seconds or minutes, such as 90s or 2m")
     })
 }
 
-/// A file that somebody named, so it must be there.
+/// A file that must exist.
 pub(super) fn existing_file(text: &str) -> Result<PathBuf, Problem> {
     let path = PathBuf::from(text);
     match std::fs::metadata(&path) {
         Ok(found) if found.is_file() => Ok(path),
-        Ok(_) => Err(Problem::new(format!("{} is no file", quote(text))).with_hint("name a file")),
+        Ok(_) => Err(Problem::new(format!("{} is not a file", quote(text))).with_hint("name a file")),
         Err(error) => Err(unreadable(&path, &error)),
     }
 }

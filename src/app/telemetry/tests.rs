@@ -70,7 +70,7 @@ fn json_is_one_object_a_line() {
 #[test]
 fn bad_directives_are_reported_with_the_nearest_level() {
     let problem = LogFilter::parse("inof").unwrap_err();
-    assert_eq!(format!("{problem:#}"), "error: `inof` is no log level\nhint: did you mean `info`?");
+    assert_eq!(format!("{problem:#}"), "error: `inof` is not a log level\nhint: did you mean `info`?");
     for bad in
         ["", "info,", "azurelustre_csi", "azurelustre_csi=loud", "info,h2=[", "7", "azurelustre_csi[publish]=debug,off"]
     {

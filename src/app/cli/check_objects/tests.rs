@@ -15,7 +15,7 @@ fn findings(text: &str) -> Findings {
 fn refused(text: &str) -> String {
     let findings = findings(text);
     assert_eq!(findings.refused.len(), 1, "{findings:?}");
-    findings.refused[0].to_string()
+    format!("{:#}", findings.refused[0])
 }
 
 fn accepted(text: &str) -> Findings {
