@@ -115,16 +115,9 @@ fn observed(case: &Case<'_>, spec: &FilesystemSpec) -> Observed {
         return Observed::Absent;
     }
     Observed::Present(Box::new(Filesystem {
-        location: Some(spec.location.clone()),
-        sku_name: Some(spec.sku_name.clone()),
-        zones: spec.zone.iter().cloned().collect(),
-        capacity: Some(spec.capacity.bytes()),
-        subnet: Some(spec.subnet.clone()),
-        state: ProvisioningState::parse(case["--state"]),
         mgs_address: ReportedMgsAddress::parse(case["--address"]),
-        fs_name: None,
         tags: [(CREATED_BY.to_owned(), case["--created-by"].to_owned())].into(),
-        failure: None,
+        ..Filesystem::of(spec, ProvisioningState::parse(case["--state"]))
     }))
 }
 

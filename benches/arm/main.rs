@@ -1,9 +1,9 @@
 //! What claims cost in requests to ARM, at 1, 10, 100 and 1,000 in the same instant, and what one volume costs while a fault
 //! lasts.
 //!
-//! Why not a timing: time here is simulated, and the figures are counts that are the same on every machine. They are
-//! counted by ARM's REST interface in front of the simulator, with ARM's own buckets, so a storm would show as refusals.
-//! Memory is the peak of this whole process: driver, stub and simulated Azure together.
+//! Time here is simulated, and the figures are counts that are the same on every machine. They are counted by ARM's REST
+//! interface in front of the simulator, with ARM's own token buckets, so a storm would show as throttled requests. Memory is
+//! the peak of this whole process: driver, stub and simulated Azure together.
 
 // A benchmark that cannot set up has nothing to measure.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::clone_on_ref_ptr, clippy::unchecked_time_subtraction)]
@@ -41,9 +41,9 @@ fn main() {
         );
     }
     println!("in 15 minutes of a lasting fault, for one volume:");
-    for trouble in load::LASTING {
-        let (puts, deletes) = load::requests_of_a_lasting_fault(trouble);
-        println!("  {:<20} {puts} PUTs, {deletes} DELETEs", format!("{trouble:?}"));
+    for fault in load::LASTING {
+        let (puts, deletes) = load::requests_of_a_lasting_fault(fault);
+        println!("  {:<20} {puts} PUTs, {deletes} DELETEs", format!("{fault:?}"));
     }
     println!("peak memory of driver, stub and simulated Azure together: {}", peak());
 }

@@ -1,11 +1,10 @@
 //! Publishing through the kernel, beside the two system calls that it cannot do without.
 //!
-//! Why side by side: what mount(2) and umount2(2) cost depends on the machine and its kernel. So each round measures, one
-//! after the other, two empty calls over the same transport, the bare pair of system calls on a tmpfs, the least that a
-//! driver has to do (two calls, each of which makes its bare system call on a thread that it may block), and
-//! `NodePublishVolume` with `NodeUnpublishVolume` of the driver on its kernel adapter with tmpfs in Lustre's place. Targets
-//! are on a tmpfs too, so that no disk is measured. What counts is the median of the rounds' ratios. Needs the right to
-//! mount: root, or `unshare -rm`.
+//! What mount(2) and umount2(2) cost depends on the machine and its kernel. So each round measures, one after the other, two
+//! empty calls over the same transport, the bare pair of system calls on a tmpfs, the least that a driver has to do (two
+//! calls, each of which makes its bare system call on a thread that it may block), and `NodePublishVolume` with
+//! `NodeUnpublishVolume` of the driver on its kernel adapter with tmpfs in Lustre's place. Targets are on a tmpfs too, so that
+//! no disk is measured. The figure is the median of the rounds' ratios. Needs the right to mount: root, or `unshare -rm`.
 
 // A benchmark that cannot set up or call has nothing to measure; it ends there, saying where.
 #![allow(clippy::expect_used)]

@@ -14,10 +14,10 @@ use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
 use azurelustre_csi::app::usecase::publish::Publish;
 use tonic::service::Routes;
 
-use super::floor::{Act, Floor};
+use super::floor::{Effect, Floor};
 use super::serve::serve;
 
-/// The kernel, whose mounts take longer.
+/// The kernel, with mounts that take longer.
 #[derive(Debug)]
 struct Slow(Duration);
 
@@ -41,30 +41,30 @@ pub(crate) fn driver(folder: &Path, slowness: Duration) -> PathBuf {
     })
 }
 
-/// The two bare system calls, each on a thread that it may block: mounts nothing else, looks at nothing, and remembers
-/// nothing but which directories are free.
+/// The two bare system calls, each on a thread that it may block: it reads nothing, and its only state is which directories
+/// are free.
 struct Bare {
     free: Mutex<Vec<PathBuf>>,
     mounted: Mutex<Vec<PathBuf>>,
 }
 
-fn moved(from: &Mutex<Vec<PathBuf>>) -> PathBuf {
+fn take(from: &Mutex<Vec<PathBuf>>) -> PathBuf {
     from.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("as many unpublishes as publishes")
 }
 
-fn keep(to: &Mutex<Vec<PathBuf>>, path: PathBuf) {
+fn put(to: &Mutex<Vec<PathBuf>>, path: PathBuf) {
     to.lock().unwrap_or_else(PoisonError::into_inner).push(path);
 }
 
 #[tonic::async_trait]
-impl Act for Bare {
-    async fn act(&self, method: &'static str) {
+impl Effect for Bare {
+    async fn run(&self, method: &'static str) {
         let publishes = method == "node_publish_volume";
         let (from, to) = if publishes { (&self.free, &self.mounted) } else { (&self.mounted, &self.free) };
-        let (path, call) = (moved(from), if publishes { super::mount_bare } else { super::unmount_bare });
+        let (path, call) = (take(from), if publishes { super::mount_bare } else { super::unmount_bare });
         let given = path.clone();
         tokio::task::spawn_blocking(move || call(&given)).await.expect("a thread");
-        keep(to, path);
+        put(to, path);
     }
 }
 

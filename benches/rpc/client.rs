@@ -2,30 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
+use azurelustre_csi::adapters::csi::client::CsiClient;
 use azurelustre_csi::adapters::csi::proto::volume_capability::access_mode::Mode;
 use azurelustre_csi::adapters::csi::proto::volume_capability::{AccessMode, AccessType, MountVolume};
 use azurelustre_csi::adapters::csi::proto::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest, VolumeCapability};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
 
 /// A connection to one of the servers.
 #[derive(Clone)]
 pub(crate) struct Client {
-    pub(crate) channel: Channel,
+    pub(crate) csi: CsiClient,
     targets: PathBuf,
 }
 
 impl Client {
     /// Connects; targets are below the directory.
     pub(crate) async fn connect(socket: PathBuf, targets: &Path) -> Self {
-        let connector = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let channel = Endpoint::from_static("http://csi.sock").connect_with_connector(connector).await;
-        Self { channel: channel.expect("a server answers"), targets: targets.to_owned() }
+        let csi = CsiClient::unix(&socket).await.expect("a server answers");
+        Self { csi, targets: targets.to_owned() }
     }
 
     pub(crate) async fn publish(&self, number: u64) {
@@ -36,14 +29,12 @@ impl Client {
             volume_context: [("mgs-ip-address".to_owned(), "10.0.0.4".to_owned())].into(),
             ..NodePublishVolumeRequest::default()
         };
-        drop(NodeClient::new(self.channel.clone()).node_publish_volume(publish).await.expect("NodePublishVolume"));
+        drop(self.csi.node().node_publish_volume(publish).await.expect("NodePublishVolume"));
     }
 
     pub(crate) async fn unpublish(&self, number: u64) {
         let unpublish = NodeUnpublishVolumeRequest { volume_id: volume_id(number), target_path: self.target(number) };
-        drop(
-            NodeClient::new(self.channel.clone()).node_unpublish_volume(unpublish).await.expect("NodeUnpublishVolume"),
-        );
+        drop(self.csi.node().node_unpublish_volume(unpublish).await.expect("NodeUnpublishVolume"));
     }
 
     fn target(&self, number: u64) -> String {

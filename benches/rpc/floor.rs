@@ -1,4 +1,4 @@
-//! Handlers that do nothing, or one thing only: what the transport itself costs, or that thing over it.
+//! Handlers that reply with an empty message, at once or after one effect: what the transport costs, or the effect over it.
 
 use azurelustre_csi::adapters::csi::proto::controller_server::Controller;
 use azurelustre_csi::adapters::csi::proto::identity_server::Identity;
@@ -7,30 +7,30 @@ use azurelustre_csi::adapters::csi::proto::node_server::Node;
 use azurelustre_csi::adapters::csi::proto::*;
 use tonic::{Request, Response, Status};
 
-/// What is done before a call is answered.
+/// What a handler does before it replies.
 #[tonic::async_trait]
-pub(crate) trait Act: Send + Sync + 'static {
-    /// Does it for one call; `method` is the handler's name.
-    async fn act(&self, method: &'static str);
+pub(crate) trait Effect: Send + Sync + 'static {
+    /// Runs for one call; `method` is the handler's name.
+    async fn run(&self, method: &'static str);
 }
 
-/// Nothing is done.
-pub(crate) struct Nothing;
+/// No effect.
+pub(crate) struct NoEffect;
 
 #[tonic::async_trait]
-impl Act for Nothing {
-    async fn act(&self, _: &'static str) {}
+impl Effect for NoEffect {
+    async fn run(&self, _: &'static str) {}
 }
 
-/// Answers every call with an empty message, after its act.
-pub(crate) struct Floor<A = Nothing>(pub(crate) A);
+/// Replies to every call with an empty message, after its effect.
+pub(crate) struct Floor<E = NoEffect>(pub(crate) E);
 
 macro_rules! empty_service {
     ($service:ident: $($method:ident $request:ident $response:ident),+ $(,)?) => {
         #[tonic::async_trait]
-        impl<A: Act> $service for Floor<A> {
+        impl<E: Effect> $service for Floor<E> {
             $(async fn $method(&self, _: Request<$request>) -> Result<Response<$response>, Status> {
-                self.0.act(stringify!($method)).await;
+                self.0.run(stringify!($method)).await;
                 Ok(Response::new($response::default()))
             })+
         }

@@ -1,8 +1,8 @@
 //! Calls over the socket, each beside an empty handler.
 //!
-//! Why the empty handler: it is the floor that the transport sets on this machine, whatever the machine; the driver is
-//! judged by the ratio. Both servers run in this process on runtimes alike, speak over Unix sockets and decode and encode
-//! the same messages. `scripts/figures --bench` prints the ratios of the medians.
+//! The empty handler is the floor that the transport sets on this machine; the ratio to it is the driver's figure. Both servers
+//! run in this process on runtimes alike, over Unix sockets, and decode and encode the same messages. `scripts/figures
+//! --bench` prints the ratios of the medians.
 
 // A benchmark that cannot set up or call has nothing to measure; it ends there, saying where.
 #![allow(clippy::expect_used)]
@@ -10,14 +10,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use azurelustre_csi::adapters::csi::proto::controller_client::ControllerClient;
-use azurelustre_csi::adapters::csi::proto::identity_client::IdentityClient;
-use azurelustre_csi::adapters::csi::proto::node_client::NodeClient;
 use azurelustre_csi::adapters::csi::proto::{CreateVolumeRequest, NodeGetInfoRequest, ProbeRequest};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
-use tonic::transport::Channel;
 
 mod client;
 mod floor;
@@ -50,14 +46,13 @@ const CALLS: [(&str, Call); 5] = [
 
 impl Call {
     async fn make(self, client: &Client, number: u64) {
-        let channel = client.channel.clone();
         match self {
-            Self::Probe => drop(IdentityClient::new(channel).probe(ProbeRequest {}).await.expect("Probe")),
+            Self::Probe => drop(client.csi.identity().probe(ProbeRequest {}).await.expect("Probe")),
             Self::NodeGetInfo => {
-                drop(NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await.expect("NodeGetInfo"));
+                drop(client.csi.node().node_get_info(NodeGetInfoRequest {}).await.expect("NodeGetInfo"));
             }
-            Self::CreateStatic => create(channel, existing_filesystem(number)).await,
-            Self::CreateExisting => create(channel, new_filesystem(number)).await,
+            Self::CreateStatic => create(client, existing_filesystem(number)).await,
+            Self::CreateExisting => create(client, new_filesystem(number)).await,
             Self::PublishUnpublish => {
                 client.publish(number).await;
                 client.unpublish(number).await;
@@ -66,8 +61,8 @@ impl Call {
     }
 }
 
-async fn create(channel: Channel, request: CreateVolumeRequest) {
-    drop(ControllerClient::new(channel).create_volume(request).await.expect("CreateVolume"));
+async fn create(client: &Client, request: CreateVolumeRequest) {
+    drop(client.csi.controller().create_volume(request).await.expect("CreateVolume"));
 }
 
 fn request(number: u64, parameters: &[(&str, &str)]) -> CreateVolumeRequest {

@@ -8,14 +8,14 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use super::floor::{Floor, Nothing};
+use super::floor::{Floor, NoEffect};
 
 /// Serves empty handlers; returns their socket.
 pub(crate) fn floor(folder: &Path) -> PathBuf {
     serve(folder.join("floor.sock"), || {
-        let mut routes = Routes::new(IdentityServer::new(Floor(Nothing)));
-        routes = routes.add_service(ControllerServer::new(Floor(Nothing)));
-        routes.add_service(NodeServer::new(Floor(Nothing)))
+        let mut routes = Routes::new(IdentityServer::new(Floor(NoEffect)));
+        routes = routes.add_service(ControllerServer::new(Floor(NoEffect)));
+        routes.add_service(NodeServer::new(Floor(NoEffect)))
     })
 }
 

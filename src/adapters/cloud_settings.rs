@@ -1,13 +1,14 @@
 //! The cluster's cloud settings: the file that Azure's Kubernetes components share, usually `/etc/kubernetes/azure.json`.
+//! <https://cloud-provider-azure.sigs.k8s.io/install/configs/>
 //!
-//! It says where the cluster is, so a `StorageClass` need not. It is written for many components, so unknown keys are
-//! passed over; it may hold a secret, so nothing but the values named here is ever shown. Where it is absent or incomplete
-//! the driver runs without Azure, for static volumes; only a file that cannot be parsed, or a wrong value in it, ends the
-//! start.
+//! It has the region and network of the cluster, so that a `StorageClass` need not. It is written for many components, so
+//! unknown keys are ignored; it may hold a secret, so only the values named here are ever shown. Where it is absent or
+//! incomplete the driver runs without Azure, for static volumes; only a file that cannot be parsed, or a wrong value in it,
+//! ends the start.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::{Display, Path, PathBuf};
 
 use figment::value::{Dict, Value};
 
@@ -17,7 +18,7 @@ use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::text::quote;
 
-/// Where the file is unless somebody says otherwise.
+/// Where the file is unless a flag or variable names another one.
 const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
 
 /// A value in effect and its source.
@@ -45,7 +46,7 @@ pub enum CredentialSelection {
 pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
-    /// Takes names and values. An empty value is as good as an absent one.
+    /// From names and values. An empty value counts as absent.
     pub fn new(variables: Vec<(String, String)>) -> Self {
         Self(variables)
     }
@@ -63,7 +64,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// The file that is read, and what named it.
+/// The path of the file, and what named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudFile {
     /// Its path.
@@ -73,42 +74,42 @@ pub struct CloudFile {
 }
 
 impl CloudFile {
-    /// The file at its usual place.
+    /// The file at its default path.
     pub fn usual() -> Self {
         Self { path: DEFAULT_PATH.into(), named_by: "default".to_owned() }
     }
 }
 
-/// What a cloud settings file and the variables beside it say.
+/// The values of a cloud settings file and of the variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document<T> {
     /// Defaults for new volumes: `location`, `resourceGroup`, `vnetName`, `vnetResourceGroup`, `subnetName`.
     pub defaults: Placement,
-    /// What the cloud's adapter reads out of the file; `None` where something is missing.
+    /// The settings of the cloud's adapter; `None` where something is missing.
     pub cloud: Option<T>,
-    /// What the cloud's adapter misses: the file, or values in it.
+    /// What is missing for the cloud's adapter: the file, or values in it.
     pub missing: Vec<Problem>,
     /// Every value in effect and its source; no secret is among them.
     pub origins: Vec<Origin>,
 }
 
-/// Reads the file, with what `cloud` reads out of it. A file that is absent or cannot be read is a problem if it is
-/// `needed`, and otherwise as good as an empty one; everything wrong in it is a problem.
+/// Reads the file; `cloud` reads the settings of the cloud's adapter. A file that is absent or cannot be read is a problem if
+/// it is `required`, and otherwise counts as empty; everything wrong in it is a problem.
 pub fn read<T>(
     file: &CloudFile,
-    needed: bool,
+    required: bool,
     cloud: impl FnOnce(&mut Reader<'_>) -> Option<T>,
     problems: &mut Problems,
 ) -> Option<Document<T>> {
     match read_file(&file.path) {
         Ok(text) => parse(&text, file, cloud, problems),
-        Err(problem) if needed => {
+        Err(problem) if required => {
             problems.push(problem.at(&file.named_by));
             None
         }
         Err(problem) => {
             let mut document = parse("{}", file, cloud, problems)?;
-            // Variables alone may be enough.
+            // Variables alone may be sufficient.
             if !document.missing.is_empty() {
                 document.missing.insert(0, problem.at("cloud settings"));
             }
@@ -139,7 +140,7 @@ fn parse<T>(
     Some(Document { defaults, cloud, missing, origins })
 }
 
-/// The document's keys, in lower case, and values. JSON is read as YAML, which it is a part of.
+/// The document's keys, in lower case, and values. JSON is parsed as YAML, of which it is a subset.
 fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     let document: Dict = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -157,8 +158,7 @@ fn entries(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
     Ok(document.into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect())
 }
 
-/// Whether a text is nothing but base64: no document of keys and values is, and one that Kubernetes keeps in a Secret is
-/// easily encoded twice.
+/// Whether a text is base64 and nothing else: no document of keys and values is, and one in a Secret is easily encoded twice.
 fn is_base64(text: &str) -> bool {
     let plain: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let digits = plain.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
@@ -169,20 +169,20 @@ fn is_base64(text: &str) -> bool {
         && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
 }
 
-/// Reads values out of the document and notes what is wrong with them.
+/// Reads values of the document and collects what is wrong or missing.
 #[derive(Debug)]
 pub struct Reader<'a> {
     entries: BTreeMap<String, Value>,
     path: &'a Path,
-    /// What is wrong.
+    /// What is wrong so far.
     pub problems: &'a mut Problems,
     missing: Vec<Problem>,
     origins: Vec<Origin>,
 }
 
 impl Reader<'_> {
-    /// The value of a key; `None` if it is absent, null or empty, or with its problem noted.
-    pub fn read<T, E: Display>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    /// The value of a key; `None` if it is absent, null or empty, or if it is wrong, which is reported.
+    pub fn read<T, E: fmt::Display>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let value = self.entries.get(&key.to_lowercase()).filter(|value| !matches!(value, Value::Empty(..)))?;
         let parsed = match value.as_str().map(str::trim) {
             Some("") => return None,
@@ -192,8 +192,8 @@ impl Reader<'_> {
         self.note(key, parsed)
     }
 
-    /// Like [`Reader::read`], for a value that is no secret: what is found goes to the list of values in effect.
-    pub fn shown<T: Display, E: Display>(
+    /// Like [`Reader::read`], for a value that is no secret: it is added to the list of values in effect.
+    pub fn shown<T: fmt::Display, E: fmt::Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -204,13 +204,13 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// Any text that is no secret, on the list too.
+    /// Any text that is no secret, added to the list too.
     pub fn shown_text(&mut self, key: &'static str) -> Option<String> {
         self.shown(key, |text| Ok::<_, String>(text.to_owned()))
     }
 
     /// Adds to the list of values in effect.
-    pub fn show(&mut self, key: &'static str, value: impl Display, source: String) {
+    pub fn show(&mut self, key: &'static str, value: impl fmt::Display, source: String) {
         self.origins.push(Origin { key, value: value.to_string(), source });
     }
 
@@ -224,7 +224,7 @@ impl Reader<'_> {
         self.read(key, |text| Ok::<_, String>(text.to_owned()))
     }
 
-    /// A boolean, as such or as text; absent, null and empty are no.
+    /// A boolean, as such or as text; absent, null and empty are false.
     pub fn flag(&mut self, key: &str) -> Option<bool> {
         match self.entries.get(&key.to_lowercase()) {
             None | Some(Value::Empty(..)) => Some(false),
@@ -238,34 +238,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes that a value is there neither in the file nor in its variable.
-    pub fn missing<T>(&mut self, key: &str, variable: &str) -> Option<T> {
-        let problem = Problem::new(format!("{}: missing in {}", quote(key), self.path.display()));
-        let hint = format!(
-            "mount the cluster's azure.json into the container (or name it by AZURE_CONFIG_FILE), or set {variable}"
-        );
-        self.missing.push(problem.with_hint(hint));
+    /// Reports a missing value without which the cloud cannot be used.
+    pub fn missing<T>(&mut self, message: impl Into<String>, hint: impl Into<String>) -> Option<T> {
+        self.missing.push(Problem::new(message).with_hint(hint));
         None
     }
 
-    /// Notes that a kind of credentials lacks a value.
-    pub fn needed<T>(&mut self, what: &str, key: &str, variable: &str) -> Option<T> {
-        let problem = Problem::new(format!("{what} needs {} in {} or {variable}", quote(key), self.path.display()));
-        self.missing.push(problem.with_hint("give it, or use other credentials"));
-        None
-    }
-
-    /// Notes that there are no credentials at all.
-    pub fn no_credentials<T>(&mut self) -> Option<T> {
-        let message = format!(
-            "credentials for Azure: none; neither the variables nor the cloud settings ({}) hold any",
-            self.path.display()
-        );
-        self.missing.push(Problem::new(message).with_hint(
-            "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
-             aadClientId and aadClientSecret in the cloud settings, or say `--auth cli` at a terminal",
-        ));
-        None
+    /// The path of the file, for messages.
+    pub fn path(&self) -> Display<'_> {
+        self.path.display()
     }
 
     fn note<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
@@ -275,12 +256,12 @@ impl Reader<'_> {
     }
 }
 
-/// The text of a file that a person named.
+/// The text of a file that a setting names.
 pub fn read_file(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }
 
-/// Why a file that a person named cannot be read, and what to do about it.
+/// Why a file that a setting names cannot be read, and what to do about it.
 pub fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     let hint = match error.kind() {
         std::io::ErrorKind::NotFound => "correct the path, or mount the file into the container",

@@ -123,7 +123,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let error = make(&root.path().join("kubelet/mount")).unwrap_err();
         assert_eq!(error.kind, MountErrorKind::NotReady);
-        assert!(error.message.contains("kubelet") && error.hint.unwrap().contains("--kubelet-dir"), "{error:?}");
+        assert!(
+            error.message.contains("kubelet") && error.hint.as_deref().unwrap_or_default().contains("--kubelet-dir"),
+            "{error:?}"
+        );
         assert!(!root.path().join("kubelet").exists());
         assert!(make(&root.path().join("mount")).unwrap());
         assert!(!make(&root.path().join("mount")).unwrap(), "it is there already");

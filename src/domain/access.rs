@@ -1,4 +1,4 @@
-//! How a volume may be used: access modes and the one access type that Lustre has.
+//! Volume capabilities: access modes and the access type.
 //!
 //! CSI's capabilities arrive with every request; what Lustre cannot do (block devices, unknown modes) is
 //! refused here, before anything is created.

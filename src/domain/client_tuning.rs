@@ -31,24 +31,25 @@ impl Tunable {
     pub const ALL: [Self; 4] =
         [Self::OscMaxRpcsInFlight, Self::OscMaxDirtyMb, Self::MdcMaxRpcsInFlight, Self::MdcMaxModRpcsInFlight];
 
+    /// Device type, file and range of values.
+    fn row(self) -> (&'static str, &'static str, RangeInclusive<u32>) {
+        match self {
+            Self::OscMaxRpcsInFlight => ("osc", "max_rpcs_in_flight", 1..=256),
+            Self::OscMaxDirtyMb => ("osc", "max_dirty_mb", 1..=2047),
+            Self::MdcMaxRpcsInFlight => ("mdc", "max_rpcs_in_flight", 2..=512),
+            Self::MdcMaxModRpcsInFlight => ("mdc", "max_mod_rpcs_in_flight", 1..=511),
+        }
+    }
+
     /// Type of the devices that have it, and its file there.
     pub fn device_type_and_file(self) -> (&'static str, &'static str) {
-        match self {
-            Self::OscMaxRpcsInFlight => ("osc", "max_rpcs_in_flight"),
-            Self::OscMaxDirtyMb => ("osc", "max_dirty_mb"),
-            Self::MdcMaxRpcsInFlight => ("mdc", "max_rpcs_in_flight"),
-            Self::MdcMaxModRpcsInFlight => ("mdc", "max_mod_rpcs_in_flight"),
-        }
+        let (device_type, file, _) = self.row();
+        (device_type, file)
     }
 
     /// The values that clients take.
     pub fn range(self) -> RangeInclusive<u32> {
-        match self {
-            Self::OscMaxRpcsInFlight => 1..=256,
-            Self::OscMaxDirtyMb => 1..=2047,
-            Self::MdcMaxRpcsInFlight => 2..=512,
-            Self::MdcMaxModRpcsInFlight => 1..=511,
-        }
+        self.row().2
     }
 
     /// Reads a value.
@@ -56,7 +57,7 @@ impl Tunable {
     /// # Errors
     /// If the text is not a whole number within [`Tunable::range`]; the error says which would be right.
     pub fn parse(self, text: &str) -> Result<u32, String> {
-        let (range, (device_type, file)) = (self.range(), self.device_type_and_file());
+        let (device_type, file, range) = self.row();
         text.trim().parse().ok().filter(|value| range.contains(value)).ok_or_else(|| {
             let (start, end) = range.into_inner();
             format!("{} is not a value of {device_type}.{file}: give a whole number from {start} to {end}", quote(text))

@@ -1,4 +1,4 @@
-//! Whether an existing volume has the parameters that a caller holds against it (CSI `ValidateVolumeCapabilities`).
+//! ValidateVolumeCapabilities: whether an existing volume has the parameters that the caller gives.
 //!
 //! A parameter is confirmed only where the volume itself shows it: its context, its id, or its file system. What cannot be
 //! seen is not confirmed.
@@ -10,8 +10,8 @@ use super::names::{Location, Zone};
 use super::parameters::{FS_NAME, MGS_IP_ADDRESS, RESOURCE_GROUP_NAME, SUB_DIR, canonical};
 use super::volume_id::VolumeId;
 
-/// Where the volume shows a parameter, and what it holds there.
-type Shown = (&'static str, String);
+/// A parameter and its value, as volume id or file system show it.
+type ShownParameter = (&'static str, String);
 
 /// `Ok` if the volume has all `parameters`; else which it does not have, for CSI's `message`.
 pub fn check(
@@ -26,7 +26,7 @@ pub fn check(
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown: &[Shown]) -> Option<String> {
+fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown: &[ShownParameter]) -> Option<String> {
     let known = canonical(key);
     let same_key = |other: &str| other.eq_ignore_ascii_case(key) || (known.is_some() && canonical(other) == known);
     let in_context = context.iter().filter(|(other, _)| same_key(other)).map(|(_, value)| value.as_str());
@@ -41,14 +41,14 @@ fn difference(key: &str, asked: &str, context: &BTreeMap<String, String>, shown:
     })
 }
 
-fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<Shown> {
+fn shown(volume_id: &str, found: Option<&Filesystem>) -> Vec<ShownParameter> {
     let mut shown = Vec::new();
     let mut show = |name: &'static str, value: &str| {
         if !value.is_empty() {
             shown.push((name, value.to_owned()));
         }
     };
-    if let Ok(id) = VolumeId::parse(volume_id) {
+    if let Some(id) = VolumeId::parse(volume_id) {
         show(MGS_IP_ADDRESS, &id.mgs_address);
         show(FS_NAME, &id.fs_name);
         show(SUB_DIR, &id.sub_dir);
@@ -81,7 +81,7 @@ fn is_same(known: Option<&str>, one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::filesystem::{ProvisioningState, ReportedMgsAddress};
+    use crate::domain::filesystem::ProvisioningState;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -94,13 +94,7 @@ mod tests {
             location: Location::parse("eastus").ok(),
             sku_name: Some("AMLFS-Durable-Premium-500".to_owned()),
             zones: vec![Zone::parse("1").unwrap()],
-            capacity: None,
-            subnet: None,
-            state: ProvisioningState::Succeeded,
-            mgs_address: ReportedMgsAddress::parse("10.0.0.4"),
-            fs_name: None,
-            tags: BTreeMap::new(),
-            failure: None,
+            ..Filesystem::new(ProvisioningState::Succeeded)
         }
     }
 

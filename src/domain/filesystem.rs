@@ -31,7 +31,7 @@ pub struct FilesystemSpec {
     pub maintenance: MaintenanceWindow,
     /// User-assigned identities.
     pub identities: Vec<IdentityId>,
-    /// All tags, ours and the user's.
+    /// All tags, the driver's and the user's.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -57,15 +57,10 @@ pub enum ProvisioningState {
 impl ProvisioningState {
     /// Reads ARM's word, without case. Never fails.
     pub fn parse(word: &str) -> Self {
-        match word.to_ascii_lowercase().as_str() {
-            "succeeded" => Self::Succeeded,
-            "failed" => Self::Failed,
-            "creating" => Self::Creating,
-            "deleting" => Self::Deleting,
-            "updating" => Self::Updating,
-            "canceled" | "cancelled" => Self::Canceled,
-            _ => Self::Unknown(word.to_owned()),
-        }
+        use ProvisioningState::{Canceled, Creating, Deleting, Failed, Succeeded, Unknown, Updating};
+        let mut known = [Succeeded, Failed, Creating, Deleting, Updating, Canceled].into_iter();
+        let word = if word.eq_ignore_ascii_case("cancelled") { Canceled.as_str() } else { word };
+        known.find(|state| state.as_str().eq_ignore_ascii_case(word)).unwrap_or_else(|| Unknown(word.to_owned()))
     }
 
     /// The word for messages.
@@ -95,7 +90,7 @@ pub struct Filesystem {
     pub capacity: Option<Bytes>,
     /// Subnet.
     pub subnet: Option<SubnetId>,
-    /// Where it is in its life.
+    /// Provisioning state.
     pub state: ProvisioningState,
     /// Address of the MGS; whether one was ever reported says whether the file system was ever ready.
     pub mgs_address: ReportedMgsAddress,
@@ -108,6 +103,35 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
+    /// A file system in this state of which nothing else is reported.
+    pub fn new(state: ProvisioningState) -> Self {
+        Self {
+            location: None,
+            sku_name: None,
+            zones: Vec::new(),
+            capacity: None,
+            subnet: None,
+            state,
+            mgs_address: ReportedMgsAddress::NeverReported,
+            fs_name: None,
+            tags: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    /// What a creation of `spec` is shown as while it is in this state and was never ready.
+    pub fn of(spec: &FilesystemSpec, state: ProvisioningState) -> Self {
+        Self {
+            location: Some(spec.location.clone()),
+            sku_name: Some(spec.sku_name.clone()),
+            zones: spec.zone.iter().cloned().collect(),
+            capacity: Some(spec.capacity.bytes()),
+            subnet: Some(spec.subnet.clone()),
+            tags: spec.tags.clone(),
+            ..Self::new(state)
+        }
+    }
+
     /// Whether it was usable at any time, so that data may be on it. An address that cannot be read counts.
     pub fn was_ready(&self) -> bool {
         self.mgs_address != ReportedMgsAddress::NeverReported
@@ -158,7 +182,7 @@ pub fn is_quota(reason: &str) -> bool {
 /// What an observation found. Only a certain "not there" is [`Observed::Absent`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed {
-    /// The cloud said with its own code that it does not exist.
+    /// It does not exist, by the cloud's own error code.
     Absent,
     /// It exists.
     Present(Box<Filesystem>),

@@ -1,8 +1,7 @@
-//! What one process knows of a volume's file system between calls, and what follows from it: whether "absent" is proved,
-//! whether a creation may be in progress, how many requests were sent and when the next may be.
+//! History of one file system in this process: what was observed and sent, and whether a failure may be final because of it.
 //!
-//! The resource itself is the journal; this only makes a process more careful and more patient. Losing it in a restart is
-//! harmless. All times are of the cloud's clock.
+//! The ARM resource itself is the journal; the history only makes a process more careful. Losing it in a restart is harmless.
+//! All times are of the cloud's clock.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::request_limits::{ABSENCE_CONFIRMED_AFTER, CallRequests, RequestDecisi
 /// and reads of ARM may lag behind.
 const ABSENCE_PROVED_AFTER: Duration = Duration::from_secs(90);
 
-/// What makes a creation impossible, which decides for how long nothing must have been found before it is final.
+/// What makes a creation impossible; for how long nothing must have been found before that is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCause {
     /// What is asked for: any creation of it would be refused.
@@ -30,9 +29,9 @@ struct Absence {
     last: Duration,
 }
 
-/// What the observations that found something showed last.
+/// What the last observation that found the file system showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Sighting {
+enum LastSeen {
     /// Nothing was ever found.
     #[default]
     Never,
@@ -59,7 +58,7 @@ pub struct FailedCreation {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct History {
     absence: Option<Absence>,
-    sighting: Sighting,
+    last_seen: LastSeen,
     /// A PUT was sent that was not refused.
     create_attempted: bool,
     /// A PUT may still be on its way, or the file system was seen and is not visible now.
@@ -78,30 +77,30 @@ impl History {
         let first = self.absence.map_or(now, |absence| absence.first);
         self.absence = Some(Absence { first, last: now });
         let absent_for = now.saturating_sub(first);
-        match self.sighting {
-            Sighting::Deleting => self.gone(now),
-            Sighting::Present if self.deletes.any() => {
+        match self.last_seen {
+            LastSeen::Deleting => self.gone(now),
+            LastSeen::Present if self.deletes.any() => {
                 if absent_for >= ABSENCE_CONFIRMED_AFTER {
                     self.gone(now);
                 }
             }
-            Sighting::Present => self.create_outcome_unknown = true,
-            Sighting::Never if absent_for >= ABSENCE_PROVED_AFTER => {
+            LastSeen::Present => self.create_outcome_unknown = true,
+            LastSeen::Never if absent_for >= ABSENCE_PROVED_AFTER => {
                 self.create_outcome_unknown = false;
                 self.create_attempted = false;
                 self.begun = None;
             }
-            Sighting::Never | Sighting::Gone => {}
+            LastSeen::Never | LastSeen::Gone => {}
         }
     }
 
     /// An observation found the file system that was, or may have been, made for this volume. Returns whether it is the
     /// first that this process sees of it.
     pub fn present(&mut self, state: &ProvisioningState, now: Duration) -> bool {
-        let first = matches!(self.sighting, Sighting::Never | Sighting::Gone);
+        let first = matches!(self.last_seen, LastSeen::Never | LastSeen::Gone);
         self.absence = None;
         self.create_outcome_unknown = false;
-        self.sighting = if *state == ProvisioningState::Deleting { Sighting::Deleting } else { Sighting::Present };
+        self.last_seen = if *state == ProvisioningState::Deleting { LastSeen::Deleting } else { LastSeen::Present };
         self.begun.get_or_insert(now);
         first
     }
@@ -113,8 +112,8 @@ impl History {
 
     /// A PUT is sent. Until its answer is known it may have any effect, so what was absent before proves nothing.
     pub fn create_sent(&mut self, now: Duration, again: bool) {
-        if self.sighting == Sighting::Gone {
-            self.sighting = Sighting::Never;
+        if self.last_seen == LastSeen::Gone {
+            self.last_seen = LastSeen::Never;
         }
         self.absence = None;
         self.create_attempted = true;
@@ -129,7 +128,7 @@ impl History {
 
     /// The PUT was accepted: from now on the file system counts as seen.
     pub fn create_accepted(&mut self) {
-        self.sighting = Sighting::Present;
+        self.last_seen = LastSeen::Present;
     }
 
     /// The PUT was refused: all is as `before` it was sent, except that it counts as sent.
@@ -174,21 +173,21 @@ impl History {
             FailureCause::Request => ABSENCE_CONFIRMED_AFTER,
             FailureCause::Circumstance => ABSENCE_PROVED_AFTER,
         };
-        let unseen = matches!(self.sighting, Sighting::Never | Sighting::Gone);
+        let unseen = matches!(self.last_seen, LastSeen::Never | LastSeen::Gone);
         unseen && !self.create_outcome_unknown && self.absent_for().is_some_and(|time| time >= needed)
     }
 
     /// Whether a deletion is done: it was seen being deleted before, or two observations five seconds apart found nothing
     /// and no PUT of this process can still arrive.
     pub fn is_gone(&self) -> bool {
-        let travelling = self.create_outcome_unknown && self.sighting == Sighting::Never;
+        let travelling = self.create_outcome_unknown && self.last_seen == LastSeen::Never;
         let confirmed = self.absent_for().is_some_and(|time| time >= ABSENCE_CONFIRMED_AFTER);
-        self.sighting == Sighting::Gone || (confirmed && !travelling)
+        self.last_seen == LastSeen::Gone || (confirmed && !travelling)
     }
 
     /// Whether this process knows of a creation that has neither become a volume nor gone.
     pub fn is_unfinished(&self) -> bool {
-        let seen = matches!(self.sighting, Sighting::Present | Sighting::Deleting);
+        let seen = matches!(self.last_seen, LastSeen::Present | LastSeen::Deleting);
         seen || self.create_attempted || self.create_outcome_unknown
     }
 
@@ -204,7 +203,7 @@ impl History {
 
     /// Whether it was being deleted when it was last seen.
     pub fn is_gone_after_deletion(&self) -> bool {
-        self.sighting == Sighting::Gone
+        self.last_seen == LastSeen::Gone
     }
 
     /// When this process first asked for it or first saw it.
@@ -217,14 +216,14 @@ impl History {
         self.failed.as_ref()
     }
 
-    /// PUTs that a call which begins now may send: two at first, later one.
-    pub fn creates_of_call(&self) -> CallRequests {
-        self.creates.of_call()
+    /// The PUTs that were sent.
+    pub fn creates(&self) -> &SentRequests {
+        &self.creates
     }
 
-    /// DELETEs that a call which begins now may send: two at first, later one.
-    pub fn deletes_of_call(&self) -> CallRequests {
-        self.deletes.of_call()
+    /// The DELETEs that were sent.
+    pub fn deletes(&self) -> &SentRequests {
+        &self.deletes
     }
 
     /// Whether a PUT may be sent after an observation found nothing.
@@ -235,7 +234,7 @@ impl History {
             return RequestDecision::FailedNotBefore(not_before);
         }
         // A repeated PUT, and one after a failed creation whose deletion was not seen, need a confirmed absence.
-        let removing = self.removing_failed && self.sighting == Sighting::Present;
+        let removing = self.removing_failed && self.last_seen == LastSeen::Present;
         let confirm = self.create_outcome_unknown || removing;
         self.creates.decide(call, now, confirm.then(|| self.absent_for().unwrap_or_default()))
     }
@@ -244,16 +243,6 @@ impl History {
     pub fn next_delete(&self, call: CallRequests, now: Duration) -> RequestDecision {
         let since_last = now.saturating_sub(self.deletes.last());
         self.deletes.decide(call, now, (call.sent > 0).then_some(since_last))
-    }
-
-    /// When the next PUT may be sent after one without a clear success.
-    pub fn create_not_before(&self) -> Duration {
-        self.creates.not_before()
-    }
-
-    /// When the next DELETE may be sent after one without a clear success.
-    pub fn delete_not_before(&self) -> Duration {
-        self.deletes.not_before()
     }
 
     /// For how long nothing was found, where that is long enough to say that nothing exists. What was seen before may yet
@@ -278,7 +267,7 @@ impl History {
             },
             ..failed
         });
-        *self = Self { absence: self.absence, sighting: Sighting::Gone, failed, ..Self::default() };
+        *self = Self { absence: self.absence, last_seen: LastSeen::Gone, failed, ..Self::default() };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The life cycle of a creation: the next step, a pure function of what is there and what is wanted.
+//! Life cycle of a creation: the next step of CreateVolume, a pure function of what is observed and what is desired.
 //!
 //! The cloud resource is the only journal. Whatever happened before (a crash, a time-out, another
 //! controller), the next call observes the resource and this function says what to do; it is total, so no state can
@@ -37,7 +37,7 @@ impl Desired {
     }
 }
 
-/// What to do next.
+/// The next step of a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Nothing there: check that it can be made, then create it.

@@ -1,4 +1,4 @@
-//! The domain: language and rules of the driver, free of any input or output.
+//! The domain: types and rules of the driver, free of any input or output.
 //!
 //! What may be created, kept, deleted or mounted is decided here, in synchronous functions over plain
 //! values, so that each decision can be read in one place, tested with a table and embedded in other automation.

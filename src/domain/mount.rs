@@ -47,13 +47,13 @@ pub struct MountPlan {
 }
 
 impl MountPlan {
-    /// Checks a request and expands its sub-directory, as [`MountPlan::parse`] does with keys that are nearly ours refused.
+    /// Checks a request and expands its sub-directory, as [`MountPlan::parse`] does with misspelt keys refused.
     pub fn new(request: &PublishRequest) -> Result<Self, Problems> {
         Self::parse(request, UnknownAttributes::Refuse).map(|(plan, _)| plan)
     }
 
     /// Checks a request and expands its sub-directory. `mgs-ip-address` must stand in the context; the volume id is never
-    /// asked. All mistakes are reported at once; beside the plan stands what should be logged.
+    /// read. All mistakes are reported at once; beside the plan stands what should be logged.
     pub fn parse(request: &PublishRequest, unknown: UnknownAttributes) -> Result<(Self, Vec<Notice>), Problems> {
         let mut problems = Problems::default();
         if request.volume_id.is_empty() {
@@ -127,7 +127,7 @@ pub fn check_path(field: &str, path: &Path) -> Result<PathBuf, Problems> {
     problems.into_result(Some(path.to_owned()))
 }
 
-/// One mount as the kernel (or the simulator's table) shows it.
+/// One mount at a target, as mountinfo of the kernel or the table of the simulator shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
     /// As given when it was mounted, in any spelling.

@@ -11,7 +11,7 @@ mod client;
 
 pub use self::client::UnsupportedOption;
 use super::problem::Problems;
-use super::text::{nearest, quote};
+use super::text::{did_you_mean, quote};
 
 /// How access times are kept. Lustre's default is strict, not the kernel's relative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,7 +25,7 @@ pub enum AccessTime {
     Never,
 }
 
-/// Options of one mount, sorted out. The last word wins, as in mount(8).
+/// Options of one mount by kind. Of options that exclude each other the last one counts, as in mount(8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MountOptions {
     /// `MS_RDONLY`.
@@ -48,8 +48,8 @@ pub struct MountOptions {
     pub lustre: Vec<&'static str>,
     /// `SELinux` labels, such as `context="system_u:object_r:container_file_t:s0:c1,c2"`, each key once, quoted where the
     /// label holds a comma, ready for the data of mount(2). They take effect only where the kernel runs `SELinux`
-    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must whoever mounts. Nothing but the label's
-    /// alphabet is ever in them, so they cannot name another device.
+    /// (`/sys/fs/selinux` exists); elsewhere mount(8) drops them, and so must the caller of mount(2). Nothing but
+    /// the label's alphabet is ever in them, so they cannot name another device.
     pub selinux: Vec<String>,
 }
 
@@ -102,25 +102,26 @@ const NO_UNIQUE_FSID: &str = "no_unique_fsid";
 /// Keys of `SELinux` labels (mount(8), "context=context, fscontext=context, …").
 const SELINUX: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
-const GENERIC: [&str; 18] = [
-    "ro",
-    "rw",
-    "suid",
-    "nosuid",
-    "dev",
-    "nodev",
-    "exec",
-    "noexec",
-    "sync",
-    "async",
-    "atime",
-    "noatime",
-    "diratime",
-    "nodiratime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "nostrictatime",
+/// An option that sets a flag, the one that clears it, and the flag.
+type Switch = (&'static str, &'static str, fn(&mut MountOptions) -> &mut bool);
+
+/// Options of mount(8) that set or clear a flag.
+const SWITCHES: [Switch; 6] = [
+    ("ro", "rw", |options| &mut options.read_only),
+    ("nosuid", "suid", |options| &mut options.no_suid),
+    ("nodev", "dev", |options| &mut options.no_dev),
+    ("noexec", "exec", |options| &mut options.no_exec),
+    ("sync", "async", |options| &mut options.synchronous),
+    ("nodiratime", "diratime", |options| &mut options.no_dir_atime),
+];
+
+/// Options of mount(8) for access times. `nostrictatime` is not among them: it leaves open what is wanted.
+const ACCESS_TIMES: [(&str, AccessTime); 5] = [
+    ("noatime", AccessTime::Never),
+    ("relatime", AccessTime::Relative),
+    ("strictatime", AccessTime::Strict),
+    ("atime", AccessTime::Strict),
+    ("norelatime", AccessTime::Strict),
 ];
 
 impl MountOptions {
@@ -140,26 +141,16 @@ impl MountOptions {
         problems.into_result(Some(options))
     }
 
-    fn generic(&mut self, flag: &str) -> bool {
-        match flag {
-            "ro" => self.read_only = true,
-            "rw" => self.read_only = false,
-            "nosuid" => self.no_suid = true,
-            "suid" => self.no_suid = false,
-            "nodev" => self.no_dev = true,
-            "dev" => self.no_dev = false,
-            "noexec" => self.no_exec = true,
-            "exec" => self.no_exec = false,
-            "sync" => self.synchronous = true,
-            "async" => self.synchronous = false,
-            "nodiratime" => self.no_dir_atime = true,
-            "diratime" => self.no_dir_atime = false,
-            "noatime" => self.access_time = AccessTime::Never,
-            "relatime" => self.access_time = AccessTime::Relative,
-            "strictatime" | "atime" | "norelatime" => self.access_time = AccessTime::Strict,
-            _ => return false,
+    fn generic(&mut self, option: &str) -> bool {
+        let switch = SWITCHES.iter().find(|(on, off, _)| [*on, *off].contains(&option));
+        let access_time = ACCESS_TIMES.iter().find(|(known, _)| *known == option);
+        if let Some((on, _, flag)) = switch {
+            *flag(self) = option == *on;
         }
-        true
+        if let Some((_, access_time)) = access_time {
+            self.access_time = *access_time;
+        }
+        switch.is_some() || access_time.is_some()
     }
 
     fn lustre(&mut self, flag: &str) -> bool {
@@ -191,21 +182,13 @@ impl MountOptions {
     /// The generic and Lustre's options as words, for messages and for tables that show mounts: `ro` or `rw` first. `SELinux`
     /// labels are not among them, since it depends on the node whether they take effect.
     pub fn words(&self) -> Vec<&'static str> {
-        let access_time = match self.access_time {
-            AccessTime::Strict => None,
-            AccessTime::Relative => Some("relatime"),
-            AccessTime::Never => Some("noatime"),
-        };
-        let switches = [
-            (self.no_suid, "nosuid"),
-            (self.no_dev, "nodev"),
-            (self.no_exec, "noexec"),
-            (self.synchronous, "sync"),
-            (self.no_dir_atime, "nodiratime"),
-        ];
+        let mut options = self.clone();
         let mut words = vec![if self.read_only { "ro" } else { "rw" }];
-        words.extend(switches.into_iter().filter_map(|(on, word)| on.then_some(word)));
-        words.extend(access_time);
+        words.extend(SWITCHES.iter().skip(1).filter_map(|(on, _, flag)| flag(&mut options).then_some(*on)));
+        let strict = self.access_time == AccessTime::Strict;
+        words.extend(
+            ACCESS_TIMES.iter().filter(|(_, time)| !strict && *time == self.access_time).map(|(word, _)| *word),
+        );
         words.extend(&self.lustre);
         words
     }
@@ -257,9 +240,10 @@ fn refusal(option: &str) -> String {
         let form = format!("{key}=\"system_u:object_r:container_file_t:s0:c1,c2\"");
         return format!("{} is not allowed; give a label, such as {form}", quote(option));
     }
-    let known = LUSTRE.into_iter().flatten().chain(&GENERIC).copied();
-    let hint = nearest(option, known).filter(|near| *near != option).map(|near| format!("; did you mean {near}?"));
-    format!("{} is not allowed{}", quote(option), hint.unwrap_or_default())
+    let switches = SWITCHES.iter().flat_map(|(on, off, _)| [*on, *off]);
+    let generic = switches.chain(ACCESS_TIMES.iter().map(|(word, _)| *word));
+    let known = LUSTRE.into_iter().flatten().copied().chain(generic);
+    format!("{} is not allowed{}", quote(option), did_you_mean(option, known))
 }
 
 #[cfg(test)]

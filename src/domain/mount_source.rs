@@ -1,4 +1,4 @@
-//! What a Lustre mount names: servers, file system, directory; in one normal form.
+//! Source of a Lustre mount: MGS address (servers, NIDs), file system name and sub-directory, in one normal form.
 //!
 //! The kernel shows a mount's source exactly as it was given (`tcp0` stays `tcp0`, double slashes stay), so
 //! two spellings of one thing are only equal after both were parsed. The kernel takes numeric addresses with a network
@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::problem::Notice;
 use super::sub_dir::{SubDir, SubDirError};
-use super::text::quote;
+use super::text::{quote, text_types};
 
 /// The file system name of AMLFS, used where none is given.
 pub const DEFAULT_FS_NAME: &str = "lustrefs";
@@ -30,7 +30,7 @@ pub enum SourceError {
     /// Not a Lustre file system name.
     #[error("{0} is not a Lustre file system name (1 to 8 of A-Z a-z 0-9 _ -)")]
     FsName(String),
-    /// A directory that is none.
+    /// Not a directory below the root.
     #[error(transparent)]
     SubDir(#[from] SubDirError),
     /// Not of the form `<mgs>:/<fs>[/<dir>]`.
@@ -86,7 +86,7 @@ fn parse_nid(text: &str) -> Option<Nid> {
     Some(Nid { host: parse_host(host)?, network: parse_network(network)? })
 }
 
-/// Whether any address in `text`, which has no colon of ours in it, is an IPv6 one: bare, in brackets, with a network or
+/// Whether any address in `text`, which holds no separating colon, is an IPv6 one: bare, in brackets, with a network or
 /// with a zone.
 fn is_v6(text: &str) -> bool {
     text.split(',').any(|nid| {
@@ -143,7 +143,8 @@ impl fmt::Display for MgsAddress {
     }
 }
 
-/// Name of a Lustre file system on its servers: 1 to 8 characters (the kernel answers `ENAMETOOLONG` beyond).
+/// Name of a Lustre file system on its servers: 1 to 8 characters (mkfs.lustre(8), `--fsname`; the kernel answers
+/// `ENAMETOOLONG` beyond).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FsName(String);
 
@@ -169,11 +170,6 @@ impl FsName {
             }
         }
     }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl Default for FsName {
@@ -182,11 +178,7 @@ impl Default for FsName {
     }
 }
 
-impl fmt::Display for FsName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_types!(FsName);
 
 /// Source of a mount in its normal form: `10.0.0.4@tcp:/lustrefs/dir`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Names of Azure resources, parsed once into types that cannot be wrong.
+//! Names of Azure resources (file system, resource group, region, zone, network), parsed into checked types.
 //!
 //! These names end up as path segments of ARM requests. A name such as `a/../../x` would address another
 //! resource, so nothing but these types may carry a name inwards, and each has one fallible constructor.
@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::text::quote;
+use super::text::{quote, text_types};
 
 /// Why a text cannot be the name that it is meant to be. `Display` is the rule in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,11 +52,6 @@ impl FilesystemName {
         let hash = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
         Self(format!("{prefix}-{hash:016x}"))
     }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 fn is_filesystem_name(text: &str) -> bool {
@@ -85,11 +80,6 @@ impl ResourceGroup {
             .map(Self)
     }
 
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether both name the same group.
     pub fn is(&self, other: &Self) -> bool {
         self.0.to_lowercase() == other.0.to_lowercase()
@@ -107,11 +97,6 @@ impl Location {
         let valid = |_: &str| (1..=60).contains(&normal.len()) && normal.bytes().all(|b| b.is_ascii_alphanumeric());
         checked(text, "an Azure region such as eastus", valid).map(|_| Self(normal.clone()))
     }
-
-    /// The normal form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// An availability zone of a region, such as `1`.
@@ -123,11 +108,6 @@ impl Zone {
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let valid = |text: &str| (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
         checked(text, "a zone such as 1", valid).map(Self)
-    }
-
-    /// The zone as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -145,11 +125,6 @@ impl NetworkName {
                 && !text.ends_with(['.', '-'])
         };
         checked(text, "a network name (1 to 80 letters, digits, _ - ., alphanumeric first)", valid).map(Self)
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -202,16 +177,7 @@ impl fmt::Display for FilesystemId {
     }
 }
 
-macro_rules! display_inner {
-    ($($name:ident),+) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )+};
-}
-display_inner!(FilesystemName, ResourceGroup, Location, Zone, NetworkName);
+text_types!(FilesystemName, ResourceGroup, Location, Zone, NetworkName);
 
 #[cfg(test)]
 mod tests {

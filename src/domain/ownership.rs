@@ -1,7 +1,7 @@
 //! Ownership of a file system, as its tags say: the one check before anything is adopted or deleted.
 //!
-//! A volume id is a text that anybody can write into a PersistentVolume, and a name can be taken by a file
-//! system that a person made by hand. Only tags prove that this driver (or the Go driver) made it for this volume.
+//! Any user who may create a PersistentVolume chooses its volume id, and a name can be taken by a file system that a person
+//! made by hand. Only tags prove that this driver (or the Go driver) made it for this volume.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::text::quote;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotOwned {
     /// The creator's tag is missing.
-    #[error("it has no tag {CREATED_BY}; ours say {CREATED_BY_US}")]
+    #[error("it has no tag {CREATED_BY}; those of this driver have {CREATED_BY_US}")]
     Untagged,
     /// The creator's tag names another creator.
     #[error("its tag {CREATED_BY} is {0}, not {CREATED_BY_US}")]

@@ -1,6 +1,6 @@
-//! The parameters of a `StorageClass`, read into types that cannot be wrong.
+//! Parameters of a `StorageClass`: keys, aliases, and their values read into checked types.
 //!
-//! Keys compare without case, some have two spellings, and a user deserves every mistake at once, each with the nearest
+//! Keys compare without case, some have two spellings, and every mistake is reported at once, each with the nearest
 //! valid name. A non-empty `mgs-ip-address` makes the volume static; everything else asks for a new file system.
 
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ pub(super) const KNOWN: [&str; 19] = [
     CREATED_BY_DYNAMIC_PROVISIONING,
 ];
 
-/// What a request's parameters ask for.
+/// The parameters of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameters {
     /// A volume on a file system that exists.
@@ -130,7 +130,7 @@ impl Parameters {
         let mut reader = ParameterReader::new(parameters);
         let parsed = match reader.text(MGS_IP_ADDRESS) {
             Some(_) => {
-                // Values that a static volume does not use are still held to their rules: a typo is a typo.
+                // Values that a static volume does not use are checked too.
                 reader.dynamic(false);
                 reader.existing().map(Self::Existing)
             }
@@ -186,10 +186,18 @@ impl<'a> ParameterReader<'a> {
         if empty { None } else { self.parsed(key, |value| parse(value.trim())) }
     }
 
-    fn required(&mut self, key: &str, wanted: bool, rule: &str) {
+    /// Like [`ParameterReader::optional`]; where the value is `wanted` but not given, that is a problem.
+    fn required<T, E: fmt::Display>(
+        &mut self,
+        key: &str,
+        wanted: bool,
+        rule: &str,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Option<T> {
         if wanted && self.text(key).is_none_or(|value| value.trim().is_empty()) {
             self.problems.add(key, rule);
         }
+        self.optional(key, parse)
     }
 
     fn metadata(&mut self, key: &str) -> Option<String> {
@@ -210,16 +218,12 @@ impl<'a> ParameterReader<'a> {
     }
 
     fn dynamic(&mut self, wanted: bool) -> Option<DynamicParameters> {
-        self.required(
-            "sku-name",
-            wanted,
-            "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)",
-        );
-        self.required("maintenance-day-of-week", wanted, "missing; one of Monday to Sunday");
-        self.required("maintenance-time-of-day-utc", wanted, "missing; HH:MM in UTC");
-        let sku_name = self.optional("sku-name", sku_name);
-        let day_of_week = self.optional("maintenance-day-of-week", day_of_week);
-        let time_of_day_utc = self.optional("maintenance-time-of-day-utc", time_of_day);
+        let rule = "missing; for example AMLFS-Durable-Premium-125 (or give mgs-ip-address of an existing file system)";
+        let sku_name = self.required("sku-name", wanted, rule, sku_name);
+        let rule = "missing; one of Monday to Sunday";
+        let day_of_week = self.required("maintenance-day-of-week", wanted, rule, day_of_week);
+        let rule = "missing; HH:MM in UTC";
+        let time_of_day_utc = self.required("maintenance-time-of-day-utc", wanted, rule, time_of_day);
         let zone = self.optional("zone", Zone::parse);
         let placement = self.placement();
         let identities = self.optional("identities", identities).unwrap_or_default();
@@ -302,7 +306,7 @@ pub fn canonical(key: &str) -> Option<&'static str> {
     alias.or_else(|| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key)).copied())
 }
 
-/// Value of a key in a volume context, whatever its case. The key as the driver writes it counts first, and one with a
+/// Value of a key in a volume context, in any case. The key as the driver writes it counts first, and one with a
 /// value before an empty one.
 pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
     let written = context.get_key_value(key);
@@ -313,10 +317,8 @@ pub fn context_value<'a>(context: &'a BTreeMap<String, String>, key: &str) -> Op
 
 fn unknown_key(key: &str) -> String {
     let all = KNOWN.iter().copied().chain(ALIASES.iter().map(|(alias, _)| *alias));
-    match nearest(key, all) {
-        Some(near) => format!("invalid parameter; did you mean {near}?"),
-        None => "invalid parameter; this driver does not know it".to_owned(),
-    }
+    let hint = nearest(key, all).map(|near| format!("did you mean {near}?"));
+    format!("invalid parameter; {}", hint.as_deref().unwrap_or("this driver does not know it"))
 }
 
 mod values;

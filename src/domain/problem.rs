@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::text::error_chain;
+
 /// One mistake: where it was made, what is wrong, and what to do about it.
 ///
 /// `Display` is one line without the hint, `place: message`; the alternate form (`{:#}`) is the lines `error: …` and, where
@@ -32,10 +34,7 @@ impl Problem {
 
     /// A problem whose message is the whole chain of causes, each given once.
     pub fn from_error(error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
-        Self::new(causes.map(ToString::to_string).fold(error.to_string(), |message, cause| {
-            if message.contains(&cause) { message } else { format!("{message}: {cause}") }
-        }))
+        Self::new(error_chain(error))
     }
 
     /// Adds what to do about it.

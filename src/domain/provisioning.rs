@@ -20,7 +20,7 @@ use super::sku::Sku;
 use super::sub_dir::SubDirTemplate;
 use super::tags;
 use super::text::quote;
-use super::volume_id::{Origin, VolumeId, VolumeIdError, VolumeIdFields};
+use super::volume_id::{Origin, VolumeId, VolumeIdFields};
 
 /// Longest volume name that CSI allows, in bytes (specification, section Size Limits: strings of at most 128 bytes).
 const VOLUME_NAME_MAX: usize = 128;
@@ -60,12 +60,6 @@ impl From<Problems> for RequestError {
 impl From<Problem> for RequestError {
     fn from(problem: Problem) -> Self {
         Self::Invalid(problem.into())
-    }
-}
-
-impl From<VolumeIdError> for RequestError {
-    fn from(error: VolumeIdError) -> Self {
-        Problem::of("volume id", error.to_string()).into()
     }
 }
 
@@ -285,7 +279,7 @@ impl DynamicProvision {
     }
 }
 
-/// Where a new file system goes: as the request places it, and as the cluster's settings do where it is silent.
+/// Where a new file system goes: as the request places it, and the cluster's settings where it is silent.
 fn place(
     name: FilesystemName,
     requested: Placement,

@@ -8,33 +8,23 @@ use super::names::{FilesystemId, FilesystemName, ResourceGroup};
 use super::ownership::{self, NotOwned};
 use super::problem::Problem;
 use super::text::quote;
-use super::volume_id::{FIELDS_MAX, Origin, VolumeId, VolumeIdError};
+use super::volume_id::{FIELDS_MAX, Origin, SEPARATOR, VolumeId};
 
-/// What a volume id asks to delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reclaim {
-    /// A static volume, or a handle that is not ours: nothing behind it may be touched.
-    Nothing,
-    /// The file system that was made for the volume, if its tags agree.
-    Filesystem(FilesystemId),
-}
-
-/// Reads a volume id for deletion. An id that says "dynamic" but does not say where, and one with more fields than this
-/// driver ever wrote, are errors: something that is billed may be behind them, and success would forget it.
-pub fn plan(volume_id: &str) -> Result<Reclaim, Problem> {
+/// The file system that a volume id asks to delete, if the tags of the file system agree; `None` for a static volume and for a
+/// handle of another driver. An id that says "dynamic" but does not say where, and one with more fields than this driver ever
+/// wrote, are errors: something that is billed may be behind them, and success would forget it.
+pub fn plan(volume_id: &str) -> Result<Option<FilesystemId>, Problem> {
     let problem = |rule: String| Problem::of("volume id", format!("{}: {rule}", quote(volume_id)));
-    let id = match VolumeId::parse(volume_id) {
-        Ok(id) if id.origin == Origin::Dynamic => id,
-        Err(VolumeIdError::Fields { fields, .. }) if fields > FIELDS_MAX => {
-            let cure = "delete what is behind it by hand, then remove the PersistentVolume";
-            return Err(problem(format!("it has {fields} fields between `#`, more than {FIELDS_MAX}; {cure}")));
-        }
-        _ => return Ok(Reclaim::Nothing),
-    };
+    let fields = volume_id.split(SEPARATOR).count();
+    if fields > FIELDS_MAX {
+        let hint = "delete what is behind it by hand, then remove the PersistentVolume";
+        return Err(problem(format!("it has {fields} fields between `#`, more than {FIELDS_MAX}; {hint}")));
+    }
+    let Some(id) = VolumeId::parse(volume_id).filter(|id| id.origin == Origin::Dynamic) else { return Ok(None) };
     if id.resource_group.is_empty() {
         return Err(problem("it names a file system made for the volume but no resource group; delete the file system by hand, then remove the PersistentVolume".into()));
     }
-    Ok(Reclaim::Filesystem(FilesystemId {
+    Ok(Some(FilesystemId {
         resource_group: ResourceGroup::parse(&id.resource_group).map_err(|error| problem(error.to_string()))?,
         name: FilesystemName::parse(&id.name).map_err(|error| problem(error.to_string()))?,
     }))
@@ -49,7 +39,7 @@ pub enum ReclaimStep {
     Delete,
     /// It is being deleted; observe again later.
     Wait,
-    /// It is not ours to delete.
+    /// It is not owned by this driver, or was made for another volume.
     Refuse(NotOwned),
 }
 
@@ -67,18 +57,16 @@ pub fn next(observed: &Observed, name: &FilesystemName) -> ReclaimStep {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::domain::filesystem::{Filesystem, ReportedMgsAddress};
+    use crate::domain::filesystem::Filesystem;
     use crate::domain::tags::{CREATED_BY, CREATED_BY_US};
 
     #[test]
     fn only_dynamic_ids_name_something_to_delete() {
         for nothing in ["", "any-handle", "v#lustrefs#1.1.1.1", "v#lustrefs#1.1.1.1##f#rg", "a#b"] {
-            assert_eq!(plan(nothing), Ok(Reclaim::Nothing), "{nothing:?}");
+            assert_eq!(plan(nothing), Ok(None), "{nothing:?}");
         }
-        let Ok(Reclaim::Filesystem(id)) = plan("pvc-1#lustrefs#1.1.1.1#sub#t#rg1") else { panic!("not planned") };
+        let Ok(Some(id)) = plan("pvc-1#lustrefs#1.1.1.1#sub#t#rg1") else { panic!("not planned") };
         assert_eq!((id.name.as_str(), id.resource_group.as_str()), ("pvc-1", "rg1"));
     }
 
@@ -103,25 +91,15 @@ mod tests {
         use ProvisioningState::{Canceled, Creating, Deleting, Failed, Succeeded};
         let name = FilesystemName::for_volume("pvc-1");
         let found = |state, creator: &str| {
-            Observed::Present(Box::new(Filesystem {
-                location: None,
-                sku_name: None,
-                zones: vec![],
-                capacity: None,
-                subnet: None,
-                state,
-                mgs_address: ReportedMgsAddress::NeverReported,
-                fs_name: None,
-                tags: BTreeMap::from([(CREATED_BY.to_owned(), creator.to_owned())]),
-                failure: None,
-            }))
+            let tags = [(CREATED_BY.to_owned(), creator.to_owned())].into();
+            Observed::Present(Box::new(Filesystem { tags, ..Filesystem::new(state) }))
         };
         for state in [Creating, Failed, Succeeded, Canceled] {
             assert_eq!(next(&found(state.clone(), CREATED_BY_US), &name), ReclaimStep::Delete);
-            assert!(matches!(next(&found(state, "somebody"), &name), ReclaimStep::Refuse(_)));
+            assert!(matches!(next(&found(state, "terraform"), &name), ReclaimStep::Refuse(_)));
         }
         assert_eq!(next(&found(Deleting, CREATED_BY_US), &name), ReclaimStep::Wait);
-        assert!(matches!(next(&found(Deleting, "somebody"), &name), ReclaimStep::Refuse(_)));
+        assert!(matches!(next(&found(Deleting, "terraform"), &name), ReclaimStep::Refuse(_)));
         assert_eq!(next(&Observed::Absent, &name), ReclaimStep::Done);
     }
 }

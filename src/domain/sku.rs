@@ -1,4 +1,4 @@
-//! What AMLFS sells in a region: SKUs with their size steps, throughput and zones.
+//! SKUs of AMLFS in a region: size steps, throughput and zones.
 //!
 //! The list comes from Azure at run time as loosely typed capabilities (names with text values), and one
 //! entry that makes no sense must not hide the others. The rules for zones live here too: a SKU that has zones needs
@@ -11,7 +11,7 @@ use std::fmt;
 use super::capacity::Tib;
 use super::names::{Location, Zone};
 use super::problem::Problem;
-use super::text::{nearest, quote};
+use super::text::{did_you_mean, quote};
 
 /// ARM's capability name for the size step.
 pub const CAPABILITY_INCREMENT: &str = "OSS capacity increment (TiB)";
@@ -41,8 +41,10 @@ pub struct Sku {
 }
 
 impl Sku {
-    /// Reads a SKU from ARM's list of capabilities. Absent, null and empty zones all arrive here as an empty list. Says
-    /// which capability is missing or odd.
+    /// Reads a SKU from ARM's list of capabilities. Absent, null and empty zones all arrive here as an empty list.
+    ///
+    /// # Errors
+    /// If a capability is missing or not a positive number.
     pub fn from_capabilities<'a>(
         name: &str,
         zones: Vec<Zone>,
@@ -76,7 +78,7 @@ impl Sku {
         u64::from(self.bandwidth_per_tib) * u64::from(size.0)
     }
 
-    /// What to know about a size that only subscriptions with a support request get; ARM decides.
+    /// A warning about a size that only subscriptions with a support request get; ARM decides.
     pub fn support_request(&self, size: Tib) -> Option<String> {
         let Self { name, maximum, .. } = self;
         (size > *maximum).then(|| {
@@ -84,7 +86,7 @@ impl Sku {
         })
     }
 
-    /// Holds the zone that was asked for against the zones on offer.
+    /// Checks the requested zone against the zones on offer.
     pub fn check_zone(&self, asked: Option<&Zone>) -> Result<(), Problem> {
         let offered = || self.zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ");
         match asked {
@@ -132,7 +134,7 @@ impl SkuCatalog {
         catalog
     }
 
-    /// The SKU of that name, or which ones there are.
+    /// The SKU of that name; the error names those on offer.
     pub fn get(&self, name: &str) -> Result<&Sku, Problem> {
         self.skus.iter().find(|sku| sku.name.eq_ignore_ascii_case(name)).ok_or_else(|| self.not_offered(name))
     }
@@ -152,8 +154,7 @@ impl SkuCatalog {
             return Problem::of("sku-name", format!("{} cannot be used: {}", quote(name), reason.message));
         }
         let names: Vec<&str> = self.skus.iter().map(|sku| sku.name.as_str()).collect();
-        let hint =
-            nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().copied());
         let offered = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let message = format!("{} is not offered in {}; offered: {offered}{hint}", quote(name), self.location);
         Problem::of("sku-name", message)

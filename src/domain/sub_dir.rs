@@ -1,34 +1,24 @@
 //! Sub-directories of a file system, as templates and as paths that cannot escape.
 //!
 //! `sub-dir` comes from a `StorageClass` or a PersistentVolume and is expanded with names from the pod, so it
-//! is input from several people. What leaves this module as a [`SubDir`] is relative, not empty and without `..`.
+//! is input of several users. A [`SubDir`] is relative, not empty and without `..`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::template::{TemplateError, Variable, expand};
-use super::text::quote;
+use super::text::{quote, text_types};
 
-/// Longest file name that Lustre stores, in bytes.
+/// Longest file name that Lustre stores, in bytes (`NAME_MAX`).
 const COMPONENT_MAX: usize = 255;
-/// Longest path that the kernel takes, in bytes.
+/// Longest path that the kernel takes, in bytes (`PATH_MAX` of limits.h without the final zero).
 const PATH_MAX: usize = 4095;
 
 /// Why a sub-directory cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubDirError {
-    /// Nothing is left after trimming slashes.
-    #[error("{0} names no directory below the root of the file system")]
-    Empty(String),
-    /// A `..` component.
-    #[error("{0} may not contain `..`")]
-    Parent(String),
-    /// A character that a path cannot hold or that would shift the fields of the volume id.
-    #[error("{0} may not contain `#`, line breaks or other control characters")]
-    Character(String),
-    /// Longer than the file system can store.
-    #[error("{0} is too long: at most 255 bytes a component, 4095 in all")]
-    TooLong(String),
+    /// Not a path that stays below the root: the text, and the rule that it breaks.
+    #[error("{0} {1}")]
+    Path(String, String),
     /// A variable that does not exist or has no value.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -41,36 +31,30 @@ pub struct SubDir(String);
 impl SubDir {
     /// Takes a path; slashes at both ends and repeated ones are dropped.
     pub fn parse(text: &str) -> Result<Self, SubDirError> {
-        let shown = || quote(text);
-        if text.chars().any(|c| c.is_control() || c == '#') {
-            return Err(SubDirError::Character(shown()));
-        }
+        Self::parse_for(text, text)
+    }
+
+    /// As [`SubDir::parse`], with `shown` in messages.
+    fn parse_for(text: &str, shown: &str) -> Result<Self, SubDirError> {
         let components: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         let path = components.join("/");
-        if components.contains(&"..") {
-            Err(SubDirError::Parent(shown()))
+        let rule = if text.chars().any(|c| c.is_control() || c == '#') {
+            // A `#` would shift the fields of the volume id.
+            "may not contain `#`, line breaks or other control characters".to_owned()
+        } else if components.contains(&"..") {
+            "may not contain `..`".to_owned()
         } else if components.is_empty() {
-            Err(SubDirError::Empty(shown()))
+            "names no directory below the root of the file system".to_owned()
         } else if path.len() > PATH_MAX || components.iter().any(|part| part.len() > COMPONENT_MAX) {
-            Err(SubDirError::TooLong(shown()))
+            format!("is too long: at most {COMPONENT_MAX} bytes a component, {PATH_MAX} in all")
         } else {
-            Ok(Self(path))
-        }
-    }
-
-    /// The path, without a slash at either end.
-    pub fn as_str(&self) -> &str {
-        &self.0
+            return Ok(Self(path));
+        };
+        Err(SubDirError::Path(quote(shown), rule))
     }
 }
 
-impl fmt::Display for SubDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A sub-directory that may hold variables. Stands unexpanded in volume id and context.
+/// A sub-directory that may hold variables, without slashes at both ends. Stands unexpanded in volume id and context.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SubDirTemplate(String);
 
@@ -79,13 +63,8 @@ impl SubDirTemplate {
     pub fn parse(text: &str) -> Result<Self, SubDirError> {
         let trimmed = text.trim_matches('/');
         let placeholder = expand(trimmed, |_| Ok("x"))?;
-        SubDir::parse(&placeholder).map_err(|error| error.about(text))?;
+        SubDir::parse_for(&placeholder, text)?;
         Ok(Self(trimmed.to_owned()))
-    }
-
-    /// The template as written, without slashes at both ends.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// Expands the template once, left to right; what a value holds is never expanded again.
@@ -95,23 +74,7 @@ impl SubDirTemplate {
     }
 }
 
-impl fmt::Display for SubDirTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl SubDirError {
-    fn about(self, text: &str) -> Self {
-        match self {
-            Self::Empty(_) => Self::Empty(quote(text)),
-            Self::Parent(_) => Self::Parent(quote(text)),
-            Self::Character(_) => Self::Character(quote(text)),
-            Self::TooLong(_) => Self::TooLong(quote(text)),
-            Self::Template(_) => self,
-        }
-    }
-}
+text_types!(SubDir, SubDirTemplate);
 
 fn value_of<'a>(
     (variable, key): &'static Variable,

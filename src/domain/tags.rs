@@ -1,6 +1,6 @@
 //! Tags on file systems: who made them, for which claim.
 //!
-//! The tags are the only proof that a file system is ours to delete, and what an operator searches by.
+//! The tags are the only proof that a file system is owned by this driver, and what an operator searches by.
 //! The names are those of the Go driver, so volumes of either driver have the same tags.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ pub const PVC_NAMESPACE: &str = "kubernetes.io-created-for-pvc-namespace";
 pub const PV_NAME: &str = "kubernetes.io-created-for-pv-name";
 
 const RESERVED: [&str; 4] = [CREATED_BY, PVC_NAME, PVC_NAMESPACE, PV_NAME];
-/// ARM's limits: tags on a resource, characters of a key and of a value.
+/// ARM's limits: tags on a resource, characters of a key and of a value
+/// (<https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>).
 const COUNT_MAX: usize = 50 - RESERVED.len();
 const KEY_MAX: usize = 512;
 const VALUE_MAX: usize = 256;

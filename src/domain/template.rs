@@ -28,16 +28,9 @@ pub const KNOWN_AT_CREATION: usize = 3;
 /// Why a template cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// `${…}` with a name that is not a variable, or without its end.
-    #[error("{variable} is not a variable; known are ${{{known}}}{hint}")]
-    Unknown {
-        /// The text from `${` on.
-        variable: String,
-        /// All variables.
-        known: String,
-        /// "; did you mean …?" or nothing.
-        hint: String,
-    },
+    /// `${…}` with a name that is not a variable, or without its end; the message.
+    #[error("{0}")]
+    Unknown(String),
     /// The variable has no value here.
     #[error("${{{variable}}} has no usable value: {problem}")]
     Unresolved {
@@ -69,5 +62,6 @@ pub fn expand<'a>(
 fn unknown(name: &str) -> TemplateError {
     let names = VARIABLES.map(|(variable, _)| variable);
     let hint = nearest(name, names).map(|near| format!("; did you mean ${{{near}}}?")).unwrap_or_default();
-    TemplateError::Unknown { variable: quote(&format!("${{{name}")), known: names.join("}, ${"), hint }
+    let shown = quote(&format!("${{{name}"));
+    TemplateError::Unknown(format!("{shown} is not a variable; known are ${{{}}}{hint}", names.join("}, ${")))
 }

@@ -1,9 +1,8 @@
 //! The volume context of a publish request: `volumeAttributes` of a PersistentVolume, and what kubelet adds.
 //!
-//! A PersistentVolume that somebody wrote by hand may hold a typing mistake, and `subdir: team-a` in place of `sub-dir`
-//! would mount the whole file system for a tenant who was to see one directory. So keys that are nearly ours are refused,
-//! others that are not ours are logged, and everything that external-provisioner, kubelet and the releases of the Go driver
-//! put there is accepted.
+//! A PersistentVolume that was written by hand may hold a misspelt key, and `subdir: team-a` in place of `sub-dir` would mount
+//! the whole file system for a tenant who is to see one directory. So misspelt keys of this driver are refused, unknown keys
+//! are logged, and everything that external-provisioner, kubelet and the releases of the Go driver put there is accepted.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -36,10 +35,10 @@ const OF_EARLIER_RELEASES: [&str; 8] = [
     "root-squash-uid",
     "root-squash-gid",
 ];
-/// Keys that the driver itself adds to the context of a volume that it created, whatever the StorageClass said.
+/// Keys that the driver itself adds to the context of a volume that it created, also where the StorageClass has them.
 const WRITTEN_BY_DRIVER: [&str; 4] = [CREATED_BY_DYNAMIC_PROVISIONING, RESOURCE_GROUP_NAME, MGS_IP_ADDRESS, FS_NAME];
 
-/// What is done about a key that is nearly one of ours.
+/// What is done about a misspelt key of this driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownAttributes {
     /// The publish is refused.
@@ -61,7 +60,7 @@ pub fn parse(
     if is_inline(context) {
         problems.add(
             EPHEMERAL,
-            "inline (ephemeral) volumes are not supported: whoever may create a pod would choose server and directory; \
+            "inline (ephemeral) volumes are not supported: every user who may create a pod would choose server and directory; \
              use a PersistentVolumeClaim",
         );
     }
@@ -73,7 +72,7 @@ pub fn parse(
     problems.into_result(source.map(|source| (source, notices)))
 }
 
-/// Whether kubelet says that the volume is inline. Anything but a plain no counts.
+/// Whether kubelet marks the volume as inline. Any value but `false` and the empty one counts.
 fn is_inline(context: &BTreeMap<String, String>) -> bool {
     context_value(context, EPHEMERAL).is_some_and(|value| {
         let value = value.trim();
@@ -81,8 +80,8 @@ fn is_inline(context: &BTreeMap<String, String>) -> bool {
     })
 }
 
-/// One key in two spellings with two values: nobody knows which is meant. What the driver itself wrote beside the
-/// parameters of a StorageClass is known.
+/// One key in two spellings with two values is ambiguous, except where the driver itself wrote one of them beside the
+/// parameters of a StorageClass.
 fn check_unambiguous(context: &BTreeMap<String, String>, key: &str, problems: &mut Problems) {
     let dynamic = context_value(context, CREATED_BY_DYNAMIC_PROVISIONING) == Some("t");
     if dynamic && WRITTEN_BY_DRIVER.contains(&key) && context.contains_key(key) {
@@ -104,9 +103,9 @@ fn check_keys(
     problems: &mut Problems,
     notices: &mut Vec<Notice>,
 ) {
-    let strangers: Vec<&String> = context.keys().filter(|key| !is_accepted(key)).collect();
-    let near: Vec<(&String, &str)> = strangers.iter().filter_map(|key| Some((*key, near_miss(key)?))).collect();
-    let far: Vec<String> = strangers.iter().filter(|key| near_miss(key).is_none()).map(|key| quote(key)).collect();
+    let unknown_keys: Vec<&String> = context.keys().filter(|key| !is_accepted(key)).collect();
+    let near: Vec<(&String, &str)> = unknown_keys.iter().filter_map(|key| Some((*key, near_miss(key)?))).collect();
+    let far: Vec<String> = unknown_keys.iter().filter(|key| near_miss(key).is_none()).map(|key| quote(key)).collect();
     let owner = owner(target);
     for (key, meant) in near {
         let asked = format!("{} is not an attribute of this driver; did you mean {meant}?", quote(key));
@@ -141,7 +140,7 @@ fn is_accepted(key: &str) -> bool {
 /// The key that an unknown one was meant to be, if it is near enough. The net is wide for keys that decide what is mounted
 /// and narrow for the others, which a publish does not read.
 fn near_miss(key: &str) -> Option<&'static str> {
-    // A key with a domain in front is somebody's own.
+    // A key with a domain in front belongs to that domain.
     if key.split_once('/').is_some_and(|(domain, _)| domain.contains('.')) {
         return None;
     }

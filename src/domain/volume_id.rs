@@ -7,9 +7,11 @@
 use std::fmt;
 use std::ops::Deref;
 
+use super::problem::Problem;
 use super::text::quote;
 
-const SEPARATOR: char = '#';
+/// Separates the fields of an id.
+pub(super) const SEPARATOR: char = '#';
 /// Most fields that any form of the id has.
 pub const FIELDS_MAX: usize = 6;
 
@@ -43,31 +45,12 @@ pub struct VolumeIdFields {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VolumeId(VolumeIdFields);
 
-/// Why a text is not a volume id of this driver, or cannot become one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VolumeIdError {
-    /// Not 3 to 6 fields.
-    #[error("{id} is not a volume id of this driver: it has {fields} fields between `#`, not 3 to 6")]
-    Fields {
-        /// The id.
-        id: String,
-        /// How many fields it has.
-        fields: usize,
-    },
-    /// A field to be written holds the separator.
-    #[error("{field} {value} contains `#`, which separates the fields of the volume id")]
-    Separator {
-        /// Which field.
-        field: &'static str,
-        /// What it holds.
-        value: String,
-    },
-}
-
 impl VolumeId {
-    /// Builds an id; a `#` in any field is refused. Slashes round file system name and sub-directory are dropped, as they
-    /// are when the id is read.
-    pub fn new(mut fields: VolumeIdFields) -> Result<Self, VolumeIdError> {
+    /// Builds an id. Slashes round file system name and sub-directory are dropped, as they are when the id is read.
+    ///
+    /// # Errors
+    /// If a field holds a `#`.
+    pub fn new(mut fields: VolumeIdFields) -> Result<Self, Problem> {
         let texts = [
             ("volume name", &fields.name),
             ("fs-name", &fields.fs_name),
@@ -76,7 +59,8 @@ impl VolumeId {
             ("resource-group-name", &fields.resource_group),
         ];
         if let Some((field, value)) = texts.into_iter().find(|(_, value)| value.contains(SEPARATOR)) {
-            return Err(VolumeIdError::Separator { field, value: quote(value) });
+            let message = format!("{field} {} contains `#`, which separates the fields of the volume id", quote(value));
+            return Err(Problem::of("volume id", message));
         }
         for field in [&mut fields.fs_name, &mut fields.sub_dir] {
             *field = field.trim_matches('/').to_owned();
@@ -84,21 +68,22 @@ impl VolumeId {
         Ok(Self(fields))
     }
 
-    /// Reads an id of 3, 4, 5 or 6 fields.
-    pub fn parse(text: &str) -> Result<Self, VolumeIdError> {
+    /// Reads an id of 3, 4, 5 or 6 fields; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split(SEPARATOR).collect();
         if !(3..=FIELDS_MAX).contains(&fields.len()) {
-            return Err(VolumeIdError::Fields { id: quote(text), fields: fields.len() });
+            return None;
         }
         let field = |index: usize| fields.get(index).copied().unwrap_or_default().to_owned();
-        Self::new(VolumeIdFields {
+        let id = Self::new(VolumeIdFields {
             name: field(0),
             fs_name: field(1),
             mgs_address: field(2),
             sub_dir: field(3),
             origin: if field(4) == "t" { Origin::Dynamic } else { Origin::Static },
             resource_group: field(5),
-        })
+        });
+        id.ok()
     }
 }
 
@@ -155,7 +140,7 @@ mod tests {
     #[test]
     fn handles_of_other_forms_are_recognised() {
         for text in ["", "vol", "a#b", "a#b#c#d#t#rg#more", "c2b7f4f7-9d94-4cd2-a9c2-8db9c8504ba9"] {
-            assert!(VolumeId::parse(text).is_err(), "{text:?}");
+            assert!(VolumeId::parse(text).is_none(), "{text:?}");
         }
     }
 

@@ -16,17 +16,17 @@ use crate::domain::sku::SkuCatalog;
 /// What the use-cases need of a cloud.
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
-    /// Whether the settings say how the cloud is reached. The error names the file and the missing fields. Sends no request.
+    /// Whether the settings suffice to reach the cloud. The error names the file and the missing fields. Sends no request.
     fn configured(&self) -> Result<(), CloudError> {
         Ok(())
     }
 
-    /// Whether nothing behind this cloud is real. Volumes of such a cloud say so in their context.
+    /// Whether nothing behind this cloud is real. Volumes of such a cloud are marked in their context.
     fn is_simulated(&self) -> bool {
         false
     }
 
-    /// Observes a file system (ARM: GET). [`Observed::Absent`] only if the cloud itself said so; any doubt is an error.
+    /// Observes a file system (ARM: GET). [`Observed::Absent`] only by the cloud's own error code; any doubt is an error.
     async fn observe(&self, id: &FilesystemId) -> Result<Observed, CloudError>;
 
     /// Asks for a file system (ARM: PUT) and returns once that is accepted, not finished. Repeating it with the same spec
@@ -116,7 +116,7 @@ impl CloudErrorKind {
     }
 }
 
-/// A failed cloud call. Clones share the cause, so that one failed request fails everybody who waited for it.
+/// A failed cloud call. Clones share the cause, so that one failed request fails every caller that waited for it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} {resource}: {message}")]
 pub struct CloudError {
@@ -126,11 +126,11 @@ pub struct CloudError {
     pub operation: &'static str,
     /// The resource that it was about.
     pub resource: String,
-    /// What the cloud said, its code included, without secrets.
+    /// The cloud's error message, its code included, without secrets.
     pub message: String,
     /// What to do about it, where the adapter knows: a permission, a quota, a setting.
     pub hint: Option<String>,
-    /// How long the cloud asks to be left alone.
+    /// The cloud's `Retry-After`.
     pub retry_after: Option<Duration>,
     /// Whether the cloud's own error code names a cause that repeating the request does not cure, such as ARM's
     /// `ScopeLocked` or `ReadOnlyDisabledSubscription`. Says nothing about whether the request had its effect.

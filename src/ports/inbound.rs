@@ -16,6 +16,7 @@ use super::mounter::Usage;
 use crate::domain::access::Capability;
 use crate::domain::mount::PublishRequest;
 use crate::domain::provisioning::{Volume, VolumeRequest};
+use crate::domain::text::error_chain;
 
 /// Volumes of a cluster.
 #[async_trait]
@@ -24,11 +25,11 @@ pub trait Provisioning: Send + Sync + std::fmt::Debug {
     /// outcome. Nothing new begins once `caller` is gone.
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure>;
 
-    /// Deletes a volume. One that is gone or was never ours to delete is a success. A call that meets an unfinished one for
+    /// Deletes a volume. One that is gone, or whose file system was not made for it, is a success. A call that meets an unfinished one for
     /// the same volume shares its outcome.
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure>;
 
-    /// Whether an existing volume can be used so: `Ok(Some(reason))` says why not.
+    /// Whether an existing volume can be used so: `Ok(Some(reason))` if not.
     async fn validate(&self, question: ValidateRequest, timeout: Option<Duration>) -> Result<Option<String>, Failure>;
 }
 
@@ -65,7 +66,7 @@ impl Caller {
     }
 }
 
-/// What CSI's `ValidateVolumeCapabilities` asks.
+/// A request of CSI's `ValidateVolumeCapabilities`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidateRequest {
     /// The volume.
@@ -91,10 +92,10 @@ pub trait Publishing: Send + Sync + std::fmt::Debug {
     async fn usage(&self, volume_id: &str, path: &Path, timeout: Option<Duration>) -> Result<Usage, Failure>;
 }
 
-/// Whether the process can do its work.
+/// Readiness of the process, as CSI's Probe reports it.
 #[async_trait]
 pub trait ReadinessProbe: Send + Sync + std::fmt::Debug {
-    /// `true` once everything was ready, and from then on: a container is not to be killed for a sick network.
+    /// `true` once everything was ready, and from then on: a container is not to be killed for a broken network.
     async fn is_ready(&self) -> bool;
 }
 
@@ -110,7 +111,7 @@ pub enum FailureKind {
     Conflict,
     /// The volume or path does not exist.
     NotFound,
-    /// The world is not in the state that the request needs.
+    /// Something is not in the state that the request needs.
     Precondition,
     /// Quota or addresses are used up.
     Exhausted,
@@ -118,7 +119,7 @@ pub enum FailureKind {
     Unauthenticated,
     /// A permission is missing.
     Denied,
-    /// A mistake of the driver or of the node.
+    /// A fault of the driver or of the node.
     Internal,
     /// In progress; ask again.
     InProgress,
@@ -174,24 +175,25 @@ impl Failure {
 
     /// The message and its causes, each said once.
     pub fn chain(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.map(ToString::to_string).fold(self.message.clone(), |chain, cause| {
-            if chain.contains(&cause) { chain } else { format!("{chain}: {cause}") }
-        })
+        error_chain(self)
+    }
+
+    /// The same failure with more text behind the message and its causes.
+    #[must_use]
+    pub fn followed_by(&self, more: &str) -> Self {
+        Self { message: format!("{}{more}", self.chain()), ..self.clone() }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Adds the cause.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(cause.into());
-        self
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(cause.into()), ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ports of the hexagon: what the use-cases need from outside, and what they offer to a front end.
 //!
-//! Adapters ports ([`cloud`], [`mounter`], [`operations`], [`node_faults`], [`orchestrator`], [`clock`]) are implemented by
+//! Driven ports ([`cloud`], [`mounter`], [`operations`], [`node_faults`], [`orchestrator`], [`clock`]) are implemented by
 //! adapters; the driving port ([`inbound`]) is implemented by the use-cases and called by the CSI front end.
 //!
 //! Conventions of all ports:

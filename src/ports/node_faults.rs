@@ -1,4 +1,4 @@
-//! Faults of the driver's surroundings on a node, for whoever reports them: `doctor node`, the log, the startup taint.
+//! Faults of a node outside the driver, for `doctor node`, the log and the startup taint.
 
 /// Knows the faults of the node that the driver can see from its own container.
 pub trait NodeFaults: Send + Sync + std::fmt::Debug {

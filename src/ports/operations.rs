@@ -1,4 +1,4 @@
-//! Mount operations in progress on this node, for whoever reports them: Probe's log line, `doctor node`, metrics.
+//! Mount operations in progress on this node, for reports: Probe's log line, `doctor node`, metrics.
 
 use std::time::Duration;
 

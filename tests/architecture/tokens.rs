@@ -60,47 +60,42 @@ fn is_test_only(attribute: TokenStream) -> bool {
     all.unwrap_or(condition).split(',').any(|part| part == "test")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn names_in(source: &str) -> Vec<String> {
+    let refused = |name: &str| ["adapters", "tonic", "async"].contains(&name);
+    let found = named(&source.parse().expect("Rust"), &refused);
+    found.into_iter().map(|(line, name)| format!("{line} {name}")).collect()
+}
 
-    fn names_in(source: &str) -> Vec<String> {
-        let refused = |name: &str| ["adapters", "tonic", "async"].contains(&name);
-        let found = named(&source.parse().expect("Rust"), &refused);
-        found.into_iter().map(|(line, name)| format!("{line} {name}")).collect()
+#[test]
+fn every_way_to_name_an_item_is_found() {
+    for (source, found) in [
+        ("use crate::adapters::clock;", "1 adapters"),
+        ("use crate::{\n  domain::names,\n  adapters::{clock, csi},\n};", "3 adapters"),
+        ("use super::super::adapters as outside;", "1 adapters"),
+        ("use tonic as gentle;", "1 tonic"),
+        ("extern crate tonic;", "1 tonic"),
+        ("fn f() -> tonic::Status { todo() }", "1 tonic"),
+        ("fn f<T: Into<::tonic::Status>>(t: T) {}", "1 tonic"),
+        ("macro_rules! m { ($x:expr) => { crate::adapters::make($x) } }", "1 adapters"),
+        ("fn f() { println!(\"{}\", tonic::VERSION) }", "1 tonic"),
+        ("#[tonic::async_trait] trait T {}", "1 tonic"),
+        ("async fn f() {}", "1 async"),
+        ("use crate::r#adapters::clock;", "1 adapters"),
+        ("mod m { fn f() { let _ = [(|| adapters::x)()]; } }", "1 adapters"),
+    ] {
+        assert_eq!(names_in(source), [found], "{source}");
     }
+}
 
-    #[test]
-    fn every_way_to_name_an_item_is_found() {
-        for (source, found) in [
-            ("use crate::adapters::clock;", "1 adapters"),
-            ("use crate::{\n  domain::names,\n  adapters::{clock, csi},\n};", "3 adapters"),
-            ("use super::super::adapters as outside;", "1 adapters"),
-            ("use tonic as gentle;", "1 tonic"),
-            ("extern crate tonic;", "1 tonic"),
-            ("fn f() -> tonic::Status { todo() }", "1 tonic"),
-            ("fn f<T: Into<::tonic::Status>>(t: T) {}", "1 tonic"),
-            ("macro_rules! m { ($x:expr) => { crate::adapters::make($x) } }", "1 adapters"),
-            ("fn f() { println!(\"{}\", tonic::VERSION) }", "1 tonic"),
-            ("#[tonic::async_trait] trait T {}", "1 tonic"),
-            ("async fn f() {}", "1 async"),
-            ("use crate::r#adapters::clock;", "1 adapters"),
-            ("mod m { fn f() { let _ = [(|| adapters::x)()]; } }", "1 adapters"),
-        ] {
-            assert_eq!(names_in(source), [found], "{source}");
-        }
-    }
-
-    #[test]
-    fn comments_strings_and_longer_names_are_ignored() {
-        for source in [
-            "// crate::adapters",
-            "/* tonic */ fn f() {}",
-            "//! See [`crate::adapters`].\n/// Not `tonic`.\nfn f() {}",
-            "const A: &str = \"use tonic;\"; const B: &[u8] = b\"async\"; const C: &str = r#\"adapters\"#;",
-            "fn adapters_of(atonic: u8) {}",
-        ] {
-            assert_eq!(names_in(source), [""; 0], "{source}");
-        }
+#[test]
+fn comments_strings_and_longer_names_are_ignored() {
+    for source in [
+        "// crate::adapters",
+        "/* tonic */ fn f() {}",
+        "//! See [`crate::adapters`].\n/// Not `tonic`.\nfn f() {}",
+        "const A: &str = \"use tonic;\"; const B: &[u8] = b\"async\"; const C: &str = r#\"adapters\"#;",
+        "fn adapters_of(atonic: u8) {}",
+    ] {
+        assert_eq!(names_in(source), [""; 0], "{source}");
     }
 }

@@ -49,7 +49,7 @@ fn a_creation_killed_at_any_request_makes_one_file_system() {
 
 /// A PUT that reached ARM is seen by the next process, which sends none.
 #[test]
-fn a_put_that_arrived_is_never_sent_again() {
+fn a_put_that_arm_accepted_is_not_sent_again() {
     let stack = Stack::new();
     let plan = |_: usize, kind: Kind| (kind == Kind::Put).then(|| kill(true));
     let (_, died) = survives(stack.process(Box::new(plan)).driver, &stack, |driver| driver.create(NAME).ok());

@@ -1,4 +1,4 @@
-//! The real HTTP client against real sockets: resets, silence, half answers, links, sizes.
+//! The real HTTP client against real sockets: resets, silence, half responses, links, sizes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -99,7 +99,7 @@ fn a_redirect_is_an_answer_and_not_followed() {
 
 #[test]
 fn one_connection_serves_many_requests() {
-    let (count, wire) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), ReqwestClient::new().unwrap());
+    let (count, client) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), ReqwestClient::new().unwrap());
     let counted = count.clone();
     let url = server(move |mut stream| {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -116,7 +116,7 @@ fn one_connection_serves_many_requests() {
     runtime.block_on(async {
         for _ in 0..5 {
             let request = Request { time_limit: LONG, size_limit: 10, ..Request::new(Method::GET, url.clone()) };
-            assert_eq!(wire.send(request).await.unwrap().status, 204);
+            assert_eq!(client.send(request).await.unwrap().status, 204);
         }
     });
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1);

@@ -1,4 +1,4 @@
-//! Many claims in one instant, on simulated time: what they cost in requests and how soon each is reported.
+//! Many claims in one instant, on simulated time: how many requests they cost and how soon each is reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Storm {
     pub(crate) claims: usize,
     pub(crate) kinds: BTreeMap<Kind, usize>,
     pub(crate) throttled: u64,
-    /// Between the moment a file system was ready and the answer that says so, at worst.
+    /// Between the moment a file system was ready and the response that says so, at worst.
     pub(crate) latest: Duration,
     /// Simulated time until all were ready.
     pub(crate) took: Duration,

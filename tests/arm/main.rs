@@ -1,8 +1,8 @@
 //! The ARM adapter, and the driver on top of it, against ARM's REST interface in front of the simulator.
 //!
-//! What ARM may answer, and what may happen to a request on its way, decides whether a file system leaks.
-//! Most cases run without a network on a clock that never waits, so that every fault can be played at every request;
-//! what the real HTTP client makes of resets and silence is tested over sockets.
+//! The responses of ARM, and faults of requests on their way, decide whether a file system leaks. Most cases run without a
+//! network on a manual clock, so that every fault is injected into every request; resets and time-outs of the real HTTP
+//! client are tested over sockets.
 
 // Helpers of tests end their test; clippy's switches for that reach test functions only.
 #![allow(
@@ -13,26 +13,28 @@
     clippy::unchecked_time_subtraction
 )]
 
-mod answers;
-mod attacks;
 mod crashes;
+mod creation_log;
 mod credentials;
+mod error_details;
 #[path = "../fakes/mod.rs"]
 mod fakes;
-mod figures;
-mod guards;
+mod fault_matrix;
+mod final_failures;
 mod http;
+mod list_polling;
 mod load;
-mod matrix;
 mod ownership;
-mod refusals;
-mod replay;
+mod rate_limits;
+mod recorded;
 mod replicas;
-mod rules;
+mod request_counts;
+mod responses;
+mod scripted;
 mod secrets;
 mod stack;
-mod story;
-mod throttling;
+mod subnet_capacity;
+mod tokens;
 // Shared with the cases of the use-cases, which need more of it.
 #[allow(dead_code)]
 #[path = "../usecases/world.rs"]

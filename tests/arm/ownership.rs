@@ -1,4 +1,4 @@
-//! What is not ours is neither adopted nor deleted, whatever the id.
+//! A file system that is not owned by this driver is neither adopted nor deleted, for any id.
 
 use azurelustre_csi::domain::filesystem::ProvisioningState;
 use azurelustre_csi::domain::tags::{CREATED_BY, CREATED_BY_US, PV_NAME};
@@ -9,10 +9,10 @@ use crate::stack::Stack;
 use crate::world::NAME;
 
 /// Tags under which a file system is not this volume's.
-const FOREIGN: [&[(&str, &str)]; 5] = [
+const NOT_OWNED: [&[(&str, &str)]; 5] = [
     &[],
     &[("team", "hpc")],
-    &[(CREATED_BY, "somebody-else")],
+    &[(CREATED_BY, "another-tool")],
     &[(CREATED_BY, CREATED_BY_US), (PV_NAME, "pvc-2")],
     &[(PV_NAME, NAME)],
 ];
@@ -21,8 +21,8 @@ const STATES: [ProvisioningState; 4] =
     [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Creating, ProvisioningState::Deleting];
 
 #[test]
-fn a_foreign_file_system_is_not_adopted() {
-    for tags in FOREIGN {
+fn a_file_system_that_is_not_owned_is_not_adopted() {
+    for tags in NOT_OWNED {
         for state in STATES {
             let stack = Stack::new();
             stack.azure.place(NAME, tags, state.clone(), "10.9.9.9");
@@ -34,8 +34,8 @@ fn a_foreign_file_system_is_not_adopted() {
 }
 
 #[test]
-fn a_foreign_file_system_is_not_deleted() {
-    for tags in FOREIGN {
+fn a_file_system_that_is_not_owned_is_not_deleted() {
+    for tags in NOT_OWNED {
         for state in [ProvisioningState::Succeeded, ProvisioningState::Failed, ProvisioningState::Creating] {
             let stack = Stack::new();
             stack.azure.place(NAME, tags, state.clone(), "");

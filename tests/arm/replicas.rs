@@ -24,7 +24,7 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    /// Loses its lease at request number `at`; that request meets `fault_kind`, if any.
+    /// Loses its lease at request number `at`; that request meets `fault`, if any.
     fn new(stack: &Stack, at: usize, fault_kind: Option<HttpFault>) -> Self {
         let (caller, guard) = Caller::new(Some(Duration::from_mins(30)));
         let guard: Mutex<Option<CallerGuard>> = Mutex::new(Some(guard));

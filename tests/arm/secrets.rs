@@ -19,6 +19,7 @@ fn logged(work: impl FnOnce()) -> String {
     let filter =
         LogFilter::parse("trace,azure_core=trace,reqwest=trace,hyper=trace,h2=trace,hyper_util=trace").unwrap();
     let settings = LogSettings { format: LogFormat::Text, filter };
+    LogBuffer::of_process();
     let buffer = LogBuffer::default();
     tracing::subscriber::with_default(telemetry::subscriber(&settings, false, buffer.clone()), work);
     buffer.text()
@@ -27,7 +28,7 @@ fn logged(work: impl FnOnce()) -> String {
 /// A whole life of a file system over the real HTTP client, with a failing creation whose operation is asked.
 #[test]
 fn no_token_and_no_signature_is_logged() {
-    let _listening = crate::story::LISTENING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _listening = crate::creation_log::LISTENING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for log in [logged as fn(fn()) -> String, |work| LogBuffer::during(work)] {
         let text = log(a_whole_life);
         assert!(text.contains("HTTP response") && text.contains("/amlFilesystems/"), "nothing was logged: {text}");

@@ -39,8 +39,8 @@ impl Stack {
 
     /// A process whose requests meet what the plan says.
     pub(crate) fn process(&self, plan: HttpPlan) -> Process {
-        let wire = Arc::new(StubClient::new(self.stub.clone(), self.azure.clock.clone(), plan));
-        let adapter = Arc::new(adapter(wire, ENDPOINT, self.azure.clock.clone()));
+        let client = Arc::new(StubClient::new(self.stub.clone(), self.azure.clock.clone(), plan));
+        let adapter = Arc::new(adapter(client, ENDPOINT, self.azure.clock.clone()));
         let driver = self.azure.driver_over(adapter.clone(), Faults::none(self.azure.clock.clone()));
         Process { driver, adapter }
     }
@@ -55,7 +55,7 @@ impl Stack {
         self.process(Box::new(move |number, _| (first..first + times).contains(&number).then_some(fault))).driver
     }
 
-    /// One whose requests of a kind all meet this fault_kind, before they have an effect.
+    /// One whose requests of a kind all meet this fault, before they have an effect.
     pub(crate) fn failing(&self, kind: Kind, fault_kind: FaultKind) -> Driver {
         self.process(Box::new(move |_, of| (of == kind).then_some(HttpFault { fault_kind, after: false }))).driver
     }

@@ -1,4 +1,4 @@
-//! Requests that change something run to their end, whoever waits for them, and meet instead of racing each other.
+//! PUT and DELETE run to their end even if their caller leaves, and are joined instead of racing each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use azurelustre_csi::ports::clock::Clock;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind};
 use futures_lite::future::{or, zip};
 
-use crate::answers::{answer, error};
 use crate::fakes::arm::faults::adapter;
 use crate::fakes::clock::ManualClock;
-use crate::replay::spec;
+use crate::recorded::spec;
+use crate::scripted::{error, response};
 use crate::stack::ENDPOINT;
 
 /// Answers each request after a while.
@@ -23,7 +23,7 @@ use crate::stack::ENDPOINT;
 struct Slow {
     clock: Arc<ManualClock>,
     takes: Duration,
-    answers: Vec<Response>,
+    responses: Vec<Response>,
     begun: AtomicUsize,
     ended: AtomicUsize,
 }
@@ -37,15 +37,15 @@ impl HttpClient for Slow {
         if self.takes > request.time_limit {
             return Err(HttpError::TimedOut(request.time_limit));
         }
-        Ok(self.answers[number.min(self.answers.len() - 1)].clone())
+        Ok(self.responses[number.min(self.responses.len() - 1)].clone())
     }
 }
 
-fn slow(seconds: u64, answers: Vec<Response>) -> (Arc<Slow>, Arc<ManualClock>) {
+fn slow(seconds: u64, responses: Vec<Response>) -> (Arc<Slow>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
     let takes = Duration::from_secs(seconds);
     let counts = (AtomicUsize::new(0), AtomicUsize::new(0));
-    (Arc::new(Slow { clock: clock.clone(), takes, answers, begun: counts.0, ended: counts.1 }), clock)
+    (Arc::new(Slow { clock: clock.clone(), takes, responses, begun: counts.0, ended: counts.1 }), clock)
 }
 
 impl Slow {
@@ -54,7 +54,7 @@ impl Slow {
     }
 }
 
-/// Gives up after a second, as a call does whose deadline passes.
+/// Stops waiting after a second, as a call does whose deadline passes.
 async fn for_a_second<T>(clock: &ManualClock, future: impl Future<Output = T>) -> Option<T> {
     or(async { Some(future.await) }, async {
         clock.sleep(Duration::from_secs(1)).await;
@@ -65,42 +65,42 @@ async fn for_a_second<T>(clock: &ManualClock, future: impl Future<Output = T>) -
 
 #[test]
 fn a_request_that_was_sent_runs_to_its_end_without_its_caller() {
-    let (wire, clock) = slow(5, vec![answer(201, &[], "")]);
-    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let (client, clock) = slow(5, vec![response(201, &[], "")]);
+    let cloud = adapter(client.clone(), ENDPOINT, clock.clone());
     assert!(clock.run(for_a_second(&clock, cloud.begin_create(&spec()))).is_none());
-    assert_eq!((wire.counts(), clock.tasks()), ((1, 0), 1));
+    assert_eq!((client.counts(), clock.tasks()), ((1, 0), 1));
     clock.run(clock.sleep(Duration::from_secs(10)));
-    assert_eq!((wire.counts(), clock.tasks()), ((1, 1), 0));
+    assert_eq!((client.counts(), clock.tasks()), ((1, 1), 0));
 }
 
 #[test]
-fn a_further_call_meets_the_request_that_has_no_answer_yet() {
+fn a_further_call_joins_the_request_in_flight() {
     let denied = error(403, "AuthorizationFailed", "no");
-    let (wire, clock) = slow(5, vec![denied]);
-    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let (client, clock) = slow(5, vec![denied]);
+    let cloud = adapter(client.clone(), ENDPOINT, clock.clone());
     assert!(clock.run(for_a_second(&clock, cloud.begin_create(&spec()))).is_none());
     let failure = clock.run(cloud.begin_create(&spec())).unwrap_err();
-    assert_eq!((failure.kind, wire.counts()), (CloudErrorKind::Denied, (1, 1)));
+    assert_eq!((failure.kind, client.counts()), (CloudErrorKind::Denied, (1, 1)));
     assert_eq!(clock.now(), Duration::from_secs(5));
     // Once it is answered, a further call sends one of its own.
     clock.run(cloud.begin_create(&spec())).unwrap_err();
-    assert_eq!(wire.counts(), (2, 2));
+    assert_eq!(client.counts(), (2, 2));
 }
 
 #[test]
 fn calls_at_the_same_time_send_one_request() {
-    let (wire, clock) = slow(5, vec![answer(202, &[], "")]);
-    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let (client, clock) = slow(5, vec![response(202, &[], "")]);
+    let cloud = adapter(client.clone(), ENDPOINT, clock.clone());
     let (one, other) = clock.run(zip(cloud.begin_delete(&spec().id), cloud.begin_delete(&spec().id)));
     assert!(one.is_ok() && other.is_ok());
-    assert_eq!(wire.counts(), (1, 1));
+    assert_eq!(client.counts(), (1, 1));
 }
 
-/// Another body, and a deletion while a creation has no answer, are not sent beside it.
+/// Another body, and a deletion while a creation has no response, are not sent beside it.
 #[test]
 fn a_different_request_for_the_same_file_system_is_not_sent() {
-    let (wire, clock) = slow(5, vec![answer(201, &[], "")]);
-    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let (client, clock) = slow(5, vec![response(201, &[], "")]);
+    let cloud = adapter(client.clone(), ENDPOINT, clock.clone());
     let larger = FilesystemSpec { capacity: Tib(32), ..spec() };
     let id = spec().id;
     let others = async {
@@ -114,15 +114,15 @@ fn a_different_request_for_the_same_file_system_is_not_sent() {
         assert_eq!(failure.kind, CloudErrorKind::Busy);
         assert!(failure.message.contains("PUT"), "{failure}");
     }
-    assert_eq!(wire.counts(), (1, 1));
+    assert_eq!(client.counts(), (1, 1));
 }
 
-/// A request has its own limit, whatever becomes of its caller.
+/// A request has its own time limit, even if its caller leaves.
 #[test]
 fn a_request_ends_after_a_minute() {
-    let (wire, clock) = slow(3600, vec![answer(201, &[], "")]);
-    let cloud = adapter(wire.clone(), ENDPOINT, clock.clone());
+    let (client, clock) = slow(3600, vec![response(201, &[], "")]);
+    let cloud = adapter(client.clone(), ENDPOINT, clock.clone());
     let failure = clock.run(cloud.begin_create(&spec())).unwrap_err();
     assert_eq!((failure.kind, clock.now()), (CloudErrorKind::Unavailable, Duration::from_mins(1)));
-    assert_eq!((wire.counts(), clock.tasks()), ((1, 1), 0));
+    assert_eq!((client.counts(), clock.tasks()), ((1, 1), 0));
 }

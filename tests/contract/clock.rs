@@ -8,53 +8,45 @@ use std::time::Duration;
 use azurelustre_csi::adapters::clock::{ScaledClock, SystemClock};
 use azurelustre_csi::ports::clock::Clock;
 use futures_lite::future;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
 use crate::fakes::clock::ManualClock;
-use crate::harness;
+use crate::harness::{self, Adapter, Law, LawResult, laws};
 
-/// A clock, and how to make the next sleeper's time come on it.
-struct Turned {
+/// A clock, and how time passes on it.
+struct ClockWorld {
     clock: Arc<dyn Clock>,
-    turn: Box<dyn Fn() + Send>,
+    advance: Box<dyn Fn()>,
 }
 
-fn turned(name: &str) -> Turned {
-    let still: Box<dyn Fn() + Send> = Box::new(|| {});
-    match name {
-        "system" => Turned { clock: Arc::new(SystemClock::new()), turn: still },
-        "scaled" => Turned { clock: Arc::new(ScaledClock::new(1000.0)), turn: still },
-        _ => {
-            let clock = Arc::new(ManualClock::default());
-            let turn = Arc::clone(&clock);
-            Turned { clock, turn: Box::new(move || turn.advance(Duration::from_millis(1))) }
-        }
-    }
+fn with_real_time(clock: impl Clock + 'static) -> Box<ClockWorld> {
+    Box::new(ClockWorld { clock: Arc::new(clock), advance: Box::new(|| {}) })
 }
 
-/// A law by its name.
-type Law = (&'static str, fn(&Turned) -> Result<(), Failed>);
+fn with_manual_time() -> Box<ClockWorld> {
+    let clock = Arc::new(ManualClock::default());
+    let advanced = Arc::clone(&clock);
+    Box::new(ClockWorld { clock, advance: Box::new(move || advanced.advance(Duration::from_millis(1))) })
+}
+
+const LAWS: &[Law<ClockWorld>] =
+    laws![time_never_goes_back, a_sleep_of_zero_ends_at_once, a_sleep_lasts_at_least_as_long_as_asked];
 
 /// Every law with every clock.
 pub(crate) fn trials() -> Vec<Trial> {
-    let laws: [Law; 3] = [
-        ("time_never_goes_back", time_never_goes_back),
-        ("no_time_is_over_at_once", no_time_is_over_at_once),
-        ("a_sleep_lasts_at_least_as_long_as_asked", a_sleep_lasts_at_least_as_long_as_asked),
+    let adapters = [
+        Adapter::new("system", || Ok(with_real_time(SystemClock::new()))),
+        Adapter::new("scaled", || Ok(with_real_time(ScaledClock::new(1000.0)))),
+        Adapter::new("manual", || Ok(with_manual_time())),
     ];
-    let clocks = ["system", "scaled", "manual"];
-    let with = |(name, law): &Law| {
-        let (name, law) = (*name, *law);
-        clocks.map(|clock| harness::trial("clock", clock, name, move || law(&turned(clock))))
-    };
-    laws.iter().flat_map(with).collect()
+    harness::trials("clock", &adapters, &[LAWS])
 }
 
-fn time_never_goes_back(turned: &Turned) -> Result<(), Failed> {
-    let mut before = turned.clock.now();
+async fn time_never_goes_back(world: &ClockWorld) -> LawResult {
+    let mut before = world.clock.now();
     for _ in 0..1000 {
-        (turned.turn)();
-        let now = turned.clock.now();
+        (world.advance)();
+        let now = world.clock.now();
         if now < before {
             return Err(format!("{now:?} came after {before:?}").into());
         }
@@ -63,25 +55,21 @@ fn time_never_goes_back(turned: &Turned) -> Result<(), Failed> {
     Ok(())
 }
 
-fn no_time_is_over_at_once(turned: &Turned) -> Result<(), Failed> {
-    harness::run(async {
-        turned.clock.sleep(Duration::ZERO).await;
-        Ok(())
-    })
+async fn a_sleep_of_zero_ends_at_once(world: &ClockWorld) -> LawResult {
+    world.clock.sleep(Duration::ZERO).await;
+    Ok(())
 }
 
-fn a_sleep_lasts_at_least_as_long_as_asked(turned: &Turned) -> Result<(), Failed> {
+async fn a_sleep_lasts_at_least_as_long_as_asked(world: &ClockWorld) -> LawResult {
     let asked = Duration::from_millis(5);
-    harness::run(async {
-        let begun = turned.clock.now();
-        let turning = async {
-            loop {
-                future::yield_now().await;
-                (turned.turn)();
-            }
-        };
-        future::or(turned.clock.sleep(asked), turning).await;
-        assert!(turned.clock.now().saturating_sub(begun) >= asked);
-        Ok(())
-    })
+    let begun = world.clock.now();
+    let advancing = async {
+        loop {
+            future::yield_now().await;
+            (world.advance)();
+        }
+    };
+    future::or(world.clock.sleep(asked), advancing).await;
+    assert!(world.clock.now().saturating_sub(begun) >= asked);
+    Ok(())
 }

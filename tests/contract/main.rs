@@ -1,8 +1,7 @@
 //! The contract tests: laws of the ports, run against every adapter that implements them.
 //!
-//! Why a suite of its own: a fake that is friendlier than the real thing proves nothing. Each law is one function and
-//! runs against every adapter; one that cannot run here, or a law that does not apply, shows as ignored with the reason,
-//! never as passed.
+//! A fake that accepts more than the real adapter proves nothing. So each law is one function and runs against every adapter;
+//! a law that cannot run here, or does not apply, is ignored with the reason, never passed.
 
 mod clock;
 mod cloud;

@@ -6,63 +6,38 @@
 mod kube;
 mod world;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, EventKind, NOTE_MAX, OrchestratorErrorKind};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
-use self::world::{Shown, SimulatorWorld, World};
-use crate::harness;
+use self::world::{OrchestratorWorld, ShownEvent, SimulatorWorld};
+use crate::harness::{self, Adapter, Law, LawResult, laws};
 
-const PORT: &str = "orchestrator";
 /// The startup taint of the driver's usual name.
 const STARTUP_TAINT: &str = "azurelustre.csi.azure.com/agent-not-ready";
 
-type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>;
-/// A law by its name.
-type Law = (&'static str, for<'a> fn(&'a dyn World) -> Running<'a>);
-
-macro_rules! laws {
-    ($($law:ident),+ $(,)?) => { [$((stringify!($law), (|world| Box::pin($law(world))) as for<'a> fn(&'a dyn World) -> Running<'a>)),+] };
-}
+const LAWS: &[Law<dyn OrchestratorWorld>] = laws![
+    the_startup_taint_is_removed_and_stays_removed,
+    other_taints_stay_in_their_order,
+    nothing_is_removed_before_the_driver_is_registered,
+    a_node_without_startup_taints_needs_no_registration,
+    events_are_shown_with_kind_claim_and_text,
+    a_repeated_event_is_one_with_a_greater_count_and_the_newest_text,
+    events_of_other_volumes_kinds_and_reasons_are_others,
+    a_long_text_loses_its_middle_only,
+];
 
 /// Every law with every adapter.
 pub(crate) fn trials() -> Vec<Trial> {
-    let laws: [Law; 8] = laws![
-        the_startup_taint_is_removed_and_stays_removed,
-        other_taints_stay_in_their_order,
-        nothing_is_removed_before_the_driver_is_registered,
-        a_node_without_startup_taints_needs_no_registration,
-        events_are_shown_with_kind_claim_and_text,
-        a_repeated_event_is_one_with_a_greater_count_and_the_newest_text,
-        events_of_other_volumes_kinds_and_reasons_are_others,
-        a_long_text_loses_its_middle_only,
+    let adapters: [Adapter<dyn OrchestratorWorld>; 2] = [
+        Adapter::new("simulator", || Ok(Box::new(SimulatorWorld::default()))),
+        #[cfg(feature = "kube")]
+        Adapter::new("kubernetes", kube::KubeWorld::boxed),
+        #[cfg(not(feature = "kube"))]
+        Adapter::unavailable("kubernetes", "built without the feature `kube`"),
     ];
-    laws.into_iter().flat_map(|law| [with_simulator(law), with_kubernetes(law)]).collect()
-}
-
-fn with_simulator((name, law): Law) -> Trial {
-    harness::trial(PORT, "simulator", name, move || {
-        let world = SimulatorWorld::default();
-        harness::run(law(&world))
-    })
-}
-
-#[cfg(feature = "kube")]
-fn with_kubernetes((name, law): Law) -> Trial {
-    harness::trial(PORT, "kubernetes", name, move || {
-        harness::run(async {
-            let world = kube::KubeWorld::start().await;
-            law(&world).await
-        })
-    })
-}
-
-#[cfg(not(feature = "kube"))]
-fn with_kubernetes((name, _): Law) -> Trial {
-    harness::ignored(PORT, "kubernetes", name, "this build does not talk to Kubernetes")
+    harness::trials("orchestrator", &adapters, &[LAWS])
 }
 
 fn event(reason: &'static str, message: &str) -> ClaimEvent {
@@ -77,11 +52,11 @@ fn event(reason: &'static str, message: &str) -> ClaimEvent {
     }
 }
 
-fn messages(shown: &[Shown]) -> Vec<&str> {
+fn messages(shown: &[ShownEvent]) -> Vec<&str> {
     shown.iter().map(|event| event.message.as_str()).collect()
 }
 
-async fn the_startup_taint_is_removed_and_stays_removed(world: &dyn World) -> Result<(), Failed> {
+async fn the_startup_taint_is_removed_and_stays_removed(world: &dyn OrchestratorWorld) -> LawResult {
     world.set_taints(&[STARTUP_TAINT]);
     for _ in 0..2 {
         world.orchestrator().remove_startup_taint().await?;
@@ -90,14 +65,14 @@ async fn the_startup_taint_is_removed_and_stays_removed(world: &dyn World) -> Re
     Ok(())
 }
 
-async fn other_taints_stay_in_their_order(world: &dyn World) -> Result<(), Failed> {
+async fn other_taints_stay_in_their_order(world: &dyn OrchestratorWorld) -> LawResult {
     world.set_taints(&["sku", STARTUP_TAINT, "other.csi.azure.com/agent-not-ready", "node.kubernetes.io/not-ready"]);
     world.orchestrator().remove_startup_taint().await?;
     assert_eq!(world.taints(), ["sku", "other.csi.azure.com/agent-not-ready", "node.kubernetes.io/not-ready"]);
     Ok(())
 }
 
-async fn nothing_is_removed_before_the_driver_is_registered(world: &dyn World) -> Result<(), Failed> {
+async fn nothing_is_removed_before_the_driver_is_registered(world: &dyn OrchestratorWorld) -> LawResult {
     world.set_taints(&["sku", STARTUP_TAINT]);
     world.set_registered(false);
     let refused = world.orchestrator().remove_startup_taint().await.map_err(|error| error.kind);
@@ -109,7 +84,7 @@ async fn nothing_is_removed_before_the_driver_is_registered(world: &dyn World) -
     Ok(())
 }
 
-async fn a_node_without_startup_taints_needs_no_registration(world: &dyn World) -> Result<(), Failed> {
+async fn a_node_without_startup_taints_needs_no_registration(world: &dyn OrchestratorWorld) -> LawResult {
     world.set_registered(false);
     for taints in [&[][..], &["sku"]] {
         world.set_taints(taints);
@@ -119,12 +94,12 @@ async fn a_node_without_startup_taints_needs_no_registration(world: &dyn World) 
     Ok(())
 }
 
-async fn events_are_shown_with_kind_claim_and_text(world: &dyn World) -> Result<(), Failed> {
+async fn events_are_shown_with_kind_claim_and_text(world: &dyn OrchestratorWorld) -> LawResult {
     let warning = ClaimEvent { kind: EventKind::Warning, ..event("B", "second") };
     for event in [event("A", "first"), warning] {
         world.orchestrator().report(&event).await?;
     }
-    let shown = |kind, reason: &str, message: &str| Shown {
+    let shown = |kind, reason: &str, message: &str| ShownEvent {
         kind,
         namespace: "team".to_owned(),
         claim: "claim".to_owned(),
@@ -136,7 +111,7 @@ async fn events_are_shown_with_kind_claim_and_text(world: &dyn World) -> Result<
     Ok(())
 }
 
-async fn a_repeated_event_is_one_with_a_greater_count_and_the_newest_text(world: &dyn World) -> Result<(), Failed> {
+async fn a_repeated_event_is_one_with_a_greater_count_and_the_newest_text(world: &dyn OrchestratorWorld) -> LawResult {
     for message in ["30s so far", "1m30s so far", "2m30s so far"] {
         world.orchestrator().report(&event("A", message)).await?;
     }
@@ -145,7 +120,7 @@ async fn a_repeated_event_is_one_with_a_greater_count_and_the_newest_text(world:
     Ok(())
 }
 
-async fn events_of_other_volumes_kinds_and_reasons_are_others(world: &dyn World) -> Result<(), Failed> {
+async fn events_of_other_volumes_kinds_and_reasons_are_others(world: &dyn OrchestratorWorld) -> LawResult {
     let first = event("A", "1");
     let others = [
         ClaimEvent { reason: "B", message: "2".to_owned(), ..first.clone() },
@@ -159,7 +134,7 @@ async fn events_of_other_volumes_kinds_and_reasons_are_others(world: &dyn World)
     Ok(())
 }
 
-async fn a_long_text_loses_its_middle_only(world: &dyn World) -> Result<(), Failed> {
+async fn a_long_text_loses_its_middle_only(world: &dyn OrchestratorWorld) -> LawResult {
     let message = format!("what happened {} what to do", "字".repeat(1000));
     world.orchestrator().report(&event("A", &message)).await?;
     let shown = world.events().remove(0).message;

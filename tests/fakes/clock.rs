@@ -1,6 +1,5 @@
-//! A clock that stands still until a test turns it, and that can run a future as fast as it can think.
-//!
-//! Why: a loop that waits for an hour is tested in no time, and to the second.
+//! A manual clock: time stands still until a test advances it, or until a future that it runs can only wait. So a loop that
+//! waits for an hour is tested at once, and to the second.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -14,18 +13,22 @@ use async_trait::async_trait;
 use azurelustre_csi::ports::clock::Clock;
 
 #[derive(Debug, Default)]
-struct Hands {
+struct State {
     now: Duration,
-    next: u64,
+    last_sleeper: u64,
+    /// When each sleep ends, by its number.
     sleepers: BTreeMap<u64, (Duration, Waker)>,
 }
 
-/// A task that goes on whoever waits for it.
+/// A task in the background.
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A clock that a test turns, and the tasks of the process under test that run on it.
+/// A clock that a test advances, and the background tasks of the process under test.
 #[derive(Default)]
-pub(crate) struct ManualClock(Mutex<Hands>, Mutex<Vec<Task>>);
+pub(crate) struct ManualClock {
+    state: Mutex<State>,
+    tasks: Mutex<Vec<Task>>,
+}
 
 impl std::fmt::Debug for ManualClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,13 +37,13 @@ impl std::fmt::Debug for ManualClock {
 }
 
 impl ManualClock {
-    /// Turns the clock and wakes every sleeper whose time has come.
+    /// Advances the clock and wakes every sleeper whose time has come.
     pub(crate) fn advance(&self, by: Duration) {
-        let mut hands = self.0.lock().unwrap();
-        hands.now += by;
-        let now = hands.now;
-        // Woken once: who is not polled then, since its owner waits for something else, is not waited for again.
-        hands.sleepers.retain(|_, (at, waker)| {
+        let mut state = self.state.lock().unwrap();
+        state.now += by;
+        let now = state.now;
+        // Woken once: a sleeper that is not polled then, since its owner waits for another future, is removed too.
+        state.sleepers.retain(|_, (at, waker)| {
             if *at <= now {
                 waker.wake_by_ref();
             }
@@ -51,24 +54,24 @@ impl ManualClock {
     /// Adds a task that runs whenever [`ManualClock::run`] runs anything, until it ends. A panic in it ends the run and all
     /// tasks, as a killed process does.
     pub(crate) fn spawn(&self, task: Task) {
-        self.1.lock().unwrap().push(task);
+        self.tasks.lock().unwrap().push(task);
     }
 
     /// How many tasks have not ended.
     #[allow(dead_code)]
     pub(crate) fn tasks(&self) -> usize {
-        self.1.lock().unwrap().len()
+        self.tasks.lock().unwrap().len()
     }
 
     fn poll_tasks(&self, context: &mut Context<'_>) {
-        let taken = std::mem::take(&mut *self.1.lock().unwrap());
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
         let left: Vec<Task> =
-            taken.into_iter().filter_map(|mut task| task.as_mut().poll(context).is_pending().then_some(task)).collect();
-        self.1.lock().unwrap().extend(left);
+            tasks.into_iter().filter_map(|mut task| task.as_mut().poll(context).is_pending().then_some(task)).collect();
+        self.tasks.lock().unwrap().extend(left);
     }
 
-    /// Runs a future to its end. Whenever it can only wait, the clock is turned to the moment at which the next sleeper
-    /// wakes. A future that waits for anything but this clock would wait for ever, which is a panic.
+    /// Runs a future to its end. Whenever it can only wait, the clock advances to the moment at which the next sleeper wakes.
+    /// A future that waits for anything but this clock would wait for ever, which is a panic.
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -89,9 +92,9 @@ impl ManualClock {
         }
     }
 
-    /// When the next sleeper wakes, if somebody sleeps.
+    /// When the next sleeper wakes, if there is one.
     pub(crate) fn next_wake(&self) -> Option<Duration> {
-        self.0.lock().unwrap().sleepers.values().map(|(at, _)| *at).min()
+        self.state.lock().unwrap().sleepers.values().map(|(at, _)| *at).min()
     }
 }
 
@@ -104,22 +107,22 @@ impl Wake for Woken {
     }
 }
 
-/// Forgets a sleeper when its sleep ends or is dropped.
-struct Place<'a> {
+/// Removes a sleeper when its sleep ends or is dropped.
+struct Sleeper<'a> {
     clock: &'a ManualClock,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        self.clock.0.lock().unwrap().sleepers.remove(&self.number);
+        self.clock.state.lock().unwrap().sleepers.remove(&self.number);
     }
 }
 
 #[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Duration {
-        self.0.lock().unwrap().now
+        self.state.lock().unwrap().now
     }
 
     fn unix_time(&self) -> Duration {
@@ -129,17 +132,17 @@ impl Clock for ManualClock {
 
     async fn sleep(&self, duration: Duration) {
         let (until, number) = {
-            let mut hands = self.0.lock().unwrap();
-            hands.next += 1;
-            (hands.now.saturating_add(duration), hands.next)
+            let mut state = self.state.lock().unwrap();
+            state.last_sleeper += 1;
+            (state.now.saturating_add(duration), state.last_sleeper)
         };
-        let place = Place { clock: self, number };
+        let sleeper = Sleeper { clock: self, number };
         poll_fn(|context| {
-            let mut hands = place.clock.0.lock().unwrap();
-            if hands.now >= until {
+            let mut state = sleeper.clock.state.lock().unwrap();
+            if state.now >= until {
                 return Poll::Ready(());
             }
-            hands.sleepers.insert(number, (until, context.waker().clone()));
+            state.sleepers.insert(number, (until, context.waker().clone()));
             Poll::Pending
         })
         .await;

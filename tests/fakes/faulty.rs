@@ -1,7 +1,5 @@
-//! Ports that fail on request: the real adapter behind a wrapper that spoils chosen calls.
-//!
-//! Why wrappers: a fault is something that happens to a working adapter, before its effect or after it, so the answer is
-//! lost, the call hangs, or the process dies. What is behind stays complete behaviour.
+//! Fault injection: a wrapper round an adapter of a port that makes chosen calls fail, hang or kill the process, before or
+//! after their effect. The adapter behind it stays as it is.
 
 use std::future::{Future, pending};
 use std::path::{Path, PathBuf};
@@ -27,13 +25,13 @@ pub(crate) enum Fault<K> {
     After(K),
     /// It succeeds without its effect.
     Ignored,
-    /// An observation shows nothing, whatever is there.
+    /// An observation returns Absent, whatever exists.
     Absent,
     /// It never answers and has no effect.
     HangBefore,
     /// It has its effect and never answers.
     HangAfter,
-    /// It takes this long before its effect, and is right.
+    /// It takes this long before its effect, and succeeds.
     Delay(Duration),
     /// The process dies before its effect.
     KillBefore,
@@ -41,73 +39,73 @@ pub(crate) enum Fault<K> {
     KillAfter,
 }
 
-/// The payload of the unwinding that stands for the death of the process.
+/// The payload of the unwinding that stands for the death of the process (SIGKILL).
 pub(crate) struct Killed;
 
 fn die() -> ! {
-    // Not a panic: no message, no hook; only the unwinding that drops everything the process had in memory.
+    // Not a panic: no message and no hook, only the unwinding that drops what the process had in memory.
     std::panic::resume_unwind(Box::new(Killed))
 }
 
 /// Chooses the fault of a call from its number (from 1) and its operation.
-pub(crate) type Plan<K> = Box<dyn Fn(u32, &'static str) -> Option<Fault<K>> + Send + Sync>;
+pub(crate) type FaultPlan<K> = Box<dyn Fn(u32, &'static str) -> Option<Fault<K>> + Send + Sync>;
 
-/// One call that was made.
+/// A call that reached the port, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct RecordedCall {
     pub(crate) operation: &'static str,
     pub(crate) at: Duration,
 }
 
-/// The faults of one port, and the calls that it got.
+/// The faults of one port, and the calls that reached it.
 pub(crate) struct Faults<K> {
-    plan: Plan<K>,
+    plan: FaultPlan<K>,
     clock: Arc<dyn Clock>,
-    made: Mutex<Vec<Made>>,
-    /// How often a call steps back to let other tasks go first, before and after its effect.
+    calls: Mutex<Vec<RecordedCall>>,
+    /// How often a call yields to other tasks, before and after its effect.
     yields: u32,
 }
 
 impl<K> std::fmt::Debug for Faults<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Faults").field("made", &self.made).finish_non_exhaustive()
+        f.debug_struct("Faults").field("calls", &self.calls).finish_non_exhaustive()
     }
 }
 
 impl<K: Copy> Faults<K> {
-    pub(crate) fn new(clock: Arc<dyn Clock>, plan: Plan<K>) -> Self {
-        Self { plan, clock, made: Mutex::default(), yields: 0 }
+    pub(crate) fn new(clock: Arc<dyn Clock>, plan: FaultPlan<K>) -> Self {
+        Self { plan, clock, calls: Mutex::default(), yields: 0 }
     }
 
-    /// No faults; the calls are only written down.
+    /// No faults; the calls are only recorded.
     pub(crate) fn none(clock: Arc<dyn Clock>) -> Self {
         Self::new(clock, Box::new(|_, _| None))
     }
 
-    /// No faults, but every call lets other tasks go first.
+    /// No faults, but every call yields to other tasks.
     pub(crate) fn yielding(clock: Arc<dyn Clock>, yields: u32) -> Self {
         Self { yields, ..Self::none(clock) }
     }
 
     /// The calls so far.
-    pub(crate) fn made(&self) -> Vec<Made> {
-        self.made.lock().unwrap().clone()
+    pub(crate) fn calls(&self) -> Vec<RecordedCall> {
+        self.calls.lock().unwrap().clone()
     }
 
-    fn next(&self, operation: &'static str) -> Option<Fault<K>> {
-        let mut made = self.made.lock().unwrap();
-        made.push(Made { operation, at: self.clock.now() });
-        (self.plan)(u32::try_from(made.len()).unwrap(), operation)
+    /// Records a call and chooses its fault.
+    fn record(&self, operation: &'static str) -> Option<Fault<K>> {
+        self.calls.lock().unwrap().push(RecordedCall { operation, at: self.clock.now() });
+        self.current()
     }
 
-    /// The fault of the call that was just noted.
+    /// The fault of the call that was recorded last.
     fn current(&self) -> Option<Fault<K>> {
-        let made = self.made.lock().unwrap();
-        let last = made.last().map_or("", |made| made.operation);
-        (self.plan)(u32::try_from(made.len()).unwrap(), last)
+        let calls = self.calls.lock().unwrap();
+        let operation = calls.last().map_or("", |call| call.operation);
+        (self.plan)(u32::try_from(calls.len()).unwrap(), operation)
     }
 
-    async fn step_back(&self) {
+    async fn yield_to_others(&self) {
         for _ in 0..self.yields {
             futures_lite::future::yield_now().await;
         }
@@ -119,14 +117,14 @@ impl<K: Copy> Faults<K> {
         effect: impl Future<Output = Result<T, E>>,
         error: impl FnOnce(K) -> E,
     ) -> Result<T, E> {
-        self.step_back().await;
-        let fault = self.next(operation);
+        self.yield_to_others().await;
+        let fault = self.record(operation);
         if let Some(Fault::Delay(time)) = fault {
             self.clock.sleep(time).await;
         }
         let before = matches!(fault, Some(Fault::Before(_) | Fault::HangBefore | Fault::KillBefore));
         let result = if before { None } else { Some(effect.await) };
-        self.step_back().await;
+        self.yield_to_others().await;
         match (fault, result) {
             (None | Some(Fault::Delay(_) | Fault::Absent | Fault::Ignored), Some(result)) => result,
             (Some(Fault::Before(kind) | Fault::After(kind)), _) => Err(error(kind)),

@@ -1,4 +1,4 @@
-//! A Kubernetes API server of a few objects, over HTTP: one Node, its `CSINode`, and events. It keeps every request.
+//! A stub of the Kubernetes API server, over HTTP: one Node, its `CSINode`, and events. It records every request.
 //!
 //! It behaves as the real one does where the driver depends on it: a JSON patch whose test fails is a 422 with this text, an
 //! event that exists is a 409, an update of one that expired is a 404.
@@ -16,7 +16,7 @@ pub(crate) const NODE: &str = "aks-lustre-12345678-vmss000000";
 /// The driver that kubelet registers there.
 pub(crate) const DRIVER: &str = "azurelustre.csi.azure.com";
 
-/// A request as the server saw it.
+/// A request that the server received.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// What the server answers instead of its own answer; asked with each request and its number from 0.
+/// Chooses a response in place of the server's own, from each request and its number from 0.
 pub(crate) type Fault = Box<dyn Fn(usize, &Seen) -> Option<(u16, Value)> + Send + Sync>;
 
 /// A change of the node's taints by another client.
@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) events: BTreeMap<(String, String), Value>,
     pub(crate) seen: Vec<Seen>,
     pub(crate) fault: Option<Fault>,
-    /// Runs after a GET of the node was answered: what another client does in between.
+    /// A change by another client after each GET of the node.
     pub(crate) meanwhile: Option<Meanwhile>,
 }
 
@@ -52,17 +52,17 @@ pub(crate) struct ApiStub {
     state: Arc<Mutex<State>>,
 }
 
-struct Anything;
+struct AnyRequest;
 
-impl Match for Anything {
+impl Match for AnyRequest {
     fn matches(&self, _: &Request) -> bool {
         true
     }
 }
 
-struct Front(Arc<Mutex<State>>);
+struct Responder(Arc<Mutex<State>>);
 
-impl Respond for Front {
+impl Respond for Responder {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let mut state = self.0.lock().unwrap();
         let seen = seen(request);
@@ -195,7 +195,7 @@ impl ApiStub {
     pub(crate) async fn start() -> Self {
         let server = MockServer::start().await;
         let state = Arc::new(Mutex::new(State { registered: true, ..State::default() }));
-        Mock::given(Anything).respond_with(Front(state.clone())).mount(&server).await;
+        Mock::given(AnyRequest).respond_with(Responder(state.clone())).mount(&server).await;
         Self { server, state }
     }
 
@@ -203,7 +203,7 @@ impl ApiStub {
         self.state.lock().unwrap()
     }
 
-    /// The way to it, with this token in a service account's directory.
+    /// A connection to it, with this token in a service account's directory.
     pub(crate) fn connection(&self, files: &Path, token: &str) -> Connection {
         std::fs::write(files.join("token"), token).unwrap();
         Connection::new(self.server.uri(), files, "azurelustre-csi/test")

@@ -29,6 +29,8 @@ impl LogBuffer {
 
     /// What this thread logs during `work`, at the lowest level, by tracing's own subscriber.
     pub(crate) fn during(work: impl FnOnce()) -> String {
+        // Installed first: a subscriber of the process keeps every callsite enabled while those of threads come and go.
+        Self::of_process();
         let buffer = Self::default();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(buffer.clone());

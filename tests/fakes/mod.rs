@@ -1,11 +1,10 @@
-//! Doubles that only make sense in tests: a clock turned by hand, and wrappers that inject faults into a port.
+//! Test doubles: a manual clock, wrappers that inject faults into a port, servers and a kernel that stubs stand for.
 //!
-//! Why not in `adapters`: nothing here is complete behaviour. What can stand in for Azure and Lustre as a whole is the
-//! simulator, which is itself held to the contract.
+//! None of them is a complete adapter: that is the simulator, which is held to the contract tests.
 
-// Each test target takes what it needs, and a double that cannot go on ends its test.
+// Each test target uses a part of them, and a double that cannot continue fails its test.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::clone_on_ref_ptr)]
-// Sizes and counts on their way through ARM's floats.
+// ARM's numbers are floats.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 #[cfg(feature = "arm")]

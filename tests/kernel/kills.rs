@@ -21,7 +21,7 @@ use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::ports::inbound::Publishing;
 use nix::errno::Errno;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{MountRoot, mount_points};
 use crate::world::run;
 use crate::{Test, tests};
 
@@ -127,15 +127,6 @@ pub(crate) fn be_killed() -> ! {
     std::process::exit(0)
 }
 
-/// Takes away what a failed test leaves.
-struct Tidy(PathBuf);
-
-impl Drop for Tidy {
-    fn drop(&mut self) {
-        unmount_below(&self.0);
-    }
-}
-
 fn mounts_below(path: &Path) -> usize {
     mount_points().iter().filter(|point| point.starts_with(path)).count()
 }
@@ -154,9 +145,8 @@ async fn a_driver_killed_while_it_mounts_in_one_act_is_taken_up_by_the_next() {
 async fn killed_at_every_point(sub_dir: bool) -> usize {
     let mut point = 0;
     loop {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        let _tidy = Tidy(root.clone());
+        let mounts = MountRoot::new().unwrap();
+        let root = mounts.path();
         std::fs::create_dir(root.join("pod")).unwrap();
         let mut victim = Command::new(std::env::current_exe().unwrap());
         victim.env(ROOT, &root).env(POINT, point.to_string());

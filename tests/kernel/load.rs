@@ -12,7 +12,7 @@ use azurelustre_csi::ports::mounter::Mounter;
 use azurelustre_csi::ports::operations::Operations;
 use tokio::sync::Semaphore;
 
-use crate::fakes::lustre::{mount_points, unmount_below};
+use crate::fakes::mounts::{MountRoot, mount_points};
 use crate::world::{SICK, TestNode, patient, plan, request, source, with_limits};
 use crate::{Test, tests};
 
@@ -47,8 +47,8 @@ async fn sixty_four_slow_mounts_take_the_time_of_one() {
 
 async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
     const PODS: usize = 500;
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().canonicalize().unwrap();
+    let mounts = MountRoot::new().unwrap();
+    let root = mounts.path();
     let settings =
         KernelSettings { fs_type: "tmpfs".into(), working_dir: root.join("working"), ..KernelSettings::default() };
     let mounter = Arc::new(KernelMounter::new(settings, Dependencies::default()));
@@ -72,10 +72,8 @@ async fn five_hundred_pods_come_and_go_at_sixty_four_in_flight() {
             failed.extend(call.await.unwrap().err());
         }
         let points = mount_points().iter().filter(|point| point.starts_with(&root)).count();
-        if !failed.is_empty() || points != if publish { PODS } else { 0 } {
-            unmount_below(&root);
-            panic!("{points} mounts, {failed:?}");
-        }
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!(points, if publish { PODS } else { 0 });
     }
     assert!(mounter.threads() <= 3 * 64, "{} threads", mounter.threads());
     assert!(mounter.in_progress().is_empty());

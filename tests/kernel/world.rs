@@ -15,9 +15,9 @@ use azurelustre_csi::domain::mount::PublishRequest;
 use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::{Mounter, Readiness};
 use azurelustre_csi::ports::operations::Operations;
-use tempfile::TempDir;
 
-use crate::fakes::lustre::{TreeKernel, mount_points, unmount_below};
+use crate::fakes::lustre::TreeKernel;
+use crate::fakes::mounts::{MountRoot, mount_points};
 pub(crate) use crate::fakes::mounts::{plan, source};
 
 /// A server that works.
@@ -63,20 +63,20 @@ pub(crate) struct TestNode {
     pub(crate) kernel: Arc<TreeKernel>,
     pub(crate) settings: KernelSettings,
     pub(crate) root: PathBuf,
-    _directory: TempDir,
+    _mounts: MountRoot,
 }
 
 impl TestNode {
     /// Directories are set here, all else is as given.
     pub(crate) fn new(settings: KernelSettings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
+        let mounts = MountRoot::new().unwrap();
+        let root = mounts.path();
         let kernel = Arc::new(TreeKernel::new(&root.join("tree")).unwrap());
         kernel.serve(HEALTHY);
         kernel.serve(SICK);
         let settings = KernelSettings { working_dir: root.join("working"), kubelet_dir: root.clone(), ..settings };
         let mounter = Self::mounter(&kernel, &settings);
-        Self { mounter, kernel, settings, root, _directory: directory }
+        Self { mounter, kernel, settings, root, _mounts: mounts }
     }
 
     fn mounter(kernel: &Arc<TreeKernel>, settings: &KernelSettings) -> Arc<KernelMounter> {
@@ -122,12 +122,6 @@ impl TestNode {
         let path = path.display().to_string();
         let calls = self.kernel.calls().into_iter().filter(|call| call.ends_with(&path));
         calls.map(|call| call.split(' ').next().unwrap().to_owned()).collect()
-    }
-}
-
-impl Drop for TestNode {
-    fn drop(&mut self) {
-        unmount_below(&self.root);
     }
 }
 

@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::node::{FakeNode, Fault, KERNEL, Killed, NEW, OLD, both_interfaces};
 
-/// What makes a node be in some state.
+/// Brings a node into a state.
 type Preparation = fn(&FakeNode);
 
-/// Ways to a ready node.
+/// States from which a run makes the node ready.
 const STATES: [(&str, Preparation); 6] = [
     ("nothing", |_| {}),
     ("unpacked", |node| node.unpack(KERNEL, NEW)),

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use azurelustre_csi::adapters::lnet::{LocalNi, Nid};
+use azurelustre_csi::adapters::lnet::{Ipv4Nid, LocalNi};
 use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::interfaces::InterfaceRule;
 use azurelustre_csi::adapters::node_setup::layout::HostRoot;
@@ -33,7 +33,7 @@ pub(crate) fn listed(names: &[&str]) -> InterfaceRule {
     InterfaceRule::Listed(names.iter().map(|&name| name.to_owned()).collect())
 }
 
-/// Both interfaces of a node; that of the default route counts as the first, whatever the order.
+/// Both interfaces of a node; that of the default route is loaded first in any order.
 pub(crate) fn both_interfaces() -> InterfaceRule {
     listed(&["eth1", "eth0"])
 }
@@ -254,5 +254,5 @@ fn directory() -> PathBuf {
 
 fn ni(interface: &str) -> LocalNi {
     let last = if interface == "eth0" { [10, 224, 0, 4] } else { [10, 225, 0, 4] };
-    LocalNi { nid: Nid::tcp(last.into()), interface: Some(interface.to_owned()), up: Some(true) }
+    LocalNi { nid: Ipv4Nid::tcp(last.into()), interface: Some(interface.to_owned()), up: Some(true) }
 }

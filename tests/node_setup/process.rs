@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::node::{FakeNode, KERNEL, NEW, OLD};
 
-/// Plays modprobe: makes the module's directory in sysfs, and says what a file below `stubs/` prescribes.
+/// Stub of modprobe: makes the module's directory in sysfs, or fails with the content of `stubs/<module>`.
 const MODPROBE: &str = r#"#!/bin/sh
 printf 'modprobe %s\n' "$*" >> "$ROOT/sys/log"
 env | cut -d= -f1 | sort | tr '\n' ' ' > "$ROOT/sys/environment"
@@ -153,7 +153,7 @@ fn a_ready_node_is_done_within_fifty_milliseconds() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
-/// `host-exec` of the binary. Changing the root takes a privilege, which an ordinary user has in a namespace of its own.
+/// `host-exec` of the binary. Changing the root requires `CAP_SYS_CHROOT`, which any user has in a user namespace.
 fn host_exec(root: &std::path::Path, rest: &[&str]) -> Output {
     let mut words = vec![env!("CARGO_BIN_EXE_azurelustre-csi"), "host-exec", root.to_str().unwrap()];
     words.extend(rest);
@@ -193,7 +193,7 @@ fn an_idle_client_is_replaced_by_rmmod_where_the_root_is_a_directory() {
 
 #[test]
 fn a_failure_is_reported_with_exit_code_cause_and_hint_everywhere() {
-    for (says, exit, cause, cure) in [
+    for (message, exit, cause, hint) in [
         ("modprobe: ERROR: could not insert 'lnet': Key was rejected by service", 3, "signature", "UEFI keys"),
         (
             "modprobe: ERROR: could not insert 'lnet': Exec format error",
@@ -204,12 +204,12 @@ fn a_failure_is_reported_with_exit_code_cause_and_hint_everywhere() {
     ] {
         let host = Host::new();
         host.unpack(NEW);
-        host.node.write("stubs/lnet", says);
+        host.node.write("stubs/lnet", message);
         let (code, stdout, stderr) = host.run(&[]);
         assert_eq!((code, stdout.as_str()), (exit, ""), "{stderr}");
         let result = host.read("var/lib/azurelustre-csi/node-setup.json");
         for place in [&stderr, &host.read("sys/termination"), &result] {
-            assert!(place.contains(cause) && place.contains(cure) && place.contains(says), "{place}");
+            assert!(place.contains(cause) && place.contains(hint) && place.contains(message), "{place}");
         }
         fs::remove_file(host.node.path("stubs/lnet")).unwrap();
         assert_eq!(host.run(&[]).0, 0, "the next run");
@@ -289,7 +289,7 @@ fn files(dir: &std::path::Path) -> Vec<PathBuf> {
 fn of_two_processes_the_second_waits_and_both_end_ready() {
     let host = Host::new();
     host.unpack(NEW);
-    // The first stays in modprobe until the second has said that it waits.
+    // The first stays in modprobe until the second reports that it waits.
     let fifo = host.node.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     host.stub(
@@ -302,9 +302,9 @@ fn of_two_processes_the_second_waits_and_both_end_ready() {
         std::thread::yield_now();
     }
     let mut second = host.command(&[]).stderr(stderr()).stdout(stderr()).spawn().unwrap();
-    let mut says = std::io::BufReader::new(second.stderr.take().unwrap());
+    let mut progress = std::io::BufReader::new(second.stderr.take().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut says, &mut line).unwrap();
+    std::io::BufRead::read_line(&mut progress, &mut line).unwrap();
     assert!(line.contains("another node-setup works on this node"), "{line}");
     fs::write(&fifo, "").unwrap();
     for process in [first, second] {

@@ -1,4 +1,4 @@
-//! What a run does in each state that a node can be in.
+//! Steps and result of a run for each state of a node.
 
 use azurelustre_csi::adapters::node_setup::error::SetupError;
 use azurelustre_csi::adapters::node_setup::load::ModuleParameters;
@@ -179,7 +179,7 @@ fn after_a_failed_load_the_previous_client_is_loaded() {
     let ready = node.run(|_| {}).unwrap();
     assert_eq!(ready.client.unwrap().as_str(), OLD);
     assert!(ready.warnings.iter().any(|warning| warning.contains("Key was rejected")), "{:?}", ready.warnings);
-    // On a node that had no client there is nothing to go back to.
+    // A node without a previous client has no fallback.
     node.reboot(KERNEL);
     let error = node.run(|_| {}).unwrap_err();
     assert_eq!(error.exit.code(), 3);
@@ -218,7 +218,7 @@ fn without_packages_a_supported_client_of_the_node_is_used() {
         let ready = node.run(|_| {}).unwrap();
         assert_eq!(ready.client.unwrap().as_str(), client);
         assert!(ready.warnings.iter().any(|warning| warning.contains("Could not resolve")), "{:?}", ready.warnings);
-        // A signature that is wrong is never passed over.
+        // A wrong signature is never ignored.
         let node = FakeNode::new();
         prepare(&node);
         *node.no_package.lock().unwrap() = Some(unsigned());
@@ -286,7 +286,7 @@ fn a_run_waits_for_an_interface_that_comes_up_late() {
     let error = node.run(|_| {}).unwrap_err();
     assert!(error.to_string().contains("eth0"), "{error}");
     assert!(node.take_log().is_empty());
-    // A node that is ready stays so.
+    // A node that is ready stays ready.
     node.load_client(NEW);
     let ready = node.run(|_| {}).unwrap();
     assert!(ready.warnings.iter().any(|warning| warning.contains("LNet stays as it is")), "{:?}", ready.warnings);

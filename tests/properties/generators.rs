@@ -26,7 +26,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-/// What has a meaning to somebody: paths, volume ids, templates, URLs, addresses, options, keys; and texts that resemble them.
+/// What has a meaning somewhere: paths, volume ids, templates, URLs, addresses, options, keys; and texts that resemble them.
 pub(crate) const FRAGMENTS: &str = ".. . / // ../ # ## #t# t f ${ } $ ${pvc.metadata.name} ${pod.metadata.uid} %2f % ? & \\ , = @ : :/ \
     - _ ( ) a Z 9 0 ä ß İ 𝔘 ' \" ` 10.0.0.4 @tcp @tcp0 fd00::4 lustrefs device= ro flock x- retry= sku-name zone \
     k8s-azure-created-by";

@@ -1,7 +1,7 @@
 //! What must hold for every input, tried with thousands of hostile ones.
 //!
 //! Most texts that reach the domain were written by people who never read it (`StorageClass` authors, pods,
-//! the cloud), and a wrong answer deletes or exposes somebody's files. Tables in the modules show what is meant; here
+//! the cloud), and a wrong answer deletes or exposes a user's files. Tables in the modules show what is meant; here
 //! stands what no input may break: nothing panics, nothing escapes, what one side writes the other side reads.
 
 #![allow(clippy::unwrap_used, reason = "a generator that cannot build its value is a failed test")]

@@ -13,7 +13,7 @@ use azurelustre_csi::domain::mount_source::MgsAddress;
 use azurelustre_csi::domain::parameters::Parameters;
 use azurelustre_csi::domain::placement::Placement;
 use azurelustre_csi::domain::provisioning::{DynamicProvision, ProvisionPlan, RequestError, Volume, VolumeRequest};
-use azurelustre_csi::domain::reclaim::{Reclaim, ReclaimStep};
+use azurelustre_csi::domain::reclaim::ReclaimStep;
 use azurelustre_csi::domain::sku::Sku;
 use azurelustre_csi::domain::template::VARIABLES;
 use azurelustre_csi::domain::volume_id::VolumeId;
@@ -45,8 +45,8 @@ proptest! {
             return Err(TestCaseError::fail("not ready"));
         };
         let volume = plan.volume(&ready).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Ok(volume.id.clone()));
-        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Reclaim::Filesystem(spec.id.clone())));
+        prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Some(volume.id.clone()));
+        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Some(spec.id.clone())));
         let there = Observed::Present(Box::new(as_made(&spec, ProvisioningState::Succeeded, &address)));
         prop_assert_eq!(reclaim::next(&there, &spec.id.name), ReclaimStep::Delete);
         can_be_mounted(&volume, &address)?;
@@ -62,8 +62,8 @@ proptest! {
             return Err(TestCaseError::fail("refused"));
         };
         prop_assert!(volume.capacity.0 >= size.unsigned_abs());
-        prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Ok(volume.id.clone()));
-        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(Reclaim::Nothing));
+        prop_assert_eq!(VolumeId::parse(&volume.id.to_string()), Some(volume.id.clone()));
+        prop_assert_eq!(reclaim::plan(&volume.id.to_string()), Ok(None));
         can_be_mounted(&volume, &address)?;
     }
 
@@ -91,16 +91,9 @@ fn dynamic(request: &VolumeRequest) -> Result<DynamicProvision, TestCaseError> {
 /// The file system that the cloud shows after a PUT of `spec`.
 fn as_made(spec: &FilesystemSpec, state: ProvisioningState, mgs_address: &str) -> Filesystem {
     Filesystem {
-        location: Some(spec.location.clone()),
         sku_name: Some(spec.sku_name.to_uppercase()),
-        zones: spec.zone.iter().cloned().collect(),
-        capacity: Some(spec.capacity.bytes()),
-        subnet: Some(spec.subnet.clone()),
-        state,
         mgs_address: ReportedMgsAddress::parse(mgs_address),
-        fs_name: None,
-        tags: spec.tags.clone(),
-        failure: None,
+        ..Filesystem::of(spec, state)
     }
 }
 

@@ -80,7 +80,7 @@ fn a_request_that_is_held_back_is_not_sent_for_a_caller_that_is_gone() {
 
 /// A repeated PUT is a new beginning too.
 #[test]
-fn a_creation_in_doubt_is_not_repeated_for_a_caller_that_is_gone() {
+fn a_put_of_unknown_outcome_is_not_repeated_for_a_caller_that_is_gone() {
     let azure = Azure::new();
     let (caller, guard) = Caller::new(BUDGET);
     let guard = Mutex::new(Some(guard));
@@ -116,7 +116,7 @@ fn a_call_that_saw_deleting_never_creates() {
 /// The sidecar of one replica lost its lease, at any time: its call lives on while the next leader makes the volume, and
 /// deletes it again. Afterwards nothing is there.
 #[test]
-fn a_task_that_nobody_listens_to_buys_nothing_again() {
+fn a_task_without_callers_creates_nothing() {
     for left in (0..90).map(|step| secs(step * 10)) {
         let azure = Azure::new();
         azure.simulator.cloud().edit_world(|world| world.delete_seconds = 5);
@@ -180,7 +180,7 @@ fn ending(azure: &Azure, at: Duration) -> (Provision, Arc<crate::fakes::faulty::
 fn ending_with(
     azure: &Azure,
     at: Duration,
-    plan: crate::fakes::faulty::Plan<CloudErrorKind>,
+    plan: crate::fakes::faulty::FaultPlan<CloudErrorKind>,
 ) -> (Provision, Arc<crate::fakes::faulty::FaultyCloud>) {
     let faults = Faults::new(azure.clock.clone(), plan);
     let cloud = Arc::new(crate::fakes::faulty::FaultyCloud::new(azure.simulator.cloud(), faults));
@@ -215,13 +215,13 @@ fn at_the_end_of_the_process_what_was_sent_is_waited_for_and_nothing_begins() {
     let (provision, cloud) = ending_with(&azure, secs(10), Box::new(slow("begin_create")));
     let (failure, at) = ended_at(&azure, &provision);
     assert_eq!((failure.kind, at), (FailureKind::InProgress, 20), "{failure}");
-    assert_eq!((cloud.faults.made().len(), azure.billed().len()), (4, 1));
+    assert_eq!((cloud.faults.calls().len(), azure.billed().len()), (4, 1));
     for operation in ["observe", "skus", "subnet_capacity"] {
         let azure = Azure::new();
         let (provision, cloud) = ending_with(&azure, secs(10), Box::new(slow(operation)));
         let (failure, at) = ended_at(&azure, &provision);
         assert!(!failure.kind.is_final(), "{failure}");
         assert_eq!((at, azure.billed().len()), (10, 0), "{operation}");
-        assert!(cloud.faults.made().iter().all(|made| made.operation != "begin_create"), "{operation}");
+        assert!(cloud.faults.calls().iter().all(|made| made.operation != "begin_create"), "{operation}");
     }
 }

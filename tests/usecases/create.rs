@@ -118,5 +118,5 @@ fn a_panic_gives_the_volume_back() {
     let azure = Azure::new();
     let driver = azure.faulty(Fault::KillAfter, 4, 1);
     assert!(mortal(|| driver.create(NAME)).is_err());
-    converges(&azure, &driver, "the same process goes on after a panic");
+    converges(&azure, &driver, "the same process continues after a panic");
 }

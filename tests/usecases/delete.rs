@@ -26,7 +26,7 @@ fn ends_deleted(azure: &Azure, driver: &Driver, volume_id: &str, case: &str) {
     assert_eq!(azure.billed(), ["not-owned"], "{case}");
 }
 
-/// A volume, and a neighbour that somebody made by hand.
+/// A volume, and a neighbour that was made by hand.
 fn with_neighbour() -> (Azure, String) {
     let azure = Azure::new();
     azure.place("not-owned", &[], ProvisioningState::Succeeded, "10.9.9.9");
@@ -134,7 +134,7 @@ fn what_is_absent_creating_or_already_going_ends_deleted() {
 
 /// ARM shows such 404s while regions replicate.
 #[test]
-fn a_single_404_is_not_believed() {
+fn a_single_404_is_not_absence() {
     for (lie, found) in [(1, true), (2, false)] {
         let (azure, volume) = with_neighbour();
         let driver = azure.faulty(Fault::Absent, 1, lie);
@@ -171,7 +171,7 @@ fn absent_after_deleting_is_gone() {
 
 /// A deletion that fails in Azure: the file system is there again, with a reason.
 #[test]
-fn a_failed_deletion_says_the_clouds_reason() {
+fn a_failed_deletion_reports_the_reason_of_the_cloud() {
     let azure = Azure::new();
     azure.place(NAME, &OURS, ProvisioningState::Failed, "10.0.0.4");
     // Every DELETE is accepted and has no effect.

@@ -10,12 +10,16 @@
 mod callers;
 mod claim_events;
 mod create;
+mod deadlines;
 mod delete;
+mod existing_filesystems;
+mod failed_creations;
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod finality;
 mod mounts;
-mod patience;
 mod races;
-mod rules;
-mod storms;
+mod readiness;
+mod requests;
+mod retry_limits;
 mod world;

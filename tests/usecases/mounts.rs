@@ -86,7 +86,7 @@ impl Process {
     }
 
     fn operations(&self) -> Vec<&'static str> {
-        self.mounter.faults.made().into_iter().map(|made| made.operation).collect()
+        self.mounter.faults.calls().into_iter().map(|made| made.operation).collect()
     }
 }
 

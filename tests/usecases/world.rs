@@ -23,7 +23,7 @@ use futures_lite::future::or;
 use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
-use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, Made};
+use crate::fakes::faulty::{Fault, Faults, FaultyCloud, Killed, RecordedCall};
 
 /// The provisioner's `--timeout`.
 pub(crate) const BUDGET: Option<Duration> = Some(Duration::from_mins(15));
@@ -38,7 +38,7 @@ pub(crate) fn patient() -> Caller {
 /// The volume of most cases.
 pub(crate) const NAME: &str = "pvc-1";
 
-/// What is there whatever happens to the driver's process.
+/// What outlives the driver's process.
 pub(crate) struct Azure {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) simulator: Simulator,
@@ -81,7 +81,7 @@ impl Azure {
         self.driver(Faults::new(self.clock.clone(), Box::new(plan)))
     }
 
-    /// Calls as external-provisioner does: again after 1, 2, 4 … seconds, at most 5 minutes, whatever the failure, until it
+    /// Calls as external-provisioner does: again after 1, 2, 4 … seconds, at most 5 minutes, after any failure, until it
     /// succeeds. `each` sees every failure.
     pub(crate) fn retried<T>(
         &self,
@@ -140,16 +140,11 @@ impl Azure {
     /// Puts a file system there that has these tags, in this state.
     pub(crate) fn place(&self, name: &str, tags: &[(&str, &str)], state: ProvisioningState, mgs_address: &str) {
         let filesystem = Filesystem {
-            location: None,
-            sku_name: None,
             zones: vec![Zone::parse("1").unwrap()],
-            capacity: None,
-            subnet: None,
-            state,
             mgs_address: ReportedMgsAddress::parse(mgs_address),
-            fs_name: None,
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             failure: Some("UpdateFailed: said so".to_owned()),
+            ..Filesystem::new(state)
         };
         self.simulator.cloud().add_existing(id(name), filesystem);
     }
@@ -249,8 +244,8 @@ impl Driver {
     }
 
     /// The calls that reached the cloud.
-    pub(crate) fn calls(&self) -> Vec<Made> {
-        self.cloud.faults.made()
+    pub(crate) fn calls(&self) -> Vec<RecordedCall> {
+        self.cloud.faults.calls()
     }
 
     /// How often this operation reached the cloud.
@@ -268,10 +263,19 @@ impl Driver {
     }
 }
 
-/// Runs something that may meet a deadly fault. Any other panic goes on.
+/// Runs something that may meet a deadly fault. Any other panic continues.
 pub(crate) fn mortal<T>(work: impl FnOnce() -> T) -> Ended<T> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Killed>() {
         Ok(killed) => *killed,
         Err(other) => std::panic::resume_unwind(other),
     })
+}
+
+/// [`request`] of the usual name with other parameters.
+pub(crate) fn request_with(parameters: &[(&str, &str)]) -> VolumeRequest {
+    let mut changed = request(NAME);
+    for (key, value) in parameters {
+        changed.parameters.insert((*key).to_owned(), (*value).to_owned());
+    }
+    changed
 }

@@ -1,4 +1,4 @@
-//! [`Client`]: `get`, `list`, `post`, `put` and `delete` of ARM over one [`Pipeline`].
+//! [`Client`]: `get`, `list`, `post`, `put` and `delete` of ARM over one `Pipeline`.
 //!
 //! Reads are repeated a few times where that may help soon; a write is sent once, as a task of its own. If ARM does not
 //! accept the token, it has not acted: then the request is sent once more with a new token.

@@ -72,7 +72,13 @@ pub(super) fn read(
 fn subscription(reader: &mut Reader<'_>, variables: &Variables) -> Option<String> {
     let variable = "AZURE_SUBSCRIPTION_ID";
     let Some(text) = variables.get(variable) else {
-        return reader.shown("subscriptionId", id).or_else(|| reader.missing("subscriptionId", variable));
+        return reader.shown("subscriptionId", id).or_else(|| {
+            let message = format!("`subscriptionId`: missing in {}", reader.path());
+            let hint = format!(
+                "mount the cluster's azure.json into the container (or name it by AZURE_CONFIG_FILE), or set {variable}"
+            );
+            reader.missing(message, hint)
+        });
     };
     let hint = "give the subscription's UUID";
     let id = id(text).map_err(|rule| Problem::new(rule).with_hint(hint).at(variable));
@@ -106,8 +112,8 @@ impl Application {
     /// Both ids for this credential, which `source` selected; a missing id is reported to `reader`.
     fn both(&self, what: &str, source: &str, reader: &mut Reader<'_>) -> Option<(String, String)> {
         reader.show("credentials", what, source.to_owned());
-        let tenant = self.tenant_id.clone().or_else(|| reader.needed(what, "tenantId", "AZURE_TENANT_ID"));
-        let client = self.client_id.clone().or_else(|| reader.needed(what, "aadClientId", "AZURE_CLIENT_ID"));
+        let tenant = self.tenant_id.clone().or_else(|| lacks(reader, what, "tenantId", "AZURE_TENANT_ID"));
+        let client = self.client_id.clone().or_else(|| lacks(reader, what, "aadClientId", "AZURE_CLIENT_ID"));
         let ((tenant, from), (client, of)) = (tenant?, client?);
         reader.show("client-id", &client, of);
         reader.show("tenant-id", &tenant, from);
@@ -204,8 +210,8 @@ fn from_file(
     let managed = reader.flag("useManagedIdentityExtension");
     if federated? {
         let file = from_key(reader, "aadFederatedTokenFile");
-        let needed = "AZURE_FEDERATED_TOKEN_FILE";
-        let file = file.or_else(|| reader.needed("workload identity", "aadFederatedTokenFile", needed))?;
+        let variable = "AZURE_FEDERATED_TOKEN_FILE";
+        let file = file.or_else(|| lacks(reader, "workload identity", "aadFederatedTokenFile", variable))?;
         return application.token_file(file, reader);
     }
     if managed? {
@@ -218,7 +224,21 @@ fn from_file(
         let password = reader.text("aadClientCertPassword");
         return application.certificate(path, password, reader);
     }
-    reader.no_credentials()
+    let message = format!(
+        "credentials for Azure: none; neither the variables nor the cloud settings ({}) hold any",
+        reader.path()
+    );
+    reader.missing(
+        message,
+        "use workload identity (its webhook sets AZURE_FEDERATED_TOKEN_FILE), or set useManagedIdentityExtension or \
+         aadClientId and aadClientSecret in the cloud settings, or use `--auth cli` at a terminal",
+    )
+}
+
+/// Reports that a credential lacks a value.
+fn lacks<T>(reader: &mut Reader<'_>, credential: &str, key: &str, variable: &str) -> Option<T> {
+    let message = format!("{credential} needs {} in {} or {variable}", quote(key), reader.path());
+    reader.missing(message, "set it, or use other credentials")
 }
 
 fn managed_identity(reader: &mut Reader<'_>, client_variable: Option<Sourced>) -> CredentialKind {

@@ -1,4 +1,4 @@
-//! [`Urls`]: URLs of ARM resources, and resource ids of subnets. Every name is checked to be one path segment.
+//! `Urls`: URLs of ARM resources, and resource ids of subnets. Every name is checked to be one path segment.
 //!
 //! The paths are written here because the generated crates keep theirs private (`url()` of their request builders). A name
 //! such as `a/../../x` in a path would address another resource; the domain's types cannot hold such names, and here every

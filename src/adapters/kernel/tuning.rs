@@ -51,7 +51,7 @@ impl Tuner {
             .map(str::to_owned)
             .collect();
         if new.is_empty() {
-            self.warn(format!("no new mount shows in {INSTANCES}"));
+            self.warn(&format!("no new mount shows in {INSTANCES}"));
             return;
         }
         let (files, wanted) = (self.files.clone(), self.wanted.clone());
@@ -60,15 +60,17 @@ impl Tuner {
                 if !set.is_empty() {
                     tracing::info!(%fs_name, values = set.join(","), "tunables of the Lustre client are set");
                 }
-                refused.into_iter().for_each(|why| self.warn(why));
+                for why in &refused {
+                    self.warn(why);
+                }
             }
-            Err(why) => self.warn(why),
+            Err(why) => self.warn(&why),
         }
     }
 
-    fn warn(&self, why: String) {
+    fn warn(&self, why: &str) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.insert(why.clone()) {
+        if warned.insert(why.to_owned()) {
             tracing::warn!(
                 why,
                 "a tunable of the Lustre client is not set; the mount works with the client's own value"

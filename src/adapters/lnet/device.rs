@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::wire::{self, Request};
-use super::{Lnet, LnetError, LocalNi, Nid, ioctl};
+use super::{Ipv4Nid, Lnet, LnetError, LocalNi, ioctl};
 
 /// Most NIs that are listed; more than any node has, so that a list without an end ends.
 const MOST_NIS: u32 = 1024;
@@ -117,11 +117,11 @@ impl<F: Fn(&mut Request) -> Exchanged + Send + Sync> Lnet for Ioctls<F> {
         })
     }
 
-    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError> {
+    fn del_local_ni(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.send(wire::del_local_ni(nid), |errno| (errno == Errno::ENOENT).then_some(LnetError::NotFound { nid }))
     }
 
-    fn ping(&self, nid: Nid, limit: Duration) -> Result<(), LnetError> {
+    fn ping(&self, nid: Ipv4Nid, limit: Duration) -> Result<(), LnetError> {
         self.send(wire::ping_peer(nid, limit), |errno| match errno {
             Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ECONNREFUSED | Errno::ETIMEDOUT | Errno::EIO => {
                 Some(LnetError::Unreachable { nid })
@@ -130,7 +130,7 @@ impl<F: Fn(&mut Request) -> Exchanged + Send + Sync> Lnet for Ioctls<F> {
         })
     }
 
-    fn set_health(&self, nid: Nid) -> Result<(), LnetError> {
+    fn set_health(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.send(wire::set_health(nid), |errno| (errno == Errno::ENOENT).then_some(LnetError::NotFound { nid }))
     }
 }
@@ -149,8 +149,8 @@ mod tests {
     use super::*;
     use crate::adapters::lnet::TCP;
 
-    fn nid(last: u8) -> Nid {
-        Nid::tcp([10, 0, 2, last].into())
+    fn nid(last: u8) -> Ipv4Nid {
+        Ipv4Nid::tcp([10, 0, 2, last].into())
     }
 
     /// LNet whose lists are these tables.
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_lnet_refuses_every_request() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let nid = Nid::tcp([10, 0, 2, 15].into());
+        let nid = Ipv4Nid::tcp([10, 0, 2, 15].into());
         for path in ["/dev/null".into(), file.path().to_owned()] {
             let lnet = device(path);
             let refused = |call| Err(LnetError::Errno { call, errno: Errno::ENOTTY as i32 });

@@ -11,7 +11,7 @@
 
 mod device;
 mod ioctl;
-mod nid;
+mod ipv4_nid;
 #[cfg(feature = "simulator")]
 pub mod simulated;
 mod wire;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::device::device;
-pub use self::nid::{Nid, TCP};
+pub use self::ipv4_nid::{Ipv4Nid, TCP};
 
 /// TCP port at which the LNet of a server accepts connections: the default of `accept_port` (`lnet/lnet/acceptor.c`).
 pub const ACCEPTOR_PORT: u16 = 988;
@@ -34,7 +34,7 @@ pub const DEVICE: &str = "/dev/lnet";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalNi {
     /// Its address.
-    pub nid: Nid,
+    pub nid: Ipv4Nid,
     /// Name of the network interface when the NI was added; none if LNet does not report it.
     pub interface: Option<String>,
     /// LNet's own status; none if LNet does not report it. Lustre 2.17.0 still reports `down` after the link has come
@@ -61,14 +61,14 @@ pub trait Lnet: Debug + Send + Sync {
     fn add_local_ni(&self, net: u32, interface: &str) -> Result<(), LnetError>;
 
     /// Removes an NI; takes up to 1 s. Never call this while Lustre is mounted. [`LnetError::NotFound`] if there is none.
-    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError>;
+    fn del_local_ni(&self, nid: Ipv4Nid) -> Result<(), LnetError>;
 
     /// Sends an LNet ping and waits for the reply up to `limit` (at least 1 ms). [`LnetError::Unreachable`] if none came.
-    fn ping(&self, nid: Nid, limit: Duration) -> Result<(), LnetError>;
+    fn ping(&self, nid: Ipv4Nid, limit: Duration) -> Result<(), LnetError>;
 
     /// Sets the health of an NI to the maximum, after which Lustre 2.17 reports its status as up again. Without effect on
     /// Lustre 2.15.
-    fn set_health(&self, nid: Nid) -> Result<(), LnetError>;
+    fn set_health(&self, nid: Ipv4Nid) -> Result<(), LnetError>;
 }
 
 /// Why a call of LNet failed.
@@ -102,7 +102,7 @@ pub enum LnetError {
     #[error("LNet has no NI {nid}")]
     NotFound {
         /// The NID.
-        nid: Nid,
+        nid: Ipv4Nid,
     },
     /// Other modules use LNet (EBUSY).
     #[error("LNet is in use by other modules")]
@@ -111,7 +111,7 @@ pub enum LnetError {
     #[error("{nid} does not reply to an LNet ping: check routes, firewalls and TCP port 988")]
     Unreachable {
         /// The NID.
-        nid: Nid,
+        nid: Ipv4Nid,
     },
     /// Any other errno.
     #[error("LNet {call}: {}", io::Error::from_raw_os_error(*errno))]

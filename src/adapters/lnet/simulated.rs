@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Lnet, LnetError, LocalNi, Nid, TCP};
+use super::{Ipv4Nid, Lnet, LnetError, LocalNi, TCP};
 
 /// LNet whose NIs are the lines of a file (`10.0.2.15 eth0`). Without the file LNet is not started, so the state outlives
 /// the process.
@@ -61,7 +61,7 @@ impl Lnet for SimulatedLnet {
     fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
         let ni = |(address, interface): (Ipv4Addr, String)| {
             let up = (self.address)(&interface) == Some(address);
-            LocalNi { nid: Nid::tcp(address), interface: Some(interface), up: Some(up) }
+            LocalNi { nid: Ipv4Nid::tcp(address), interface: Some(interface), up: Some(up) }
         };
         Ok(self.started()?.into_iter().map(ni).collect())
     }
@@ -91,18 +91,18 @@ impl Lnet for SimulatedLnet {
         self.write(&nis)
     }
 
-    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError> {
+    fn del_local_ni(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         let mut nis = self.started()?;
         nis.remove(&nid.address()).filter(|_| nid.net() == TCP).ok_or(LnetError::NotFound { nid })?;
         self.write(&nis)
     }
 
-    fn ping(&self, nid: Nid, _limit: Duration) -> Result<(), LnetError> {
+    fn ping(&self, nid: Ipv4Nid, _limit: Duration) -> Result<(), LnetError> {
         let replies = self.local_nis()?.iter().any(|ni| ni.nid == nid && ni.up == Some(true));
         if replies { Ok(()) } else { Err(LnetError::Unreachable { nid }) }
     }
 
-    fn set_health(&self, nid: Nid) -> Result<(), LnetError> {
+    fn set_health(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         let known = self.local_nis()?.iter().any(|ni| ni.nid == nid);
         if known { Ok(()) } else { Err(LnetError::NotFound { nid }) }
     }
@@ -121,7 +121,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("lnet");
         let address = |name: &str| (name == "eth0").then(|| Ipv4Addr::new(10, 0, 2, 15));
-        let (lnet, nid) = (device(&file, address), Nid::tcp([10, 0, 2, 15].into()));
+        let (lnet, nid) = (device(&file, address), Ipv4Nid::tcp([10, 0, 2, 15].into()));
         assert_eq!(lnet.local_nis(), Err(LnetError::NotStarted));
         assert_eq!(lnet.add_local_ni(TCP, "eth0"), Err(LnetError::NotStarted));
         lnet.configure().unwrap();

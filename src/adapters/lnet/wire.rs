@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::{LocalNi, Nid};
+use super::{Ipv4Nid, LocalNi};
 
 /// Version of [`DATA_LEN`] requests.
 const DATA_VERSION: u32 = 0x0001_000a;
@@ -115,8 +115,8 @@ impl Request {
         self.bytes.get(offset..offset + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
     }
 
-    fn nid(&self, offset: usize) -> Nid {
-        Nid::from_bits(u64::from_le_bytes(self.get(offset)))
+    fn nid(&self, offset: usize) -> Ipv4Nid {
+        Ipv4Nid::from_bits(u64::from_le_bytes(self.get(offset)))
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn ni_of_get_net(answer: &Request) -> LocalNi {
 }
 
 /// A ping that waits for the reply up to `limit`, which is rounded to milliseconds, at least 1.
-pub(super) fn ping_peer(nid: Nid, limit: Duration) -> Request {
+pub(super) fn ping_peer(nid: Ipv4Nid, limit: Duration) -> Request {
     /// `LNET_PID_ANY` and `LNET_NID_ANY`.
     const ANY_PID: u32 = u32::MAX;
     const ANY_NID: u64 = u64::MAX;
@@ -194,14 +194,14 @@ pub(super) fn add_local_ni(net: u32, interface: &str) -> Request {
 }
 
 /// Removes an NI.
-pub(super) fn del_local_ni(nid: Nid) -> Request {
+pub(super) fn del_local_ni(nid: Ipv4Nid) -> Request {
     let mut request = Request::dlc("DEL_LOCAL_NI", DEL_LOCAL_NI, NI_LEN);
     request.set(8, &nid.to_bits().to_le_bytes());
     request
 }
 
 /// Sets the health of an NI to its maximum (`LNET_MAX_HEALTH_VALUE`).
-pub(super) fn set_health(nid: Nid) -> Request {
+pub(super) fn set_health(nid: Ipv4Nid) -> Request {
     const MAXIMUM: i16 = 1000;
     let mut request = Request::dlc("SET_HEALHV", SET_HEALHV, HEALTH_LEN);
     request.set(14, &MAXIMUM.to_le_bytes());

@@ -8,13 +8,12 @@ use super::ports::PlannedStep;
 use super::prepare::Prepared;
 use super::setup::NodeSetup;
 use crate::adapters::host_network::Interface;
-use crate::adapters::lnet::{LocalNi, Nid};
+use crate::adapters::lnet::{Ipv4Nid, LocalNi};
 
 impl NodeSetup<'_> {
     /// The steps that [`Self::run`] would take, and its warnings.
     pub fn dry_run(&self) -> Result<(Vec<PlannedStep>, Vec<String>), SetupError> {
-        let mut prepared = self.prepare(false)?;
-        let mut warnings = std::mem::take(&mut prepared.warnings);
+        let (prepared, mut warnings) = self.prepare(false)?;
         let Prepared { host, interfaces, nis, plan, .. } = &prepared;
         let mut steps: Vec<_> = plan.actions.iter().flat_map(|action| self.planned(&prepared, action)).collect();
         if let Some(nis) = nis.as_ref().filter(|_| !plan.without_client) {
@@ -48,5 +47,5 @@ impl NodeSetup<'_> {
 fn ni_of_load(interfaces: &[Interface]) -> Option<LocalNi> {
     let first = interfaces.first()?;
     let address = first.addresses.as_ref()?.first()?;
-    Some(LocalNi { nid: Nid::tcp(*address), interface: Some(first.name.clone()), up: Some(true) })
+    Some(LocalNi { nid: Ipv4Nid::tcp(*address), interface: Some(first.name.clone()), up: Some(true) })
 }

@@ -8,7 +8,7 @@ pub enum SetupExit {
     TryAgain = 1,
     /// A setting is wrong.
     WrongSetting = 2,
-    /// The node must be changed: signature, operating system, architecture, Secure Boot.
+    /// The node has to be changed by hand: signature, operating system, architecture, Secure Boot.
     NeedsHuman = 3,
 }
 

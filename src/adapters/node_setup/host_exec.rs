@@ -51,7 +51,7 @@ pub struct HostProcesses {
 }
 
 impl HostProcesses {
-    /// A runner that hands proxies and, without chroot, `PATH` of `environment` to programs. `binary` is this program.
+    /// A runner whose programs get the proxies of `environment` and, without chroot, its `PATH`. `binary` is this program.
     pub fn new(root: HostRoot, binary: PathBuf, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let is_path = |name: &OsString| name == "PATH" && !root.chroot;
         let inherited = |name: &OsString| is_path(name) || PROXIES.iter().any(|proxy| name == proxy);
@@ -87,7 +87,10 @@ impl HostTools for HostProcesses {
     /// Reads and writes the pipes on threads of their own, since a program may write before it reads.
     fn run(&self, run: &Invocation) -> Result<Output, ToolError> {
         let program = run.program;
-        let mut child = self.command(run).spawn().map_err(|error| not_started(program, &error))?;
+        let mut child = self.command(run).spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ToolError::Missing { program },
+            _ => ToolError::Failed { program, why: error.to_string() },
+        })?;
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let input = run.stdin.clone();
@@ -110,13 +113,6 @@ impl HostTools for HostProcesses {
             stderr: String::from_utf8_lossy(&read_until(&stderr)).into_owned(),
         };
         if self.root.chroot { without_own_failure(program, output) } else { Ok(output) }
-    }
-}
-
-fn not_started(program: &'static str, error: &io::Error) -> ToolError {
-    match error.kind() {
-        io::ErrorKind::NotFound => ToolError::Missing { program },
-        _ => ToolError::Failed { program, why: error.to_string() },
     }
 }
 

@@ -18,7 +18,7 @@ const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11
 pub struct HostState {
     /// The operating system, or why it is not supported; the error counts only if a package must be fetched.
     pub os: Result<Os, SetupError>,
-    /// The architecture, likewise.
+    /// The architecture, or why it is not supported; the error counts only if a package must be fetched.
     pub machine: Result<Machine, SetupError>,
     /// The running kernel's release (`uname -r`).
     pub kernel: String,

@@ -17,7 +17,7 @@ const IFF_SLAVE: u32 = 0x800;
 /// Driver of Azure's network interfaces (`drivers/net/hyperv/netvsc_drv.c`).
 const HYPER_V: &str = "hv_netvsc";
 
-const WHAT: &str = "cannot choose the network interface for LNet";
+const SELECTION_FAILED: &str = "cannot choose the network interface for LNet";
 const SETTING: &str = "--lnet-interfaces";
 
 /// The setting `lnet-interfaces`.
@@ -179,7 +179,7 @@ fn no_default_interface(network: &HostNetwork) -> SetupError {
     let refused: Vec<String> = network.default_routes.iter().flatten().filter_map(why).collect();
     if refused.is_empty() {
         let hint = format!("wait for the network of the node, or name an interface with {SETTING}");
-        return SetupError::try_again(WHAT, "the host has no IPv4 default route", hint).transient();
+        return SetupError::try_again(SELECTION_FAILED, "the host has no IPv4 default route", hint).transient();
     }
     let why = format!("no interface of a default route can be used ({})", refused.join("; "));
     wrong_setting(why, "name an interface with")
@@ -203,19 +203,19 @@ fn listed_interface(network: &HostNetwork, name: &str, default: Option<&str>) ->
     }
 }
 
-/// `instruction` is followed by the setting.
+/// An error of the setting, whose flag the hint names after `instruction`.
 fn wrong_setting(why: impl Into<String>, instruction: &str) -> SetupError {
-    SetupError::wrong_setting(WHAT, why, format!("{instruction} {SETTING}"))
+    SetupError::wrong_setting(SELECTION_FAILED, why, format!("{instruction} {SETTING}"))
 }
 
 fn not_usable_yet(why: &str) -> SetupError {
     let hint =
         format!("check `ip address` on the node; LNet needs an interface that is up and has IPv4, see {SETTING}");
-    SetupError::try_again(WHAT, why, hint).transient()
+    SetupError::try_again(SELECTION_FAILED, why, hint).transient()
 }
 
 /// The interface of the default route with the lowest metric. One that pods or container runtimes make comes last,
-/// whatever its metric, and a bridge does not count as one: the old Azure CNI puts the node's address on `azure0`.
+/// regardless of its metric, and a bridge does not count as one: the old Azure CNI puts the node's address on `azure0`.
 fn default_interface(network: &HostNetwork) -> Option<Interface> {
     let routed = network.default_routes.iter().flatten();
     let known = routed.filter_map(|name| match network.interface(name) {

@@ -11,7 +11,7 @@ use super::ports::PlannedStep;
 #[cfg(feature = "simulator")]
 use crate::adapters::host_network::HostNetwork;
 use crate::adapters::host_network::Interface;
-use crate::adapters::lnet::{Lnet, LnetError, LocalNi, Nid, TCP};
+use crate::adapters::lnet::{Ipv4Nid, Lnet, LnetError, LocalNi, TCP};
 
 /// How long a ping of the node's own NID may take; 50 ms were measured.
 const PING_LIMIT: Duration = Duration::from_secs(10);
@@ -22,11 +22,11 @@ pub enum LnetStep {
     /// Take a reference on LNet, and start it without an NI if it is stopped.
     Configure,
     /// Remove the NI of an address that this interface no longer has.
-    Delete(Nid, String),
+    Delete(Ipv4Nid, String),
     /// Add this interface to the network `tcp`.
     Add(String),
     /// Make LNet report an NI as up again.
-    SetHealth(Nid),
+    SetHealth(Ipv4Nid),
 }
 
 impl LnetStep {
@@ -92,7 +92,7 @@ pub fn steps(interfaces: &[Interface], nis: &[LocalNi], mounted: bool) -> (Vec<L
             steps.extend((ni.up == Some(false)).then_some(LnetStep::SetHealth(ni.nid)));
             continue;
         }
-        let stale: Vec<Nid> = nis.iter().filter(|ni| is_stale_ni_of(interface, ni)).map(|ni| ni.nid).collect();
+        let stale: Vec<Ipv4Nid> = nis.iter().filter(|ni| is_stale_ni_of(interface, ni)).map(|ni| ni.nid).collect();
         if let Some(nid) = stale.first().filter(|_| mounted) {
             notes.push(format!(
                 "{name} no longer has the address of the NID {nid}, which stays while Lustre is mounted: drain the node"

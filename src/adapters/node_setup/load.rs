@@ -1,7 +1,7 @@
 //! Loading of kernel modules by modprobe(8) of the host, with their parameters.
 //!
 //! `-C /dev/null` ignores modprobe.d of the host, whose `install` and `options` lines would count even with `-d`. A module
-//! that is loaded already makes modprobe succeed whatever its version or parameters, so sysfs is read afterwards.
+//! that is loaded already makes modprobe succeed regardless of its version and parameters, so sysfs is read afterwards.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

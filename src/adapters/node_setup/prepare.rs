@@ -24,12 +24,12 @@ pub(super) struct Prepared {
     /// `None` where they are not known.
     pub(super) nis: Option<Vec<LocalNi>>,
     pub(super) plan: ModulePlan,
-    pub(super) warnings: Vec<String>,
 }
 
 impl NodeSetup<'_> {
-    /// Prepares a run. With `wait` it waits for the interface of the default route unless the loaded client has NIs.
-    pub(super) fn prepare(&self, wait: bool) -> Result<Prepared, SetupError> {
+    /// Prepares a run; returns warnings too. With `wait` it waits for the interface of the default route unless the loaded
+    /// client has NIs.
+    pub(super) fn prepare(&self, wait: bool) -> Result<(Prepared, Vec<String>), SetupError> {
         let mut host = HostState::read(self.host)?;
         let mut desired = DesiredClient {
             version: self.settings.versions.for_os(host.os.as_ref().ok().copied()),
@@ -49,7 +49,7 @@ impl NodeSetup<'_> {
         let selection = if without_client { Ok(Selection::default()) } else { self.select_interfaces(wait && !serves) };
         let Selection { interfaces, notes } = match selection {
             Err(error) if serves => {
-                // A client that is loaded anew without an interface takes any that is up.
+                // A client that is reloaded without an interface takes any that is up.
                 desired.replace = ReplaceClient::Never;
                 let note = format!("{error}: LNet stays as it is, and so does the loaded client. {}", error.hint);
                 Selection { interfaces: Vec::new(), notes: vec![note] }
@@ -60,7 +60,7 @@ impl NodeSetup<'_> {
         let networks = networks(&interfaces);
         let plan = plan(&host, &desired, &networks)?;
         warnings.extend(plan.notes.iter().cloned());
-        Ok(Prepared { host, desired, interfaces, networks, nis, plan, warnings })
+        Ok((Prepared { host, desired, interfaces, networks, nis, plan }, warnings))
     }
 
     /// The interfaces of LNet; with `wait`, polls until the one of the default route is up.

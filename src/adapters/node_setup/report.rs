@@ -72,8 +72,8 @@ impl SetupResult {
     }
 }
 
-/// Writes the termination message, to the file of the setting if there is one. Only that file is created; the default one is
-/// there in a container.
+/// Writes the termination message to the file of the setting, which is created, or to [`TERMINATION_LOG`], which exists in a
+/// container.
 pub fn write_termination_message(setting: Option<&Path>, message: &str) -> io::Result<()> {
     let file = match setting {
         Some(path) => File::create(path),

@@ -14,8 +14,7 @@ impl NodeSetup<'_> {
         let lock = lock::acquire(self.host, || {
             self.console.progress("another node-setup works on this node: waiting for its end");
         });
-        let mut prepared = self.prepare(true)?;
-        let mut warnings = std::mem::take(&mut prepared.warnings);
+        let (prepared, mut warnings) = self.prepare(true)?;
         let Prepared { host, interfaces, plan, .. } = &prepared;
         let kernel = host.kernel.clone();
         if plan.without_client {
@@ -29,13 +28,13 @@ impl NodeSetup<'_> {
         warnings.extend(self.settings.parameters.not_in_effect(self.host));
         // A fetch takes minutes, in which a mount may have begun.
         let blocker = if changes { HostState::read(self.host)?.mount_blocker() } else { host.mount_blocker() };
-        let nis = self.configure_lnet(interfaces, blocker.is_some(), changes, &mut warnings)?;
+        let local = self.configure_lnet(interfaces, blocker.is_some(), changes, &mut warnings)?;
         let client = LoadedModules::read(self.host).client_version().cloned();
         if lock.is_ok() && changes {
             self.packages.prune(&kernel, client.as_ref());
         }
         warnings.extend(lock.err().map(|error| format!("{error}. {}", error.hint)));
-        let nids = nis.iter().map(|ni| ni.nid.to_string()).collect();
+        let nids = local.iter().map(|ni| ni.nid.to_string()).collect();
         Ok(Ready { kernel, client, nids, warnings, without_client: false })
     }
 }

@@ -1,12 +1,12 @@
-//! The simulator: an Azure and a Lustre in memory, complete in behaviour.
+//! The simulator: Azure Resource Manager, Lustre and Kubernetes in memory, behind the ports.
 //!
-//! The driver can be tried, tested and measured without an Azure subscription and without a kernel module.
-//! It is under the same contract tests as the real adapters and never switches on magic names: how it behaves is data
-//! (a [`World`]), and faults are wrappers in the tests. Release images do not contain it.
+//! The driver can be tried, tested and measured without an Azure subscription and without a kernel module. It is held to the
+//! same contract tests as the real adapters. How it behaves is data (a [`World`]), never a special name, and faults are
+//! wrappers in the tests. Release images do not contain it.
 //!
 //! ```text
-//!   World ──> SimulatedCloud ──starts and stops──> Servers <──asks who answers── SimulatedLustre
-//!             (Cloud port)                                                       (Mounter port)
+//!   World ──> SimulatedCloud ──starts and stops──> Servers <──finds file systems── SimulatedLustre
+//!             (Cloud port)                                                         (Mounter port)
 //!             SimulatedOrchestrator (Orchestrator port)
 //! ```
 
@@ -29,7 +29,7 @@ pub use world::World;
 use crate::domain::placement::Placement;
 use crate::ports::clock::Clock;
 
-/// One simulated world with everything that lives in it.
+/// One simulated world: cloud, Lustre servers, cluster.
 #[derive(Debug)]
 pub struct Simulator {
     cloud: Arc<SimulatedCloud>,
@@ -45,22 +45,22 @@ impl Simulator {
         Self { cloud, servers, orchestrator: Arc::default() }
     }
 
-    /// Its Azure.
+    /// Its cloud.
     pub fn cloud(&self) -> Arc<SimulatedCloud> {
         Arc::clone(&self.cloud)
     }
 
-    /// Its Lustre servers; what a [`lustre::SimulatedLustre`] is built on.
+    /// Its Lustre servers, for a [`lustre::SimulatedLustre`].
     pub fn servers(&self) -> Arc<Servers> {
         Arc::clone(&self.servers)
     }
 
-    /// Its Kubernetes.
+    /// Its cluster.
     pub fn orchestrator(&self) -> Arc<SimulatedOrchestrator> {
         Arc::clone(&self.orchestrator)
     }
 
-    /// What the cloud settings of a cluster in this world say.
+    /// Defaults for new volumes, as the cloud settings of a cluster in this world have them.
     pub fn defaults(&self) -> Placement {
         self.cloud.world(|world| world.defaults.to_domain())
     }

@@ -1,4 +1,4 @@
-//! A Kubernetes in memory: the taints of one node, and the events on claims.
+//! The simulated Kubernetes cluster: the taints of one node, and events on claims.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,58 +7,58 @@ use async_trait::async_trait;
 
 use crate::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 
-/// Events kept; older ones are dropped, as a cluster does.
+/// Events kept; older ones are removed, so that memory is bounded (a cluster removes them after an hour).
 const EVENTS_KEPT: usize = 1000;
 /// The startup taint that the node begins with.
 const STARTUP_TAINT: &str = "azurelustre.csi.azure.com/agent-not-ready";
 
 #[derive(Debug)]
-struct Memory {
+struct State {
     taints: Vec<String>,
     registered: bool,
-    written: VecDeque<ClaimEvent>,
+    events: VecDeque<ClaimEvent>,
 }
 
-/// The orchestrator port in memory. The node begins with the startup taint, and the driver is registered on it.
+/// The orchestrator port in state. The node begins with the startup taint, and the driver is registered on it.
 #[derive(Debug)]
-pub struct SimulatedOrchestrator(Mutex<Memory>);
+pub struct SimulatedOrchestrator(Mutex<State>);
 
 impl Default for SimulatedOrchestrator {
     fn default() -> Self {
-        Self(Mutex::new(Memory { taints: vec![STARTUP_TAINT.to_owned()], registered: true, written: VecDeque::new() }))
+        Self(Mutex::new(State { taints: vec![STARTUP_TAINT.to_owned()], registered: true, events: VecDeque::new() }))
     }
 }
 
 impl SimulatedOrchestrator {
     /// Whether the node still has the startup taint.
     pub fn is_tainted(&self) -> bool {
-        self.memory().taints.iter().any(|key| key == STARTUP_TAINT)
+        self.state().taints.iter().any(|key| key == STARTUP_TAINT)
     }
 
     /// Keys of all taints of the node.
     pub fn taints(&self) -> Vec<String> {
-        self.memory().taints.clone()
+        self.state().taints.clone()
     }
 
-    /// Gives the node these taints, by key.
+    /// Sets the node's taints, by key.
     pub fn set_taints(&self, keys: &[&str]) {
-        self.memory().taints = keys.iter().map(|key| (*key).to_owned()).collect();
+        self.state().taints = keys.iter().map(|key| (*key).to_owned()).collect();
     }
 
-    /// Registers the driver on the node, or takes it off.
+    /// Registers the driver on the node, or unregisters it.
     pub fn set_registered(&self, registered: bool) {
-        self.memory().registered = registered;
+        self.state().registered = registered;
     }
 
-    /// Everything that was written, oldest first: a repeated event each time.
+    /// Every event that was reported, oldest first.
     pub fn events(&self) -> Vec<ClaimEvent> {
-        self.memory().written.iter().cloned().collect()
+        self.state().events.iter().cloned().collect()
     }
 
-    /// The events as the cluster shows them, oldest first: a repeated event once, as it was written last, and how often.
+    /// The events as the cluster shows them, oldest first: repetitions as one event, with the newest text and their count.
     pub fn aggregated(&self) -> Vec<(ClaimEvent, u32)> {
         let mut shown: Vec<(ClaimEvent, u32)> = Vec::new();
-        for event in &self.memory().written {
+        for event in &self.state().events {
             match shown.iter_mut().find(|(earlier, _)| is_repetition(earlier, event)) {
                 Some((earlier, count)) => (*earlier, *count) = (event.clone(), *count + 1),
                 None => shown.push((event.clone(), 1)),
@@ -67,7 +67,7 @@ impl SimulatedOrchestrator {
         shown
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,9 +79,9 @@ fn is_repetition(earlier: &ClaimEvent, event: &ClaimEvent) -> bool {
 #[async_trait]
 impl Orchestrator for SimulatedOrchestrator {
     async fn remove_startup_taint(&self) -> Result<(), OrchestratorError> {
-        let mut memory = self.memory();
-        let kept: Vec<String> = memory.taints.iter().filter(|key| *key != STARTUP_TAINT).cloned().collect();
-        if kept.len() < memory.taints.len() && !memory.registered {
+        let mut state = self.state();
+        let others: Vec<String> = state.taints.iter().filter(|key| *key != STARTUP_TAINT).cloned().collect();
+        if others.len() < state.taints.len() && !state.registered {
             return Err(OrchestratorError {
                 kind: OrchestratorErrorKind::NotRegistered,
                 operation: "remove the startup taints of the simulated node".to_owned(),
@@ -89,17 +89,17 @@ impl Orchestrator for SimulatedOrchestrator {
                 source: None,
             });
         }
-        memory.taints = kept;
+        state.taints = others;
         Ok(())
     }
 
     async fn report(&self, event: &ClaimEvent) -> Result<(), OrchestratorError> {
         let event = ClaimEvent { message: event.note().into_owned(), ..event.clone() };
-        let mut memory = self.memory();
-        if memory.written.len() == EVENTS_KEPT {
-            memory.written.pop_front();
+        let mut state = self.state();
+        if state.events.len() == EVENTS_KEPT {
+            state.events.pop_front();
         }
-        memory.written.push_back(event);
+        state.events.push_back(event);
         Ok(())
     }
 }

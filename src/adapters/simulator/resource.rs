@@ -84,16 +84,5 @@ impl Resource {
 
 /// What a GET shows after a PUT was accepted.
 pub(super) fn creating(spec: &FilesystemSpec) -> Filesystem {
-    Filesystem {
-        location: Some(spec.location.clone()),
-        sku_name: Some(spec.sku_name.clone()),
-        zones: spec.zone.iter().cloned().collect(),
-        capacity: Some(spec.capacity.bytes()),
-        subnet: Some(spec.subnet.clone()),
-        state: ProvisioningState::Creating,
-        mgs_address: ReportedMgsAddress::NeverReported,
-        fs_name: Some(FsName::default()),
-        tags: spec.tags.clone(),
-        failure: None,
-    }
+    Filesystem { fs_name: Some(FsName::default()), ..Filesystem::of(spec, ProvisioningState::Creating) }
 }

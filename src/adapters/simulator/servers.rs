@@ -1,7 +1,7 @@
-//! The simulated Lustre servers: which file system answers at which address, and where its files are.
+//! The simulated Lustre servers: which file system is served at which MGS address, and where its files are.
 //!
-//! It is the one thing that the simulated cloud and the simulated mounter share. The cloud starts servers
-//! when a file system becomes ready and stops them when it goes; the mounter asks who answers.
+//! The simulated cloud and the simulated mounter share nothing else. The cloud starts servers when a file system becomes
+//! Succeeded and stops them when it is deleted; the mounter finds file systems by address and name.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,15 +11,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::domain::capacity::Bytes;
 use crate::domain::mount_source::{FsName, Host, MgsAddress};
 
-/// The network of servers.
+/// All servers of a simulated world.
 #[derive(Debug)]
 pub struct Servers {
     root: PathBuf,
-    answer_everywhere: bool,
-    known: Mutex<BTreeMap<Ipv4Addr, Option<Served>>>,
+    any_address_answers: bool,
+    /// By MGS address; `None` where servers were stopped.
+    filesystems: Mutex<BTreeMap<Ipv4Addr, Option<Served>>>,
 }
 
-/// A file system that answers.
+/// A file system that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     /// Its Lustre name.
@@ -32,7 +33,7 @@ pub struct Served {
 
 /// Why nothing can be mounted from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
+pub enum NotServed {
     /// No server there.
     Unreachable,
     /// A server, but of another file system.
@@ -40,13 +41,13 @@ pub enum NoAnswer {
 }
 
 impl Servers {
-    /// Servers whose files lie below `root`. With `answer_everywhere`, an address that was never used answers as an
-    /// existing file system of the name asked for, which is how static volumes find theirs.
-    pub fn new(root: &Path, answer_everywhere: bool) -> Self {
-        Self { root: root.to_owned(), answer_everywhere, known: Mutex::default() }
+    /// Servers whose files are below `root`. With `any_address_answers`, an address that was never used serves an existing
+    /// file system of the requested name, which is how static volumes find theirs.
+    pub fn new(root: &Path, any_address_answers: bool) -> Self {
+        Self { root: root.to_owned(), any_address_answers, filesystems: Mutex::default() }
     }
 
-    /// The directory below which their files lie; may not exist until the first mount.
+    /// The directory below which their files are; may not exist until the first mount.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -58,41 +59,35 @@ impl Servers {
             capacity,
             files: self.root.join(mgs.to_string()).join(fs_name.as_str()),
         };
-        self.known().insert(mgs, Some(served));
+        self.filesystems().insert(mgs, Some(served));
     }
 
-    /// Stops them and forgets the files. From now on nothing answers at the address, until it is started again.
+    /// Stops the servers at an address and deletes the files. Until they are started again nothing is served there.
     pub fn stop(&self, mgs: Ipv4Addr) -> std::io::Result<()> {
-        self.known().insert(mgs, None);
+        self.filesystems().insert(mgs, None);
         match std::fs::remove_dir_all(self.root.join(mgs.to_string())) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Who answers: the first server of the list that does.
-    pub fn find(&self, mgs: &MgsAddress, fs_name: &FsName) -> Result<Served, NoAnswer> {
-        let hosts = mgs.servers().iter().flatten().map(|nid| &nid.host);
-        let answers = hosts.filter_map(|host| self.at(host, fs_name));
-        let served = answers.into_iter().next().ok_or(NoAnswer::Unreachable)?;
-        if served.fs_name == *fs_name { Ok(served) } else { Err(NoAnswer::OtherFilesystem) }
+    /// The file system that the first server of the list serves which answers.
+    pub fn find(&self, mgs: &MgsAddress, fs_name: &FsName) -> Result<Served, NotServed> {
+        let mut hosts = mgs.servers().iter().flatten().map(|nid| &nid.host);
+        let served = hosts.find_map(|host| self.at(host, fs_name)).ok_or(NotServed::Unreachable)?;
+        if served.fs_name == *fs_name { Ok(served) } else { Err(NotServed::OtherFilesystem) }
     }
 
     fn at(&self, host: &Host, fs_name: &FsName) -> Option<Served> {
+        const EXISTING: Bytes = Bytes(48 << 40);
         let Host::V4(address) = host else { return None };
-        let known = self.known().get(address).cloned();
-        match known {
-            Some(known) => known,
-            None if self.answer_everywhere => {
-                const EXISTING: Bytes = Bytes(48 << 40);
-                self.start(*address, fs_name, EXISTING);
-                self.known().get(address).cloned().flatten()
-            }
-            None => None,
+        if self.any_address_answers && !self.filesystems().contains_key(address) {
+            self.start(*address, fs_name, EXISTING);
         }
+        self.filesystems().get(address).cloned().flatten()
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, Option<Served>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn filesystems(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, Option<Served>>> {
+        self.filesystems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
-//! What exists in a simulated world and how it behaves: plain data, from code or from a YAML file.
+//! [`World`]: regions, SKUs, subnets, quota, durations and planned failures of a simulated cloud, from code or from YAML.
 //!
-//! Tests and users change the world instead of the code: a region without zones, a full subnet, a quota of
-//! one, creations that fail. The default is a cluster in eastus in a subscription with room.
+//! Tests and users change this data, not the code: a region without zones, a full subnet, a quota of one, creations that
+//! fail. The default is a cluster in eastus whose subscription has quota and addresses to spare.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ pub struct ClusterDefaults {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FailingCreation {
     /// How many creations it fails.
-    #[serde(default = "once")]
+    #[serde(default = "one")]
     pub times: u32,
     /// After how many simulated seconds.
     #[serde(default)]
@@ -132,7 +132,7 @@ pub struct FailingCreation {
     pub message: String,
 }
 
-fn once() -> u32 {
+fn one() -> u32 {
     1
 }
 
@@ -230,7 +230,7 @@ impl ClusterDefaults {
         })
     }
 
-    /// The defaults as the use-cases take them; names that are none count as absent.
+    /// The defaults as the use-cases take them; invalid names count as absent.
     pub fn to_domain(&self) -> Placement {
         self.parse().unwrap_or_default()
     }
@@ -270,8 +270,9 @@ impl Default for World {
     }
 }
 
-/// The four SKUs of AMLFS (bandwidth, step and maximum as Microsoft's SKU table has them) and one of another product,
-/// since the cloud lists both together.
+/// The four SKUs of AMLFS with their bandwidth, increment and maximum
+/// (<https://learn.microsoft.com/azure/azure-managed-lustre/create-file-system-portal>), and one of HPC Cache, since
+/// `Microsoft.StorageCache/skus` lists both.
 fn default_skus() -> Vec<SkuEntry> {
     let entry = |(name, bandwidth, increment, maximum): (&str, &str, &str, &str)| SkuEntry {
         resource_type: aml_filesystems(),

@@ -1,7 +1,6 @@
-//! Commands that ask the cloud: `check-config --online` and `skus`.
+//! `check-config --online` and `skus`: commands that send requests to the cloud.
 //!
-//! A missing permission shows at the first claim otherwise, half an hour after the deployment, to somebody
-//! else.
+//! Without the check, a missing permission shows only when the first volume is provisioned.
 
 use serde_json::{Value, json};
 
@@ -11,11 +10,12 @@ use crate::app::wiring::{self, CloudAdapters};
 use crate::domain::capacity::Tib;
 use crate::domain::names::{Location, SubnetId};
 use crate::domain::placement::Placement;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, Problems};
 use crate::domain::sku::{Sku, SkuCatalog};
-use crate::ports::cloud::{CloudError, SubnetCapacityRequest};
+use crate::ports::cloud::{CloudError, SubnetCapacity, SubnetCapacityRequest};
 
-/// Whether the controller would start with these settings; asks nobody. Incomplete ones let it start, for static volumes.
+/// Whether the controller would start with these settings; sends no request. Incomplete ones let it start, for static
+/// volumes.
 pub(super) fn usable(settings: &Settings) -> Result<(), CommandError> {
     let on_azure = cfg!(feature = "arm") && settings.mode.has_controller() && settings.values.cloud == CloudKind::Arm;
     if on_azure && settings.cloud_settings.missing.is_empty() {
@@ -24,96 +24,79 @@ pub(super) fn usable(settings: &Settings) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Asks the cloud for everything that a claim needs; returns what is well, or an error with all that is not.
+/// Checks everything in the cloud that provisioning needs; returns one line for each check, or all problems.
 pub(super) fn check(settings: &Settings) -> Result<String, CommandError> {
     if !settings.mode.has_controller() {
         return Ok("online: a node asks nothing of the cloud\n".to_owned());
     }
     serve::runtime()?.block_on(async {
-        let side = wiring::cloud(settings)?;
-        let mut checks = Checks { side: &side, reported: String::new(), problems: Vec::new() };
-        checks.run().await;
-        let Checks { reported, problems, .. } = checks;
-        if problems.is_empty() { Ok(reported) } else { Err(CommandError::new(super::Exit::Failure, problems)) }
+        let cloud = wiring::cloud(settings)?;
+        let mut problems = Problems::default();
+        let lines: Vec<String> = checks(&cloud).await.into_iter().filter_map(|check| problems.note(check)).collect();
+        let lines = lines.concat();
+        problems
+            .into_result(Some(lines))
+            .map_err(|problems| CommandError::new(super::Exit::Failure, problems.into_vec()))
     })
 }
 
-/// The SKU and size that need the fewest addresses, for the check of the subnet where no list says so.
+/// The SKU and size that need the fewest addresses, for the check of the subnet where there is no list.
 const SMALLEST: (&str, Tib) = ("AMLFS-Durable-Premium-500", Tib(4));
 
-struct Checks<'a> {
-    side: &'a CloudAdapters,
-    reported: String,
-    problems: Vec<Problem>,
+async fn checks(cloud: &CloudAdapters) -> Vec<Result<String, Problem>> {
+    // Without a token all other checks would fail for the same reason.
+    if let Err(error) = cloud.sign_in().await {
+        return vec![Err(of_cloud(&error))];
+    }
+    let catalog = match &cloud.defaults.location {
+        Some(location) => Some(catalog(cloud, location).await),
+        None => None,
+    };
+    let mut smallest = (SMALLEST.0.to_owned(), SMALLEST.1);
+    let skus = match catalog {
+        None => Ok(unset("SKUs", "location")),
+        Some(Err(problem)) => Err(problem),
+        Some(Ok(catalog)) => {
+            // A subnet without addresses for the SKU with the smallest increment has none for any SKU.
+            if let Some(sku) = catalog.skus().iter().min_by_key(|sku| sku.increment) {
+                smallest = (sku.name.clone(), sku.increment);
+            }
+            let names: Vec<&str> = catalog.skus().iter().map(|sku| sku.name.as_str()).collect();
+            Ok(format!("SKUs of {}: {}\n", catalog.location(), names.join(", ")))
+        }
+    };
+    // Without a list the subnet is checked too, so that all problems are reported at once.
+    let (sku_name, capacity) = smallest;
+    let subnet = match subnet(&cloud.defaults) {
+        None => Ok(unset("subnet", "vnetName and subnetName")),
+        Some(subnet) => free_addresses(cloud, SubnetCapacityRequest { subnet, sku_name, capacity }).await,
+    };
+    vec![Ok("token: granted\n".to_owned()), skus, subnet]
 }
 
-impl Checks<'_> {
-    async fn run(&mut self) {
-        // Without a token all the rest would fail for the same reason.
-        if let Err(error) = self.side.sign_in().await {
-            return self.problems.push(of_cloud(&error));
-        }
-        self.line("token: granted");
-        let skus = self.skus().await;
-        // The SKU that begins smallest: whatever has no room for it has no room at all.
-        let smallest = skus.as_ref().and_then(|skus| skus.skus().iter().min_by_key(|sku| sku.increment));
-        let smallest = smallest.map(|sku| (sku.name.clone(), sku.increment));
-        // Without a list the subnet is checked all the same, so that everything is reported at once.
-        self.subnet(smallest.unwrap_or_else(|| (SMALLEST.0.to_owned(), SMALLEST.1))).await;
-    }
-
-    async fn skus(&mut self) -> Option<SkuCatalog> {
-        let Some(location) = self.side.defaults.location.clone() else {
-            self.unset("SKUs", "location");
-            return None;
-        };
-        let skus = self.side.cloud.skus(&location).await.map_err(|error| of_cloud(&error));
-        match skus.and_then(|skus| offered(skus, &location)) {
-            Ok(skus) => {
-                let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
-                self.line(&format!("SKUs of {location}: {}", names.join(", ")));
-                Some(skus)
-            }
-            Err(problem) => {
-                self.problems.push(problem);
-                None
-            }
-        }
-    }
-
-    async fn subnet(&mut self, (sku_name, capacity): (String, Tib)) {
-        let Some(subnet) = subnet(&self.side.defaults) else {
-            return self.unset("subnet", "vnetName and subnetName");
-        };
-        let request = SubnetCapacityRequest { subnet: subnet.clone(), sku_name: sku_name.clone(), capacity };
-        match self.side.cloud.subnet_capacity(&request).await {
-            Err(error) => self.problems.push(of_cloud(&error)),
-            Ok(room) if room.required > room.available => {
-                let message = format!(
-                    "subnet {subnet} is full: {} addresses are needed for {capacity} of {}, {} are free",
-                    room.required, sku_name, room.available
-                );
-                self.problems.push(Problem::new(message).with_hint("use a larger subnet (subnetName, subnet-name)"));
-            }
-            Ok(room) => self.line(&format!(
-                "subnet {subnet}: {} addresses are needed for {capacity} of {}, {} are free",
-                room.required, sku_name, room.available
-            )),
-        }
-    }
-
-    fn line(&mut self, text: &str) {
-        self.reported.push_str(text);
-        self.reported.push('\n');
-    }
-
-    /// No mistake: a StorageClass may say it.
-    fn unset(&mut self, what: &str, keys: &str) {
-        self.line(&format!("{what}: not checked; the cloud settings have no {keys}, so each StorageClass has to"));
-    }
+async fn catalog(cloud: &CloudAdapters, location: &Location) -> Result<SkuCatalog, Problem> {
+    let catalog = cloud.cloud.skus(location).await.map_err(|error| of_cloud(&error))?;
+    offered(catalog, location)
 }
 
-/// A list with something in it; of a region that does not exist it is empty.
+async fn free_addresses(cloud: &CloudAdapters, request: SubnetCapacityRequest) -> Result<String, Problem> {
+    let SubnetCapacity { required, available } =
+        cloud.cloud.subnet_capacity(&request).await.map_err(|error| of_cloud(&error))?;
+    let SubnetCapacityRequest { subnet, sku_name, capacity } = request;
+    let addresses = format!("{required} addresses are needed for {capacity} of {sku_name}, {available} are free");
+    if required > available {
+        let problem = Problem::new(format!("subnet {subnet} is full: {addresses}"));
+        return Err(problem.with_hint("use a larger subnet (subnetName, subnet-name)"));
+    }
+    Ok(format!("subnet {subnet}: {addresses}\n"))
+}
+
+/// The line of a check whose values a `StorageClass` may have instead.
+fn unset(what: &str, keys: &str) -> String {
+    format!("{what}: not checked; the cloud settings have no {keys}, so each StorageClass has to\n")
+}
+
+/// A catalog that is not empty; that of a region that does not exist is.
 fn offered(catalog: SkuCatalog, location: &Location) -> Result<SkuCatalog, Problem> {
     if catalog.skus().is_empty() {
         let problem = Problem::new(format!("no AMLFS SKU is offered in {location} to this subscription"));
@@ -153,14 +136,12 @@ pub(super) fn skus(settings: &Settings, location: Option<&str>, output: &str) ->
     let given = location.map(Location::parse).transpose();
     let given = given.map_err(|error| usage(format!("--location: {error}"), "name a region such as eastus"))?;
     serve::runtime()?.block_on(async {
-        let side = wiring::cloud(settings)?;
-        let location = given.or_else(|| side.defaults.location.clone());
+        let cloud = wiring::cloud(settings)?;
+        let location = given.as_ref().or(cloud.defaults.location.as_ref());
         let location = location.ok_or_else(|| {
             usage("--location: missing".to_owned(), "give it, or set `location` in the cloud settings")
         })?;
-        let listed = side.cloud.skus(&location).await.map_err(|error| of_cloud(&error));
-        let listed = listed.and_then(|catalog| offered(catalog, &location));
-        listed.map(|catalog| write(&catalog)).map_err(CommandError::failure)
+        catalog(&cloud, location).await.map(|catalog| write(&catalog)).map_err(CommandError::failure)
     })
 }
 
@@ -168,7 +149,7 @@ fn zones(sku: &Sku) -> Vec<&str> {
     sku.zones.iter().map(crate::domain::names::Zone::as_str).collect()
 }
 
-/// Throughput in MB/s for each TiB, if the cloud gives it.
+/// Throughput in MB/s per TiB, if the list has it.
 fn bandwidth(sku: &Sku) -> Option<u32> {
     Some(sku.bandwidth_per_tib).filter(|bandwidth| *bandwidth > 0)
 }
@@ -213,9 +194,9 @@ mod tests {
     use super::*;
     use crate::domain::sku::{CAPABILITY_INCREMENT, CAPABILITY_MAXIMUM};
 
-    /// Throughput and zones are all that a list may leave out.
+    /// Throughput and zones are all that a list may omit.
     #[test]
-    fn what_the_cloud_does_not_give_is_a_dash() {
+    fn a_value_that_the_list_omits_is_a_dash() {
         let capabilities = [(CAPABILITY_INCREMENT, "16"), (CAPABILITY_MAXIMUM, "128")];
         let sku = Sku::from_capabilities("AMLFS-New", Vec::new(), capabilities);
         let catalog = SkuCatalog::new(Location::parse("eastus").unwrap(), [sku]);

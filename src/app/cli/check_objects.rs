@@ -185,7 +185,7 @@ impl Findings {
 
     /// An id that says `t` without a resource group cannot be deleted by the driver.
     fn deletion(&mut self, shown: &str, handle: &str) {
-        let created = VolumeId::parse(handle).ok().filter(|id| id.origin == Origin::Dynamic);
+        let created = VolumeId::parse(handle).filter(|id| id.origin == Origin::Dynamic);
         if created.is_some_and(|id| id.resource_group.is_empty()) {
             self.warnings.push(format!(
                 "{shown}: the volume id names no resource group, so the driver cannot delete the file system; delete it in Azure"

@@ -11,11 +11,11 @@ use crate::domain::problem::Problems;
 pub(super) const AFTER_HELP: &str = "\
 Settings come from, each over the one before: defaults; the file of --config, whose keys are the flags' names; variables,
 AZURELUSTRE_CSI_ and the flag's name in capitals (AZURELUSTRE_CSI_REPLACE_CLIENT); flags. The Go driver's LUSTRE_VERSION
-and CLIENT_SHA_SUFFIX are read too; http_proxy, https_proxy and no_proxy are handed to the package tools.
+and CLIENT_SHA_SUFFIX are read too; http_proxy, https_proxy and no_proxy are passed to the package tools.
 
-Exit codes: 0 ready; 1 the next try may succeed (network, package not published yet); 2 a setting is wrong; 3 the node
-needs a human (signature, Secure Boot, operating system, architecture). The result also goes to the container's
-termination message, and to /var/lib/azurelustre-csi/node-setup.json for `doctor node`.";
+Exit codes: 0 ready; 1 the next try may succeed (network, package not published yet); 2 a setting is wrong; 3 the node has
+to be changed by hand (signature, Secure Boot, operating system, architecture). The result is also the container's
+termination message, and is written to /var/lib/azurelustre-csi/node-setup.json for `doctor node`.";
 
 /// Options of `node-setup`.
 #[derive(Debug, Clone, Default, Args)]

@@ -1,4 +1,4 @@
-//! Events on claims: queued by the use-cases, written in the background.
+//! Kubernetes events on claims: queued by the use-cases, written in the background.
 //!
 //! Emitting never waits and never fails, so a cluster that does not answer slows no creation down. What is written when is
 //! decided by [`outbox::Outbox`].
@@ -29,9 +29,9 @@ pub struct ClaimEvents {
 #[derive(Debug, Default)]
 struct Queue {
     outbox: Outbox,
-    /// Whoever waits for an event to be emitted.
+    /// The task that waits for an event to be emitted.
     waiting: Option<Waker>,
-    /// Something was emitted since somebody waited.
+    /// An event was emitted since the task last waited.
     changed: bool,
     /// The last failure that was logged; `None` while events are written.
     failing: Option<OrchestratorErrorKind>,
@@ -73,13 +73,13 @@ impl ClaimEvents {
                 NextWrite::Wait(pause) => return Some(pause),
                 NextWrite::Write(event) => {
                     let written = self.orchestrator.report(&event).await;
-                    self.settle(event, written);
+                    self.complete(event, written);
                 }
             }
         }
     }
 
-    fn settle(&self, event: ClaimEvent, written: Result<(), OrchestratorError>) {
+    fn complete(&self, event: ClaimEvent, written: Result<(), OrchestratorError>) {
         let now = self.clock.now();
         let mut queue = locked(&self.queue);
         let outcome = match &written {
@@ -87,7 +87,7 @@ impl ClaimEvents {
             Err(error) if error.kind == OrchestratorErrorKind::Unavailable => WriteOutcome::TryAgain,
             Err(_) => WriteOutcome::Dropped,
         };
-        queue.outbox.settle(event, outcome, now);
+        queue.outbox.complete(event, outcome, now);
         let before = std::mem::replace(&mut queue.failing, written.as_ref().err().map(|error| error.kind));
         drop(queue);
         match written {

@@ -1,12 +1,12 @@
-//! What all operations on file systems share: ports, clocks, what this process remembers, and the end of the process.
+//! Context of the controller's operations: ports, clocks, what this process remembers, and the end of the process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::addresses::Addresses;
-use super::attempts::Attempts;
+use super::address_reservations::AddressReservations;
 use super::claim_events::ClaimEvents;
-use super::claim_events::milestone::Milestone;
+use super::claim_events::milestone::{Milestone, MilestoneEvent};
+use super::filesystem_records::FilesystemRecords;
 use super::finality;
 use super::polling;
 use super::sku_cache::SkuCache;
@@ -18,7 +18,7 @@ use crate::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use crate::ports::inbound::Failure;
 use crate::ports::orchestrator::{ClaimEvent, Orchestrator};
 
-/// The surroundings of the controller's operations. Clones share everything.
+/// What the controller's operations share. Clones share everything.
 #[derive(Debug, Clone)]
 pub(super) struct ControllerContext {
     pub(super) cloud: Arc<dyn Cloud>,
@@ -27,9 +27,9 @@ pub(super) struct ControllerContext {
     pub(super) clock: Arc<dyn Clock>,
     /// The clock of polling.
     pub(super) cloud_clock: Arc<dyn Clock>,
-    pub(super) attempts: Arc<Attempts>,
+    pub(super) records: Arc<FilesystemRecords>,
     pub(super) skus: Arc<SkuCache>,
-    pub(super) addresses: Addresses,
+    pub(super) reservations: AddressReservations,
     pub(super) stop: Stop,
 }
 
@@ -45,9 +45,9 @@ impl ControllerContext {
             claim_events: Arc::new(ClaimEvents::new(orchestrator, Arc::clone(&clock))),
             clock,
             cloud_clock,
-            attempts: Arc::default(),
+            records: Arc::default(),
             skus: Arc::default(),
-            addresses: Addresses::default(),
+            reservations: AddressReservations::default(),
             stop: Stop::never(),
         }
     }
@@ -55,23 +55,24 @@ impl ControllerContext {
     /// Emits an event on the claim behind a request, where the provisioner names it. Returns at once.
     pub(super) fn emit(&self, plan: &DynamicProvision, milestone: &Milestone<'_>) {
         let Some((namespace, claim)) = plan.claim() else { return };
+        let MilestoneEvent { kind, reason, message } = milestone.event();
         self.claim_events.emit(ClaimEvent {
-            kind: milestone.kind(),
+            kind,
             volume_name: plan.volume_name().to_owned(),
             namespace: namespace.to_owned(),
             claim: claim.to_owned(),
-            reason: milestone.reason(),
-            message: milestone.message(),
+            reason,
+            message,
             age: Duration::ZERO,
         });
     }
 
-    /// A failed observation: never final, whatever the cause.
+    /// A failed observation: never final for any cause.
     pub(super) fn unobserved(&self, error: CloudError) -> Failure {
         if error.kind == CloudErrorKind::Throttled {
             return self.throttled(error, "reads", "it is not known what exists");
         }
-        finality::in_doubt(error)
+        finality::may_exist(error)
     }
 
     /// ARM holds requests back until a time that the failure names.

@@ -1,22 +1,20 @@
-//! The creation loop of CreateVolume: observe, decide, act, until the file system is ready or the call has an answer.
+//! CreateVolume's loop: observe, decide, act, until the file system is ready or the call has an answer.
 //!
-//! A creation outlives every call that asks for it. Each call picks up whatever is there: [`lifecycle`] says what to do
-//! about what was observed, [`History`] whether something may be sent and whether a failure may be final, and this module
-//! acts. What is done before and with a PUT is in `request`, what becomes of a failed creation in `failed`.
+//! A creation outlives every call that asks for it. Each call continues from what it observes: [`lifecycle`] decides what to
+//! do about an observation, [`History`] whether something may be sent and whether a failure may be final, and this module
+//! acts. The checks before a PUT and the PUT are in `request`, the deletion of a failed creation is in `failed`.
 //!
 //! [`History`]: crate::domain::history::History
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::attempts::Attempt;
 use super::claim_events::milestone::Milestone;
 use super::context::ControllerContext;
+use super::filesystem_operation::FilesystemOperation;
 use super::finality;
-use super::poller::Poller;
 use super::progress::Phase;
 use super::time_format::format_duration;
-use super::volume_operations::{Done, Participants};
+use super::volume_operations::{Callers, OperationOutcome};
 use crate::domain::filesystem::{Filesystem, Observed, ProvisioningState, ReadyFilesystem};
 use crate::domain::history::FailureCause;
 use crate::domain::lifecycle::{self, Step};
@@ -29,40 +27,39 @@ use crate::ports::inbound::{Failure, FailureKind};
 mod failed;
 mod request;
 
+/// What a creation waits for where its PUT has no visible effect yet.
+const NOT_VISIBLE: &str = "asked for, not visible yet";
+
 /// The work on one file system, for all calls that ask for it at the same time.
 #[derive(Debug)]
 pub(super) struct Creation {
-    on: ControllerContext,
     plan: Arc<DynamicProvision>,
-    poller: Poller,
+    operation: FilesystemOperation,
+    /// PUTs of this call.
     creates: CallRequests,
-    deletes: CallRequests,
     /// An observation of this call showed that it was being deleted.
     saw_deleting: bool,
 }
 
 impl Creation {
-    pub(super) fn new(on: ControllerContext, plan: Arc<DynamicProvision>, participants: Arc<Participants>) -> Self {
-        let (creates, deletes) = on.attempts.with(plan.id(), on.cloud_clock.now(), |attempt| {
-            (attempt.history.creates_of_call(), attempt.history.deletes_of_call())
-        });
-        let poller = Poller::new(on.clone(), plan.id().clone(), participants);
-        Self { on, plan, poller, creates, deletes, saw_deleting: false }
+    pub(super) fn new(context: ControllerContext, plan: Arc<DynamicProvision>, callers: Arc<Callers>) -> Self {
+        let operation = FilesystemOperation::new(context, plan.id().clone(), callers);
+        let creates = operation.update(|record, _| record.history.creates().of_call());
+        Self { plan, operation, creates, saw_deleting: false }
     }
 
     /// Works until the file system is ready or the call has another answer.
-    pub(super) async fn run(mut self) -> Result<Done, Failure> {
+    pub(super) async fn run(mut self) -> Result<OperationOutcome, Failure> {
         self.refuse_if_begun_elsewhere().await?;
-        let plan = Arc::clone(&self.plan);
-        self.creates = self.update(|attempt, _| {
-            attempt.asked_for(&plan);
-            attempt.history.creates_of_call()
+        self.creates = self.operation.update(|record, _| {
+            record.requested(&self.plan);
+            record.history.creates().of_call()
         });
         loop {
-            let observed = self.poller.observe().await?;
-            self.note(&observed);
+            let observed = self.operation.observe().await?;
+            self.remember(&observed);
             match (lifecycle::next(&observed, self.plan.desired()), &observed) {
-                (Step::Ready(ready), _) => return Ok(Done::Ready(Box::new(self.finish(*ready)))),
+                (Step::Ready(ready), _) => return Ok(OperationOutcome::Ready(Box::new(self.finished(*ready)))),
                 (Step::Wait(state), _) => self.wait_for(&state).await?,
                 (Step::Create, _) => self.create().await?,
                 (Step::DeleteFailed { reason }, Observed::Present(found)) => {
@@ -77,42 +74,42 @@ impl Creation {
         }
     }
 
-    /// Remembers what was observed, and logs what is news.
-    fn note(&mut self, observed: &Observed) {
+    /// Records what was observed, and logs a file system that this process did not ask for.
+    fn remember(&mut self, observed: &Observed) {
         let Observed::Present(found) = observed else {
-            self.update(|attempt, now| attempt.history.absent(now));
+            self.operation.update(|record, now| record.history.absent(now));
             return;
         };
-        self.poller.participants.progress.recovered();
+        self.operation.progress().recovered();
         let owned = ownership::check(&self.id().name, &found.tags).is_ok();
-        let (first, asked_for, begun) = self.update(|attempt, now| {
-            let asked_for = attempt.history.create_attempted();
+        let (first, asked_for, begun) = self.operation.update(|record, now| {
+            let asked_for = record.history.create_attempted();
             if !owned && !asked_for {
-                attempt.history.present_not_owned();
+                record.history.present_not_owned();
                 return (false, false, None);
             }
-            attempt.create_refusal = None;
-            (attempt.history.present(&found.state, now), asked_for, attempt.history.begun())
+            record.create_failure = None;
+            (record.history.present(&found.state, now), asked_for, record.history.begun())
         });
         if owned || asked_for {
-            self.poller.in_progress = true;
+            self.operation.in_progress = true;
             self.saw_deleting |= found.state == ProvisioningState::Deleting;
-            self.poller.participants.progress.begun(begun);
+            self.operation.progress().begun(begun);
         }
         if first && !asked_for {
-            let (id, state) = (self.plan.id(), found.state.as_str());
+            let (id, state) = (self.id(), found.state.as_str());
             tracing::info!(filesystem = %id, state, "found the file system of this volume, which this process did not ask for");
         }
     }
 
-    /// Nothing is there: create it, unless a creation may still be on its way or an earlier one asks for patience.
+    /// Nothing is there: creates it, unless a creation may still be on its way or the pause after an earlier one lasts.
     async fn create(&mut self) -> Result<(), Failure> {
-        let now = self.on.cloud_clock.now();
-        let attempt = self.update(|attempt, _| attempt.clone());
-        if (self.saw_deleting || self.deletes.sent > 0) && attempt.history.is_gone_after_deletion() {
-            return Err(self.deleted(&attempt));
+        let now = self.operation.context.cloud_clock.now();
+        let record = self.operation.record();
+        if (self.saw_deleting || self.operation.deletes.sent > 0) && record.history.is_gone_after_deletion() {
+            return Err(self.deleted(&record));
         }
-        match attempt.history.next_create(self.creates, now) {
+        match record.history.next_create(self.creates, now) {
             RequestDecision::Now => {
                 let (spec, reservation) = self.prepare().await?;
                 let sent = self.send(&spec).await;
@@ -120,15 +117,18 @@ impl Creation {
                 sent
             }
             RequestDecision::ObserveAfter(rest) => {
-                self.poller.sleep(rest, Phase::Creation(NOT_VISIBLE.to_owned())).await
+                self.operation.sleep(rest, Phase::Creation(NOT_VISIBLE.to_owned())).await
             }
-            RequestDecision::FailedNotBefore(at) => Err(self.failed_before(&attempt, at)),
-            RequestDecision::NotBefore(at) => match &attempt.create_refusal {
-                Some(refusal) => Err(self.conclude(refusal.failure(&self.next_try(at)), FailureCause::Circumstance)),
+            RequestDecision::FailedNotBefore(at) => Err(self.failed_before(&record, at)),
+            RequestDecision::NotBefore(at) => match &record.create_failure {
+                Some(failure) => {
+                    let failure = failure.followed_by(&self.operation.next_try(at));
+                    Err(self.conclude(failure, FailureCause::Circumstance))
+                }
                 // Accepted, or cut off by the end of an earlier call: it may become visible at any moment.
                 None if at > now => self.pause(NOT_VISIBLE).await,
                 None => {
-                    let message = format!("AMLFS {} was asked for and is not visible", self.plan.id());
+                    let message = format!("AMLFS {} was asked for and is not visible", self.id());
                     Err(Failure::new(FailureKind::Unavailable, message))
                 }
             },
@@ -137,22 +137,21 @@ impl Creation {
 
     /// A file system of this volume that was begun in another resource group or region: a second one would orphan it.
     async fn refuse_if_begun_elsewhere(&mut self) -> Result<(), Failure> {
-        let (id, location) = (self.plan.id().clone(), self.plan.desired().location.clone());
-        let Some(begun) = self.on.attempts.elsewhere(&id, &location) else { return Ok(()) };
-        let observation = self.on.stop.unless_stopped(self.on.cloud.observe(&begun.id)).await;
-        let observation = observation.ok_or_else(|| self.poller.stopped())?;
-        let observed = observation.map_err(|error| self.on.unobserved(error))?;
-        let (gone, absent_for) = self.on.attempts.with(&begun.id, self.on.cloud_clock.now(), |attempt| {
-            let now = self.on.cloud_clock.now();
+        let (id, location, context) = (self.id(), &self.plan.desired().location, &self.operation.context);
+        let Some(begun) = context.records.elsewhere(id, location) else { return Ok(()) };
+        let observation = self.operation.unless_stopped(context.cloud.observe(&begun.id)).await?;
+        let observed = observation.map_err(|error| context.unobserved(error))?;
+        let now = context.cloud_clock.now();
+        let (gone, absent_for) = context.records.update(&begun.id, now, |record| {
             match &observed {
-                Observed::Present(found) => drop(attempt.history.present(&found.state, now)),
-                Observed::Absent => attempt.history.absent(now),
+                Observed::Present(found) => drop(record.history.present(&found.state, now)),
+                Observed::Absent => record.history.absent(now),
             }
-            let gone = attempt.history.is_gone() && !attempt.history.is_unfinished();
-            (gone, attempt.history.proved_absent_for())
+            let gone = record.history.is_gone() && !record.history.is_unfinished();
+            (gone, record.history.proved_absent_for())
         });
         if gone {
-            self.on.attempts.forget(&begun.id);
+            context.records.forget(&begun.id);
             return Ok(());
         }
         let region = begun.location.map(|location| format!(" in {location}")).unwrap_or_default();
@@ -166,26 +165,25 @@ impl Creation {
         })
     }
 
-    fn finish(&self, ready: ReadyFilesystem) -> ReadyFilesystem {
-        let so_far = self.poller.participants.progress.so_far();
-        let waited = self.update(|attempt, _| {
-            let waited = attempt.history.create_attempted() || !so_far.is_zero();
-            attempt.location = Some(self.plan.desired().location.clone());
-            attempt.finish();
+    fn finished(&self, ready: ReadyFilesystem) -> ReadyFilesystem {
+        let so_far = self.operation.progress().so_far();
+        let waited = self.operation.update(|record, _| {
+            let waited = record.history.create_attempted() || !so_far.is_zero();
+            record.finish(&self.plan.desired().location);
             waited
         });
         if waited {
             let after = format_duration(so_far);
-            tracing::info!(filesystem = %self.plan.id(), mgs = ready.mgs_address, after, "the file system is ready");
-            self.on.emit(&self.plan, &Milestone::Ready { name: self.id().name.as_str(), so_far });
+            tracing::info!(filesystem = %self.id(), mgs = ready.mgs_address, after, "the file system is ready");
+            self.emit(&Milestone::Ready { name: self.id().name.as_str(), so_far });
         }
         ready
     }
 
     /// What is there cannot become this volume.
     fn refused(&self, step: &Step, found: &Filesystem) -> Failure {
-        let id = self.plan.id();
-        let asked_for = self.update(|attempt, _| attempt.history.create_attempted());
+        let id = self.id();
+        let asked_for = self.operation.update(|record, _| record.history.create_attempted());
         let usable = found.was_ready() && found.state != ProvisioningState::Deleting;
         match step {
             Step::Conflict(differences) => {
@@ -217,13 +215,13 @@ impl Creation {
     }
 
     fn unusable(&self, message: &str, found: &Filesystem) -> Failure {
-        finality::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.plan.id())
+        finality::exists_and_is_billed(&format!("{message}; its state is {}", found.state.as_str()), self.id())
     }
 
     /// A failure whose kind is final only if nothing was found for long enough; until then the same text is reported as
     /// "may still exist", and Kubernetes calls again.
     fn conclude(&self, failure: Failure, cause: FailureCause) -> Failure {
-        if failure.kind.is_final() && !self.update(|attempt, _| attempt.is_final(cause)) {
+        if failure.kind.is_final() && !self.operation.update(|record, _| record.history.is_final(cause)) {
             return Failure { kind: FailureKind::Unavailable, ..failure };
         }
         failure
@@ -231,38 +229,26 @@ impl Creation {
 
     /// It exists and is not ready.
     async fn wait_for(&mut self, state: &ProvisioningState) -> Result<(), Failure> {
-        let text = waiting_for(state);
+        let text = match state {
+            ProvisioningState::Succeeded => "Succeeded but without a usable MGS address",
+            other => other.as_str(),
+        };
         if *state != ProvisioningState::Deleting {
-            let (name, so_far) = (self.id().name.as_str(), self.poller.participants.progress.so_far());
-            self.on.emit(&self.plan, &Milestone::Creating { name, state: &text, so_far });
+            let (name, so_far) = (self.id().name.as_str(), self.operation.progress().so_far());
+            self.emit(&Milestone::Creating { name, state: text, so_far });
         }
-        self.pause(&text).await
+        self.pause(text).await
     }
 
     async fn pause(&mut self, state: &str) -> Result<(), Failure> {
-        self.poller.pause(Phase::Creation(state.to_owned())).await
+        self.operation.pause(Phase::Creation(state.to_owned())).await
     }
 
-    /// "; next try at 14:03:20 UTC".
-    fn next_try(&self, at: Duration) -> String {
-        format!("; next try at {}", self.on.time_of_day(at))
+    fn emit(&self, milestone: &Milestone<'_>) {
+        self.operation.context.emit(&self.plan, milestone);
     }
 
     fn id(&self) -> &FilesystemId {
         self.plan.id()
-    }
-
-    fn update<T>(&self, change: impl FnOnce(&mut Attempt, Duration) -> T) -> T {
-        let now = self.on.cloud_clock.now();
-        self.on.attempts.with(self.plan.id(), now, |attempt| change(attempt, now))
-    }
-}
-
-const NOT_VISIBLE: &str = "asked for, not visible yet";
-
-fn waiting_for(state: &ProvisioningState) -> String {
-    match state {
-        ProvisioningState::Succeeded => "Succeeded but without a usable MGS address".to_owned(),
-        other => other.as_str().to_owned(),
     }
 }

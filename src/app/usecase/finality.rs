@@ -1,17 +1,19 @@
-//! Finality of failures: what an error means for the call, one function for each moment at which the cloud may fail.
+//! Finality of failures: what an error of a port means for the RPC, and which failures may be final.
 //!
 //! external-provisioner forgets a claim after a *final* failure if the claim is deleted then, so a final failure is only
-//! allowed where nothing can exist. Since when nothing was found decides `domain::history`; no other code than this
-//! chooses a [`FailureKind`] for an error of the cloud.
+//! allowed where nothing can exist; for how long nothing was found decides `domain::history`. kubelet forgets a volume after
+//! a final code of NodePublishVolume and calls NodeUnpublishVolume after the others, so a failure that may leave something
+//! mounted, now or later, is never final there. No other code chooses a [`FailureKind`] for an error of a port.
 
-use crate::domain::problem::Problems;
 use std::time::Duration;
 
 use super::time_format::format_duration;
 use crate::domain::names::FilesystemId;
+use crate::domain::problem::Problems;
 use crate::domain::provisioning::RequestError;
 use crate::ports::cloud::{CloudError, CloudErrorKind};
 use crate::ports::inbound::{Failure, FailureKind};
+use crate::ports::mounter::{MountError, MountErrorKind};
 
 /// A request that local rules refuse: final, nothing was asked of the cloud.
 pub fn refused_locally(error: &RequestError) -> Failure {
@@ -22,13 +24,13 @@ pub fn refused_locally(error: &RequestError) -> Failure {
     Failure::new(kind, error.to_string())
 }
 
-/// Broken rules of a request that is never about the cloud.
-pub fn invalid(problems: &Problems) -> Failure {
-    Failure::new(FailureKind::Invalid, problems.to_string())
+/// A request with these problems that is never about the cloud.
+pub fn invalid(problems: impl Into<Problems>) -> Failure {
+    Failure::new(FailureKind::Invalid, problems.into().to_string())
 }
 
-/// A failed observation, or any failure while something may exist: never final, whatever the cause.
-pub fn in_doubt(error: CloudError) -> Failure {
+/// A failed observation, or any failure while something may exist: never final for any cause.
+pub fn may_exist(error: CloudError) -> Failure {
     from_cloud(FailureKind::Unavailable, error)
 }
 
@@ -71,13 +73,17 @@ pub fn throttled(error: CloudError, requests: &str, next_try: &str, subject: &st
 
 /// What is still in progress when the caller's time ends, and the error and hint that it had last, which may be what it
 /// waits for.
-pub fn in_progress(message: String, last_error: Option<&(String, Option<String>)>) -> Failure {
-    let Some((error, hint)) = last_error else { return Failure::new(FailureKind::InProgress, message) };
-    let failure = Failure::new(FailureKind::InProgress, format!("{message}; the last answer was: {error}"));
-    hint.iter().fold(failure, |failure, hint| failure.with_hint(hint.clone()))
+pub fn in_progress(message: String, last_error: Option<&CloudError>) -> Failure {
+    match last_error {
+        None => Failure::new(FailureKind::InProgress, message),
+        Some(error) => {
+            let message = format!("{message}; the last answer was: {error}");
+            Failure { hint: error.hint.clone(), ..Failure::new(FailureKind::InProgress, message) }
+        }
+    }
 }
 
-/// A file system that exists, was never ready, and that the call cannot use: it is billed until somebody acts.
+/// A file system that exists, was never ready, and that the call cannot use: it is billed until a person acts.
 pub fn exists_and_is_billed(message: &str, id: &FilesystemId) -> Failure {
     let FilesystemId { resource_group, name } = id;
     let message = format!("{message}; AMLFS {name} exists and is billed");
@@ -110,6 +116,28 @@ pub fn begun_elsewhere_and_absent(message: &str, absent_for: Duration) -> Failur
     )
 }
 
+/// A failed mount: never final while something may be mounted at the target.
+pub fn publish_failed(error: MountError) -> Failure {
+    let may_be_mounted = error.kind.may_be_mounted();
+    let failure = mount_failed(error);
+    let kind = if may_be_mounted && failure.kind.is_final() { FailureKind::Unavailable } else { failure.kind };
+    Failure { kind, ..failure }
+}
+
+/// A failed operation of a mounter. What still runs is never final.
+pub fn mount_failed(error: MountError) -> Failure {
+    let kind = match error.kind {
+        MountErrorKind::NotFound => FailureKind::NotFound,
+        MountErrorKind::Denied => FailureKind::Denied,
+        MountErrorKind::Invalid => FailureKind::Invalid,
+        MountErrorKind::Unreachable | MountErrorKind::NotReady | MountErrorKind::Unknown => FailureKind::Unavailable,
+        MountErrorKind::Busy => FailureKind::Precondition,
+        MountErrorKind::Stuck => FailureKind::TimedOut,
+        MountErrorKind::Failed => FailureKind::Internal,
+    };
+    Failure { kind, message: error.to_string(), hint: error.hint, source: error.source }
+}
+
 fn from_cloud(kind: FailureKind, error: CloudError) -> Failure {
     let message = error.to_string();
     let hint = error.hint.or_else(|| default_hint(error.kind).map(str::to_owned));
@@ -137,13 +165,13 @@ mod tests {
     use super::*;
 
     fn error(kind: CloudErrorKind) -> CloudError {
-        CloudError::new(kind, "observe", "pvc-1", "said no")
+        CloudError::new(kind, "observe", "pvc-1", "refused")
     }
 
     #[test]
     fn a_failed_observation_is_never_final() {
         for kind in CloudErrorKind::ALL {
-            assert!(!in_doubt(error(kind)).kind.is_final(), "{kind:?}");
+            assert!(!may_exist(error(kind)).kind.is_final(), "{kind:?}");
         }
     }
 
@@ -152,5 +180,28 @@ mod tests {
         for kind in CloudErrorKind::ALL {
             assert_eq!(nothing_exists(error(kind)).kind.is_final(), kind.is_refusal(), "{kind:?}");
         }
+    }
+
+    fn mount_error(kind: MountErrorKind) -> MountError {
+        MountError::new(kind, "mount", "/x", "refused")
+    }
+
+    #[test]
+    fn what_still_runs_or_is_not_known_is_never_final() {
+        use MountErrorKind::{NotReady, Stuck, Unknown, Unreachable};
+        for kind in MountErrorKind::ALL {
+            let failure = mount_failed(mount_error(kind));
+            let repeated = matches!(kind, Stuck | Unknown | Unreachable | NotReady);
+            assert_eq!(failure.kind.is_final(), !repeated, "{kind:?}");
+            assert_eq!(failure.message, "mount /x: refused");
+        }
+    }
+
+    #[test]
+    fn a_publish_is_never_final_while_something_may_be_mounted() {
+        for kind in MountErrorKind::ALL {
+            assert!(!(kind.may_be_mounted() && publish_failed(mount_error(kind)).kind.is_final()), "{kind:?}");
+        }
+        assert_eq!(publish_failed(mount_error(MountErrorKind::NotFound)).kind, FailureKind::NotFound);
     }
 }

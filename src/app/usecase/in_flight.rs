@@ -1,7 +1,7 @@
 //! The in-flight table of a node: one operation at a time for each key.
 //!
-//! Kubernetes repeats calls that it has given up, so a second CreateVolume, or a DeleteVolume, may arrive
-//! while the first still works. CSI wants ABORTED then ("operation pending for volume", section Error Scheme).
+//! Kubernetes repeats calls whose time ended, so a second NodePublishVolume, or a NodeUnpublishVolume, may arrive while the
+//! first still runs. CSI wants ABORTED then ("operation pending for volume", section Error Scheme).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

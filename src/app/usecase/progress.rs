@@ -14,11 +14,11 @@ use crate::ports::inbound::{Failure, FailureKind};
 /// What an operation waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// An answer about this, before anything was found or asked for.
-    Answer(&'static str),
+    /// The cloud's response about this, before anything was found or asked for.
+    Query(&'static str),
     /// The file system, which is in this state.
     Creation(String),
-    /// Its end, and it is in this state.
+    /// The end of the file system, which is in this state.
     Deletion(String),
 }
 
@@ -27,68 +27,68 @@ pub(super) enum Phase {
 pub(super) struct Progress {
     id: FilesystemId,
     cloud_clock: Arc<dyn Clock>,
-    report: Mutex<Report>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Report {
+struct State {
     phase: Phase,
     begun: Option<Duration>,
-    /// The last error of the cloud and its hint, if nothing was observed since.
-    last_error: Option<(String, Option<String>)>,
+    /// The last error of the cloud, if nothing was observed since.
+    last_error: Option<CloudError>,
 }
 
 impl Progress {
     /// An operation on `id` that has not observed anything.
     pub(super) fn new(id: FilesystemId, cloud_clock: Arc<dyn Clock>) -> Self {
-        let report = Report { phase: Phase::Answer("it"), begun: None, last_error: None };
-        Self { id, cloud_clock, report: Mutex::new(report) }
+        let state = State { phase: Phase::Query("it"), begun: None, last_error: None };
+        Self { id, cloud_clock, state: Mutex::new(state) }
     }
 
     /// The operation enters a phase.
     pub(super) fn enter(&self, phase: Phase) {
-        locked(&self.report).phase = phase;
+        locked(&self.state).phase = phase;
     }
 
     /// When the operation was begun, on the cloud's clock.
     pub(super) fn begun(&self, begun: Option<Duration>) {
-        locked(&self.report).begun = begun;
+        locked(&self.state).begun = begun;
     }
 
-    /// The last request failed with this, and the operation goes on.
+    /// The last request failed with this, and the operation continues.
     pub(super) fn failed(&self, error: &CloudError) {
-        locked(&self.report).last_error = Some((error.to_string(), error.hint.clone()));
+        locked(&self.state).last_error = Some(error.clone());
     }
 
     /// What failed before does not matter any more.
     pub(super) fn recovered(&self) {
-        locked(&self.report).last_error = None;
+        locked(&self.state).last_error = None;
     }
 
     /// How long the operation has taken so far.
     pub(super) fn so_far(&self) -> Duration {
-        let begun = locked(&self.report).begun;
+        let begun = locked(&self.state).begun;
         begun.map_or(Duration::ZERO, |begun| self.cloud_clock.now().saturating_sub(begun))
     }
 
     /// The answer at this moment: "AMLFS pvc-… is Creating, 6m30s so far, usually ready in 10 to 20 minutes".
     pub(super) fn answer(&self) -> Failure {
         let so_far = format_duration(self.so_far());
-        let report = locked(&self.report);
+        let state = locked(&self.state);
         let (id, name) = (&self.id, &self.id.name);
-        let message = match &report.phase {
-            Phase::Answer(about) => {
-                let message = format!("no answer about {about} in time; AMLFS {id} was not asked for by this call");
+        let message = match &state.phase {
+            Phase::Query(subject) => {
+                let message = format!("no answer about {subject} in time; AMLFS {id} was not asked for by this call");
                 return Failure::new(FailureKind::Unavailable, message);
             }
-            Phase::Creation(state) => {
+            Phase::Creation(word) => {
                 let usual = "usually ready in 10 to 20 minutes; the call is repeated until then";
-                format!("AMLFS {name} is {state}, {so_far} so far, {usual}")
+                format!("AMLFS {name} is {word}, {so_far} so far, {usual}")
             }
-            Phase::Deletion(state) => {
-                format!("AMLFS {id} is {state}, usually gone in about 5 minutes; the call is repeated until then")
+            Phase::Deletion(word) => {
+                format!("AMLFS {id} is {word}, usually gone in about 5 minutes; the call is repeated until then")
             }
         };
-        finality::in_progress(message, report.last_error.as_ref())
+        finality::in_progress(message, state.last_error.as_ref())
     }
 }

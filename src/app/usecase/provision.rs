@@ -12,19 +12,18 @@ use super::claim_events::ClaimEvents;
 use super::context::ControllerContext;
 use super::creation::Creation;
 use super::deadline::Deadline;
-use super::progress::Progress;
 use super::stop::Stop;
-use super::volume_operations::{Content, Done, VolumeOperations};
-use super::{deprovision, finality, notices};
+use super::volume_operations::{OperationOutcome, RequestedOperation, VolumeOperations};
+use super::{deprovision, finality, log_notices};
 use crate::domain::access;
 use crate::domain::confirmation;
 use crate::domain::filesystem::{Filesystem, Observed};
-use crate::domain::names::FilesystemName;
+use crate::domain::names::{FilesystemId, FilesystemName};
 use crate::domain::ownership;
 use crate::domain::parameters::{self, MGS_IP_ADDRESS, context_value};
 use crate::domain::placement::Placement;
 use crate::domain::provisioning::{self, DynamicProvision, ProvisionPlan, Volume, VolumeRequest};
-use crate::domain::reclaim::{self, Reclaim};
+use crate::domain::reclaim;
 use crate::domain::text::quote;
 use crate::domain::volume_id::VolumeId;
 use crate::ports::clock::Clock;
@@ -35,7 +34,7 @@ use crate::ports::orchestrator::Orchestrator;
 /// The use-cases of the controller. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Provision {
-    on: ControllerContext,
+    context: ControllerContext,
     defaults: Placement,
     operations: VolumeOperations,
 }
@@ -50,34 +49,32 @@ impl Provision {
         cloud_clock: Arc<dyn Clock>,
         defaults: Placement,
     ) -> Self {
-        let on = ControllerContext::new(cloud, orchestrator, clock, cloud_clock);
-        Self { on, defaults, operations: VolumeOperations::default() }
+        let context = ControllerContext::new(cloud, orchestrator, clock, cloud_clock);
+        Self { context, defaults, operations: VolumeOperations::default() }
     }
 
-    /// The events that were emitted on claims; somebody has to write them ([`ClaimEvents::run`]).
+    /// The events that were emitted on claims; they are written by [`ClaimEvents::run`].
     pub fn claim_events(&self) -> Arc<ClaimEvents> {
-        Arc::clone(&self.on.claim_events)
+        Arc::clone(&self.context.claim_events)
     }
 
     /// The same, ending with the process: once `stop` ends, calls that only wait are answered at once, and nothing new
     /// begins. What was sent to the cloud is still waited for.
     #[must_use]
     pub fn stopping_at(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.on.stop = Stop::at(stop);
+        self.context.stop = Stop::at(stop);
         self
     }
 
     async fn create_dynamic(&self, plan: DynamicProvision, caller: Caller) -> Result<Volume, Failure> {
-        self.on.cloud.configured().map_err(finality::in_doubt)?;
-        let deadline = Deadline::new(&*self.on.clock, caller.timeout);
+        self.context.cloud.configured().map_err(finality::may_exist)?;
+        let deadline = Deadline::new(&*self.context.clock, caller.timeout);
         let plan = Arc::new(plan);
-        let progress = Progress::new(plan.id().clone(), Arc::clone(&self.on.cloud_clock));
-        let content = Content::Create(Arc::clone(&plan));
-        let (name, now) = (plan.id().name.as_str(), self.on.clock.now());
-        let joined = self.operations.join_or_begin(name, content, caller, now, progress, |participants| {
-            Creation::new(self.on.clone(), Arc::clone(&plan), participants).run()
+        let requested = RequestedOperation::Create(Arc::clone(&plan));
+        let joined = self.operations.join_or_begin(&self.context, requested, caller, |callers| {
+            Creation::new(self.context.clone(), Arc::clone(&plan), callers).run()
         })?;
-        let Done::Ready(ready) = joined.answer(deadline).await? else {
+        let OperationOutcome::Ready(ready) = joined.answer(deadline).await? else {
             return Err(Failure::new(FailureKind::Unavailable, format!("AMLFS {} was deleted", plan.id())));
         };
         plan.volume(&ready).map_err(|error| {
@@ -92,37 +89,32 @@ impl Provision {
         if provisioning::is_on_existing(request) {
             return failure;
         }
-        if let Err(error) = self.on.cloud.configured() {
-            return failed_observation(&failure, finality::in_doubt(error));
+        if let Err(error) = self.context.cloud.configured() {
+            return failed_observation(&failure, finality::may_exist(error));
         }
         let name = FilesystemName::for_volume(&request.name);
-        let unfinished = self.on.attempts.unfinished(name.as_str());
+        let unfinished = self.context.records.unfinished(name.as_str());
         let Some(id) = unfinished.or_else(|| provisioning::filesystem_id(request, &self.defaults)) else {
             return failure;
         };
         if self.operations.is_creating(name.as_str()) {
             return finality::exists_and_is_billed(&failure.message, &id);
         }
-        let found = match deadline.limit(self.on.cloud.observe(&id)).await {
-            Some(Ok(Observed::Absent)) => None,
-            Some(Ok(Observed::Present(found))) => Some(found),
-            Some(Err(error)) => return failed_observation(&failure, self.on.unobserved(error)),
-            None => {
-                let message = format!("no answer about {id} in time");
-                return failed_observation(&failure, Failure::new(FailureKind::Unavailable, message));
-            }
+        let observed = match self.observe(&id, deadline).await {
+            Ok(observed) => observed,
+            Err(observation) => return failed_observation(&failure, observation),
         };
-        let now = self.on.cloud_clock.now();
-        let (unfinished, absent_for) = self.on.attempts.with(&id, now, |attempt| {
-            let asked_for = attempt.history.is_unfinished();
-            match &found {
-                None => attempt.history.absent(now),
-                Some(found) if asked_for || is_unfinished(&name, found) => {
-                    attempt.history.present(&found.state, now);
+        let now = self.context.cloud_clock.now();
+        let (unfinished, absent_for) = self.context.records.update(&id, now, |record| {
+            let asked_for = record.history.is_unfinished();
+            match &observed {
+                Observed::Absent => record.history.absent(now),
+                Observed::Present(found) if asked_for || is_unfinished(&name, found) => {
+                    record.history.present(&found.state, now);
                 }
-                Some(_) => attempt.history.present_not_owned(),
+                Observed::Present(_) => record.history.present_not_owned(),
             }
-            (attempt.history.is_unfinished(), attempt.history.proved_absent_for())
+            (record.history.is_unfinished(), record.history.proved_absent_for())
         });
         match (unfinished, absent_for) {
             (false, _) => failure,
@@ -131,27 +123,29 @@ impl Provision {
         }
     }
 
-    /// What stands behind a volume id: `None` for nothing, a file system where one was made for the volume. A handle of
-    /// any form may be a static volume, which its context shows.
+    /// The file system behind an existing volume, where one was made for it. A handle of any form may be a static volume,
+    /// which its context shows. [`FailureKind::NotFound`] if the volume does not exist.
     async fn existing(
         &self,
         question: &ValidateRequest,
         deadline: Deadline<'_>,
-    ) -> Result<Option<Option<Box<Filesystem>>>, Failure> {
-        let volume_id = &question.volume_id;
-        let plan = reclaim::plan(volume_id);
-        match plan.map_err(|problem| Failure::new(FailureKind::Invalid, problem.to_string()))? {
-            Reclaim::Nothing => {
-                let known = VolumeId::parse(volume_id).is_ok();
-                Ok((known || context_value(&question.context, MGS_IP_ADDRESS).is_some()).then_some(None))
-            }
-            Reclaim::Filesystem(id) => match deadline.limit(self.on.cloud.observe(&id)).await {
-                Some(Ok(Observed::Present(found))) => Ok(Some(Some(found))),
-                Some(Ok(Observed::Absent)) => Ok(None),
-                Some(Err(error)) => Err(self.on.unobserved(error)),
-                None => Err(Failure::new(FailureKind::Unavailable, format!("no answer about {id} in time"))),
-            },
+    ) -> Result<Option<Box<Filesystem>>, Failure> {
+        let ValidateRequest { volume_id, context, .. } = question;
+        let not_found = || Failure::new(FailureKind::NotFound, format!("volume {} does not exist", quote(volume_id)));
+        let Some(id) = reclaim::plan(volume_id).map_err(finality::invalid)? else {
+            let known = VolumeId::parse(volume_id).is_some() || context_value(context, MGS_IP_ADDRESS).is_some();
+            return if known { Ok(None) } else { Err(not_found()) };
+        };
+        match self.observe(&id, deadline).await? {
+            Observed::Present(found) => Ok(Some(found)),
+            Observed::Absent => Err(not_found()),
         }
+    }
+
+    async fn observe(&self, id: &FilesystemId, deadline: Deadline<'_>) -> Result<Observed, Failure> {
+        let late = || Failure::new(FailureKind::Unavailable, format!("no answer about {id} in time"));
+        let observed = deadline.limit(self.context.cloud.observe(id)).await.ok_or_else(late)?;
+        observed.map_err(|error| self.context.unobserved(error))
     }
 }
 
@@ -169,30 +163,27 @@ fn failed_observation(refusal: &Failure, observation: Failure) -> Failure {
 #[async_trait]
 impl Provisioning for Provision {
     async fn create(&self, request: VolumeRequest, caller: Caller) -> Result<Volume, Failure> {
-        notices::log(&parameters::notices(&request.parameters));
+        log_notices(&parameters::notices(&request.parameters));
         let volume = match ProvisionPlan::parse(&request, &self.defaults) {
             Ok(ProvisionPlan::Existing(volume)) => *volume,
             Ok(ProvisionPlan::Dynamic(plan)) => self.create_dynamic(*plan, caller).await?,
             Err(error) => {
-                let deadline = Deadline::new(&*self.on.clock, caller.timeout);
+                let deadline = Deadline::new(&*self.context.clock, caller.timeout);
                 return Err(self.refuse(&request, finality::refused_locally(&error), deadline).await);
             }
         };
-        Ok(if self.on.cloud.is_simulated() { volume.simulated() } else { volume })
+        Ok(if self.context.cloud.is_simulated() { volume.simulated() } else { volume })
     }
 
     async fn delete(&self, volume_id: &str, caller: Caller) -> Result<(), Failure> {
-        deprovision::delete(&self.on, &self.operations, volume_id, caller).await
+        deprovision::delete(&self.context, &self.operations, volume_id, caller).await
     }
 
     async fn validate(&self, question: ValidateRequest, timeout: Option<Duration>) -> Result<Option<String>, Failure> {
         if question.volume_id.is_empty() || question.capabilities.is_empty() {
             return Err(Failure::new(FailureKind::Invalid, "volume id and volume capabilities are both needed"));
         }
-        let Some(found) = self.existing(&question, Deadline::new(&*self.on.clock, timeout)).await? else {
-            let message = format!("volume {} does not exist", quote(&question.volume_id));
-            return Err(Failure::new(FailureKind::NotFound, message));
-        };
+        let found = self.existing(&question, Deadline::new(&*self.context.clock, timeout)).await?;
         if let Err(problems) = access::check_all(&question.capabilities) {
             return Ok(Some(problems.to_string()));
         }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::deadline::Deadline;
+use super::finality::{self, mount_failed, publish_failed};
 use super::in_flight::{InFlight, InFlightGuard};
-use super::mount_failure::{mount_failed, publish_failed};
-use super::{finality, notices};
+use super::log_notices;
 use crate::domain::mount::{MountPlan, PublishRequest, check_path};
 use crate::domain::problem::Problems;
 use crate::domain::text::quote;
@@ -66,7 +66,7 @@ impl Publish {
         Err(not_begun.unwrap_or_else(|| Failure::new(FailureKind::TimedOut, text())))
     }
 
-    /// What is done about keys of `volumeAttributes` that are nearly ours; refused unless this says otherwise.
+    /// What is done about misspelt keys of `volumeAttributes`; refused unless this says otherwise.
     #[must_use]
     pub fn with_unknown_attributes(self, unknown_attributes: UnknownAttributes) -> Self {
         Self { unknown_attributes, ..self }
@@ -112,7 +112,7 @@ fn check(volume_id: &str, field: &str, path: &Path) -> Result<(), Failure> {
         problems.add("volume id", "missing");
     }
     problems.note(check_path(field, path));
-    problems.into_result(Some(())).map_err(|problems| finality::invalid(&problems))
+    problems.into_result(Some(())).map_err(finality::invalid)
 }
 
 #[async_trait]
@@ -120,8 +120,8 @@ impl Publishing for Publish {
     async fn publish(&self, request: PublishRequest, timeout: Option<Duration>) -> Result<(), Failure> {
         let deadline = Deadline::new(&*self.clock, timeout);
         let planned = MountPlan::parse(&request, self.unknown_attributes);
-        let (plan, warnings) = planned.map_err(|problems| finality::invalid(&problems))?;
-        notices::log(&warnings);
+        let (plan, notices) = planned.map_err(finality::invalid)?;
+        log_notices(&notices);
         let _target = self.in_flight.reserve(key(&plan.target), "publish")?;
         let _volume = self.claim_volume(&plan, deadline).await?;
         let (target, source) = (plan.target.to_string_lossy(), plan.source.to_string());

@@ -1,8 +1,8 @@
 //! Readiness of the process as Probe reports it, and the removal of the startup taint that waits for it.
 //!
-//! kubelet kills a container whose Probe fails, which helps nobody once volumes are mounted, so readiness is latched at
-//! its first success. Pods are kept off the node by a taint until then, and a driver that gave up removing it would keep
-//! the node empty for ever.
+//! kubelet kills a container whose Probe fails, which is of no use once volumes are mounted, so readiness is latched at its
+//! first success. Pods are kept off the node by a taint until then, and a driver that stopped removing it would keep
+//! the node empty.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,10 +117,11 @@ fn named(operation: &Operation) -> String {
     format!("{} of {}{mgs} for {}s", operation.kind.name(), operation.subject, operation.age.as_secs())
 }
 
-/// Longest pause between two tries to remove the startup taints.
+/// Longest pause between two tries to remove the startup taints: an API server that is unreachable for an hour gets one request
+/// a minute from each node.
 const LONGEST_TAINT_PAUSE: Duration = Duration::from_mins(1);
 
-/// Removes the startup taints after the first readiness. Never gives up; ends when they are gone. A failure is logged when
+/// Removes the startup taints after the first readiness. Tries until they are gone. A failure is logged when
 /// its kind changes, not at each try.
 pub async fn remove_taint_when_ready(ready: &dyn ReadinessProbe, orchestrator: &dyn Orchestrator, clock: &dyn Clock) {
     let (mut polls, mut attempts, mut reported) = (0, 0, None);
@@ -134,15 +135,9 @@ pub async fn remove_taint_when_ready(ready: &dyn ReadinessProbe, orchestrator: &
         if reported.replace(error.kind) != Some(error.kind) {
             log_failure(&error);
         }
-        clock.sleep(taint_pause(attempts)).await;
+        clock.sleep(polling::backoff(attempts, LONGEST_TAINT_PAUSE)).await;
         attempts = attempts.saturating_add(1);
     }
-}
-
-/// Pause after try number `attempt` (counted from 0) to remove them: 2, 4, 8 seconds and so on, at most
-/// a minute. An API server that is away for an hour is asked once a minute by each node.
-fn taint_pause(attempt: u32) -> Duration {
-    Duration::from_secs(2_u64.saturating_pow(attempt.saturating_add(1))).min(LONGEST_TAINT_PAUSE)
 }
 
 fn log_failure(error: &OrchestratorError) {
@@ -174,12 +169,5 @@ mod tests {
         assert_eq!(two, "mount of /target-300 on 10.0.0.4@tcp for 300s, mount of /target-100 on 10.0.0.4@tcp for 100s");
         let many = overdue((100..120).map(|seconds| operation(seconds, true)).collect()).unwrap();
         assert!(many.starts_with("mount of /target-119 ") && many.ends_with(" for 112s and 12 more"), "{many}");
-    }
-
-    #[test]
-    fn the_cluster_is_asked_once_a_minute_at_last() {
-        let pauses: Vec<u64> = (0..8).map(|attempt| taint_pause(attempt).as_secs()).collect();
-        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(taint_pause(u32::MAX), LONGEST_TAINT_PAUSE);
     }
 }

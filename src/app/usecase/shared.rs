@@ -9,11 +9,11 @@ use async_once_cell::Lazy;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Work that several callers wait for. One of those who wait runs it, and when that one leaves another goes on with it, so it
-/// needs no runtime. It is dropped with the last clone.
+/// Work that several callers wait for. One of them runs it, and when that one leaves another continues it, so it needs no
+/// runtime. It is dropped with the last clone.
 pub(super) struct Shared<T>(Arc<Lazy<T, BoxFuture<T>>>);
 
-/// Finds the work for as long as somebody holds it.
+/// Finds the work for as long as any caller holds it.
 pub(super) struct WeakShared<T>(Weak<Lazy<T, BoxFuture<T>>>);
 
 impl<T: Clone + Send + Sync> Shared<T> {
@@ -32,7 +32,7 @@ impl<T: Clone + Send + Sync> Shared<T> {
 }
 
 impl<T> WeakShared<T> {
-    /// The work, unless nobody holds it any more.
+    /// The work, unless no caller holds it any more.
     pub(super) fn upgrade(&self) -> Option<Shared<T>> {
         self.0.upgrade().map(Shared)
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_caller_that_runs_it_leaves_another_goes_on_and_the_last_one_ends_it() {
+    fn when_the_caller_that_runs_it_leaves_another_continues_and_the_last_one_ends_it() {
         let alive = Arc::new(());
         let held = Arc::clone(&alive);
         let work = Shared::new(async move {

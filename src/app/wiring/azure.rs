@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use crate::adapters::arm::cloud::ArmCloud;
 use crate::adapters::arm::connection::{Connector, TokenFactory};
 use crate::adapters::arm::credentials::{
-    CredentialKind, CredentialSource, IMDS, ReloadingCredential, TokenEndpoints, TokenError, TokenProvider,
+    CredentialKind, CredentialSource, ReloadingCredential, TokenEndpoints, TokenError, TokenProvider,
 };
-use crate::adapters::arm::environment::{self, CloudEndpoints, CloudSelection, Environment};
+use crate::adapters::arm::environment::{CloudEndpoints, CloudSelection, Environment};
 use crate::adapters::arm::http::client::ReqwestClient;
 use crate::adapters::arm::http::stack::HttpStack;
 use crate::adapters::arm::settings::{AzureSettings, CloudSource};
@@ -36,18 +35,13 @@ pub(super) fn cloud(
         Problem::new(format!("cloud settings: {rule}"))
             .with_hint("correct `cloud` and `resourceManagerEndpoint` in the cloud settings, or the AZURE_* variables")
     }));
-    let imds = Url::parse(settings.identity_endpoint.as_deref().unwrap_or(IMDS)).map_err(|error| {
-        Problem::new(format!("AZURE_POD_IDENTITY_AUTHORITY_HOST: no address ({error})"))
-            .with_hint("unset it, or give the address of the instance metadata service")
-    });
-    let imds = problems.note(imds);
     let http = problems.note(ReqwestClient::new().map_err(|error| {
         Problem::new(error.to_string()).with_hint("mount the system's certificates, or name them by SSL_CERT_FILE")
     }));
-    let tokens = imds.zip(http).map(|(imds, client)| {
+    let tokens = http.map(|client| {
         let http = Arc::new(HttpStack::new(Arc::new(client), Arc::clone(clock)));
         let source = SettingsFile { source: source.clone(), initial: settings.clone(), warned: AtomicBool::new(false) };
-        (token_factory(Arc::new(source), imds, Arc::clone(&http)), http)
+        (token_factory(Arc::new(source), Arc::clone(&http)), http)
     });
     // Made once for its errors: placeholders, ids that are not valid, URLs that are not safe. Endpoints that are not known
     // yet, or wrong, do not hide the other problems.
@@ -79,11 +73,11 @@ fn unusable(error: &TokenError) -> Problem {
     Problem::new(format!("credentials for Azure: {error}")).with_hint(hint)
 }
 
-fn token_factory(source: Arc<SettingsFile>, imds: Url, http: Arc<HttpStack>) -> TokenFactory {
+fn token_factory(source: Arc<SettingsFile>, http: Arc<HttpStack>) -> TokenFactory {
     Box::new(move |endpoints: &CloudEndpoints| {
-        let authority = environment::endpoint(endpoints.authority.as_str()).map_err(TokenError::refused)?;
-        let token_endpoints = TokenEndpoints { authority, imds: imds.clone() };
-        let initial = source.initial.credential.clone();
+        let AzureSettings { identity_endpoint, credential, .. } = &source.initial;
+        let token_endpoints = TokenEndpoints::parse(endpoints.authority.as_str(), identity_endpoint.as_deref())?;
+        let initial = credential.clone();
         let (source, http) = (Arc::clone(&source) as Arc<dyn CredentialSource>, Arc::clone(&http));
         let credential = ReloadingCredential::new(initial, token_endpoints, endpoints.scope(), http, source)?;
         Ok(Arc::new(credential) as Arc<dyn TokenProvider>)

@@ -1,4 +1,4 @@
-//! From settings to the kernel adapter with the node's client state behind it, and the report of `doctor node`.
+//! The kernel adapter of this node from the settings, and the report of `doctor node`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,8 +19,8 @@ use crate::ports::operations::Operations;
 
 use super::adapters::NodeAdapters;
 
-/// The node's side as the settings describe it. What an earlier process left behind is unmounted before the first
-/// operation. Needs the runtime that it is called in.
+/// The adapters of this node. Private mounts of an earlier process are unmounted before the first operation. Must be
+/// called on a runtime of tokio.
 pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
     let values = &settings.values;
     let lustre = values.fs_type == FS_TYPE;
@@ -28,12 +28,15 @@ pub(super) fn adapters(settings: &Settings) -> NodeAdapters {
         tracing::warn!(fs_type = %values.fs_type, "mounts are not of Lustre: this is for benchmarks and tests only");
     }
     let files = KernelFiles::default();
-    let mounted_at_start = mounted_at_start(&files);
+    let mounted_at_start = client_state::lustre_is_mounted(&files).unwrap_or_else(|why| {
+        tracing::warn!(why, "whether Lustre is mounted is unknown");
+        false
+    });
     let propagation = Arc::new(Propagation::new(files.clone(), values.kubelet_dir.clone()));
     let client: Arc<dyn LustreClient> =
         if lustre { Arc::new(ObservedClient::new(files)) } else { Arc::new(UnobservedClient) };
     let dependencies = Dependencies { client, propagation: Some(Arc::clone(&propagation)), ..Dependencies::default() };
-    let mounter = Arc::new(KernelMounter::new(adapter_settings(settings), dependencies));
+    let mounter = Arc::new(KernelMounter::new(kernel_settings(settings), dependencies));
     let cleaner = Arc::clone(&mounter);
     tokio::spawn(async move { cleaner.clean_leftovers().await });
     let watch = Watch::start(Arc::clone(&propagation));
@@ -58,18 +61,7 @@ pub fn working_dir_fault(settings: &Settings) -> Option<NodeFault> {
     working_dir::fault(&settings.values.working_mount_dir)
 }
 
-/// Whether Lustre is mounted when the process starts. What cannot be read is no reason to be ready.
-fn mounted_at_start(files: &KernelFiles) -> bool {
-    match client_state::lustre_is_mounted(files) {
-        Ok(mounted) => mounted,
-        Err(why) => {
-            tracing::warn!(why, "whether Lustre is mounted is unknown");
-            false
-        }
-    }
-}
-
-fn adapter_settings(settings: &Settings) -> KernelSettings {
+fn kernel_settings(settings: &Settings) -> KernelSettings {
     let values = &settings.values;
     KernelSettings {
         fs_type: values.fs_type.clone(),

@@ -30,7 +30,7 @@ fn content_is_final_after_five_seconds_and_circumstances_after_ninety() {
 }
 
 #[test]
-fn one_observation_that_finds_anything_starts_the_time_anew() {
+fn one_observation_that_finds_anything_restarts_the_time_of_absence() {
     let mut history = History::default();
     absent_at(&mut history, &[0, 80]);
     history.present_not_owned();
@@ -41,7 +41,7 @@ fn one_observation_that_finds_anything_starts_the_time_anew() {
 }
 
 #[test]
-fn what_was_seen_and_not_seen_being_deleted_is_in_doubt_and_never_gone() {
+fn a_file_system_seen_and_then_absent_is_never_gone() {
     let mut history = History::default();
     assert!(history.present(&ProvisioningState::Creating, secs(0)));
     absent_at(&mut history, &[10, 5000]);
@@ -63,7 +63,7 @@ fn an_accepted_creation_counts_as_seen() {
 }
 
 #[test]
-fn a_put_without_an_answer_starts_the_time_anew_and_a_refused_one_does_not() {
+fn a_put_without_an_answer_restarts_the_time_of_absence_and_a_refused_one_does_not() {
     let mut history = History::default();
     absent_at(&mut history, &[0, 85]);
     let before = history.clone();
@@ -84,7 +84,7 @@ fn puts_of_a_quarter(lasting: bool) -> Vec<u64> {
     let (mut history, mut sent) = (History::default(), Vec::new());
     let mut now = secs(0);
     while now < secs(15 * 60) {
-        let mut call = history.creates_of_call();
+        let mut call = history.creates().of_call();
         loop {
             history.absent(now);
             match history.next_create(call, now) {
@@ -124,16 +124,16 @@ fn other_parameters_end_the_pause() {
     let before = history.clone();
     history.create_sent(secs(0), false);
     history.create_refused(&before);
-    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), RequestDecision::NotBefore(secs(60)));
+    assert_eq!(history.next_create(history.creates().of_call(), secs(1)), RequestDecision::NotBefore(secs(60)));
     history.other_parameters();
-    assert_eq!(history.next_create(history.creates_of_call(), secs(1)), RequestDecision::Now);
+    assert_eq!(history.next_create(history.creates().of_call(), secs(1)), RequestDecision::Now);
 }
 
 #[test]
 fn deletions_have_the_same_limits() {
     let mut history = History::default();
     history.present(&ProvisioningState::Succeeded, secs(0));
-    let mut call = history.deletes_of_call();
+    let mut call = history.deletes().of_call();
     assert_eq!(history.next_delete(call, secs(0)), RequestDecision::Now);
     for (now, expected) in [(0, RequestDecision::ObserveAfter(secs(5))), (5, RequestDecision::Now)] {
         if now == 0 {
@@ -145,7 +145,7 @@ fn deletions_have_the_same_limits() {
     history.delete_sent(secs(5), true);
     call.count();
     assert_eq!(history.next_delete(call, secs(10)), RequestDecision::NotBefore(secs(65)));
-    let later = history.deletes_of_call();
+    let later = history.deletes().of_call();
     assert_eq!(later.left, 1);
     assert_eq!(history.next_delete(later, secs(64)), RequestDecision::NotBefore(secs(65)));
     assert_eq!(history.next_delete(later, secs(65)), RequestDecision::Now);
@@ -171,7 +171,7 @@ fn a_deletion_is_done_after_two_observations_or_one_after_deleting() {
 }
 
 #[test]
-fn a_failed_creation_asks_for_longer_patience_each_time() {
+fn the_pause_doubles_with_each_failed_creation() {
     let (mut history, mut now, mut pauses) = (History::default(), secs(0), Vec::new());
     for _ in 0..4 {
         history.create_sent(now, false);
@@ -182,13 +182,13 @@ fn a_failed_creation_asks_for_longer_patience_each_time() {
         history.delete_sent(now, false);
         history.present(&ProvisioningState::Deleting, now);
         history.absent(now);
-        let RequestDecision::FailedNotBefore(not_before) = history.next_create(history.creates_of_call(), now) else {
+        let RequestDecision::FailedNotBefore(not_before) = history.next_create(history.creates().of_call(), now) else {
             panic!("made anew at once")
         };
         assert_eq!(history.failed().and_then(|failed| failed.reason.as_deref()), Some("CreateTimeout: slow"));
         pauses.push(not_before.saturating_sub(now).as_secs() / 60);
         now = not_before;
-        assert_eq!(history.next_create(history.creates_of_call(), now), RequestDecision::Now);
+        assert_eq!(history.next_create(history.creates().of_call(), now), RequestDecision::Now);
     }
     assert_eq!(pauses, [3, 6, 10, 10]);
 }
@@ -200,7 +200,7 @@ fn a_failed_creation_whose_deletion_was_not_seen_is_gone_after_two_observations(
     history.creation_failed(None);
     history.delete_sent(secs(0), false);
     history.absent(secs(2));
-    assert_eq!(history.next_create(history.creates_of_call(), secs(2)), RequestDecision::ObserveAfter(secs(5)));
+    assert_eq!(history.next_create(history.creates().of_call(), secs(2)), RequestDecision::ObserveAfter(secs(5)));
     history.absent(secs(7));
     assert!(history.is_gone_after_deletion());
 }

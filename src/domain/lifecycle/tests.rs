@@ -1,4 +1,4 @@
-//! The decision table: every state, ready before or not, ours or not, same or different.
+//! The decision table: every state, ready before or not, owned or not, same or different.
 
 use super::*;
 use crate::domain::capacity::{RequestedCapacity, Tib};
@@ -31,11 +31,10 @@ fn found(state: ProvisioningState, mgs_address: &str) -> Filesystem {
         zones: vec![Zone::parse("1").unwrap()],
         capacity: Some(Tib(4).bytes()),
         subnet: Some(subnet("DEFAULT")),
-        state,
         mgs_address: ReportedMgsAddress::parse(mgs_address),
-        fs_name: None,
         tags: [(CREATED_BY.to_owned(), CREATED_BY_US.to_owned())].into(),
         failure: Some("CreateTimeout".into()),
+        ..Filesystem::new(state)
     }
 }
 
@@ -59,7 +58,7 @@ fn ready_needs_success_and_an_address() {
 }
 
 #[test]
-fn whatever_is_in_progress_or_unknown_is_waited_for() {
+fn states_in_progress_and_unknown_ones_are_waited_for() {
     use ProvisioningState::{Creating, Deleting, Unknown, Updating};
     for state in [Creating, Deleting, Updating, Unknown("Expanding".into())] {
         for address in ["", "10.0.0.4"] {
@@ -80,7 +79,7 @@ fn only_a_creation_that_never_was_ready_is_deleted() {
 }
 
 #[test]
-fn what_is_not_owned_is_refused_first_whatever_its_state() {
+fn what_is_not_owned_is_refused_first_in_every_state() {
     for state in [ProvisioningState::Failed, ProvisioningState::Succeeded, ProvisioningState::Creating] {
         let not_owned = Filesystem { tags: [].into(), sku_name: Some("other".into()), ..found(state, "") };
         assert_eq!(step(not_owned), Step::NotOwned(NotOwned::Untagged));

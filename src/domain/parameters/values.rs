@@ -1,10 +1,9 @@
 //! Values of parameters: SKU names, the maintenance window, managed identities.
 
-use std::fmt;
+use crate::domain::text::{did_you_mean, quote, text_types};
 
-use crate::domain::text::{nearest, quote};
-
-/// Weekly maintenance window of a file system (ARM `maintenanceWindow`), 30 minutes long.
+/// Weekly maintenance window of a file system, 30 minutes long (`properties.maintenanceWindow` of `amlfilesystem.json`,
+/// Microsoft.StorageCache 2024-03-01).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaintenanceWindow {
     /// English day name with a capital, as ARM spells it.
@@ -18,11 +17,6 @@ pub struct MaintenanceWindow {
 pub struct IdentityId(String);
 
 impl IdentityId {
-    /// The ARM id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     fn parse(text: &str) -> Result<Self, String> {
         let segments: Vec<&str> = text.split('/').collect();
         let plain = |part: &&str| {
@@ -48,11 +42,7 @@ impl IdentityId {
     }
 }
 
-impl fmt::Display for IdentityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_types!(IdentityId);
 
 pub(super) fn sku_name(text: &str) -> Result<String, String> {
     let valid = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -62,10 +52,7 @@ pub(super) fn sku_name(text: &str) -> Result<String, String> {
 pub(super) fn day_of_week(text: &str) -> Result<&'static str, String> {
     const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let day = DAYS.into_iter().find(|day| day.eq_ignore_ascii_case(text));
-    day.ok_or_else(|| {
-        let hint = nearest(text, DAYS).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        format!("{} is not a day of the week in English{hint}", quote(text))
-    })
+    day.ok_or_else(|| format!("{} is not a day of the week in English{}", quote(text), did_you_mean(text, DAYS)))
 }
 
 pub(super) fn time_of_day(text: &str) -> Result<String, String> {

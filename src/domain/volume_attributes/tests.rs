@@ -1,4 +1,4 @@
-//! Keys of PersistentVolumes that were seen in the field, and near misses of ours.
+//! Keys of PersistentVolumes that were seen in the field, and misspelt keys of this driver.
 
 use super::*;
 
@@ -56,7 +56,7 @@ fn near_misses_are_refused_with_the_key_that_was_meant() {
 }
 
 #[test]
-fn what_kubernetes_and_the_go_driver_put_there_is_accepted_without_a_word() {
+fn keys_of_kubernetes_and_the_go_driver_are_accepted_without_a_notice() {
     let (source, notices) = mounted(&[
         ("csi.storage.k8s.io/pvc/name", "claim"),
         ("csi.storage.k8s.io/pod.name", "pod"),

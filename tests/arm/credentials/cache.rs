@@ -58,8 +58,8 @@ async fn shortly_before_expiry_callers_wait_for_the_new_token() {
 
 #[tokio::test]
 async fn a_hundred_callers_make_one_exchange() {
-    for answer in [token as fn(usize, u64) -> ResponseTemplate, |_, _| unavailable()] {
-        let world = World::new(move |number| answer(number, 3600).set_delay(Duration::from_millis(100))).await;
+    for response in [token as fn(usize, u64) -> ResponseTemplate, |_, _| unavailable()] {
+        let world = World::new(move |number| response(number, 3600).set_delay(Duration::from_millis(100))).await;
         let credential = Arc::new(world.credential(with_secret("not-so-secret")));
         let callers: Vec<_> = (0..100)
             .map(|_| {
@@ -106,7 +106,7 @@ fn a_runtime_that_ended_breaks_nothing() {
     outer.block_on(world.asked(1));
     ended.shutdown_background();
     let later = async {
-        // Whoever still meets the exchange that ended gets that error.
+        // A caller that joins the exchange that ended gets that error.
         while let Err(error) = credential.token().await {
             assert!(error.message.contains("interrupted"), "{error}");
         }

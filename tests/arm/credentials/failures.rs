@@ -1,4 +1,4 @@
-//! Settings that cannot work, and answers that bring no token.
+//! Settings that cannot work, and responses that bring no token.
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ async fn responses_that_cannot_be_read_are_reported_as_such() {
         ResponseTemplate::new(status).set_body_raw("<html>Sign in to the Wi-Fi</html>", "text/html; charset=utf-8")
     };
     let json = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "application/json");
-    for (answer, kind, expected) in [
+    for (response, kind, expected) in [
         (html(200), TokenErrorKind::Unreadable, "something else than a JSON object"),
         (html(403), TokenErrorKind::Unreadable, "answered 403 with 33 bytes of text/html and no reason"),
         (html(502), TokenErrorKind::Unavailable, "answered 502 with 33 bytes of text/html and no reason"),
@@ -158,7 +158,7 @@ async fn responses_that_cannot_be_read_are_reported_as_such() {
             "more than 64 KiB",
         ),
     ] {
-        let world = World::new(move |_| answer.clone()).await;
+        let world = World::new(move |_| response.clone()).await;
         let error = world.credential(with_secret("not-so-secret")).token().await.unwrap_err();
         assert!(error.kind == kind && error.message.contains(expected), "{error:?} is not {expected}");
         assert!(error.message.contains("127.0.0.1") && error.message.contains(TENANT), "{error}");

@@ -12,7 +12,7 @@ use super::world::*;
 const RESOURCE_ID: &str =
     "/subscriptions/s/resourcegroups/MC_rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/kubelet";
 
-/// As the service answers: everything is text.
+/// As the service responses: everything is text.
 fn as_text(number: usize) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
         "access_token": format!("token-{number}"), "client_id": CLIENT, "expires_in": "86400", "expires_on": "1893456000",
@@ -51,7 +51,7 @@ async fn a_service_that_is_not_ready_is_asked_again_with_growing_pauses() {
 }
 
 #[tokio::test]
-async fn a_service_that_never_is_ready_is_given_up() {
+async fn a_service_that_stays_unavailable_is_requested_five_times() {
     for (status, expected) in [(404, "still answers 404"), (410, "still answers 410"), (503, "answered 503")] {
         let world = World::new(move |_| ResponseTemplate::new(status)).await;
         let credential = world.credential(managed(ManagedIdentity::ClientId(CLIENT.to_owned())));
@@ -106,8 +106,8 @@ async fn a_refusal_names_the_setting_that_cures_it() {
         (ManagedIdentity::System, "Identity not found", "an identity of its own"),
         (ManagedIdentity::ClientId(CLIENT.to_owned()), "Identity not found", "az vmss identity assign"),
     ] {
-        let answer = json!({ "error": "invalid_request", "error_description": description });
-        let world = World::new(move |_| ResponseTemplate::new(400).set_body_json(answer.clone())).await;
+        let response = json!({ "error": "invalid_request", "error_description": description });
+        let world = World::new(move |_| ResponseTemplate::new(400).set_body_json(response.clone())).await;
         let error = world.credential(managed(identity)).token().await.unwrap_err();
         assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(cure)), "{cure}: {error:?}");
     }

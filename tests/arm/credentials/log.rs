@@ -17,7 +17,7 @@ fn shown(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Answers, some of which hold a token, and some of which hold what was sent, plain and as a form.
-const ANSWERS: [fn(&Request) -> ResponseTemplate; 6] = [
+const RESPONSES: [fn(&Request) -> ResponseTemplate; 6] = [
     |_| ResponseTemplate::new(200).set_body_string(r#"{"access_token":"geheimes-Token","expires_in":3600}"#),
     |_| ResponseTemplate::new(200).set_body_string(r#"{"access_token":"geheimes-Token","expires_in":"never"}"#),
     |_| ResponseTemplate::new(200).set_body_string(r#"{"access_token":"geheimes-Token"#),
@@ -66,9 +66,9 @@ async fn no_secret_is_in_a_log_an_error_or_debug_output() {
         CredentialKind::AzureCli { tenant_id: None, program: az.path() },
     ];
     let mut printed_text = String::new();
-    for answer in ANSWERS {
+    for response in RESPONSES {
         for kind in &kinds {
-            printed_text += &printed(kind, answer).await;
+            printed_text += &printed(kind, response).await;
         }
     }
     let log = LogBuffer::of_process().text();

@@ -29,16 +29,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world whose endpoint answers every request with the answer to its number, counted from 1.
-    pub(crate) async fn new(answer: impl Fn(usize) -> ResponseTemplate + Send + Sync + 'static) -> Self {
-        Self::answering(Numbered { answer, count: AtomicUsize::new(0) }).await
+    /// A world whose endpoint responses every request with the response to its number, counted from 1.
+    pub(crate) async fn new(response: impl Fn(usize) -> ResponseTemplate + Send + Sync + 'static) -> Self {
+        Self::answering(Numbered { response, count: AtomicUsize::new(0) }).await
     }
 
-    /// A world whose endpoint answers to what it is asked.
-    pub(crate) async fn answering(answer: impl Respond + 'static) -> Self {
+    /// A world whose endpoint responses to what it is asked.
+    pub(crate) async fn answering(response: impl Respond + 'static) -> Self {
         LogBuffer::of_process();
         let server = MockServer::start().await;
-        Mock::given(any()).respond_with(answer).mount(&server).await;
+        Mock::given(any()).respond_with(response).mount(&server).await;
         Self { server, clock: Arc::default() }
     }
 
@@ -106,17 +106,17 @@ impl World {
 }
 
 struct Numbered<F> {
-    answer: F,
+    response: F,
     count: AtomicUsize,
 }
 
 impl<F: Fn(usize) -> ResponseTemplate + Send + Sync> Respond for Numbered<F> {
     fn respond(&self, _: &Request) -> ResponseTemplate {
-        (self.answer)(self.count.fetch_add(1, Ordering::SeqCst) + 1)
+        (self.response)(self.count.fetch_add(1, Ordering::SeqCst) + 1)
     }
 }
 
-/// Entra's answer with a token.
+/// Entra's response with a token.
 pub(crate) fn token(number: usize, seconds: u64) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
         "token_type": "Bearer",
@@ -126,7 +126,7 @@ pub(crate) fn token(number: usize, seconds: u64) -> ResponseTemplate {
     }))
 }
 
-/// Entra's answer without one.
+/// Entra's response without one.
 pub(crate) fn refusal(status: u16, error: &str, description: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({
         "error": error,
@@ -137,7 +137,7 @@ pub(crate) fn refusal(status: u16, error: &str, description: &str) -> ResponseTe
     }))
 }
 
-/// The production wire on a clock that a test turns.
+/// The production client on a clock that a test turns.
 pub(crate) fn stack(clock: Arc<ManualClock>) -> Arc<HttpStack> {
     Arc::new(HttpStack::new(Arc::new(ReqwestClient::new().unwrap()), clock))
 }

@@ -58,7 +58,7 @@ impl Service {
             return control::json(200, &token());
         }
         self.stub.note(request);
-        self.stub.answer(request)
+        self.stub.respond(request)
     }
 }
 

@@ -6,31 +6,32 @@ use azurelustre_csi::domain::lifecycle;
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 use libtest_mimic::Failed;
 
+use super::Law;
 use super::world::{CloudWorld, id, location, present, spec};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
+pub(crate) const LAWS: &[Law] = laws![
     an_unknown_name_is_absent,
     a_creation_is_visible_at_once_without_an_address,
-    a_creation_becomes_ready_in_its_time_and_not_before,
+    a_creation_succeeds_after_its_duration_and_not_before,
     a_repeated_creation_makes_no_second_file_system,
     names_and_groups_compare_without_case,
-    what_was_asked_for_is_what_is_shown,
+    a_file_system_is_shown_as_it_was_requested,
     a_changed_specification_of_an_existing_name_is_refused,
-    a_failed_creation_stays_and_says_why,
+    a_failed_creation_stays_listed_with_its_error,
     a_failed_creation_holds_its_quota,
     nothing_exists_after_a_refusal,
     a_creation_without_free_addresses_never_becomes_ready,
 ];
 
-async fn an_unknown_name_is_absent(world: &dyn CloudWorld) -> LawResult {
+async fn an_unknown_name_is_absent(world: &CloudWorld) -> LawResult {
     assert_eq!(world.cloud().observe(&id("nobody")?).await?, Observed::Absent);
     world.given_only_group("other");
     assert_eq!(world.cloud().observe(&id("nobody")?).await?, Observed::Absent);
     Ok(())
 }
 
-async fn a_creation_is_visible_at_once_without_an_address(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_is_visible_at_once_without_an_address(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     let found = present(world, "fs1").await?;
     assert_eq!(found.state, ProvisioningState::Creating);
@@ -38,7 +39,7 @@ async fn a_creation_is_visible_at_once_without_an_address(world: &dyn CloudWorld
     Ok(())
 }
 
-async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_succeeds_after_its_duration_and_not_before(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.advance(std::time::Duration::from_mins(5));
     assert_eq!(present(world, "fs1").await?.state, ProvisioningState::Creating);
@@ -50,7 +51,7 @@ async fn a_creation_becomes_ready_in_its_time_and_not_before(world: &dyn CloudWo
     Ok(())
 }
 
-async fn a_repeated_creation_makes_no_second_file_system(world: &dyn CloudWorld) -> LawResult {
+async fn a_repeated_creation_makes_no_second_file_system(world: &CloudWorld) -> LawResult {
     let spec = spec("fs1")?;
     world.given_quota(1);
     for _ in 0..3 {
@@ -63,7 +64,7 @@ async fn a_repeated_creation_makes_no_second_file_system(world: &dyn CloudWorld)
     Ok(())
 }
 
-async fn names_and_groups_compare_without_case(world: &dyn CloudWorld) -> LawResult {
+async fn names_and_groups_compare_without_case(world: &CloudWorld) -> LawResult {
     world.given_only_group("RG");
     world.given_quota(1);
     world.cloud().begin_create(&spec("Name1")?).await?;
@@ -72,7 +73,7 @@ async fn names_and_groups_compare_without_case(world: &dyn CloudWorld) -> LawRes
     Ok(())
 }
 
-async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> LawResult {
+async fn a_file_system_is_shown_as_it_was_requested(world: &CloudWorld) -> LawResult {
     let spec = spec("fs1")?;
     world.cloud().begin_create(&spec).await?;
     for _ in 0..2 {
@@ -88,7 +89,7 @@ async fn what_was_asked_for_is_what_is_shown(world: &dyn CloudWorld) -> LawResul
     Ok(())
 }
 
-async fn a_changed_specification_of_an_existing_name_is_refused(world: &dyn CloudWorld) -> LawResult {
+async fn a_changed_specification_of_an_existing_name_is_refused(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     let larger = FilesystemSpec { capacity: Tib(8), ..spec("fs1")? };
     let error = world.cloud().begin_create(&larger).await.err().ok_or("another size was accepted")?;
@@ -97,7 +98,7 @@ async fn a_changed_specification_of_an_existing_name_is_refused(world: &dyn Clou
     Ok(())
 }
 
-async fn a_failed_creation_stays_and_says_why(world: &dyn CloudWorld) -> LawResult {
+async fn a_failed_creation_stays_listed_with_its_error(world: &CloudWorld) -> LawResult {
     world.given_failing_creation("CreateTimeout");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -111,7 +112,7 @@ async fn a_failed_creation_stays_and_says_why(world: &dyn CloudWorld) -> LawResu
     Ok(())
 }
 
-async fn a_failed_creation_holds_its_quota(world: &dyn CloudWorld) -> LawResult {
+async fn a_failed_creation_holds_its_quota(world: &CloudWorld) -> LawResult {
     world.given_quota(1);
     world.given_failing_creation("InternalExecutionError");
     world.cloud().begin_create(&spec("fs1")?).await?;
@@ -122,8 +123,8 @@ async fn a_failed_creation_holds_its_quota(world: &dyn CloudWorld) -> LawResult 
     Ok(())
 }
 
-/// A specification that must be refused, why, and what the world must be like for it.
-type Refused = (FilesystemSpec, CloudErrorKind, fn(&dyn CloudWorld));
+/// A specification that must be refused, the kind of the error, and what is arranged for it.
+type Refused = (FilesystemSpec, CloudErrorKind, fn(&CloudWorld));
 
 fn refused_specs() -> Result<Vec<Refused>, Failed> {
     let spec = spec("fs1")?;
@@ -139,7 +140,7 @@ fn refused_specs() -> Result<Vec<Refused>, Failed> {
     ])
 }
 
-async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> LawResult {
+async fn nothing_exists_after_a_refusal(world: &CloudWorld) -> LawResult {
     for (spec, kind, arrange) in refused_specs()? {
         arrange(world);
         let error = world.cloud().begin_create(&spec).await.err().ok_or_else(|| format!("accepted: {spec:?}"))?;
@@ -153,7 +154,7 @@ async fn nothing_exists_after_a_refusal(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_creation_without_free_addresses_never_becomes_ready(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_without_free_addresses_never_becomes_ready(world: &CloudWorld) -> LawResult {
     world.given_free_addresses(1);
     if world.cloud().begin_create(&spec("fs1")?).await.is_err() {
         assert_eq!(world.cloud().observe(&id("fs1")?).await?, Observed::Absent);

@@ -5,19 +5,20 @@ use std::time::Duration;
 use azurelustre_csi::domain::filesystem::{Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::CloudErrorKind;
 
+use super::Law;
 use super::world::{CloudWorld, id, present, spec};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
-    deleting_nothing_is_a_success,
+pub(crate) const LAWS: &[Law] = laws![
+    deleting_an_absent_file_system_succeeds,
     a_deletion_stays_visible_until_it_is_done,
     a_repeated_deletion_takes_no_longer,
-    a_creation_meanwhile_is_busy_and_not_accepted,
+    a_creation_during_a_deletion_is_busy_and_not_accepted,
     a_creation_in_progress_can_be_deleted,
-    a_failed_creation_can_be_deleted_and_made_anew,
+    a_failed_creation_can_be_deleted_and_created_again,
 ];
 
-async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> LawResult {
+async fn deleting_an_absent_file_system_succeeds(world: &CloudWorld) -> LawResult {
     world.cloud().begin_delete(&id("nobody")?).await?;
     world.given_only_group("other");
     world.cloud().begin_delete(&id("nobody")?).await?;
@@ -25,7 +26,7 @@ async fn deleting_nothing_is_a_success(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> LawResult {
+async fn a_deletion_stays_visible_until_it_is_done(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -37,7 +38,7 @@ async fn a_deletion_stays_visible_until_it_is_done(world: &dyn CloudWorld) -> La
     Ok(())
 }
 
-async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> LawResult {
+async fn a_repeated_deletion_takes_no_longer(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
     world.cloud().begin_delete(&id("fs1")?).await?;
@@ -49,7 +50,7 @@ async fn a_repeated_deletion_takes_no_longer(world: &dyn CloudWorld) -> LawResul
     Ok(())
 }
 
-async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_during_a_deletion_is_busy_and_not_accepted(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     let error = world.cloud().begin_create(&spec("fs1")?).await.err().ok_or("accepted while Deleting")?;
@@ -59,7 +60,7 @@ async fn a_creation_meanwhile_is_busy_and_not_accepted(world: &dyn CloudWorld) -
     Ok(())
 }
 
-async fn a_creation_in_progress_can_be_deleted(world: &dyn CloudWorld) -> LawResult {
+async fn a_creation_in_progress_can_be_deleted(world: &CloudWorld) -> LawResult {
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.cloud().begin_delete(&id("fs1")?).await?;
     world.finish_pending();
@@ -67,7 +68,7 @@ async fn a_creation_in_progress_can_be_deleted(world: &dyn CloudWorld) -> LawRes
     Ok(())
 }
 
-async fn a_failed_creation_can_be_deleted_and_made_anew(world: &dyn CloudWorld) -> LawResult {
+async fn a_failed_creation_can_be_deleted_and_created_again(world: &CloudWorld) -> LawResult {
     world.given_failing_creation("AscInternalError");
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();

@@ -5,16 +5,17 @@ use azurelustre_csi::domain::filesystem::FilesystemSpec;
 use azurelustre_csi::ports::cloud::{CloudErrorKind, SubnetCapacityRequest};
 use libtest_mimic::Failed;
 
+use super::Law;
 use super::world::{CloudWorld, id, location, spec, subnet};
-use super::{Law, LawResult, cloud_laws};
+use crate::harness::{LawResult, laws};
 
-pub(crate) const LAWS: &[Law] = cloud_laws![
+pub(crate) const LAWS: &[Law] = laws![
     every_page_of_the_list_is_read_and_other_products_are_not,
-    zones_are_the_regions_and_none_means_none,
-    an_odd_entry_hides_no_other,
+    zones_are_those_of_the_region_and_may_be_absent,
+    an_unreadable_entry_hides_no_other,
     a_region_that_offers_nothing_has_an_empty_list,
-    subnet_capacity_is_what_is_free_and_shrinks,
-    a_deleted_file_system_gives_its_addresses_back,
+    subnet_capacity_counts_free_addresses_and_shrinks_with_each_creation,
+    a_deleted_file_system_releases_its_addresses,
     an_absent_subnet_is_not_found,
 ];
 
@@ -22,7 +23,7 @@ fn request(tib: u32) -> Result<SubnetCapacityRequest, Failed> {
     Ok(SubnetCapacityRequest { subnet: subnet()?, sku_name: spec("fs1")?.sku_name, capacity: Tib(tib) })
 }
 
-async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &dyn CloudWorld) -> LawResult {
+async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &CloudWorld) -> LawResult {
     let skus = world.cloud().skus(&location("eastus")?).await?;
     let names: Vec<&str> = skus.skus().iter().map(|sku| sku.name.as_str()).collect();
     let expected = [
@@ -37,7 +38,7 @@ async fn every_page_of_the_list_is_read_and_other_products_are_not(world: &dyn C
     Ok(())
 }
 
-async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> LawResult {
+async fn zones_are_those_of_the_region_and_may_be_absent(world: &CloudWorld) -> LawResult {
     for (region, zones) in [("eastus", 3), ("westus2", 2), ("westus", 0), ("northcentralus", 0)] {
         let skus = world.cloud().skus(&location(region)?).await?;
         assert_eq!(skus.location(), &location(region)?);
@@ -47,8 +48,8 @@ async fn zones_are_the_regions_and_none_means_none(world: &dyn CloudWorld) -> La
     Ok(())
 }
 
-async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
-    world.given_odd_sku("AMLFS-Odd");
+async fn an_unreadable_entry_hides_no_other(world: &CloudWorld) -> LawResult {
+    world.given_unreadable_sku("AMLFS-Odd");
     let skus = world.cloud().skus(&location("eastus")?).await?;
     assert_eq!(skus.skus().len(), 4);
     let reason = skus.get("AMLFS-Odd").err().ok_or("an unreadable SKU was offered")?;
@@ -56,12 +57,12 @@ async fn an_odd_entry_hides_no_other(world: &dyn CloudWorld) -> LawResult {
     Ok(())
 }
 
-async fn a_region_that_offers_nothing_has_an_empty_list(world: &dyn CloudWorld) -> LawResult {
+async fn a_region_that_offers_nothing_has_an_empty_list(world: &CloudWorld) -> LawResult {
     assert!(world.cloud().skus(&location("nowhere")?).await?.skus().is_empty());
     Ok(())
 }
 
-async fn subnet_capacity_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> LawResult {
+async fn subnet_capacity_counts_free_addresses_and_shrinks_with_each_creation(world: &CloudWorld) -> LawResult {
     world.given_free_addresses(100);
     let before = world.cloud().subnet_capacity(&request(4)?).await?;
     assert_eq!(before.available, 100);
@@ -74,7 +75,7 @@ async fn subnet_capacity_is_what_is_free_and_shrinks(world: &dyn CloudWorld) -> 
     Ok(())
 }
 
-async fn a_deleted_file_system_gives_its_addresses_back(world: &dyn CloudWorld) -> LawResult {
+async fn a_deleted_file_system_releases_its_addresses(world: &CloudWorld) -> LawResult {
     world.given_free_addresses(100);
     world.cloud().begin_create(&spec("fs1")?).await?;
     world.finish_pending();
@@ -85,7 +86,7 @@ async fn a_deleted_file_system_gives_its_addresses_back(world: &dyn CloudWorld) 
     Ok(())
 }
 
-async fn an_absent_subnet_is_not_found(world: &dyn CloudWorld) -> LawResult {
+async fn an_absent_subnet_is_not_found(world: &CloudWorld) -> LawResult {
     world.given_only_known_subnets();
     let error = world.cloud().subnet_capacity(&request(4)?).await.err().ok_or("capacity of a subnet that is absent")?;
     assert_eq!(error.kind, CloudErrorKind::NotFound);

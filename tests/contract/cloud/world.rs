@@ -1,5 +1,6 @@
-//! What a law may arrange in a cloud, and the simulator's way to do so. Time is turned by hand.
+//! Worlds for laws of clouds: what a law may arrange, for the simulator and for the ARM adapter. Time is a manual clock.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,166 +19,106 @@ use tempfile::TempDir;
 
 use crate::fakes::clock::ManualClock;
 
-/// A cloud under test and the switches round it.
-pub(crate) trait CloudWorld: Send + Sync {
-    /// The cloud.
-    fn cloud(&self) -> Arc<dyn Cloud>;
-
-    /// Lets time pass in the cloud.
-    fn advance(&self, by: Duration);
-
-    /// Lets every operation in progress come to its end.
-    fn finish_pending(&self) {
-        self.advance(Duration::from_hours(1));
-    }
-
-    /// Lets this many file systems exist in a region.
-    fn given_quota(&self, quota: usize);
-
-    /// Gives the subnet of [`spec`] this many free addresses.
-    fn given_free_addresses(&self, free: i64);
-
-    /// Lets only this resource group exist, or any.
-    fn given_only_group(&self, group: &str);
-
-    /// Lets only the subnets exist that a law named with [`CloudWorld::given_free_addresses`].
-    fn given_only_known_subnets(&self);
-
-    /// Makes the next creation fail.
-    fn given_failing_creation(&self, code: &str);
-
-    /// Makes the SKU list hold an entry of this name without a readable size.
-    fn given_odd_sku(&self, name: &str);
-}
-
-/// The simulator on a manual clock.
-pub(crate) struct SimulatedWorld {
+/// A cloud under test, and what a law may arrange in the simulated cloud that it is or stands in front of.
+pub(crate) struct CloudWorld {
+    cloud: Arc<dyn Cloud>,
     clock: Arc<ManualClock>,
     simulator: Simulator,
     _files: TempDir,
+    #[cfg(feature = "arm")]
+    _server: Option<wiremock::MockServer>,
 }
 
-impl SimulatedWorld {
-    /// A fresh default world.
-    pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
-        Ok(Box::new(Self::new()?))
-    }
-
-    fn new() -> std::io::Result<Self> {
+impl CloudWorld {
+    /// The simulator in a fresh default world.
+    pub(crate) fn simulated() -> io::Result<Box<Self>> {
         let files = tempfile::tempdir()?;
         let clock = Arc::new(ManualClock::default());
         let simulator = Simulator::new(World::default(), Arc::clone(&clock) as _, files.path());
-        Ok(Self { clock, simulator, _files: files })
+        let cloud = simulator.cloud();
+        Ok(Box::new(Self {
+            cloud,
+            clock,
+            simulator,
+            _files: files,
+            #[cfg(feature = "arm")]
+            _server: None,
+        }))
+    }
+
+    /// The ARM adapter with its real HTTP client, against ARM's REST interface in front of the simulator.
+    #[cfg(feature = "arm")]
+    pub(crate) fn arm() -> io::Result<Box<Self>> {
+        use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
+
+        let simulated = Self::simulated()?;
+        let serving = crate::fakes::arm::server::serve(simulated.simulator.cloud(), Arc::clone(&simulated.clock));
+        let (server, stub) = crate::harness::runtime()?.block_on(serving);
+        let client = Arc::new(ReqwestClient::new().map_err(io::Error::other)?);
+        let clock = Arc::clone(&simulated.clock) as _;
+        let adapter = crate::fakes::arm::faults::adapter(client, &stub.endpoint, clock);
+        Ok(Box::new(Self { cloud: Arc::new(adapter), _server: Some(server), ..*simulated }))
+    }
+
+    /// The cloud under test.
+    pub(crate) fn cloud(&self) -> &dyn Cloud {
+        &*self.cloud
+    }
+
+    /// Lets time pass in the cloud.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Lets every operation in progress come to its end.
+    pub(crate) fn finish_pending(&self) {
+        self.advance(Duration::from_hours(1));
     }
 
     fn edit(&self, edit: impl FnOnce(&mut World)) {
         self.simulator.cloud().edit_world(edit);
     }
-}
 
-impl CloudWorld for SimulatedWorld {
-    fn cloud(&self) -> Arc<dyn Cloud> {
-        self.simulator.cloud()
-    }
-
-    fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-    }
-
-    fn given_quota(&self, quota: usize) {
+    /// Lets this many file systems exist in a region.
+    pub(crate) fn given_quota(&self, quota: usize) {
         self.edit(|world| world.quota = quota);
     }
 
-    fn given_free_addresses(&self, free: i64) {
+    /// Gives the subnet of [`spec`] this many free addresses.
+    pub(crate) fn given_free_addresses(&self, free: i64) {
         let (resource_group, vnet, subnet) = ("RG".to_owned(), "VNET".to_owned(), "Subnet".to_owned());
         self.edit(|world| world.subnets.push(Subnet { resource_group, vnet, subnet, limit: free, used: 0 }));
     }
 
-    fn given_only_group(&self, group: &str) {
+    /// Lets only this resource group exist.
+    pub(crate) fn given_only_group(&self, group: &str) {
         self.edit(|world| world.resource_groups = Some(vec![group.to_owned()]));
     }
 
-    fn given_only_known_subnets(&self) {
+    /// Lets only the subnets exist that a law named with [`CloudWorld::given_free_addresses`].
+    pub(crate) fn given_only_known_subnets(&self) {
         self.edit(|world| world.any_subnet_exists = false);
     }
 
-    fn given_failing_creation(&self, code: &str) {
+    /// Makes the next creation fail.
+    pub(crate) fn given_failing_creation(&self, code: &str) {
         let failing =
             FailingCreation { times: 1, after_seconds: 60, code: code.to_owned(), message: "said so".to_owned() };
         self.edit(|world| world.failing_creations.push(failing));
     }
 
-    fn given_odd_sku(&self, name: &str) {
+    /// Adds an entry of this name without a readable size to the SKU list.
+    pub(crate) fn given_unreadable_sku(&self, name: &str) {
         self.edit(|world| {
-            let mut odd = world.skus[1].clone();
-            name.clone_into(&mut odd.name);
-            odd.capabilities.values_mut().for_each(|value| "lots".clone_into(value));
-            world.skus.insert(0, odd);
+            let mut unreadable = world.skus[1].clone();
+            name.clone_into(&mut unreadable.name);
+            unreadable.capabilities.values_mut().for_each(|value| "lots".clone_into(value));
+            world.skus.insert(0, unreadable);
         });
     }
 }
 
-/// The ARM adapter with its real HTTP client, against ARM's REST interface in front of the simulator.
-#[cfg(feature = "arm")]
-pub(crate) struct ArmWorld {
-    behind: SimulatedWorld,
-    adapter: Arc<azurelustre_csi::adapters::arm::cloud::ArmCloud>,
-    _server: wiremock::MockServer,
-}
-
-#[cfg(feature = "arm")]
-impl ArmWorld {
-    /// A fresh default world behind a server of its own.
-    pub(crate) fn boxed() -> std::io::Result<Box<dyn CloudWorld>> {
-        use azurelustre_csi::adapters::arm::http::client::ReqwestClient;
-
-        let behind = SimulatedWorld::new()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serving = crate::fakes::arm::server::serve(behind.simulator.cloud(), Arc::clone(&behind.clock));
-        let (server, stub) = runtime.block_on(serving);
-        let wire = Arc::new(ReqwestClient::new().map_err(std::io::Error::other)?);
-        let clock = Arc::clone(&behind.clock) as _;
-        let adapter = Arc::new(crate::fakes::arm::faults::adapter(wire, &stub.endpoint, clock));
-        Ok(Box::new(Self { behind, adapter, _server: server }))
-    }
-}
-
-#[cfg(feature = "arm")]
-impl CloudWorld for ArmWorld {
-    fn cloud(&self) -> Arc<dyn Cloud> {
-        Arc::clone(&self.adapter) as _
-    }
-
-    fn advance(&self, by: Duration) {
-        self.behind.advance(by);
-    }
-
-    fn given_quota(&self, quota: usize) {
-        self.behind.given_quota(quota);
-    }
-
-    fn given_free_addresses(&self, free: i64) {
-        self.behind.given_free_addresses(free);
-    }
-
-    fn given_only_group(&self, group: &str) {
-        self.behind.given_only_group(group);
-    }
-
-    fn given_only_known_subnets(&self) {
-        self.behind.given_only_known_subnets();
-    }
-
-    fn given_failing_creation(&self, code: &str) {
-        self.behind.given_failing_creation(code);
-    }
-
-    fn given_odd_sku(&self, name: &str) {
-        self.behind.given_odd_sku(name);
-    }
-}
-
-/// A name that is valid; laws know theirs.
+/// A valid name.
 macro_rules! name {
     ($kind:ident, $text:expr) => {
         $kind::parse($text).map_err(|error| Failed::from(error.to_string()))?
@@ -219,7 +160,7 @@ pub(crate) fn spec(name: &str) -> Result<FilesystemSpec, Failed> {
 }
 
 /// The file system, which must be there.
-pub(crate) async fn present(world: &dyn CloudWorld, name: &str) -> Result<Filesystem, Failed> {
+pub(crate) async fn present(world: &CloudWorld, name: &str) -> Result<Filesystem, Failed> {
     match world.cloud().observe(&id(name)?).await? {
         Observed::Present(filesystem) => Ok(*filesystem),
         Observed::Absent => Err(format!("{name} is absent").into()),

@@ -1,105 +1,78 @@
 //! The kernel adapter's worlds: real mounts of tmpfs, and Lustre mounts of a kernel that keeps them in a tree.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use azurelustre_csi::adapters::kernel::settings::{KernelSettings, Limits};
 use azurelustre_csi::adapters::kernel::{Dependencies, KernelMounter};
-use azurelustre_csi::domain::mount_source::{Host, MountSource, Nid};
+use azurelustre_csi::domain::mount_source::MountSource;
 use azurelustre_csi::ports::mounter::Mounter;
-use libtest_mimic::Failed;
-use tempfile::TempDir;
 
-use super::world::{MounterWorld, SUB_DIR_MODE};
-use crate::fakes::lustre::{TreeKernel, unmount_below};
-use crate::fakes::mounts::source;
+use super::world::{MounterWorld, SUB_DIR_MODE, WorldCapability};
+use crate::fakes::lustre::TreeKernel;
+use crate::fakes::mounts::{MountRoot, addresses, new_address, source};
 
-pub(crate) const UNAVAILABLE: Option<&str> = None;
+/// What mounts of tmpfs are not capable of.
+pub(crate) const TMPFS_LACKS: &[(WorldCapability, &str)] = &[
+    (WorldCapability::SharesData, "each tmpfs is empty; kernel-tree has it"),
+    (WorldCapability::StopsServers, "a tmpfs has no servers; kernel-tree has them"),
+    (WorldCapability::HasServers, "a tmpfs has no servers; kernel-tree has them"),
+];
 
 struct KernelWorld {
     mounter: Arc<KernelMounter>,
     tree: Option<Arc<TreeKernel>>,
-    root: TempDir,
+    root: MountRoot,
 }
 
 /// The real kernel with a file system that needs no server.
 pub(crate) fn on_tmpfs() -> io::Result<Box<dyn MounterWorld>> {
-    world("tmpfs", |_| Ok(None))
+    let root = MountRoot::new()?;
+    let mounter = Arc::new(KernelMounter::new(settings("tmpfs", &root), Dependencies::default()));
+    Ok(Box::new(KernelWorld { mounter, tree: None, root }))
 }
 
-/// Everything but the calls themselves, with shared data and servers.
+/// Everything but the system calls, with shared data and servers.
 pub(crate) fn on_a_tree() -> io::Result<Box<dyn MounterWorld>> {
-    world("lustre", |root| TreeKernel::new(&root.path().join("tree")).map(Arc::new).map(Some))
+    let root = MountRoot::new()?;
+    let tree = Arc::new(TreeKernel::new(&root.path().join("tree"))?);
+    let parts = Dependencies { syscalls: Arc::clone(&tree) as _, ..Dependencies::default() };
+    let mounter = Arc::new(KernelMounter::new(settings("lustre", &root), parts));
+    Ok(Box::new(KernelWorld { mounter, tree: Some(tree), root }))
 }
 
-fn world(
-    fs_type: &str,
-    tree: impl FnOnce(&TempDir) -> io::Result<Option<Arc<TreeKernel>>>,
-) -> io::Result<Box<dyn MounterWorld>> {
-    let root = tempfile::tempdir()?;
-    let tree = tree(&root)?;
-    let limits = Limits { recheck_after: Duration::ZERO, ..Limits::default() };
-    let working_dir = root.path().join("working");
-    let settings = KernelSettings {
+fn settings(fs_type: &str, root: &MountRoot) -> KernelSettings {
+    KernelSettings {
         fs_type: fs_type.to_owned(),
-        working_dir,
+        working_dir: root.path().join("working"),
         sub_dir_mode: SUB_DIR_MODE,
-        limits,
+        limits: Limits { recheck_after: Duration::ZERO, ..Limits::default() },
         ..KernelSettings::default()
-    };
-    let mut dependencies = Dependencies::default();
-    if let Some(tree) = &tree {
-        dependencies.syscalls = Arc::<TreeKernel>::clone(tree);
-    }
-    let mounter = Arc::new(KernelMounter::new(settings, dependencies));
-    Ok(Box::new(KernelWorld { mounter, tree, root }))
-}
-
-impl KernelWorld {
-    /// One that no other world has: what is mounted is seen by all, and who it is for may follow from its source.
-    fn new_address() -> Ipv4Addr {
-        static NUMBERS: AtomicU16 = AtomicU16::new(1);
-        let [high, low] = NUMBERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        Ipv4Addr::new(10, 1, high, low)
     }
 }
 
 impl MounterWorld for KernelWorld {
     fn mounter(&self) -> Arc<dyn Mounter> {
-        Arc::<KernelMounter>::clone(&self.mounter)
+        Arc::clone(&self.mounter) as _
     }
 
     fn target(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn given_filesystem(&self) -> Result<MountSource, Failed> {
-        let address = Self::new_address();
+    fn given_filesystem(&self) -> MountSource {
+        let address = new_address();
         if let Some(tree) = &self.tree {
             tree.serve(address);
         }
-        Ok(source(address))
-    }
-
-    fn unreachable(&self) -> Result<MountSource, Failed> {
-        Ok(source(Self::new_address()))
+        source(address)
     }
 
     fn stop_servers(&self, source: &MountSource) {
-        let Some(tree) = &self.tree else { return };
-        for Nid { host, .. } in source.mgs.servers().iter().flatten() {
-            let Host::V4(address) = host else { continue };
-            tree.stop(*address);
+        if let Some(tree) = &self.tree {
+            addresses(source).for_each(|address| tree.stop(address));
         }
-    }
-}
-
-impl Drop for KernelWorld {
-    fn drop(&mut self) {
-        unmount_below(self.root.path());
     }
 }

@@ -1,28 +1,30 @@
-//! Laws of mounting: what is then seen, found, refused and counted, and that a failure leaves nothing.
+//! Laws of mounting and of usage: data, options, conflicts at a target, and that a failed mount leaves nothing.
 
 use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
+use super::world::WorldCapability::{EnforcesReadOnly, HasServers, SharesData};
 use super::world::{MounterWorld, is_mounted, plan, with_sub_dir};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_mount_is_found_by_the_next_call,
     mounts_of_one_file_system_share_its_data needs [SharesData],
     a_sub_directory_is_all_that_its_mount_shows needs [SharesData],
-    odd_characters_of_a_sub_directory_survive,
+    special_characters_of_a_sub_directory_are_preserved,
     a_read_only_mount_refuses_writes needs [EnforcesReadOnly],
     another_mount_at_a_target_is_refused,
     of_two_mounts_racing_at_a_target_one_wins,
     a_failed_mount_leaves_the_target_as_it_was needs [HasServers],
-    a_file_system_that_the_servers_do_not_have_is_lustrefs needs [HasServers],
+    an_fs_name_that_the_servers_do_not_have_falls_back_to_lustrefs needs [HasServers],
     published_lists_the_targets_of_the_volume_and_no_others,
-    usage_of_what_is_not_mounted_is_none,
-    usage_adds_up,
+    usage_without_a_mount_is_none,
+    used_and_available_do_not_exceed_the_total,
 ];
 
 async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, plan) = (world.mounter(), plan(&world.given_filesystem()?, &world.target("target")));
+    let (mounter, plan) = (world.mounter(), plan(&world.given_filesystem(), &world.target("target")));
     assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
     for _ in 0..2 {
         assert_eq!(mounter.mount(&plan).await?, MountOutcome::AlreadyMounted);
@@ -36,9 +38,9 @@ async fn a_mount_is_found_by_the_next_call(world: &dyn MounterWorld) -> LawResul
 }
 
 async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let targets = [world.target("writer"), world.target("reader"), world.target("other")];
-    for (target, source) in targets.iter().zip([&source, &source, &world.given_filesystem()?]) {
+    for (target, source) in targets.iter().zip([&source, &source, &world.given_filesystem()]) {
         mounter.mount(&plan(source, target)).await?;
     }
     std::fs::write(targets[0].join("file"), "text")?;
@@ -48,7 +50,7 @@ async fn mounts_of_one_file_system_share_its_data(world: &dyn MounterWorld) -> L
 }
 
 async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let (whole, part) = (world.target("whole"), world.target("part"));
     let team = with_sub_dir(&source, "team/a")?;
     mounter.make_sub_dir(&team).await?;
@@ -63,9 +65,9 @@ async fn a_sub_directory_is_all_that_its_mount_shows(world: &dyn MounterWorld) -
     Ok(())
 }
 
-async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> LawResult {
+async fn special_characters_of_a_sub_directory_are_preserved(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("pod's \\ größe"));
-    let source = with_sub_dir(&world.given_filesystem()?, "team a/größe \\ 100%/\\040 x/名")?;
+    let source = with_sub_dir(&world.given_filesystem(), "team a/größe \\ 100%/\\040 x/名")?;
     let plan = plan(&source, &target);
     mounter.make_sub_dir(&source).await?;
     mounter.mount(&plan).await?;
@@ -77,7 +79,7 @@ async fn odd_characters_of_a_sub_directory_survive(world: &dyn MounterWorld) -> 
 }
 
 async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let (writable, read_only) = (world.target("writable"), world.target("read-only"));
     let mut restricted = plan(&source, &read_only);
     restricted.options.read_only = true;
@@ -94,9 +96,9 @@ async fn a_read_only_mount_refuses_writes(world: &dyn MounterWorld) -> LawResult
 
 async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
-    let first = plan(&world.given_filesystem()?, &target);
+    let first = plan(&world.given_filesystem(), &target);
     mounter.mount(&first).await?;
-    let other = plan(&world.given_filesystem()?, &target);
+    let other = plan(&world.given_filesystem(), &target);
     let MountOutcome::Occupied(what) = mounter.mount(&other).await? else { return Err("stacked".into()) };
     assert!(what.contains(&first.source.to_string()), "{what}");
     assert_eq!(mounter.mount(&first).await?, MountOutcome::AlreadyMounted);
@@ -107,7 +109,7 @@ async fn another_mount_at_a_target_is_refused(world: &dyn MounterWorld) -> LawRe
 
 async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
-    let plans = [plan(&world.given_filesystem()?, &target), plan(&world.given_filesystem()?, &target)];
+    let plans = [plan(&world.given_filesystem(), &target), plan(&world.given_filesystem(), &target)];
     for _ in 0..20 {
         let (left, right) = tokio::join!(mounter.mount(&plans[0]), mounter.mount(&plans[1]));
         let won = [left, right].map(|result| matches!(result, Ok(MountOutcome::Mounted)));
@@ -121,9 +123,9 @@ async fn of_two_mounts_racing_at_a_target_one_wins(world: &dyn MounterWorld) -> 
 
 async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) -> LawResult {
     let mounter = world.mounter();
-    let missing = with_sub_dir(&world.given_filesystem()?, "not/there")?;
+    let missing = with_sub_dir(&world.given_filesystem(), "not/there")?;
     for (name, source, kind) in
-        [("missing", missing, MountErrorKind::NotFound), ("nowhere", world.unreachable()?, MountErrorKind::Unreachable)]
+        [("missing", missing, MountErrorKind::NotFound), ("nowhere", world.unreachable(), MountErrorKind::Unreachable)]
     {
         for there_before in [false, true] {
             let plan = plan(&source, &world.target(&format!("{name}-{there_before}")));
@@ -140,8 +142,8 @@ async fn a_failed_mount_leaves_the_target_as_it_was(world: &dyn MounterWorld) ->
 }
 
 /// The Go driver never reads `fs-name`, so objects in the field hold anything there.
-async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+async fn an_fs_name_that_the_servers_do_not_have_falls_back_to_lustrefs(world: &dyn MounterWorld) -> LawResult {
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let named = MountSource { fs_name: FsName::parse("amlfs1")?, ..source.clone() };
     let (whole, part) =
         (plan(&named, &world.target("whole")), plan(&with_sub_dir(&named, "a")?, &world.target("part")));
@@ -160,7 +162,7 @@ async fn a_file_system_that_the_servers_do_not_have_is_lustrefs(world: &dyn Moun
 }
 
 async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let mut targets = vec![world.target("one"), world.target("two")];
     let mut other = plan(&source, &world.target("other"));
     other.volume_id = "volume-2".into();
@@ -181,21 +183,21 @@ async fn published_lists_the_targets_of_the_volume_and_no_others(world: &dyn Mou
     Ok(())
 }
 
-async fn usage_of_what_is_not_mounted_is_none(world: &dyn MounterWorld) -> LawResult {
+async fn usage_without_a_mount_is_none(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
     assert_eq!(mounter.usage(&target).await?, None);
     std::fs::create_dir(&target)?;
     assert_eq!(mounter.usage(&target).await?, None);
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    mounter.mount(&plan(&world.given_filesystem(), &target)).await?;
     mounter.unmount(&target).await?;
     assert_eq!(mounter.usage(&target).await?, None);
     assert_eq!(mounter.usage(&target.join("below")).await?, None);
     Ok(())
 }
 
-async fn usage_adds_up(world: &dyn MounterWorld) -> LawResult {
+async fn used_and_available_do_not_exceed_the_total(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    mounter.mount(&plan(&world.given_filesystem(), &target)).await?;
     let empty = mounter.usage(&target).await?.ok_or("nothing is mounted")?;
     std::fs::write(target.join("file"), vec![1; 1 << 20])?;
     let filled = mounter.usage(&target).await?.ok_or("nothing is mounted")?;

@@ -1,23 +1,25 @@
-//! Laws of sub-directories. That one cannot lead upwards (`..`) is the work of its type.
+//! Laws of sub-directories. `SubDir` itself refuses `..`.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use azurelustre_csi::ports::mounter::MountErrorKind;
 
+use super::Law;
+use super::world::WorldCapability::{HasServers, SharesData};
 use super::world::{MounterWorld, SUB_DIR_MODE, plan, with_sub_dir};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
     a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there needs [SharesData],
-    no_sub_directory_is_nothing_to_make,
+    a_source_without_a_sub_directory_needs_none_made,
     a_sub_directory_has_the_permissions_that_are_set needs [SharesData],
     a_sub_directory_is_never_made_through_a_link needs [SharesData],
     a_sub_directory_is_never_mounted_through_a_link needs [SharesData],
-    a_sub_directory_is_not_made_where_nobody_answers needs [HasServers],
+    a_sub_directory_of_unreachable_servers_is_not_made needs [HasServers],
 ];
 
 async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem(), world.target("target"));
     mounter.make_sub_dir(&with_sub_dir(&source, "a/b")?).await?;
     mounter.mount(&plan(&source, &target)).await?;
     std::fs::write(target.join("a/b/file"), "text")?;
@@ -29,13 +31,13 @@ async fn a_sub_directory_is_made_with_its_parents_and_kept_when_it_is_there(worl
     Ok(())
 }
 
-async fn no_sub_directory_is_nothing_to_make(world: &dyn MounterWorld) -> LawResult {
-    Ok(world.mounter().make_sub_dir(&world.given_filesystem()?).await?)
+async fn a_source_without_a_sub_directory_needs_none_made(world: &dyn MounterWorld) -> LawResult {
+    Ok(world.mounter().make_sub_dir(&world.given_filesystem()).await?)
 }
 
 /// World-writable, so that no usual umask gives it by chance.
 async fn a_sub_directory_has_the_permissions_that_are_set(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem(), world.target("target"));
     mounter.make_sub_dir(&with_sub_dir(&source, "team/a")?).await?;
     mounter.mount(&plan(&source, &target)).await?;
     for path in ["team", "team/a"] {
@@ -46,7 +48,7 @@ async fn a_sub_directory_has_the_permissions_that_are_set(world: &dyn MounterWor
 }
 
 async fn a_sub_directory_is_never_made_through_a_link(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem(), world.target("target"));
     let elsewhere = world.target("elsewhere");
     std::fs::create_dir(&elsewhere)?;
     mounter.mount(&plan(&source, &target)).await?;
@@ -65,7 +67,7 @@ async fn a_sub_directory_is_never_made_through_a_link(world: &dyn MounterWorld) 
 }
 
 async fn a_sub_directory_is_never_mounted_through_a_link(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source) = (world.mounter(), world.given_filesystem()?);
+    let (mounter, source) = (world.mounter(), world.given_filesystem());
     let (whole, part, elsewhere) = (world.target("whole"), world.target("part"), world.target("elsewhere"));
     std::fs::create_dir_all(elsewhere.join("below"))?;
     mounter.mount(&plan(&source, &whole)).await?;
@@ -77,8 +79,8 @@ async fn a_sub_directory_is_never_mounted_through_a_link(world: &dyn MounterWorl
     Ok(())
 }
 
-async fn a_sub_directory_is_not_made_where_nobody_answers(world: &dyn MounterWorld) -> LawResult {
-    let nowhere = with_sub_dir(&world.unreachable()?, "a")?;
+async fn a_sub_directory_of_unreachable_servers_is_not_made(world: &dyn MounterWorld) -> LawResult {
+    let nowhere = with_sub_dir(&world.unreachable(), "a")?;
     let error = world.mounter().make_sub_dir(&nowhere).await.err().ok_or("made a directory nowhere")?;
     assert_eq!(error.kind, MountErrorKind::Unreachable, "{error}");
     Ok(())

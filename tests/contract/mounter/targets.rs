@@ -4,11 +4,12 @@ use std::os::unix::fs::symlink;
 
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    an_absent_target_is_made_and_one_that_is_there_is_taken,
+    an_absent_target_is_made_and_an_existing_one_is_used,
     only_the_last_directory_of_a_target_is_made,
     a_regular_file_is_refused_and_stays,
     a_symbolic_link_is_refused_and_not_followed,
@@ -16,12 +17,12 @@ pub(crate) const LAWS: &[Law] = laws![
     two_spellings_of_a_target_are_one,
 ];
 
-async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn MounterWorld) -> LawResult {
+async fn an_absent_target_is_made_and_an_existing_one_is_used(world: &dyn MounterWorld) -> LawResult {
     let mounter = world.mounter();
     let (absent, there) = (world.target("absent"), world.target("there"));
     std::fs::create_dir(&there)?;
     for target in [&absent, &there] {
-        let plan = plan(&world.given_filesystem()?, target);
+        let plan = plan(&world.given_filesystem(), target);
         assert_eq!(mounter.mount(&plan).await?, MountOutcome::Mounted);
         assert!(is_mounted(&*mounter, target).await?);
     }
@@ -30,7 +31,7 @@ async fn an_absent_target_is_made_and_one_that_is_there_is_taken(world: &dyn Mou
 
 async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("kubelet/pod/mount"));
-    let error = mounter.mount(&plan(&world.given_filesystem()?, &target)).await.err().ok_or("made the parents")?;
+    let error = mounter.mount(&plan(&world.given_filesystem(), &target)).await.err().ok_or("made the parents")?;
     assert_eq!(error.kind, MountErrorKind::NotReady, "{error}");
     assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("--kubelet-dir")), "{error:?}");
     assert!(!world.target("kubelet").exists());
@@ -43,7 +44,7 @@ async fn only_the_last_directory_of_a_target_is_made(world: &dyn MounterWorld) -
 async fn a_regular_file_is_refused_and_stays(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("file"));
     std::fs::write(&target, "text")?;
-    assert!(mounter.mount(&plan(&world.given_filesystem()?, &target)).await.is_err());
+    assert!(mounter.mount(&plan(&world.given_filesystem(), &target)).await.is_err());
     assert!(mounter.unmount(&target).await.is_err());
     assert_eq!(std::fs::read_to_string(&target)?, "text");
     Ok(())
@@ -53,7 +54,7 @@ async fn a_symbolic_link_is_refused_and_not_followed(world: &dyn MounterWorld) -
     let (mounter, elsewhere, target) = (world.mounter(), world.target("elsewhere"), world.target("link"));
     std::fs::create_dir(&elsewhere)?;
     symlink(&elsewhere, &target)?;
-    assert!(mounter.mount(&plan(&world.given_filesystem()?, &target)).await.is_err());
+    assert!(mounter.mount(&plan(&world.given_filesystem(), &target)).await.is_err());
     assert!(!is_mounted(&*mounter, &elsewhere).await?);
     assert!(mounter.unmount(&target).await.is_err());
     assert_eq!(std::fs::read_link(&target)?, elsewhere);
@@ -63,7 +64,7 @@ async fn a_symbolic_link_is_refused_and_not_followed(world: &dyn MounterWorld) -
 
 async fn a_target_with_files_is_unmounted_and_not_removed(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("full"));
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    mounter.mount(&plan(&world.given_filesystem(), &target)).await?;
     mounter.unmount(&target).await?;
     std::fs::create_dir_all(target.join("directory"))?;
     let error = mounter.unmount(&target).await.err().ok_or("removed a directory that was not empty")?;
@@ -76,7 +77,7 @@ async fn two_spellings_of_a_target_are_one(world: &dyn MounterWorld) -> LawResul
     let (mounter, target) = (world.mounter(), world.target("target"));
     let alias = world.target("alias");
     symlink(target.parent().ok_or("a target below a directory")?, &alias)?;
-    let source = world.given_filesystem()?;
+    let source = world.given_filesystem();
     mounter.mount(&plan(&source, &target)).await?;
     for spelled in [alias.join("target"), alias.join(".//target/")] {
         let again = plan(&source, &spelled);

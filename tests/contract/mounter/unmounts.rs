@@ -1,24 +1,26 @@
-//! Laws of unmounting: always possible, never a loss of data.
+//! Laws of unmounting: always possible, and no data is lost.
 
 use azurelustre_csi::ports::mounter::{MountErrorKind, MountOutcome};
 
+use super::Law;
+use super::world::WorldCapability::{SharesData, StopsServers};
 use super::world::{MounterWorld, is_mounted, plan};
-use super::{Law, LawResult, laws};
+use crate::harness::{LawResult, laws};
 
 pub(crate) const LAWS: &[Law] = laws![
-    an_unmount_leaves_no_directory_and_its_parent,
-    unmounting_what_is_not_there_is_fine,
+    an_unmount_removes_the_target_and_keeps_its_parent,
+    unmounting_an_absent_target_succeeds,
     a_directory_that_nothing_is_mounted_on_is_removed,
-    files_left_in_a_mount_hinder_nothing_and_are_kept needs [SharesData],
+    files_in_a_mount_do_not_prevent_unmounting_and_are_kept needs [SharesData],
     a_corrupt_mount_is_listed_and_can_be_unmounted needs [StopsServers],
     a_corrupt_mount_is_replaced_by_the_next_mount needs [StopsServers],
 ];
 
-async fn an_unmount_leaves_no_directory_and_its_parent(world: &dyn MounterWorld) -> LawResult {
+async fn an_unmount_removes_the_target_and_keeps_its_parent(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("pod/mount"));
     let parent = world.target("pod");
     std::fs::create_dir(&parent)?;
-    mounter.mount(&plan(&world.given_filesystem()?, &target)).await?;
+    mounter.mount(&plan(&world.given_filesystem(), &target)).await?;
     std::fs::write(target.join("file"), "text")?;
     for _ in 0..2 {
         mounter.unmount(&target).await?;
@@ -27,7 +29,7 @@ async fn an_unmount_leaves_no_directory_and_its_parent(world: &dyn MounterWorld)
     Ok(())
 }
 
-async fn unmounting_what_is_not_there_is_fine(world: &dyn MounterWorld) -> LawResult {
+async fn unmounting_an_absent_target_succeeds(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("nothing"));
     mounter.unmount(&target).await?;
     mounter.unmount(&target.join("below")).await?;
@@ -43,9 +45,9 @@ async fn a_directory_that_nothing_is_mounted_on_is_removed(world: &dyn MounterWo
     Ok(())
 }
 
-async fn files_left_in_a_mount_hinder_nothing_and_are_kept(world: &dyn MounterWorld) -> LawResult {
+async fn files_in_a_mount_do_not_prevent_unmounting_and_are_kept(world: &dyn MounterWorld) -> LawResult {
     let (mounter, target) = (world.mounter(), world.target("target"));
-    let plan = plan(&world.given_filesystem()?, &target);
+    let plan = plan(&world.given_filesystem(), &target);
     mounter.mount(&plan).await?;
     std::fs::create_dir(target.join("directory"))?;
     std::fs::write(target.join("directory/file"), "text")?;
@@ -57,7 +59,7 @@ async fn files_left_in_a_mount_hinder_nothing_and_are_kept(world: &dyn MounterWo
 }
 
 async fn a_corrupt_mount_is_listed_and_can_be_unmounted(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem(), world.target("target"));
     let plan = plan(&source, &target);
     mounter.mount(&plan).await?;
     std::fs::write(target.join("file"), "text")?;
@@ -71,13 +73,13 @@ async fn a_corrupt_mount_is_listed_and_can_be_unmounted(world: &dyn MounterWorld
 }
 
 async fn a_corrupt_mount_is_replaced_by_the_next_mount(world: &dyn MounterWorld) -> LawResult {
-    let (mounter, source, target) = (world.mounter(), world.given_filesystem()?, world.target("target"));
+    let (mounter, source, target) = (world.mounter(), world.given_filesystem(), world.target("target"));
     mounter.mount(&plan(&source, &target)).await?;
     world.stop_servers(&source);
     let error = mounter.mount(&plan(&source, &target)).await.err().ok_or("mounted from dead servers")?;
     assert_eq!(error.kind, MountErrorKind::Unreachable, "{error}");
     assert!(mounter.published(&plan(&source, &target)).await?.is_empty(), "the corrupt mount is gone");
-    let new = plan(&world.given_filesystem()?, &target);
+    let new = plan(&world.given_filesystem(), &target);
     assert_eq!(mounter.mount(&new).await?, MountOutcome::Mounted);
     assert!(is_mounted(&*mounter, &target).await?);
     Ok(())

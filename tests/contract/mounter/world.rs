@@ -1,22 +1,18 @@
-//! What a law may arrange: file systems, targets, servers that stop; and the simulator's way to do so.
+//! Worlds for laws of mounters: what a law may arrange (file systems, targets, servers that stop), and the simulator's world.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use azurelustre_csi::adapters::simulator::lustre::{Mode, SimulatedLustre};
 use azurelustre_csi::adapters::simulator::servers::Servers;
 use azurelustre_csi::domain::capacity::Tib;
-use azurelustre_csi::domain::mount_source::{FsName, Host, MountSource, Nid};
+use azurelustre_csi::domain::mount_source::{FsName, MountSource};
 use azurelustre_csi::domain::sub_dir::SubDir;
 use azurelustre_csi::ports::mounter::Mounter;
 use libtest_mimic::Failed;
-use nix::mount::{MntFlags, umount2};
-use tempfile::TempDir;
 
 pub(crate) use crate::fakes::mounts::plan;
-use crate::fakes::mounts::source;
+use crate::fakes::mounts::{MountRoot, addresses, new_address, source};
 
 /// What not every adapter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +23,11 @@ pub(crate) enum WorldCapability {
     EnforcesReadOnly,
     /// Servers can be stopped under a mount.
     StopsServers,
-    /// There are servers, which say no to what they do not have.
+    /// There are servers, which refuse what they do not have.
     HasServers,
 }
 
-/// A node under test and what is round it. Dropping it unmounts everything.
+/// A node under test, and what a law may arrange for it. Dropping it unmounts everything.
 pub(crate) trait MounterWorld: Send + Sync {
     /// The node.
     fn mounter(&self) -> Arc<dyn Mounter>;
@@ -39,11 +35,13 @@ pub(crate) trait MounterWorld: Send + Sync {
     /// A path of its own for this name, below a directory that exists. Nothing is there yet.
     fn target(&self, name: &str) -> PathBuf;
 
-    /// A new, empty file system that answers.
-    fn given_filesystem(&self) -> Result<MountSource, Failed>;
+    /// A new, empty file system that is served.
+    fn given_filesystem(&self) -> MountSource;
 
-    /// A source that nothing answers at.
-    fn unreachable(&self) -> Result<MountSource, Failed>;
+    /// A source that no server answers at.
+    fn unreachable(&self) -> MountSource {
+        source(new_address())
+    }
 
     /// Stops the servers of a source.
     fn stop_servers(&self, source: &MountSource);
@@ -66,61 +64,42 @@ pub(crate) fn with_sub_dir(source: &MountSource, sub_dir: &str) -> Result<MountS
 pub(crate) struct SimulatorWorld {
     mounter: Arc<SimulatedLustre>,
     servers: Arc<Servers>,
-    addresses: AtomicU8,
-    targets: Mutex<Vec<PathBuf>>,
-    root: TempDir,
+    root: MountRoot,
 }
 
 impl SimulatorWorld {
     /// A world whose node mounts in this mode.
     pub(crate) fn boxed(mode: Mode) -> std::io::Result<Box<dyn MounterWorld>> {
-        let root = tempfile::tempdir()?;
+        let root = MountRoot::new()?;
         let servers = Arc::new(Servers::new(&root.path().join("servers"), false));
         let lustre = SimulatedLustre::with_mode(Arc::clone(&servers), mode);
         let mounter = Arc::new(lustre.with_sub_dir_mode(SUB_DIR_MODE));
-        Ok(Box::new(Self { mounter, servers, addresses: AtomicU8::new(1), targets: Mutex::default(), root }))
-    }
-
-    fn new_address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 0, 0, self.addresses.fetch_add(1, Ordering::Relaxed))
+        Ok(Box::new(Self { mounter, servers, root }))
     }
 }
 
 impl MounterWorld for SimulatorWorld {
     fn mounter(&self) -> Arc<dyn Mounter> {
-        Arc::clone(&self.mounter) as Arc<dyn Mounter>
+        Arc::clone(&self.mounter) as _
     }
 
     fn target(&self, name: &str) -> PathBuf {
-        let target = self.root.path().join(name);
-        self.targets.lock().unwrap_or_else(PoisonError::into_inner).push(target.clone());
-        target
+        self.root.path().join(name)
     }
 
-    fn given_filesystem(&self) -> Result<MountSource, Failed> {
-        let address = self.new_address();
+    fn given_filesystem(&self) -> MountSource {
+        let address = new_address();
         self.servers.start(address, &FsName::default(), Tib(4).bytes());
-        Ok(source(address))
-    }
-
-    fn unreachable(&self) -> Result<MountSource, Failed> {
-        Ok(source(self.new_address()))
+        source(address)
     }
 
     fn stop_servers(&self, source: &MountSource) {
-        for Nid { host, .. } in source.mgs.servers().iter().flatten() {
-            let Host::V4(address) = host else { continue };
-            self.servers.stop(*address).ok();
-        }
+        addresses(source).for_each(|address| drop(self.servers.stop(address)));
     }
 }
 
 impl Drop for SimulatorWorld {
-    /// Detaches also what the node does not know of, so that removing the directory removes no data through a mount.
     fn drop(&mut self) {
         self.mounter.close();
-        for target in self.targets.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            while umount2(target.as_path(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}
-        }
     }
 }

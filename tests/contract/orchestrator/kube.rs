@@ -7,7 +7,7 @@ use azurelustre_csi::adapters::kube::api::ApiServer;
 use azurelustre_csi::ports::orchestrator::{EventKind, Orchestrator};
 use serde_json::{Value, json};
 
-use super::world::{Shown, World};
+use super::world::{OrchestratorWorld, ShownEvent};
 use crate::fakes::kube::{ApiStub, DRIVER, NODE};
 
 pub(crate) struct KubeWorld {
@@ -17,11 +17,12 @@ pub(crate) struct KubeWorld {
 }
 
 impl KubeWorld {
-    pub(crate) async fn start() -> Self {
-        let stub = ApiStub::start().await;
-        let files = tempfile::tempdir().unwrap();
+    pub(crate) fn boxed() -> std::io::Result<Box<dyn OrchestratorWorld>> {
+        let stub = crate::harness::runtime()?.block_on(ApiStub::start());
+        let files = tempfile::tempdir()?;
         let api = ApiServer::new(stub.connection(files.path(), "token-1"));
-        Self { stub, orchestrator: KubeOrchestrator::new(api, DRIVER, Some(NODE), "pod-1"), _files: files }
+        let orchestrator = KubeOrchestrator::new(api, DRIVER, Some(NODE), "pod-1");
+        Ok(Box::new(Self { stub, orchestrator, _files: files }))
     }
 }
 
@@ -29,7 +30,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-impl World for KubeWorld {
+impl OrchestratorWorld for KubeWorld {
     fn orchestrator(&self) -> &dyn Orchestrator {
         &self.orchestrator
     }
@@ -46,8 +47,8 @@ impl World for KubeWorld {
         self.stub.state().registered = registered;
     }
 
-    fn events(&self) -> Vec<Shown> {
-        let shown = self.stub.events().into_iter().map(|event| Shown {
+    fn events(&self) -> Vec<ShownEvent> {
+        let shown = self.stub.events().into_iter().map(|event| ShownEvent {
             kind: if event["type"] == "Warning" { EventKind::Warning } else { EventKind::Normal },
             namespace: text(&event["involvedObject"]["namespace"]),
             claim: text(&event["involvedObject"]["name"]),

@@ -1,4 +1,4 @@
-//! What a law sees of a cluster, and the simulated one.
+//! Worlds for laws of orchestrators: a cluster with one node, simulated.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
 use azurelustre_csi::ports::orchestrator::{EventKind, Orchestrator};
 
 /// A cluster with one node, around an adapter.
-pub(crate) trait World {
+pub(crate) trait OrchestratorWorld {
     fn orchestrator(&self) -> &dyn Orchestrator;
     /// Gives the node these taints, by key.
     fn set_taints(&self, keys: &[&str]);
     fn taints(&self) -> Vec<String>;
-    /// Registers the driver on the node, or takes it off.
+    /// Registers the driver on the node, or unregisters it.
     fn set_registered(&self, registered: bool);
-    /// The events as somebody sees them, oldest first.
-    fn events(&self) -> Vec<Shown>;
+    /// The events as the cluster shows them, oldest first.
+    fn events(&self) -> Vec<ShownEvent>;
 }
 
-/// An event as somebody sees it.
+/// An event as the cluster shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub(crate) struct ShownEvent {
     pub(crate) kind: EventKind,
     pub(crate) namespace: String,
     pub(crate) claim: String,
@@ -32,7 +32,7 @@ pub(crate) struct Shown {
 #[derive(Default)]
 pub(crate) struct SimulatorWorld(Arc<SimulatedOrchestrator>);
 
-impl World for SimulatorWorld {
+impl OrchestratorWorld for SimulatorWorld {
     fn orchestrator(&self) -> &dyn Orchestrator {
         &*self.0
     }
@@ -49,8 +49,8 @@ impl World for SimulatorWorld {
         self.0.set_registered(registered);
     }
 
-    fn events(&self) -> Vec<Shown> {
-        let shown = self.0.aggregated().into_iter().map(|(event, count)| Shown {
+    fn events(&self) -> Vec<ShownEvent> {
+        let shown = self.0.aggregated().into_iter().map(|(event, count)| ShownEvent {
             kind: event.kind,
             namespace: event.namespace,
             claim: event.claim,

@@ -83,15 +83,15 @@ impl HttpClient for StubClient {
         let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let kind = self.stub.note(&request);
         let Some(HttpFault { fault_kind, after }) = (self.plan)(number, kind) else {
-            return Ok(self.stub.answer(&request));
+            return Ok(self.stub.respond(&request));
         };
-        let answer = after.then(|| self.stub.answer(&request));
+        let response = after.then(|| self.stub.respond(&request));
         match fault_kind {
             FaultKind::Status(status) => Ok(failed(status, "InternalServerError", "Something went wrong.")),
             FaultKind::Throttled(seconds) => {
-                let mut answer = failed(429, "TooManyRequests", "Slow down.");
-                answer.headers.insert("retry-after", seconds.into());
-                Ok(answer)
+                let mut response = failed(429, "TooManyRequests", "Slow down.");
+                response.headers.insert("retry-after", seconds.into());
+                Ok(response)
             }
             FaultKind::Busy => Ok(failed(409, "AnotherOperationInProgress", "Another operation is in progress.")),
             FaultKind::Absent => Ok(failed(404, "ResourceNotFound", "The resource was not found.")),
@@ -101,7 +101,7 @@ impl HttpClient for StubClient {
                 Err(HttpError::TimedOut(request.time_limit))
             }
             FaultKind::Truncated => {
-                let whole = answer.unwrap_or_else(|| failed(200, "Half", "An answer of which half is missing."));
+                let whole = response.unwrap_or_else(|| failed(200, "Half", "An answer of which half is missing."));
                 let half = whole.body.slice(..whole.body.len() / 2);
                 Ok(Response { body: half, ..whole })
             }

@@ -100,7 +100,7 @@ impl ArmStub {
         counts
     }
 
-    /// Notes a request that will not be answered by [`ArmStub::answer`].
+    /// Notes a request that will not be answered by [`ArmStub::respond`].
     pub(crate) fn note(&self, request: &Request) -> Kind {
         let kind = kind(request);
         self.received.lock().unwrap().push(Received { kind, request: request.clone(), at: self.clock.now() });
@@ -108,12 +108,12 @@ impl ArmStub {
     }
 
     /// Answers as ARM would. The request is not noted.
-    pub(crate) fn answer(&self, request: &Request) -> Response {
+    pub(crate) fn respond(&self, request: &Request) -> Response {
         if let Some(wait) = self.buckets.as_ref().and_then(|buckets| buckets.refuse(&request.method, self.clock.now()))
         {
-            let mut answer = failed(429, "SubscriptionRequestsThrottled", "Number of requests exceeded the limit.");
-            answer.headers.insert("retry-after", value(wait.to_string()));
-            return answer;
+            let mut response = failed(429, "SubscriptionRequestsThrottled", "Number of requests exceeded the limit.");
+            response.headers.insert("retry-after", value(wait.to_string()));
+            return response;
         }
         let authorized = request.headers.get("authorization").is_some_and(|given| *given == *format!("Bearer {TOKEN}"));
         if !authorized {
@@ -245,9 +245,9 @@ impl ArmStub {
         let entries = entries.collect::<Vec<_>>().join(",");
         let more = (page + 1) * self.page_size < all.len();
         let link = self.page(request, &[], more.then_some(page + 1))["nextLink"].to_string();
-        let mut answer = answered(200, &Value::Null);
-        answer.body = Bytes::from(format!("{{\"value\":[{entries}],\"nextLink\":{link}}}"));
-        answer
+        let mut response = answered(200, &Value::Null);
+        response.body = Bytes::from(format!("{{\"value\":[{entries}],\"nextLink\":{link}}}"));
+        response
     }
 
     fn skus(&self, request: &Request) -> Response {
@@ -357,16 +357,16 @@ fn refused(error: &CloudError) -> Response {
     failed(status, code, message)
 }
 
-/// An answer with ARM's error envelope.
+/// A response with ARM's error envelope.
 pub(crate) fn failed(status: u16, code: &str, message: &str) -> Response {
     answered(status, &json!({ "error": { "code": code, "message": message } }))
 }
 
 fn answered(status: u16, body: &Value) -> Response {
-    let mut answer = bare(status);
-    answer.headers.insert("content-type", value("application/json; charset=utf-8"));
-    answer.body = Bytes::from(serde_json::to_vec(body).unwrap());
-    answer
+    let mut response = bare(status);
+    response.headers.insert("content-type", value("application/json; charset=utf-8"));
+    response.body = Bytes::from(serde_json::to_vec(body).unwrap());
+    response
 }
 
 fn bare(status: u16) -> Response {

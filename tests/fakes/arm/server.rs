@@ -10,7 +10,7 @@ use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
 use super::ArmStub;
 use crate::fakes::clock::ManualClock;
 
-/// Everything is answered by the stub.
+/// Every request goes to the stub.
 struct Anything;
 
 impl Match for Anything {
@@ -26,7 +26,7 @@ impl Respond for Front {
         let stub = self.0.get().unwrap();
         let request = translated(request);
         stub.note(&request);
-        let answer = stub.answer(&request);
+        let answer = stub.respond(&request);
         let mut response = ResponseTemplate::new(answer.status);
         let mime = answer.header("content-type").unwrap_or_default().into_owned();
         for (name, value) in &answer.headers {

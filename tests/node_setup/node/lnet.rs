@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azurelustre_csi::adapters::lnet::{Lnet, LnetError, LocalNi, Nid};
+use azurelustre_csi::adapters::lnet::{Ipv4Nid, Lnet, LnetError, LocalNi};
 
 use super::{FakeNode, ni};
 
@@ -56,16 +56,16 @@ impl Lnet for FakeNode {
         Ok(())
     }
 
-    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError> {
+    fn del_local_ni(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.step(format!("DEL {nid}"));
         Ok(())
     }
 
-    fn ping(&self, nid: Nid, _: Duration) -> Result<(), LnetError> {
+    fn ping(&self, nid: Ipv4Nid, _: Duration) -> Result<(), LnetError> {
         if self.step(format!("PING {nid}")) { Err(LnetError::Unreachable { nid }) } else { Ok(()) }
     }
 
-    fn set_health(&self, nid: Nid) -> Result<(), LnetError> {
+    fn set_health(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.step(format!("SET_HEALTH {nid}"));
         Ok(())
     }

@@ -91,7 +91,7 @@ impl ModuleRemover for FakeNode {
         if !self.is_loaded(module) {
             return Ok(());
         }
-        // LNet holds itself while it runs: ptlrpc's reference goes with ptlrpc, CONFIGURE's with UNCONFIGURE.
+        // A running LNet holds a reference: ptlrpc's is released with ptlrpc, CONFIGURE's by UNCONFIGURE.
         if ["ksocklnd", "lnet", "libcfs"].contains(&module) && self.lnet.lock().unwrap().configured {
             return Err(busy());
         }

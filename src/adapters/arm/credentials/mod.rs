@@ -117,7 +117,9 @@ impl TokenEndpoints {
             Url::parse(text)
                 .map_err(|error| TokenError::refused(format!("{} is not a URL", quote(text))).caused_by(error))
         };
-        Ok(Self { authority: url(authority)?, imds: url(imds.unwrap_or(IMDS))? })
+        let hint = "unset AZURE_POD_IDENTITY_AUTHORITY_HOST, or set it to the URL of the instance metadata service";
+        let imds = url(imds.unwrap_or(IMDS)).map_err(|error| error.with_hint(hint))?;
+        Ok(Self { authority: url(authority)?, imds })
     }
 
     /// Refuses URLs that would send a secret in clear text or accept a token from any host.

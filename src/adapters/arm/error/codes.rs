@@ -26,6 +26,7 @@ enum Hint {
 
 use Hint::{Any, By, Grant, NotFound};
 
+// One row for each cause; rustfmt would spread it over twice the lines.
 #[rustfmt::skip]
 const CODES: [Row; 18] = [
     (&["ScopeLocked", "ResourceLocked"], LASTING, By([
@@ -35,7 +36,8 @@ const CODES: [Row; 18] = [
          PersistentVolume to Retain",
         "remove the read-only lock that the message names (`az lock list`)",
     ])),
-    (&["ReadOnlyDisabledSubscription", "SubscriptionDisabled", "DisabledSubscription", "SubscriptionNotActive"], LASTING, Any(
+    (&["ReadOnlyDisabledSubscription", "SubscriptionDisabled", "DisabledSubscription", "SubscriptionNotActive"],
+     LASTING, Any(
         "the subscription is disabled, which no role changes: enable it again (spending limit, billing) in the Azure portal, \
          or name another one (subscriptionId in the cloud settings)",
     )),
@@ -59,7 +61,8 @@ const CODES: [Row; 18] = [
         "a resource of this name exists in another location of the resource group: delete it, or correct `location` or \
          resource-group-name",
     )),
-    (&["LocationNotAvailableForResourceType", "NoRegisteredProviderFound", "InvalidLocation", "LocationNotSupported"], LASTING, Any(
+    (&["LocationNotAvailableForResourceType", "NoRegisteredProviderFound", "InvalidLocation", "LocationNotSupported"],
+     LASTING, Any(
         "choose a location that has Azure Managed Lustre (`location` in the StorageClass or cloud settings)",
     )),
     (&["RequestDisallowedByPolicy", "RequestDisallowedByAzure", "DisallowedByPolicy", "PolicyProblem"], LASTING, By([
@@ -94,9 +97,10 @@ const CODES: [Row; 18] = [
         "",
         "create the resource group, or name another one (resource-group-name, vnet-resource-group)",
     ])),
-    (&["ResourceNotFound", "NotFound", "ParentResourceNotFound", "LinkedResourceNotFound", "InvalidResourceReference"], TRANSIENT,
-        NotFound),
-    (&["AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest", "InsufficientCapacity"], TRANSIENT, Any(
+    (&["ResourceNotFound", "NotFound", "ParentResourceNotFound", "LinkedResourceNotFound", "InvalidResourceReference"],
+     TRANSIENT, NotFound),
+    (&["AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest", "InsufficientCapacity"],
+     TRANSIENT, Any(
         "Azure has no capacity for it now: wait, or choose another zone, location or SKU",
     )),
 ];

@@ -14,6 +14,7 @@ use bytes::Bytes;
 pub use http::{HeaderMap, Method, StatusCode};
 use url::{Host, Url};
 
+use crate::domain::text::error_chain;
 use crate::ports::Cause;
 
 pub mod client;
@@ -83,10 +84,10 @@ impl Response {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// No connection.
-    #[error("no answer: {}", chain(&**.0))]
+    #[error("no answer: {}", error_chain(&**.0))]
     NotConnected(#[source] Cause),
     /// The connection broke, or nothing could be sent.
-    #[error("no answer: {}", chain(&**.0))]
+    #[error("no answer: {}", error_chain(&**.0))]
     Broken(#[source] Cause),
     /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs_f64())]
@@ -101,14 +102,6 @@ impl HttpError {
     pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Broken(Cause::boxed(cause))
     }
-}
-
-/// An error and its causes, innermost last: "client error (Connect): dns error: …".
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
-    let mut messages: Vec<String> = chain.map(ToString::to_string).collect();
-    messages.dedup();
-    messages.join(": ")
 }
 
 /// Sends requests.

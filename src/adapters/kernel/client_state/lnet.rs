@@ -5,18 +5,17 @@
 //! lockdown refuses it to every process. With neither the NIDs are unknown.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use super::files::KernelFiles;
 use crate::adapters::host_network::HostNetwork;
-use crate::adapters::lnet::{self, Lnet, LnetError, LocalNi, Nid};
+use crate::adapters::lnet::{self, Ipv4Nid, Lnet, LnetError, LocalNi};
 
 /// The table of local NIDs.
 pub(in crate::adapters::kernel) const NIS: &str = "/sys/kernel/debug/lnet/nis";
 
-/// One address of this node.
+/// Status of one NID of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LocalNid {
+pub struct NidState {
     /// Such as `10.0.0.7@tcp`.
     pub nid: String,
     /// As the kernel reports it: `up` or `down`; `unknown` if it does not.
@@ -27,7 +26,7 @@ pub struct LocalNid {
     pub replies: Option<bool>,
 }
 
-impl LocalNid {
+impl NidState {
     /// A NID of which only the status is known.
     pub fn new(nid: impl Into<String>, status: impl Into<String>) -> Self {
         Self { nid: nid.into(), status: status.into(), has_interface: None, replies: None }
@@ -58,20 +57,25 @@ impl LocalNid {
     }
 
     /// The NID as LNet's calls take it; none in another network than `tcp`.
-    pub(super) fn tcp_nid(&self) -> Option<Nid> {
-        self.address().filter(|_| self.nid.ends_with("@tcp")).map(Nid::tcp)
+    pub(super) fn tcp_nid(&self) -> Option<Ipv4Nid> {
+        self.address().filter(|_| self.nid.ends_with("@tcp")).map(Ipv4Nid::tcp)
     }
 }
 
 /// LNet by its device.
-pub fn device(files: &KernelFiles) -> Arc<dyn Lnet> {
-    Arc::new(lnet::device(files.path(lnet::DEVICE)))
+pub(in crate::adapters::kernel) fn device(files: &KernelFiles) -> impl Lnet + use<> {
+    lnet::device(files.path(lnet::DEVICE))
 }
 
 /// This node's NIDs without the loopback, or why they are unknown. Waits for LNet's own lock, so callers that must not
 /// block bound it.
-pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<LocalNid>, String> {
-    let mut nids = match lnet.local_nis() {
+pub(super) fn read(files: &KernelFiles) -> Result<Vec<NidState>, String> {
+    nids(files, device(files).local_nis())
+}
+
+/// The NIDs of the NIs that the ioctls list, or if they fail those of debugfs, each with its interface.
+fn nids(files: &KernelFiles, local_nis: Result<Vec<LocalNi>, LnetError>) -> Result<Vec<NidState>, String> {
+    let mut nids = match local_nis {
         Ok(nis) => nis.iter().map(of_ni).collect(),
         Err(LnetError::NotStarted) => Vec::new(),
         Err(error) => files.text(NIS).and_then(|text| parse(&text)).map_err(|why| format!("{error}; {why}"))?,
@@ -85,18 +89,18 @@ pub fn read(files: &KernelFiles, lnet: &dyn Lnet) -> Result<Vec<LocalNid>, Strin
     Ok(nids)
 }
 
-fn of_ni(ni: &LocalNi) -> LocalNid {
+fn of_ni(ni: &LocalNi) -> NidState {
     let status = match ni.up {
         Some(true) => "up",
         Some(false) => "down",
         None => "unknown",
     };
-    LocalNid::new(ni.nid.to_string(), status)
+    NidState::new(ni.nid.to_string(), status)
 }
 
 /// Whether an interface that is up has the address of a NID. An address that no interface has is not one of this network
 /// namespace's, or the files are incomplete: both are unknown.
-fn has_interface(nid: &LocalNid, network: &HostNetwork) -> Option<bool> {
+fn has_interface(nid: &NidState, network: &HostNetwork) -> Option<bool> {
     let address = nid.address()?;
     let of_it = network.interfaces.iter().filter(|it| it.addresses.iter().flatten().any(|own| *own == address));
     let mut states = of_it.filter_map(|interface| interface.operstate.as_deref()).peekable();
@@ -106,14 +110,14 @@ fn has_interface(nid: &LocalNid, network: &HostNetwork) -> Option<bool> {
 
 /// Reads the table by its header, so that columns may come and go. A NID has a row for each CPU partition; it is up if it
 /// is up in one of them. A text without the two columns is unknown, one without rows is a network without NIDs.
-fn parse(text: &str) -> Result<Vec<LocalNid>, String> {
+fn parse(text: &str) -> Result<Vec<NidState>, String> {
     let mut lines = text.lines();
     let column = |header: &str, name: &str| header.split_whitespace().position(|word| word == name);
     let columns = lines.find_map(|line| column(line, "nid").zip(column(line, "status")));
     let Some((nid_column, status_column)) = columns else {
         return Err(format!("{NIS} has no columns `nid` and `status`; a newer Lustre?"));
     };
-    let mut nids: Vec<LocalNid> = Vec::new();
+    let mut nids: Vec<NidState> = Vec::new();
     for line in lines {
         let word = |column: usize| line.split_whitespace().nth(column);
         let Some((nid, status)) = word(nid_column).zip(word(status_column)) else { continue };
@@ -123,16 +127,14 @@ fn parse(text: &str) -> Result<Vec<LocalNid>, String> {
         match nids.iter_mut().find(|known| known.nid == nid) {
             Some(known) if known.status != "up" => status.clone_into(&mut known.status),
             Some(_) => {}
-            None => nids.push(LocalNid::new(nid, status)),
+            None => nids.push(NidState::new(nid, status)),
         }
     }
     Ok(nids)
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::Duration;
-
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -156,7 +158,7 @@ pub(super) mod tests {
         );
         assert_eq!(shown(&text), ["10.99.0.2@tcp up", "10.98.0.2@o2ib1 down"]);
         assert!(shown(HEADER).is_empty());
-        let nid = |nid: &str| LocalNid::new(nid, "up");
+        let nid = |nid: &str| NidState::new(nid, "up");
         assert!(nid("10.0.0.1@tcp1").is_tcp() && !nid("10.0.0.1@o2ib").is_tcp() && !nid("tcp").is_tcp());
     }
 
@@ -169,62 +171,19 @@ pub(super) mod tests {
         }
     }
 
-    /// LNet with these results of `local_nis` and `ping`; any other call is a mistake.
-    #[derive(Debug)]
-    pub(in crate::adapters::kernel::client_state) struct FakeLnet(
-        pub(in crate::adapters::kernel::client_state) Result<Vec<LocalNi>, LnetError>,
-        pub(in crate::adapters::kernel::client_state) Option<Result<(), LnetError>>,
-    );
-
-    impl Lnet for FakeLnet {
-        fn local_nis(&self) -> Result<Vec<LocalNi>, LnetError> {
-            self.0.clone()
-        }
-
-        fn configure(&self) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn unconfigure(&self) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn add_local_ni(&self, _: u32, _: &str) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn del_local_ni(&self, _: Nid) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-
-        fn ping(&self, _: Nid, _: Duration) -> Result<(), LnetError> {
-            self.1.clone().unwrap_or_else(|| panic!("a reader does not wait for a reply"))
-        }
-
-        fn set_health(&self, _: Nid) -> Result<(), LnetError> {
-            panic!("a reader changes nothing")
-        }
-    }
-
-    fn lnet_of(nis: &[([u8; 4], Option<bool>)]) -> FakeLnet {
-        let ni = |(address, up): &([u8; 4], Option<bool>)| LocalNi {
-            nid: Nid::tcp((*address).into()),
-            interface: Some("eth0".to_owned()),
-            up: *up,
-        };
-        FakeLnet(Ok(nis.iter().map(ni).collect()), None)
+    fn ni(address: [u8; 4], up: Option<bool>) -> LocalNi {
+        LocalNi { nid: Ipv4Nid::tcp(address.into()), interface: Some("eth0".to_owned()), up }
     }
 
     #[test]
     fn nids_come_from_the_ioctl_and_from_debugfs_if_that_fails() {
         let tree = Tree::client();
-        let nids = read(&tree.files(), &lnet_of(&[([10, 0, 0, 7], Some(true))])).unwrap();
-        assert_eq!(nids, [LocalNid::new("10.0.0.7@tcp", "up")], "debugfs has another one");
-        assert_eq!(read(&tree.files(), &FakeLnet(Err(LnetError::NotStarted), None)).unwrap(), []);
-        let failing = || FakeLnet(Err(LnetError::Denied), None);
-        assert_eq!(read(&tree.files(), &failing()).unwrap(), [LocalNid::new("10.99.0.2@tcp", "up")]);
+        let found = nids(&tree.files(), Ok(vec![ni([10, 0, 0, 7], Some(true))])).unwrap();
+        assert_eq!(found, [NidState::new("10.0.0.7@tcp", "up")], "debugfs has another one");
+        assert_eq!(nids(&tree.files(), Err(LnetError::NotStarted)).unwrap(), []);
+        assert_eq!(nids(&tree.files(), Err(LnetError::Denied)).unwrap(), [NidState::new("10.99.0.2@tcp", "up")]);
         std::fs::remove_file(tree.files().path(NIS)).unwrap();
-        let unknown = read(&tree.files(), &failing());
+        let unknown = nids(&tree.files(), Err(LnetError::Denied));
         let why = unknown.unwrap_err();
         assert!(why.contains("LNet refuses this process") && why.contains(NIS), "{why}");
     }
@@ -239,14 +198,14 @@ pub(super) mod tests {
     #[test]
     fn a_nid_is_never_down_by_its_status_alone() {
         let tree = Tree::client();
-        let of = |address, up| read(&tree.files(), &lnet_of(&[(address, up)])).unwrap().remove(0);
+        let of = |address, up| nids(&tree.files(), Ok(vec![ni(address, up)])).unwrap().remove(0);
         let down = of([10, 0, 0, 7], Some(false));
         assert_eq!((down.has_interface, down.is_up()), (None, false), "nothing contradicts the status");
         network(&tree, "up\n");
         let back = of([10, 0, 0, 7], Some(false));
         assert!(back.is_up() && back.is_up_but_reported_down(), "{back:?}");
-        assert!(!LocalNid { replies: Some(false), ..back.clone() }.is_up());
-        assert!(LocalNid { replies: Some(true), ..back }.is_up());
+        assert!(!NidState { replies: Some(false), ..back.clone() }.is_up());
+        assert!(NidState { replies: Some(true), ..back }.is_up());
         assert!(of([10, 0, 0, 7], None).is_up());
         let old = of([10, 0, 0, 6], Some(false));
         assert!(!old.is_up(), "the address has changed: {old:?}");

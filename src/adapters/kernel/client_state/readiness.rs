@@ -2,13 +2,13 @@
 //!
 //! An unknown state does not make a node unready: a kernel in lockdown refuses debugfs to every process, and mounts work.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use super::blocking_calls::BlockingCalls;
 use super::files::KernelFiles;
-use super::lnet::{self, LocalNid};
+use super::lnet::{self, NidState};
 use super::module::{self, Client, Health, MODULE};
-use crate::adapters::lnet::{Lnet, LnetError};
+use crate::adapters::lnet::{Ipv4Nid, LnetError};
 use crate::ports::mounter::Readiness;
 
 /// State of the client module and of LNet.
@@ -17,7 +17,7 @@ pub struct NodeState {
     /// The client module.
     pub client: Client,
     /// This node's NIDs without the loopback, or why they are unknown.
-    pub nids: Result<Vec<LocalNid>, String>,
+    pub nids: Result<Vec<NidState>, String>,
 }
 
 /// What was found about a node.
@@ -43,17 +43,21 @@ impl NodeState {
         let root = files.clone();
         let client = calls.run(move || module::read(&root)).unwrap_or_else(Client::unknown);
         let root = files.clone();
-        let nids = calls.run(move || lnet::read(&root, &*lnet::device(&root))).and_then(|nids| nids);
+        let nids = calls.run(move || lnet::read(&root)).and_then(|nids| nids);
         Self { client, nids }
     }
 
     /// Pings the NIDs that are not reported as up but may be, for at most the limit of `calls` each.
-    pub fn ping_doubtful(&mut self, calls: &BlockingCalls, lnet: &Arc<dyn Lnet>) {
-        let doubtful = |nid: &&mut LocalNid| nid.status != "up" && nid.is_up();
+    pub(in crate::adapters::kernel) fn ping_doubtful(
+        &mut self,
+        calls: &BlockingCalls,
+        ping: impl Fn(Ipv4Nid, Duration) -> Result<(), LnetError> + Clone + Send + 'static,
+    ) {
+        let doubtful = |nid: &&mut NidState| nid.status != "up" && nid.is_up();
         for nid in self.nids.iter_mut().flatten().filter(doubtful) {
-            let (lnet, limit) = (Arc::clone(lnet), calls.limit() / 2);
+            let (ping, limit) = (ping.clone(), calls.limit() / 2);
             let Some(address) = nid.tcp_nid() else { continue };
-            nid.replies = match calls.run(move || lnet.ping(address, limit)) {
+            nid.replies = match calls.run(move || ping(address, limit)) {
                 Ok(Ok(())) => Some(true),
                 Ok(Err(LnetError::Unreachable { .. })) => Some(false),
                 Ok(Err(_)) | Err(_) => None,
@@ -132,7 +136,6 @@ impl NodeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::kernel::client_state::lnet::tests::FakeLnet;
     use crate::adapters::kernel::client_state::tests::Tree;
 
     /// A pipe without a writer stands for a file whose read never returns.
@@ -142,13 +145,13 @@ mod tests {
         let blocked = tree.files().path("/sys/fs/lustre/version");
         std::fs::remove_file(&blocked).unwrap();
         nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let calls = BlockingCalls::new(std::time::Duration::from_millis(50));
+        let calls = BlockingCalls::new(Duration::from_millis(50));
         let reasons = NodeState::read(&calls, &tree.files()).assess().reasons;
         assert!(reasons[0].contains("did not answer within 50ms"), "{reasons:?}");
     }
 
     fn state(nids: &[(&str, &str)]) -> NodeState {
-        let nid = |(nid, status): &(&str, &str)| LocalNid::new(*nid, *status);
+        let nid = |(nid, status): &(&str, &str)| NidState::new(*nid, *status);
         NodeState {
             client: Client { loaded: Ok(true), version: Some("2.15.5".to_owned()), health: Ok(Health::Healthy) },
             nids: Ok(nids.iter().map(nid).collect()),
@@ -198,7 +201,7 @@ mod tests {
         let blocked = tree.files().path(lnet::NIS);
         std::fs::remove_file(&blocked).unwrap();
         nix::unistd::mkfifo(&blocked, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let state = NodeState::read(&BlockingCalls::new(std::time::Duration::from_secs(1)), &tree.files());
+        let state = NodeState::read(&BlockingCalls::new(Duration::from_secs(1)), &tree.files());
         assert_eq!((state.client.loaded.as_ref().ok(), state.nids.as_ref().ok()), (Some(&true), None));
         assert_eq!(state.assess().readiness(), Readiness::Ready);
     }
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_ping_decides_about_a_nid_that_is_reported_down() {
-        let nid = crate::adapters::lnet::Nid::tcp([10, 0, 0, 7].into());
+        let nid = Ipv4Nid::tcp([10, 0, 0, 7].into());
         let refused = LnetError::Errno { call: "PING_PEER", errno: 22 };
         for (reply, replies, up) in [
             (Ok(()), Some(true), true),
@@ -227,8 +230,7 @@ mod tests {
             if let Ok(nids) = &mut state.nids {
                 nids[0].has_interface = Some(true);
             }
-            let lnet: Arc<dyn Lnet> = Arc::new(FakeLnet(Ok(Vec::new()), Some(reply)));
-            state.ping_doubtful(&BlockingCalls::default(), &lnet);
+            state.ping_doubtful(&BlockingCalls::default(), move |_, _| reply.clone());
             let nids = state.nids.unwrap();
             assert_eq!((nids[0].replies, nids[0].is_up()), (replies, up));
             assert_eq!((nids[1].replies, nids[2].replies), (None, None), "neither is in doubt");

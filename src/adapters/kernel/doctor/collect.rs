@@ -11,13 +11,13 @@ use super::report::{
 };
 use super::{blocked_threads, connectivity, findings, mounts, unmounted_targets};
 use crate::adapters::kernel::client_state::imports::{self, Import, ImportState};
-use crate::adapters::kernel::client_state::lnet::{self, LocalNid};
+use crate::adapters::kernel::client_state::lnet::{self, NidState};
 use crate::adapters::kernel::client_state::module::{Client, Health};
 use crate::adapters::kernel::client_state::readiness::NodeState;
 use crate::adapters::kernel::client_state::{BlockingCalls, KernelFiles, one_line};
 use crate::adapters::kernel::node_faults::KernelNodeFaults;
 use crate::adapters::kernel::propagation::Propagation;
-use crate::adapters::lnet::ACCEPTOR_PORT;
+use crate::adapters::lnet::{ACCEPTOR_PORT, Lnet};
 use crate::domain::mount_source::{MgsAddress, Nid};
 use crate::ports::node_faults::{NodeFault, NodeFaults};
 use crate::ports::operations::Operation;
@@ -68,7 +68,8 @@ pub(super) fn collect_from(
     let calls = BlockingCalls::default();
     let mut blocked = blocked_threads::read(files);
     let mut state = NodeState::read(&calls, files);
-    state.ping_doubtful(&calls, &lnet::device(files));
+    let root = files.clone();
+    state.ping_doubtful(&calls, move |nid, limit| lnet::device(&root).ping(nid, limit));
     let (root, mountinfo) = (files.clone(), request.mountinfo.clone());
     let mounts = calls.run(move || mounts::read(&root, &mountinfo, now)).and_then(|mounts| mounts);
     let imports = imports::read_all(&calls, files, |_| true);
@@ -167,7 +168,7 @@ fn operation_report(operation: &Operation) -> OperationReport {
     }
 }
 
-fn nid_report(nid: &LocalNid) -> NidReport {
+fn nid_report(nid: &NidState) -> NidReport {
     NidReport { nid: one_line(&nid.nid), status: one_line(&nid.status), up: nid.is_up() }
 }
 

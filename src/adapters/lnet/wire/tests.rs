@@ -21,8 +21,8 @@ fn run(offset: usize, bytes: &[u8]) -> (usize, Vec<u8>) {
     (offset, bytes.to_vec())
 }
 
-fn nid() -> Nid {
-    Nid::tcp([10, 0, 2, 15].into())
+fn nid() -> Ipv4Nid {
+    Ipv4Nid::tcp([10, 0, 2, 15].into())
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_second_interface_is_used_only_if_it_is_listed() {
     let network = network(&[azure("eth0"), azure("eth1")], &["eth0"]);
     assert_eq!(names(&selected(&network, "auto")), ["eth0"]);
     assert_eq!(names(&selected(&network, "eth1")), ["eth1"]);
-    // The one of the default route is loaded first, whatever the order of the list.
+    // The one of the default route is loaded first, in any order of the list.
     assert_eq!(names(&selected(&network, "eth1,eth0")), ["eth0", "eth1"]);
 }
 
@@ -158,7 +158,7 @@ fn a_default_route_over_another_kind_of_interface_is_used_and_noted() {
         assert_eq!(names(&selection), ["eth0"]);
         assert!(selection.notes[0].contains("which is not Azure's"), "{:?}", selection.notes);
     }
-    // A real interface goes before one of a container runtime, whatever the metric.
+    // A physical interface comes before one of a container runtime with a lower metric.
     let routed = network(&[pair("cilium_host"), azure("eth0")], &["cilium_host", "eth0"]);
     assert_eq!(names(&selected(&routed, "auto")), ["eth0"]);
 }

@@ -66,21 +66,21 @@ impl Lnet for FakeLnet {
         }
         let address = self.addresses.iter().find(|(name, _)| *name == interface).map(|(_, address)| *address);
         let address = address.ok_or_else(|| LnetError::NoInterface { interface: interface.to_owned() })?;
-        state.nis.push(LocalNi { nid: Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(true) });
+        state.nis.push(LocalNi { nid: Ipv4Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(true) });
         Ok(())
     }
 
-    fn del_local_ni(&self, nid: Nid) -> Result<(), LnetError> {
+    fn del_local_ni(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.call(format!("delete {nid}"))?.nis.retain(|ni| ni.nid != nid);
         Ok(())
     }
 
-    fn ping(&self, nid: Nid, limit: Duration) -> Result<(), LnetError> {
+    fn ping(&self, nid: Ipv4Nid, limit: Duration) -> Result<(), LnetError> {
         assert!(limit <= Duration::from_secs(10));
         self.call(format!("ping {nid}")).map(drop)
     }
 
-    fn set_health(&self, nid: Nid) -> Result<(), LnetError> {
+    fn set_health(&self, nid: Ipv4Nid) -> Result<(), LnetError> {
         self.call(format!("health {nid}")).map(drop)
     }
 }
@@ -90,7 +90,7 @@ const B: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 4);
 const OLD: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
 
 fn ni(address: Ipv4Addr, interface: &str, up: bool) -> LocalNi {
-    LocalNi { nid: Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(up) }
+    LocalNi { nid: Ipv4Nid::tcp(address), interface: Some(interface.to_owned()), up: Some(up) }
 }
 
 fn interface(name: &str, address: Ipv4Addr) -> Interface {
@@ -151,7 +151,7 @@ fn a_failed_addition_is_a_warning_if_a_wanted_nid_is_there() {
 
 #[test]
 fn further_nids_stay_and_are_named() {
-    let ib = LocalNi { nid: Nid::new(5 << 16, B), interface: Some("ib0".to_owned()), up: Some(true) };
+    let ib = LocalNi { nid: Ipv4Nid::new(5 << 16, B), interface: Some("ib0".to_owned()), up: Some(true) };
     let lnet = FakeLnet::with(&[ni(A, "eth0", true), ni(B, "eth1", true), ib], &BOTH);
     let warnings = apply_verified(&lnet, &[interface("eth0", A)], false).unwrap();
     assert_eq!(warnings, ["LNet has further NIDs, which stay: 10.1.0.4@tcp, 10.1.0.4@o2ib"]);
@@ -182,7 +182,7 @@ fn a_status_of_down_is_reset_and_never_a_reason_to_fail() {
 
 #[test]
 fn a_ping_without_a_reply_is_a_warning() {
-    let failing = vec![("ping 10.0.0.4@tcp", LnetError::Unreachable { nid: Nid::tcp(A) })];
+    let failing = vec![("ping 10.0.0.4@tcp", LnetError::Unreachable { nid: Ipv4Nid::tcp(A) })];
     let lnet = FakeLnet { failing, ..FakeLnet::with(&[ni(A, "eth0", true)], &BOTH) };
     let warnings = apply_verified(&lnet, &[interface("eth0", A)], false).unwrap();
     assert!(warnings[0].contains("10.0.0.4@tcp does not reply"), "{warnings:?}");
@@ -214,7 +214,7 @@ fn an_ni_belongs_to_the_interface_whose_address_it_has() {
     assert!(!is_ni_of(&unknown[0], &ni(B, "eth1", true), &unknown));
     assert!(!is_stale_ni_of(&unknown[0], &ni(B, "eth0", true)));
     assert!(is_stale_ni_of(&all[0], &ni(other, "eth0", true)) && !is_stale_ni_of(&all[0], &ni(A, "eth0", true)));
-    let other_net = LocalNi { nid: Nid::new(TCP | 1, A), ..ni(A, "eth0", true) };
+    let other_net = LocalNi { nid: Ipv4Nid::new(TCP | 1, A), ..ni(A, "eth0", true) };
     assert!(!is_ni_of(&all[0], &other_net, &all) && !is_stale_ni_of(&all[0], &other_net));
 }
 

@@ -1,7 +1,7 @@
-//! The directory tree that stands for a file system: finding it, its sub-directories, how full it is.
+//! A simulated file system: a directory tree, its sub-directories, and its usage by statfs.
 //!
-//! Why it is careful: pods own what is in the tree and could plant a symbolic link where the next volume's sub-directory
-//! is to be. So below the root nothing is reached by a path that the kernel may resolve elsewhere.
+//! Pods own what is in the tree and could plant a symbolic link where the next volume's sub-directory is to be. So below the
+//! root every path is resolved by openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`.
 
 use std::fs::File;
 use std::io;
@@ -10,12 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::failure;
-use crate::adapters::simulator::servers::{NoAnswer, Served, Servers};
-use crate::adapters::target::DIRECTORY;
+use crate::adapters::simulator::servers::{NotServed, Served, Servers};
+use crate::adapters::target::{io_error, open_beneath, open_directory};
 use crate::domain::mount_source::{FsName, MountSource};
 use crate::domain::sub_dir::SubDir;
 use crate::domain::text::quote;
@@ -28,7 +26,7 @@ const STAT_BLOCK: u64 = 512;
 /// One inode for so many bytes of capacity.
 const BYTES_PER_INODE: u64 = 64 << 10;
 
-/// A file system that answered. The open directory pins its identity: files that are made anew are another file system.
+/// A file system that is served. The open directory pins its identity: files that are made anew are another file system.
 #[derive(Debug)]
 pub(super) struct Filesystem {
     source: MountSource,
@@ -39,21 +37,23 @@ pub(super) struct Filesystem {
 impl Filesystem {
     /// Asks the servers for the file system of a source; its sub-directory is not read.
     pub(super) fn open(operation: &'static str, servers: &Servers, source: &MountSource) -> Result<Self, MountError> {
-        let source = &existing(servers, source);
+        let source = &with_served_name(servers, source);
         let served =
-            servers.find(&source.mgs, &source.fs_name).map_err(|answer| no_filesystem(operation, source, answer))?;
+            servers.find(&source.mgs, &source.fs_name).map_err(|error| no_filesystem(operation, source, error))?;
         let failed =
-            |cause| failure::at(operation, &served.files, "the directory that holds the files cannot be used", cause);
+            |cause| io_error(operation, &served.files, "the directory that holds the files cannot be used", cause);
         std::fs::create_dir_all(&served.files).map_err(failed)?;
         let root = open_directory(&served.files).map_err(failed)?;
         Ok(Self { source: source.clone(), served, root })
     }
 
-    /// Why a mount of this file system would be corrupt by now, if it would.
-    pub(super) fn gone(&self, servers: &Servers) -> Option<String> {
+    /// Why a mount of this file system is corrupt, if it is: its servers stopped, or it was deleted.
+    pub(super) fn corruption(&self, servers: &Servers) -> Option<String> {
         match servers.find(&self.source.mgs, &self.source.fs_name) {
-            Err(NoAnswer::Unreachable) => Some(format!("no server answers at {} any more (ENOTCONN)", self.source.mgs)),
-            Err(NoAnswer::OtherFilesystem) => {
+            Err(NotServed::Unreachable) => {
+                Some(format!("no server answers at {} any more (ENOTCONN)", self.source.mgs))
+            }
+            Err(NotServed::OtherFilesystem) => {
                 Some(format!("{} serves another file system now (ESTALE)", self.source.mgs))
             }
             Ok(served) if self.is_at(&served.files) => None,
@@ -71,13 +71,15 @@ impl Filesystem {
     /// The directory that the source names, and its path. Symbolic links are not followed.
     pub(super) fn directory(&self, operation: &'static str) -> Result<(File, PathBuf), MountError> {
         let Some(sub_dir) = &self.source.sub_dir else {
-            let root =
-                self.root.try_clone().map_err(|cause| self.failed(operation, "its root cannot be opened", cause))?;
-            return Ok((root, self.served.files.clone()));
+            return Ok((self.root(operation)?, self.served.files.clone()));
         };
-        let directory =
-            descend(&self.root, sub_dir.as_str()).map_err(|errno| self.no_directory(operation, sub_dir, errno))?;
+        let directory = open_beneath(&self.root, sub_dir.as_str());
+        let directory = directory.map_err(|errno| self.no_directory(operation, sub_dir, errno))?;
         Ok((directory, self.served.files.join(sub_dir.as_str())))
+    }
+
+    fn root(&self, operation: &'static str) -> Result<File, MountError> {
+        self.root.try_clone().map_err(|cause| self.failed(operation, "its root cannot be opened", cause))
     }
 
     /// Makes the directory that the source names, component by component, with these permissions; existing ones are left
@@ -85,10 +87,9 @@ impl Filesystem {
     pub(super) fn make_directory(&self, mode: u32) -> Result<(), MountError> {
         const OPERATION: &str = "make the sub-directory of";
         let Some(sub_dir) = &self.source.sub_dir else { return Ok(()) };
-        let mut above =
-            self.root.try_clone().map_err(|cause| self.failed(OPERATION, "its root cannot be opened", cause))?;
+        let mut parent = self.root(OPERATION)?;
         for name in sub_dir.as_str().split('/') {
-            above = make_in(&above, name, mode).map_err(|errno| self.no_directory(OPERATION, sub_dir, errno))?;
+            parent = make_in(&parent, name, mode).map_err(|errno| self.no_directory(OPERATION, sub_dir, errno))?;
         }
         Ok(())
     }
@@ -108,12 +109,11 @@ impl Filesystem {
             ),
             _ => return self.failed(operation, &format!("its directory {shown} cannot be used"), errno.into()),
         };
-        let error = MountError::new(kind, operation, self.source.to_string(), message);
-        MountError { hint: Some(hint.into()), source: Some(errno.into()), ..error }
+        MountError::new(kind, operation, self.source.to_string(), message).with_hint(hint).caused_by(errno)
     }
 
     fn failed(&self, operation: &'static str, message: &str, cause: io::Error) -> MountError {
-        let error = failure::at(operation, &self.served.files, message, cause);
+        let error = io_error(operation, &self.served.files, message, cause);
         MountError { subject: self.source.to_string(), ..error }
     }
 
@@ -122,51 +122,46 @@ impl Filesystem {
         let (bytes, inodes) = count(&self.served.files);
         let capacity = self.served.capacity.0;
         let most = capacity / BYTES_PER_INODE;
-        Usage { bytes: amount(capacity, bytes), inodes: (most > 0).then(|| amount(most, inodes)) }
+        Usage { bytes: used_of(capacity, bytes), inodes: (most > 0).then(|| used_of(most, inodes)) }
     }
 }
 
 /// The source or, where its servers have no file system of that name, the same of `lustrefs` if they have that one: as
 /// the kernel adapter mounts it, since the Go driver never reads `fs-name`.
-fn existing(servers: &Servers, source: &MountSource) -> MountSource {
-    let instead = MountSource { fs_name: FsName::default(), ..source.clone() };
-    let is_other = servers.find(&source.mgs, &source.fs_name) == Err(NoAnswer::OtherFilesystem);
-    if is_other && servers.find(&instead.mgs, &instead.fs_name).is_ok() {
-        tracing::warn!(asked = %source, mounted = %instead, "the MGS has no file system of this name; lustrefs is mounted");
-        return instead;
+fn with_served_name(servers: &Servers, source: &MountSource) -> MountSource {
+    let default = MountSource { fs_name: FsName::default(), ..source.clone() };
+    let is_other = servers.find(&source.mgs, &source.fs_name) == Err(NotServed::OtherFilesystem);
+    if is_other && servers.find(&default.mgs, &default.fs_name).is_ok() {
+        tracing::warn!(requested = %source, mounted = %default, "the MGS has no file system of this name; lustrefs is mounted");
+        return default;
     }
     source.clone()
 }
 
-fn no_filesystem(operation: &'static str, source: &MountSource, answer: NoAnswer) -> MountError {
-    let (kind, message, hint) = match answer {
-        NoAnswer::Unreachable => (
+fn no_filesystem(operation: &'static str, source: &MountSource, error: NotServed) -> MountError {
+    let (kind, message, hint) = match error {
+        NotServed::Unreachable => (
             MountErrorKind::Unreachable,
             format!("no server answers at {}", source.mgs),
             "check the MGS address, and that the file system was not deleted",
         ),
-        NoAnswer::OtherFilesystem => (
+        NotServed::OtherFilesystem => (
             MountErrorKind::NotFound,
             format!("the servers at {} have no file system named {}", source.mgs, source.fs_name),
             "check fs-name; AMLFS file systems are named lustrefs",
         ),
     };
-    MountError { hint: Some(hint.into()), ..MountError::new(kind, operation, source.to_string(), message) }
-}
-
-/// Opens a directory as a place only: neither read nor followed if it is a symbolic link.
-pub(super) fn open_directory(path: &Path) -> io::Result<File> {
-    Ok(open(path, DIRECTORY, Mode::empty())?.into())
+    MountError::new(kind, operation, source.to_string(), message).with_hint(hint)
 }
 
 /// Makes a directory in another and opens it; one that is there is only opened.
-fn make_in(above: &File, name: &str, mode: u32) -> Result<File, Errno> {
-    let is_new = match mkdirat(above, name, Mode::S_IRWXU) {
+fn make_in(parent: &File, name: &str, mode: u32) -> Result<File, Errno> {
+    let is_new = match mkdirat(parent, name, Mode::S_IRWXU) {
         Ok(()) => true,
         Err(Errno::EEXIST) => false,
         Err(errno) => return Err(errno),
     };
-    let directory = descend(above, name)?;
+    let directory = open_beneath(parent, name)?;
     if is_new {
         // By the open directory, and not through mkdirat(2), whose mode the umask of the process restricts.
         let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
@@ -174,18 +169,6 @@ fn make_in(above: &File, name: &str, mode: u32) -> Result<File, Errno> {
         changed.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
     }
     Ok(directory)
-}
-
-/// Opens a directory below another. The kernel asks for another try when something is renamed meanwhile.
-fn descend(above: &File, path: &str) -> Result<File, Errno> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
-    loop {
-        match openat2(above, path, how) {
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            opened => return opened.map(File::from),
-        }
-    }
 }
 
 /// Bytes and entries of a tree. What cannot be read, or vanishes meanwhile, is left out.
@@ -208,7 +191,7 @@ fn count(root: &Path) -> (u64, u64) {
     (bytes, entries)
 }
 
-fn amount(total: u64, counted: u64) -> Capacity {
+fn used_of(total: u64, counted: u64) -> Capacity {
     let used = counted.min(total);
     Capacity { total, used, available: total - used }
 }

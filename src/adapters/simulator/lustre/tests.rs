@@ -1,6 +1,7 @@
-//! What only the simulator does: leftovers of other processes, options of bind mounts, servers made anew.
+//! What only the simulator does: mounts of earlier processes, options of bind mounts, file systems made anew.
 
 use super::*;
+use crate::adapters::target;
 use crate::domain::capacity::Bytes;
 use crate::domain::mount_options::MountOptions;
 use crate::domain::mount_source::{FsName, MgsAddress};
@@ -33,7 +34,8 @@ pub(super) fn plan(target: impl Into<PathBuf>, sub_dir: Option<&str>, flags: &[&
 
 /// A node on a temporary directory. Mounts that a failed test leaves are detached.
 struct Bench {
-    node: Node,
+    node: Mounts,
+    mode: Mode,
     servers: Arc<Servers>,
     target: PathBuf,
     root: TempDir,
@@ -44,7 +46,7 @@ impl Bench {
         let root = tempfile::tempdir().unwrap();
         let servers = Arc::new(servers(root.path()));
         let target = root.path().canonicalize().unwrap().join("target");
-        Self { node: Node::new(Arc::clone(&servers), mode, 0o775), servers, target, root }
+        Self { node: Mounts::new(Arc::clone(&servers), mode), mode, servers, target, root }
     }
 
     fn each() -> Vec<Self> {
@@ -52,9 +54,9 @@ impl Bench {
         modes.into_iter().flatten().map(Self::new).collect()
     }
 
-    /// None where the process may not mount; `whoever_has_the_capability_gets_bind_mounts` fails if that is a mistake.
-    fn bound() -> Option<Self> {
-        Self::each().into_iter().find(|bench| bench.node.mode() == Mode::Bind)
+    /// None where the process may not mount; `a_process_that_may_mount_gets_bind_mounts` fails if that is a mistake.
+    fn with_bind_mounts() -> Option<Self> {
+        Self::each().into_iter().find(|bench| bench.mode == Mode::Bind)
     }
 
     fn mount(&self, plan: &MountPlan) -> MountOutcome {
@@ -74,7 +76,7 @@ impl Drop for Bench {
 }
 
 #[test]
-fn whoever_has_the_capability_gets_bind_mounts() {
+fn a_process_that_may_mount_gets_bind_mounts() {
     const CAP_SYS_ADMIN: u32 = 21;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
@@ -83,22 +85,22 @@ fn whoever_has_the_capability_gets_bind_mounts() {
 }
 
 #[test]
-fn mounts_that_another_process_left_are_seen_never_covered_and_unmounted() {
-    let Some(bench) = Bench::bound() else { return };
-    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+fn mounts_of_another_process_are_seen_never_covered_and_unmounted() {
+    let Some(bench) = Bench::with_bind_mounts() else { return };
+    let directory = target::open_directory(bench.root.path()).unwrap();
     std::fs::create_dir(&bench.target).unwrap();
     for _ in 0..2 {
         bind::mount(&directory, &bench.target, &MountOptions::default(), bench.root.path()).unwrap();
     }
-    let MountOutcome::Occupied(what) = bench.mount(&plan(&bench.target, None, &[])) else { panic!("covered") };
-    assert!(what.contains("2 mounts"), "{what}");
+    let MountOutcome::Occupied(difference) = bench.mount(&plan(&bench.target, None, &[])) else { panic!("covered") };
+    assert!(difference.contains("2 mounts"), "{difference}");
     bench.node.unmount(&bench.target).unwrap();
     assert!(!bench.target.exists());
 }
 
 #[test]
 fn options_of_a_bind_mount_are_the_kernels() {
-    let Some(bench) = Bench::bound() else { return };
+    let Some(bench) = Bench::with_bind_mounts() else { return };
     bench.node.mount(&plan(&bench.target, None, &["ro", "nosuid", "nodev", "noexec"])).unwrap();
     let shown = bind::at(&bench.target).unwrap().pop().unwrap().options;
     for word in ["ro", "nosuid", "nodev", "noexec"] {
@@ -108,64 +110,65 @@ fn options_of_a_bind_mount_are_the_kernels() {
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
 }
 
-/// A directory that is mounted at two places which share what is mounted below them, as kubelet's and the driver's do.
-struct Shared {
+/// A directory with a shared mount at two paths, each a peer of the other (`mount_namespaces(7)`), as kubelet's and the
+/// driver's are.
+struct Peers {
     here: PathBuf,
     there: PathBuf,
 }
 
-impl Shared {
+impl Peers {
     fn new(root: &Path) -> Self {
         let root = root.canonicalize().unwrap();
-        let shared = Self { here: root.join("here"), there: root.join("there") };
+        let peers = Self { here: root.join("here"), there: root.join("there") };
         let flags = [MsFlags::MS_BIND, MsFlags::MS_SHARED];
-        std::fs::create_dir(&shared.here).unwrap();
-        std::fs::create_dir(&shared.there).unwrap();
+        std::fs::create_dir(&peers.here).unwrap();
+        std::fs::create_dir(&peers.there).unwrap();
         for flags in flags {
-            nix::mount::mount(Some(&shared.here), &shared.here, None::<&Path>, flags, None::<&Path>).unwrap();
+            nix::mount::mount(Some(&peers.here), &peers.here, None::<&Path>, flags, None::<&Path>).unwrap();
         }
-        nix::mount::mount(Some(&shared.here), &shared.there, None::<&Path>, MsFlags::MS_BIND, None::<&Path>).unwrap();
-        shared
+        nix::mount::mount(Some(&peers.here), &peers.there, None::<&Path>, MsFlags::MS_BIND, None::<&Path>).unwrap();
+        peers
     }
 }
 
-impl Drop for Shared {
+impl Drop for Peers {
     fn drop(&mut self) {
-        for place in [&self.there, &self.here] {
-            bind::detach(place).ok();
+        for path in [&self.there, &self.here] {
+            bind::detach(path).ok();
         }
     }
 }
 
 #[test]
-fn whoever_shares_the_place_sees_the_same_options() {
-    let Some(bench) = Bench::bound() else { return };
-    let shared = Shared::new(bench.root.path());
-    let target = shared.here.join("target");
+fn every_peer_of_a_shared_mount_sees_the_same_options() {
+    let Some(bench) = Bench::with_bind_mounts() else { return };
+    let peers = Peers::new(bench.root.path());
+    let target = peers.here.join("target");
     for options in [&["ro"][..], &["nosuid", "noexec"], &["ro", "nosuid", "nodev", "noexec"], &[]] {
         bench.node.mount(&plan(&target, None, options)).unwrap();
-        let at = |place: &Path| bind::at(&place.join("target")).unwrap().pop().unwrap().options;
-        assert_eq!(at(&shared.there), at(&shared.here), "{options:?}");
-        assert!(options.iter().all(|option| at(&shared.there).iter().any(|shown| shown == option)), "{options:?}");
+        let at = |peer: &Path| bind::at(&peer.join("target")).unwrap().pop().unwrap().options;
+        assert_eq!(at(&peers.there), at(&peers.here), "{options:?}");
+        assert!(options.iter().all(|option| at(&peers.there).iter().any(|shown| shown == option)), "{options:?}");
         bench.node.unmount(&target).unwrap();
-        assert!(bind::at(&shared.there.join("target")).unwrap().is_empty());
+        assert!(bind::at(&peers.there.join("target")).unwrap().is_empty());
     }
 }
 
 #[test]
-fn nothing_stays_mounted_aside() {
-    let Some(bench) = Bench::bound() else { return };
+fn no_staged_mount_stays() {
+    let Some(bench) = Bench::with_bind_mounts() else { return };
     bench.node.mount(&plan(&bench.target, None, &["ro"])).unwrap();
-    let aside = bench.servers.root().canonicalize().unwrap();
+    let staging = bench.servers.root().canonicalize().unwrap();
     let listed = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!listed.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at).starts_with(&aside))));
-    let left: Vec<_> = std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!listed.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at).starts_with(&staging))));
+    let left: Vec<_> = std::fs::read_dir(&staging).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, [MGS.to_string().as_str()]);
 }
 
 #[test]
 fn options_are_set_or_nothing_stays_mounted() {
-    let Some(bench) = Bench::bound() else { return };
+    let Some(bench) = Bench::with_bind_mounts() else { return };
     // A user namespace refuses to change the access times of the mount below.
     match bench.node.mount(&plan(&bench.target, None, &["noatime"])) {
         Ok(_) => {
@@ -180,9 +183,9 @@ fn options_are_set_or_nothing_stays_mounted() {
 }
 
 #[test]
-fn a_link_that_is_planted_after_the_look_leads_nowhere() {
-    let Some(bench) = Bench::bound() else { return };
-    let directory = filesystem::open_directory(bench.root.path()).unwrap();
+fn a_link_that_is_planted_after_the_check_leads_nowhere() {
+    let Some(bench) = Bench::with_bind_mounts() else { return };
+    let directory = target::open_directory(bench.root.path()).unwrap();
     let link = bench.root.path().join("planted");
     std::fs::create_dir(&bench.target).unwrap();
     std::os::unix::fs::symlink(&bench.target, &link).unwrap();
@@ -191,12 +194,12 @@ fn a_link_that_is_planted_after_the_look_leads_nowhere() {
 }
 
 #[test]
-fn a_mount_that_somebody_else_unmounted_is_not_published() {
+fn a_mount_that_another_process_unmounted_is_not_published() {
     for bench in Bench::each() {
         let plan = plan(&bench.target, None, &[]);
         bench.mount(&plan);
         assert_eq!(bench.published(), [bench.target.as_path()]);
-        match bench.node.mode() {
+        match bench.mode {
             Mode::Bind => bind::detach(&bench.target).unwrap(),
             Mode::Link => {
                 std::fs::remove_file(&bench.target).and_then(|()| std::fs::create_dir(&bench.target)).unwrap();
@@ -217,7 +220,7 @@ fn a_file_system_made_anew_at_the_same_address_is_another_one() {
         bench.servers.start(MGS, &FsName::default(), CAPACITY);
         for made_anew in [false, true] {
             if made_anew {
-                bench.node.make_sub_dir(&plan("/x", Some("a"), &[]).source).unwrap();
+                bench.node.make_sub_dir(&plan("/x", Some("a"), &[]).source, SUB_DIR_MODE).unwrap();
             }
             let error = bench.node.usage(&bench.target).unwrap_err();
             assert!(error.kind == MountErrorKind::Unreachable && error.message.contains("ESTALE"), "{error}");
@@ -249,7 +252,7 @@ fn other_names_at_an_address_are_not_found_and_files_are_no_sub_directories() {
 fn usage_counts_the_whole_file_system_and_never_more_than_there_is() {
     for bench in Bench::each() {
         bench.servers.start(MGS, &FsName::default(), Bytes(4096));
-        bench.node.make_sub_dir(&plan("/x", Some("a/b"), &[]).source).unwrap();
+        bench.node.make_sub_dir(&plan("/x", Some("a/b"), &[]).source, SUB_DIR_MODE).unwrap();
         bench.node.mount(&plan(&bench.target, Some("a"), &[])).unwrap();
         std::fs::write(bench.target.join("file"), vec![1; 1 << 20]).unwrap();
         let usage = bench.node.usage(&bench.target).unwrap().unwrap();
@@ -259,7 +262,7 @@ fn usage_counts_the_whole_file_system_and_never_more_than_there_is() {
 }
 
 #[test]
-fn closing_leaves_nothing_even_in_use() {
+fn close_detaches_mounts_in_use() {
     for bench in Bench::each() {
         bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
         let in_use = std::fs::File::create(bench.target.join("open")).unwrap();
@@ -274,20 +277,11 @@ fn closing_leaves_nothing_even_in_use() {
 
 #[test]
 fn a_mount_in_use_is_busy_and_stays() {
-    let Some(bench) = Bench::bound() else { return };
+    let Some(bench) = Bench::with_bind_mounts() else { return };
     bench.node.mount(&plan(&bench.target, None, &[])).unwrap();
     let in_use = std::fs::File::create(bench.target.join("open")).unwrap();
     assert_eq!(bench.node.unmount(&bench.target).unwrap_err().kind, MountErrorKind::Busy);
     assert_eq!(bench.published().len(), 1);
     drop(in_use);
     bench.node.unmount(&bench.target).unwrap();
-}
-
-#[test]
-fn the_node_reports_the_readiness_that_was_set() {
-    let bench = Bench::new(Mode::Link);
-    assert_eq!(bench.node.readiness(), Readiness::Ready);
-    let missing = Readiness::NotReady(vec!["LNet has no network".into()]);
-    bench.node.set_readiness(missing.clone());
-    assert_eq!(bench.node.readiness(), missing);
 }

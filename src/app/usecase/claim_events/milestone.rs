@@ -39,45 +39,45 @@ pub enum Milestone<'a> {
     },
 }
 
-impl Milestone<'_> {
-    /// Whether it is the normal course of things.
-    pub fn kind(&self) -> EventKind {
-        match self {
-            Self::Requested(_) | Self::Creating { .. } | Self::Ready { .. } => EventKind::Normal,
-            Self::CreationFailed { .. } => EventKind::Warning,
-        }
-    }
-
-    /// The event's reason, shown in a column of its own by `kubectl describe`. Alerts may match on it.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Requested(_) => "FilesystemRequested",
-            Self::Creating { .. } => "FilesystemCreating",
-            Self::Ready { .. } => "FilesystemReady",
-            Self::CreationFailed { .. } => "FilesystemCreationFailed",
-        }
-    }
-
+/// What the event of a milestone holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MilestoneEvent {
+    /// Warning where a creation failed.
+    pub kind: EventKind,
+    /// Shown in a column of its own by `kubectl describe`. Alerts may match on it.
+    pub reason: &'static str,
     /// The event's text.
-    pub fn message(&self) -> String {
-        match self {
-            Self::Requested(spec) => {
-                let (name, sku, size) = (&spec.id.name, &spec.sku_name, spec.capacity);
-                let group = &spec.id.resource_group;
-                format!(
-                    "AMLFS {name} ({sku}, {size}) was requested in resource group {group}, usually ready in 10 to 20 minutes"
-                )
+    pub message: String,
+}
+
+impl Milestone<'_> {
+    /// Kind, reason and text of the event.
+    pub fn event(&self) -> MilestoneEvent {
+        let (kind, reason, message) = match self {
+            Self::Requested(FilesystemSpec { id, sku_name, capacity, .. }) => {
+                let message = format!(
+                    "AMLFS {} ({sku_name}, {capacity}) was requested in resource group {}, usually ready in 10 to 20 minutes",
+                    id.name, id.resource_group
+                );
+                (EventKind::Normal, "FilesystemRequested", message)
             }
             Self::Creating { name, state, so_far } => {
                 let so_far = format_duration(*so_far);
-                format!("AMLFS {name} is {state}, {so_far} so far, usually ready in 10 to 20 minutes")
+                let message = format!("AMLFS {name} is {state}, {so_far} so far, usually ready in 10 to 20 minutes");
+                (EventKind::Normal, "FilesystemCreating", message)
             }
-            Self::Ready { name, so_far } => format!("AMLFS {name} is ready after {}", format_duration(*so_far)),
+            Self::Ready { name, so_far } => {
+                let message = format!("AMLFS {name} is ready after {}", format_duration(*so_far));
+                (EventKind::Normal, "FilesystemReady", message)
+            }
             Self::CreationFailed { name, failures, reason } => {
                 let reason = reason.unwrap_or("the cloud gives no reason");
-                format!("creation {failures} of AMLFS {name} failed: {reason}; it is deleted and created anew")
+                let message =
+                    format!("creation {failures} of AMLFS {name} failed: {reason}; it is deleted and created anew");
+                (EventKind::Warning, "FilesystemCreationFailed", message)
             }
-        }
+        };
+        MilestoneEvent { kind, reason, message }
     }
 }
 
@@ -89,13 +89,16 @@ mod tests {
     fn texts_name_the_file_system_and_what_to_expect() {
         let so_far = Duration::from_secs(390);
         let creating = Milestone::Creating { name: "pvc-1", state: "Creating", so_far };
-        assert_eq!(creating.message(), "AMLFS pvc-1 is Creating, 6m30s so far, usually ready in 10 to 20 minutes");
-        assert_eq!(Milestone::Ready { name: "pvc-1", so_far }.message(), "AMLFS pvc-1 is ready after 6m30s");
+        assert_eq!(
+            creating.event().message,
+            "AMLFS pvc-1 is Creating, 6m30s so far, usually ready in 10 to 20 minutes"
+        );
+        assert_eq!(Milestone::Ready { name: "pvc-1", so_far }.event().message, "AMLFS pvc-1 is ready after 6m30s");
         let failed = Milestone::CreationFailed { name: "pvc-1", failures: 2, reason: Some("QuotaExceeded: no cores") };
         assert_eq!(
-            failed.message(),
+            failed.event().message,
             "creation 2 of AMLFS pvc-1 failed: QuotaExceeded: no cores; it is deleted and created anew"
         );
-        assert_eq!((creating.kind(), failed.kind()), (EventKind::Normal, EventKind::Warning));
+        assert_eq!((creating.event().kind, failed.event().kind), (EventKind::Normal, EventKind::Warning));
     }
 }

@@ -17,19 +17,19 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Events that wait for their time.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    slots: BTreeMap<Key, Slot>,
+    slots: BTreeMap<SlotKey, Slot>,
     paused_until: Duration,
     failures: u32,
 }
 
 /// A claim and the kind of its events. The volume's name distinguishes a claim from a later one of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct SlotKey {
     volume_name: String,
     kind: EventKind,
 }
 
-impl Key {
+impl SlotKey {
     fn of(event: &ClaimEvent) -> Self {
         Self { volume_name: event.volume_name.clone(), kind: event.kind }
     }
@@ -48,7 +48,7 @@ struct Slot {
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextWrite {
-    /// Write this event, then say how that ended ([`Outbox::settle`]). Its age is filled in.
+    /// Write this event, then report how that ended ([`Outbox::complete`]). Its age is filled in.
     Write(ClaimEvent),
     /// Nothing for this long.
     Wait(Duration),
@@ -70,7 +70,7 @@ pub enum WriteOutcome {
 impl Outbox {
     /// Takes an event. One of the same claim and kind that still waits is replaced: the newer one says more.
     pub fn put(&mut self, event: ClaimEvent, now: Duration) {
-        let key = Key::of(&event);
+        let key = SlotKey::of(&event);
         if self.slots.len() >= CAPACITY && !self.slots.contains_key(&key) {
             self.forget_one(now);
         }
@@ -91,8 +91,8 @@ impl Outbox {
     }
 
     /// Notes how writing `event` ended.
-    pub fn settle(&mut self, event: ClaimEvent, outcome: WriteOutcome, now: Duration) {
-        let Some(slot) = self.slots.get_mut(&Key::of(&event)) else { return };
+    pub fn complete(&mut self, event: ClaimEvent, outcome: WriteOutcome, now: Duration) {
+        let Some(slot) = self.slots.get_mut(&SlotKey::of(&event)) else { return };
         let emitted = slot.writing.take().unwrap_or(now);
         if outcome == WriteOutcome::TryAgain {
             slot.waiting.get_or_insert((event, emitted));

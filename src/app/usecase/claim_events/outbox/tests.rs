@@ -24,7 +24,7 @@ fn normal(volume: &str, message: &str) -> ClaimEvent {
 fn write(outbox: &mut Outbox, outcome: WriteOutcome, now: Duration) -> Vec<String> {
     let due = std::iter::from_fn(|| match outbox.next(now) {
         NextWrite::Write(event) => {
-            outbox.settle(event.clone(), outcome, now);
+            outbox.complete(event.clone(), outcome, now);
             Some(event.message)
         }
         NextWrite::Wait(_) | NextWrite::Idle => None,
@@ -70,7 +70,7 @@ fn the_last_event_is_written_although_nothing_follows_it() {
     let due = SECOND + INTERVAL;
     let NextWrite::Write(event) = outbox.next(due) else { panic!("nothing is due") };
     assert_eq!((event.message.as_str(), event.age), ("ready", INTERVAL));
-    outbox.settle(event, WriteOutcome::Written, due);
+    outbox.complete(event, WriteOutcome::Written, due);
     assert_eq!(outbox.next(due), NextWrite::Idle);
 }
 
@@ -98,7 +98,7 @@ fn an_event_emitted_during_a_failing_write_replaces_the_one_being_written() {
     let NextWrite::Write(old) = outbox.next(SECOND) else { panic!("nothing is due") };
     outbox.put(normal("pvc-1", "new"), SECOND);
     assert_eq!(outbox.next(SECOND), NextWrite::Idle, "one write at a time for a claim");
-    outbox.settle(old, WriteOutcome::TryAgain, SECOND);
+    outbox.complete(old, WriteOutcome::TryAgain, SECOND);
     assert_eq!(write(&mut outbox, WriteOutcome::Written, SECOND * 70), ["new"]);
 }
 

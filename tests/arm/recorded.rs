@@ -1,4 +1,4 @@
-//! The recorded answers of ARM, played to the adapter one by one.
+//! Recorded responses of ARM, replayed to the adapter.
 
 use azurelustre_csi::domain::capacity::Tib;
 use azurelustre_csi::domain::filesystem::{Filesystem, FilesystemSpec, Observed, ProvisioningState};
@@ -10,7 +10,7 @@ use azurelustre_csi::domain::parameters::MaintenanceWindow;
 use azurelustre_csi::ports::cloud::{Cloud, CloudErrorKind, SubnetCapacityRequest};
 use serde_json::Value;
 
-use crate::answers::{ARMS, answer, scripted};
+use crate::scripted::{ARMS, response, scripted};
 use azurelustre_csi::adapters::arm::http::{Method, Response};
 
 fn recorded(name: &str) -> Value {
@@ -18,7 +18,7 @@ fn recorded(name: &str) -> Value {
     all[name].clone()
 }
 
-/// A recorded answer, with the request id that the recordings have lost. Links point to the host of these tests.
+/// A recorded response, with the request id that the recordings have lost. Links point to the host of these tests.
 fn replay(name: &str) -> Response {
     let recorded = recorded(name);
     let link = |value: &Value| value.as_str().unwrap().replace("https://management.azure.com", "https://arm.test");
@@ -32,7 +32,7 @@ fn replay(name: &str) -> Response {
         // Pretty-printed with CRLF, as ARM writes.
         body => serde_json::to_string_pretty(body).unwrap().replace('\n', "\r\n").into_bytes(),
     };
-    answer(u16::try_from(recorded["status"].as_u64().unwrap()).unwrap(), &headers, body)
+    response(u16::try_from(recorded["status"].as_u64().unwrap()).unwrap(), &headers, body)
 }
 
 /// What the recorded PUT asked for.
@@ -137,7 +137,7 @@ fn quota_is_distinguished() {
 }
 
 #[test]
-fn room_in_the_recorded_network() {
+fn free_addresses_of_the_recorded_network() {
     let (cloud, clock, script) = scripted(vec![replay("required-size"), replay("usages")]);
     let subnet = SubnetId {
         resource_group: ResourceGroup::parse("RG1").unwrap(),

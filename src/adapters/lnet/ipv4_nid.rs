@@ -1,4 +1,4 @@
-//! NID: an address in LNet, such as `10.0.2.15@tcp`.
+//! NID of an IPv4 address in LNet, such as `10.0.2.15@tcp`, as LNet's ioctls take it.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -12,9 +12,9 @@ const LOOPBACK: u32 = 9;
 /// An IPv4 address in one LNet network (`lnet_nid_t`, `lnet/include/uapi/linux/lnet/lnet-types.h`): network in the upper 32
 /// bits, address in host byte order in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nid(u64);
+pub struct Ipv4Nid(u64);
 
-impl Nid {
+impl Ipv4Nid {
     /// An address in a network such as [`TCP`].
     pub const fn new(net: u32, address: Ipv4Addr) -> Self {
         Self(((net as u64) << 32) | address.to_bits() as u64)
@@ -49,7 +49,7 @@ impl Nid {
     }
 }
 
-impl fmt::Display for Nid {
+impl fmt::Display for Ipv4Nid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, number) = (self.net() >> 16, self.net() & 0xffff);
         // Names of the LNDs, `lnet/include/uapi/linux/lnet/nidstr.h`.
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn nids_are_written_as_lustre_writes_them() {
-        let nid = |net, address: [u8; 4]| Nid::new(net, address.into()).to_string();
+        let nid = |net, address: [u8; 4]| Ipv4Nid::new(net, address.into()).to_string();
         assert_eq!(nid(TCP, [10, 0, 2, 15]), "10.0.2.15@tcp");
         assert_eq!(nid(TCP | 1, [10, 0, 2, 15]), "10.0.2.15@tcp1");
         assert_eq!(nid(5 << 16, [10, 0, 0, 1]), "10.0.0.1@o2ib");
@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn a_nid_is_split_into_network_and_address() {
-        let nid = Nid::new(TCP | 7, Ipv4Addr::new(10, 0, 2, 15));
+        let nid = Ipv4Nid::new(TCP | 7, Ipv4Addr::new(10, 0, 2, 15));
         assert_eq!((nid.net(), nid.address()), (TCP | 7, Ipv4Addr::new(10, 0, 2, 15)));
-        assert!(!nid.is_loopback_or_none() && Nid::from_bits(0).is_loopback_or_none());
-        assert!(Nid::new(9 << 16, Ipv4Addr::UNSPECIFIED).is_loopback_or_none());
+        assert!(!nid.is_loopback_or_none() && Ipv4Nid::from_bits(0).is_loopback_or_none());
+        assert!(Ipv4Nid::new(9 << 16, Ipv4Addr::UNSPECIFIED).is_loopback_or_none());
     }
 }

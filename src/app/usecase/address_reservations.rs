@@ -1,4 +1,4 @@
-//! Addresses of subnets that creations of this process are about to take and that the cloud's count may not show yet.
+//! Reservations of subnet addresses by creations of this process that the cloud's count may not show yet.
 //!
 //! Many claims come in the same instant: without this, all of them would be let through by the same free addresses.
 
@@ -11,10 +11,10 @@ use crate::ports::cloud::SubnetCapacity;
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Order of questions and releases.
-    next: u64,
-    /// Questions whose answer is awaited.
-    asking: BTreeSet<u64>,
+    /// Order of queries and releases.
+    last: u64,
+    /// Queries of the cloud whose response is awaited.
+    queries: BTreeSet<u64>,
     reserved: Vec<Reserved>,
 }
 
@@ -23,85 +23,74 @@ struct Reserved {
     subnet: SubnetId,
     addresses: u64,
     number: u64,
-    /// When the creation was answered. A question that was asked before may still be answered without it.
+    /// When the creation was answered. The response to a query that began before may not show it yet.
     released: Option<u64>,
 }
 
 impl Table {
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
     }
 
-    fn prune(&mut self) {
-        let oldest = self.asking.first().copied().unwrap_or(u64::MAX);
+    /// Ends a query, and drops reservations that every later response shows.
+    fn end_query(&mut self, number: u64) {
+        self.queries.remove(&number);
+        let oldest = self.queries.first().copied().unwrap_or(u64::MAX);
         self.reserved.retain(|reserved| reserved.released.is_none_or(|released| released > oldest));
     }
 }
 
-/// The table of all subnets.
+/// The reservations in all subnets.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Addresses(Arc<Mutex<Table>>);
+pub(super) struct AddressReservations(Arc<Mutex<Table>>);
 
-impl Addresses {
-    /// To be called before the cloud is asked for the free addresses.
-    pub(super) fn ask(&self) -> Question {
+impl AddressReservations {
+    /// To be called before the cloud is queried for the free addresses.
+    pub(super) fn begin_query(&self) -> Reservation {
         let mut table = locked(&self.0);
-        let number = table.number();
-        table.asking.insert(number);
-        Question { table: Arc::clone(&self.0), number }
+        let number = table.next();
+        table.queries.insert(number);
+        Reservation { table: Arc::clone(&self.0), number }
     }
 }
 
-/// A question to the cloud whose answer is awaited.
-#[derive(Debug)]
-pub(super) struct Question {
-    table: Arc<Mutex<Table>>,
-    number: u64,
-}
-
-impl Question {
-    /// Reserves what the cloud's answer says is required; the error is how many of the free addresses creations in progress
-    /// take already.
-    pub(super) fn reserve(self, subnet: &SubnetId, capacity: SubnetCapacity) -> Result<Reservation, u64> {
-        let mut table = locked(&self.table);
-        let counts = |reserved: &&Reserved| {
-            reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
-        };
-        let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
-        if capacity.required > capacity.available.saturating_sub(others) {
-            return Err(others);
-        }
-        let (subnet, addresses, number) = (subnet.clone(), capacity.required, self.number);
-        table.reserved.push(Reserved { subnet, addresses, number, released: None });
-        drop(table);
-        Ok(Reservation { table: Arc::clone(&self.table), number })
-    }
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        let mut table = locked(&self.table);
-        table.asking.remove(&self.number);
-        table.prune();
-    }
-}
-
-/// Reserved addresses; dropped once the creation is answered, when the cloud counts them itself.
+/// A query of the free addresses, then the addresses that are reserved; to be dropped once the creation is answered, when
+/// the cloud counts them itself.
 #[derive(Debug)]
 pub(super) struct Reservation {
     table: Arc<Mutex<Table>>,
     number: u64,
 }
 
+impl Reservation {
+    /// Reserves the required addresses; the error is how many of the free ones creations in progress take already.
+    pub(super) fn reserve(self, subnet: &SubnetId, capacity: SubnetCapacity) -> Result<Self, u64> {
+        let mut table = locked(&self.table);
+        let counts = |reserved: &&Reserved| {
+            reserved.subnet.is(subnet) && reserved.released.is_none_or(|released| released > self.number)
+        };
+        let others: u64 = table.reserved.iter().filter(counts).map(|reserved| reserved.addresses).sum();
+        if capacity.required > capacity.available.saturating_sub(others) {
+            drop(table);
+            return Err(others);
+        }
+        let (subnet, addresses, number) = (subnet.clone(), capacity.required, self.number);
+        table.reserved.push(Reserved { subnet, addresses, number, released: None });
+        table.end_query(number);
+        drop(table);
+        Ok(self)
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut table = locked(&self.table);
-        let released = table.number();
+        let released = table.next();
         for reserved in table.reserved.iter_mut().filter(|reserved| reserved.number == self.number) {
             reserved.released = Some(released);
         }
-        table.prune();
+        table.end_query(self.number);
     }
 }
 
@@ -119,15 +108,15 @@ mod tests {
 
     #[test]
     fn free_addresses_are_given_once() {
-        let addresses = Addresses::default();
-        let [first, second, late] = [(); 3].map(|()| addresses.ask());
+        let addresses = AddressReservations::default();
+        let [first, second, late] = [(); 3].map(|()| addresses.begin_query());
         let held = first.reserve(&subnet("a"), CAPACITY).unwrap();
         assert_eq!(second.reserve(&subnet("a"), CAPACITY).unwrap_err(), 7);
-        assert!(addresses.ask().reserve(&subnet("b"), CAPACITY).is_ok(), "another subnet");
+        assert!(addresses.begin_query().reserve(&subnet("b"), CAPACITY).is_ok(), "another subnet");
         drop(held);
         // It was answered after `late` asked, so the answer to `late` may be from before.
         assert_eq!(late.reserve(&subnet("a"), CAPACITY).unwrap_err(), 7);
-        assert!(addresses.ask().reserve(&subnet("A"), CAPACITY).is_ok(), "the cloud's own count shows it now");
-        assert!(locked(&addresses.0).reserved.is_empty() && locked(&addresses.0).asking.is_empty());
+        assert!(addresses.begin_query().reserve(&subnet("A"), CAPACITY).is_ok(), "the cloud's own count shows it now");
+        assert!(locked(&addresses.0).reserved.is_empty() && locked(&addresses.0).queries.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Time: answers before the deadline, observations that back off, readiness that stays.
+//! Readiness and the startup taint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -6,93 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azurelustre_csi::adapters::simulator::SimulatedOrchestrator;
-use azurelustre_csi::app::usecase::deadline;
-use azurelustre_csi::app::usecase::polling;
 use azurelustre_csi::app::usecase::readiness::{LatchedReadiness, PodReadiness, remove_taint_when_ready};
 use azurelustre_csi::ports::clock::Clock;
-use azurelustre_csi::ports::cloud::CloudErrorKind;
-use azurelustre_csi::ports::inbound::{FailureKind, ReadinessProbe};
+use azurelustre_csi::ports::inbound::ReadinessProbe;
 use azurelustre_csi::ports::node_faults::{NodeFault, NodeFaults};
 use azurelustre_csi::ports::orchestrator::{ClaimEvent, Orchestrator, OrchestratorError, OrchestratorErrorKind};
 use futures_lite::future::block_on;
 
 use crate::fakes::clock::ManualClock;
-use crate::fakes::faulty::Fault;
-use crate::world::{Azure, NAME, request};
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-#[test]
-fn near_the_deadline_the_answer_says_how_far_it_is() {
-    let azure = Azure::new();
-    let driver = azure.healthy();
-    let failure = driver.create_as(request(NAME), Some(secs(400))).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::InProgress);
-    assert!(failure.message.contains("AMLFS pvc-1 is Creating, 6m3"), "{failure}");
-    assert!(failure.message.contains("usually ready in 10 to 20 minutes"), "{failure}");
-    assert_eq!(azure.clock.now(), deadline::working_time(Some(secs(400))));
-    let failure = driver.create_as(request(NAME), Some(secs(60))).unwrap_err();
-    assert!(failure.message.contains("Creating, 7m"), "the second call counts on: {failure}");
-}
-
-#[test]
-fn a_hanging_cloud_is_answered_at_the_deadline_wherever_it_hangs() {
-    for call in 1..10 {
-        for fault in [Fault::HangBefore, Fault::HangAfter] {
-            let azure = Azure::new();
-            let failure = azure.faulty(fault, call, 1).create(NAME).unwrap_err();
-            assert!(!failure.kind.is_final(), "call {call}: {:?}", failure.kind);
-            assert_eq!(azure.clock.now(), deadline::working_time(Some(Duration::from_mins(15))), "call {call}");
-        }
-    }
-}
-
-/// Whatever the cause, a 404 that is not "absent" included: one failed observation is waited out, three are not.
-#[test]
-fn three_failed_observations_in_a_row_end_a_wait() {
-    for kind in CloudErrorKind::ALL {
-        let azure = Azure::new();
-        let failure = azure.faulty(Fault::Before(kind), 6, 100).create(NAME).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Unavailable, "{kind:?}");
-        assert!(failure.message.contains("injected") && azure.clock.now() < Duration::from_mins(1), "{failure}");
-        let azure = Azure::new();
-        azure.faulty(Fault::Before(kind), 6, 2).create(NAME).unwrap();
-    }
-}
-
-#[test]
-fn a_call_without_a_deadline_ends_too() {
-    let azure = Azure::new();
-    let driver = azure.faulty(Fault::HangBefore, 5, 1);
-    assert!(driver.create_as(request(NAME), None).is_err());
-    assert_eq!(azure.clock.now(), deadline::working_time(None));
-}
-
-#[test]
-fn observations_back_off_and_a_ready_file_system_is_reported_within_one_interval() {
-    let azure = Azure::new();
-    let driver = azure.healthy();
-    driver.create(NAME).unwrap();
-    let calls = driver.calls();
-    let created = calls.iter().position(|made| made.operation == "begin_create").unwrap();
-    let polls: Vec<u64> = calls[created..].iter().map(|made| made.at.as_secs()).take(6).collect();
-    assert_eq!(polls, [0, 2, 6, 14, 27, 40]);
-    let late = azure.clock.now() - Duration::from_mins(12);
-    assert!(late <= polling::LONGEST_PAUSE, "{late:?}");
-}
-
-#[test]
-fn a_first_claim_costs_few_requests() {
-    let azure = Azure::new();
-    azure.simulator.cloud().edit_world(|world| world.create_seconds = 1);
-    azure.healthy().create(NAME).unwrap();
-    let requests = azure.simulator.cloud().requests();
-    // Two requests for each question about a subnet.
-    let total = requests.observe + requests.create + requests.sku_pages + 2 * requests.subnet_capacity;
-    assert_eq!(total, 7, "{requests:?}");
-}
+use crate::world::Azure;
 
 /// An orchestrator that refuses some times.
 #[derive(Debug)]
@@ -132,7 +54,7 @@ impl ReadinessProbe for ReadyAt {
 }
 
 #[test]
-fn the_taint_goes_after_readiness_and_removing_it_is_never_given_up() {
+fn the_taint_is_removed_after_readiness_and_tried_until_it_is_gone() {
     let clock = ManualClock::default();
     let cluster = Reluctant { refusals: AtomicU32::new(500), inner: SimulatedOrchestrator::default() };
     clock.run(remove_taint_when_ready(&ReadyAt(AtomicU32::new(100)), &cluster, &clock));

@@ -26,7 +26,7 @@ fn count(lines: &[String], part: &str) -> usize {
 }
 
 #[test]
-fn a_creation_is_asked_for_waited_for_and_ready() {
+fn a_creation_is_logged_from_the_request_to_ready() {
     let stack = Stack::new();
     let driver = stack.healthy();
     let lines = logged(|| drop(driver.create(NAME).unwrap()));
@@ -40,7 +40,7 @@ fn a_creation_is_asked_for_waited_for_and_ready() {
 }
 
 #[test]
-fn a_file_system_that_another_process_asked_for_is_found() {
+fn a_file_system_that_another_process_requested_is_found() {
     let stack = Stack::new();
     stack.healthy().create_as(request(NAME), Some(Duration::from_mins(1))).unwrap_err();
     let lines = logged(|| drop(stack.healthy().create(NAME).unwrap()));
@@ -50,7 +50,7 @@ fn a_file_system_that_another_process_asked_for_is_found() {
 }
 
 #[test]
-fn a_creation_without_a_clear_answer_says_why() {
+fn a_creation_of_unknown_outcome_is_logged_with_its_reason() {
     let stack = Stack::new();
     let driver = stack.failing(Kind::Put, FaultKind::Busy);
     let lines = logged(|| drop(driver.create(NAME)));

@@ -1,4 +1,4 @@
-//! What a claim costs in requests, and how soon it is reported: the figures that are promised.
+//! The number of requests that a claim costs, and how soon it is reported.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ fn the_first_claim_costs_at_most_ten_requests_and_later_ones_seven() {
     process.driver.create("pvc-2").unwrap();
     let second = stack.kinds().split_off(first.len());
     assert!(second.len() <= 7, "{second:?}");
-    assert!(!second.contains(&Kind::Skus) && !second.contains(&Kind::Size), "known already: {second:?}");
+    assert!(!second.contains(&Kind::Skus) && !second.contains(&Kind::Size), "cached: {second:?}");
 }
 
 #[test]
-fn a_repeat_of_a_finished_creation_costs_one_look() {
+fn a_repeated_call_for_a_finished_creation_costs_one_get() {
     let stack = Stack::new();
     let driver = stack.healthy();
     driver.create(NAME).unwrap();

@@ -1,20 +1,21 @@
-//! What a refusal says: whether it lasts, everything that ARM gives as its reason, and a cure that fits what was asked.
+//! Details of ARM's errors: whether the cause lasts, codes and messages at every depth, hints by operation, and the errors of
+//! asynchronous operations.
 
 use azurelustre_csi::adapters::arm::http::Response;
 use azurelustre_csi::domain::filesystem::{Filesystem, Observed, ProvisioningState};
 use azurelustre_csi::ports::cloud::{Cloud, CloudError, CloudErrorKind};
 use serde_json::{Value, json};
 
-use crate::answers::{ARMS, answer, error, json_answer, scripted};
-use crate::replay::spec;
+use crate::recorded::spec;
+use crate::scripted::{ARMS, error, json_response, response, scripted};
 
-fn created(answer: Response) -> CloudError {
-    let (cloud, clock, _) = scripted(vec![answer]);
+fn created(response: Response) -> CloudError {
+    let (cloud, clock, _) = scripted(vec![response]);
     clock.run(cloud.begin_create(&spec())).unwrap_err()
 }
 
-fn deleted(answer: Response) -> CloudError {
-    let (cloud, clock, _) = scripted(vec![answer]);
+fn deleted(response: Response) -> CloudError {
+    let (cloud, clock, _) = scripted(vec![response]);
     clock.run(cloud.begin_delete(&spec().id)).unwrap_err()
 }
 
@@ -32,16 +33,16 @@ fn lasting_causes_are_marked_whatever_the_status() {
         let failure = created(error(status, code, "no"));
         assert!(failure.lasting && failure.hint.is_some(), "{code}: {failure:?}");
         let below = json!({ "error": { "code": "Conflict", "message": "x", "details": [{ "code": code }] } });
-        assert!(created(json_answer(status, &below)).lasting, "{code} in a detail");
+        assert!(created(json_response(status, &below)).lasting, "{code} in a detail");
     }
-    assert!(created(answer(422, &[ARMS], "")).lasting, "the request itself is at fault");
+    assert!(created(response(422, &[ARMS], "")).lasting, "the request itself is at fault");
     for passing in [
         error(409, "AnotherOperationInProgress", "x"),
         error(409, "OperationNotAllowed", "x"),
         error(500, "InternalServerError", "x"),
         error(503, "ServerBusy", "x"),
         error(412, "PreconditionFailed", "x"),
-        answer(409, &[], br#"{"error":{"code":"ScopeLocked","message":"x"}}"#.as_slice()),
+        response(409, &[], br#"{"error":{"code":"ScopeLocked","message":"x"}}"#.as_slice()),
     ] {
         let shown = format!("{passing:?}");
         assert!(!created(passing).lasting, "{shown}");
@@ -56,10 +57,10 @@ fn json_without_an_envelope_keeps_code_and_message() {
         json!({ "Code": "SkuNotAvailable", "Message": "not here" }),
         json!({ "odata.error": { "code": "SkuNotAvailable", "message": { "value": "not here" } } }),
     ] {
-        let failure = created(json_answer(409, &body));
+        let failure = created(json_response(409, &body));
         assert!(failure.message.contains("SkuNotAvailable: not here") && failure.lasting, "{body}: {failure}");
     }
-    let failure = created(json_answer(400, &json!({ "Message": "The field zone is bad." })));
+    let failure = created(json_response(400, &json!({ "Message": "The field zone is bad." })));
     assert_eq!(failure.kind, CloudErrorKind::Invalid);
     assert!(failure.message.contains("HTTP 400: The field zone is bad."), "{failure}");
 }
@@ -68,7 +69,7 @@ fn json_without_an_envelope_keeps_code_and_message() {
 fn quota_is_distinguished_from_an_operation_in_progress() {
     let detail =
         json!({ "error": { "code": "Conflict", "message": "", "details": [{ "code": "AmlfsQuotaExceeded" }] } });
-    let failure = created(json_answer(409, &detail));
+    let failure = created(json_response(409, &detail));
     assert_eq!(failure.kind, CloudErrorKind::QuotaExceeded);
     assert!(failure.hint.unwrap().contains("quota"));
     assert_eq!(created(error(409, "OperationNotAllowed", "try later")).kind, CloudErrorKind::Busy);
@@ -88,10 +89,10 @@ fn a_denied_deletion_is_about_deletions() {
 fn observed(is_deletion: bool, state: &str, operation: &Value) -> (Filesystem, usize) {
     let url =
         "https://arm.test/subscriptions/s/providers/Microsoft.StorageCache/locations/l/ascOperations/1?s=signature";
-    let accepted = answer(202, &[ARMS, ("azure-asyncoperation", url)], "");
+    let accepted = response(202, &[ARMS, ("azure-asyncoperation", url)], "");
     let resource = json!({ "name": "azps-5jf3vk", "properties": { "provisioningState": state } });
-    let answers = vec![accepted, json_answer(200, &resource), json_answer(200, operation)];
-    let (cloud, clock, script) = scripted(answers);
+    let responses = vec![accepted, json_response(200, &resource), json_response(200, operation)];
+    let (cloud, clock, script) = scripted(responses);
     if is_deletion {
         clock.run(cloud.begin_delete(&spec().id)).unwrap();
     } else {
@@ -124,4 +125,28 @@ fn a_failed_operation_gives_its_whole_reason() {
     }
     let (found, _) = observed(true, "Succeeded", &json!({ "status": "InProgress" }));
     assert_eq!(found.failure, None);
+}
+
+/// The reason of a failure is kept when the file system is invisible for a moment after its creation.
+#[test]
+fn the_error_of_an_operation_survives_a_moment_of_absence() {
+    let accepted =
+        response(201, &[("azure-asyncoperation", "https://arm.test/subscriptions/s/ascOperations/1?s=signature")], "");
+    let failed = json_response(200, &json!({ "name": "azps-5jf3vk", "properties": { "provisioningState": "Failed" } }));
+    let reason =
+        json_response(200, &json!({ "status": "Failed", "error": { "code": "CreateTimeout", "message": "slow" } }));
+    let absent = error(404, "ResourceNotFound", "x");
+    let reset = error(500, "Oops", "x");
+    let responses = vec![accepted, absent, failed.clone(), reason, reset, failed.clone()];
+    let (cloud, clock, _) = scripted(responses);
+    let reason = || match clock.run(cloud.observe(&spec().id)).unwrap() {
+        Observed::Present(found) => found.failure,
+        Observed::Absent => None,
+    };
+    clock.run(cloud.begin_create(&spec())).unwrap();
+    assert_eq!(reason(), None);
+    assert_eq!(reason().as_deref(), Some("CreateTimeout: slow"));
+    // It is not the reason of the next creation, whose response got lost.
+    clock.run(cloud.begin_create(&spec())).unwrap_err();
+    assert_eq!(reason(), None);
 }

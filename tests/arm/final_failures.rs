@@ -1,4 +1,4 @@
-//! The rules of final failures, each with its cases, in ARM's own answers.
+//! Which failures are final: each rule with its cases, in ARM's own responses.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn local_mistakes_cost_one_observation() {
 
 /// Rule 2: an observation that fails is never final, whatever the response.
 #[test]
-fn a_failed_look_is_never_final() {
+fn a_failed_observation_is_never_final() {
     let statuses = [400, 401, 402, 403, 404, 405, 407, 409, 410, 412, 418, 451, 500, 501, 505, 599, 300, 302, 304];
     let faults = statuses.into_iter().flat_map(|status| [FaultKind::Status(status), FaultKind::Html(status)]);
     let others =
@@ -136,7 +136,7 @@ fn quota_and_an_absent_group_are_reported_with_what_to_do() {
 
 /// A proxy's page with the status of a refusal proves nothing.
 #[test]
-fn an_answer_that_is_not_arms_is_no_refusal() {
+fn a_response_that_is_not_arms_is_no_refusal() {
     for status in [400, 401, 403, 404, 409] {
         let stack = Stack::new();
         let fault = HttpFault { fault_kind: FaultKind::Html(status), after: true };
@@ -148,7 +148,7 @@ fn an_answer_that_is_not_arms_is_no_refusal() {
 
 /// A PUT in doubt is sent again only after two observations, five seconds apart, found nothing; with the same body.
 #[test]
-fn a_put_in_doubt_is_repeated_after_two_looks() {
+fn a_put_of_unknown_outcome_is_repeated_after_two_observations() {
     let stack = Stack::new();
     let lost = HttpFault { fault_kind: FaultKind::Reset, after: false };
     let first = std::sync::atomic::AtomicBool::new(true);
@@ -203,10 +203,37 @@ fn a_failed_creation_is_reported_with_its_code_and_made_anew() {
 
 /// Without the operation's URL (after a restart) the creation is still deleted and made anew.
 #[test]
-fn a_failure_without_a_reason_is_mended_too() {
+fn a_failed_creation_without_a_known_error_is_made_anew() {
     let stack = Stack::new();
     stack.azure.place(NAME, &OURS, ProvisioningState::Failed, "");
     let driver = stack.healthy();
     assert!(stack.azure.retried(|| driver.create(NAME), |_| ()).is_some(), "{:?}", stack.states());
     assert_eq!(stack.azure.made(NAME), 1);
+}
+
+/// A call reports the last error at its deadline, not only that it waits.
+#[test]
+fn the_last_error_is_reported_at_the_deadline() {
+    let stack = Stack::new();
+    let failure = stack.failing(Kind::Put, FaultKind::Busy).create(NAME).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("AnotherOperationInProgress"), "{failure}");
+
+    let stack = Stack::new();
+    let volume = stack.azure.volume().id.to_string();
+    let failure = stack.failing(Kind::Delete, FaultKind::Busy).delete(&volume).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("AnotherOperationInProgress"), "{failure}");
+
+    // A transient error that is over is not reported.
+    let stack = Stack::new();
+    stack.azure.simulator.cloud().edit_world(|world| world.create_seconds = 3600);
+    let lost = std::sync::atomic::AtomicBool::new(true);
+    let plan = move |_: usize, kind: Kind| {
+        let first = kind == Kind::Put && lost.swap(false, std::sync::atomic::Ordering::Relaxed);
+        first.then_some(HttpFault { fault_kind: FaultKind::Reset, after: true })
+    };
+    let process = stack.process(Box::new(plan));
+    let failure = process.driver.create_as(request(NAME), BUDGET).unwrap_err();
+    assert!(failure.message.contains("is Creating") && !failure.message.contains("last answer"), "{failure}");
 }

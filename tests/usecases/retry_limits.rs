@@ -122,7 +122,7 @@ fn a_lasting_fault_costs_at_most_six_deletes_and_is_reported_within_a_minute() {
 }
 
 #[test]
-fn a_failed_creation_that_cannot_be_deleted_is_left_alone_for_a_while() {
+fn a_failed_creation_that_cannot_be_deleted_is_tried_again_after_a_pause() {
     use azurelustre_csi::domain::filesystem::ProvisioningState;
     let azure = Azure::new();
     azure.place(NAME, &crate::world::OURS, ProvisioningState::Failed, "");
@@ -169,7 +169,7 @@ fn throttling_is_reported_at_once_with_the_time_of_the_next_try() {
 }
 
 #[test]
-fn throttled_reads_say_so_too() {
+fn throttled_reads_are_reported_with_the_time_of_the_next_try() {
     for (operation, part) in [
         ("observe", "it is not known what exists"),
         ("skus", "not asked for yet"),
