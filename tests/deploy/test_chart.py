@@ -1,4 +1,4 @@
-"""helm's own checks, and what it says after an installation."""
+"""helm's own checks, and the notes after an installation."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ class Notes(unittest.TestCase):
         self.assertNotIn("paths.kubelet", text)
         self.assertNotIn("lustreClient", text)
 
-    def test_who_brings_the_lustre_client_is_said(self):
+    def test_the_notes_explain_the_source_of_the_lustre_client(self):
         self.assertIn("Last State", notes())
         self.assertIn("node.setup.enabled is false", notes("--set", "node.setup.enabled=false"))
         for other in ("driver.cloud=simulator", "driver.mountFsType=tmpfs"):

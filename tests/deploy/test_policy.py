@@ -1,4 +1,4 @@
-"""The rules of operation that every rendered object has to keep, whatever the values."""
+"""Rules of operation of every rendered object, for all value sets."""
 
 import functools
 import re
@@ -103,7 +103,7 @@ class Rules(unittest.TestCase):
         ):  # fmt: skip
             self.assertEqual(canonical(text), expected)
 
-    def test_the_node_asks_for_what_it_needs(self):
+    def test_the_resource_requests_of_the_node(self):
         node = container(render(), "DaemonSet", "azurelustre")
         self.assertLess(quantity(node["resources"]["requests"]["memory"]), 64 * 2**20)
 
@@ -285,9 +285,9 @@ class NodeSetup(unittest.TestCase):
         for name, documents in all_sets():
             pod = one(documents, "DaemonSet")["spec"]["template"]["spec"]
             for each in pod.get("initContainers", []):
-                for resource, asked in each["resources"]["requests"].items():
+                for resource, amount in each["resources"]["requests"].items():
                     total = sum(quantity(other["resources"]["requests"][resource]) for other in pod["containers"])
-                    self.assertLessEqual(quantity(asked), total, f"{name} {resource}")
+                    self.assertLessEqual(quantity(amount), total, f"{name} {resource}")
 
     def test_it_is_left_out_where_nothing_of_lustre_is_mounted(self):
         for settings in ("node.setup.enabled=false", "driver.mountFsType=tmpfs", "driver.mounter=simulator", "driver.cloud=simulator"):
@@ -327,12 +327,10 @@ class NodeSetup(unittest.TestCase):
         self.assertTrue(mount["readOnly"])
 
     def test_default_clients_are_those_of_the_driver(self):
-        table = (ROOT / "src/adapters/node_setup/version.rs").read_text()
+        releases = (ROOT / "src/adapters/node_setup/os.rs").read_text()
         versions = yaml.safe_load((CHART / "values.yaml").read_text())["node"]["setup"]["clientVersion"]
-        for names, version in re.findall(r'((?:Os::\w+(?: \| )?)+) => "([^"]+)"', table):
-            for name in re.findall(r"Os::(\w+)", names):
-                self.assertEqual(versions.pop(name.lower()), version)
-        self.assertEqual(versions, {})
+        rows = re.findall(r'key: "([^"]+)", name: "[^"]+", client: "([^"]+)"', releases)
+        self.assertEqual(versions, dict(rows))
 
 
 class Controller(unittest.TestCase):
@@ -359,7 +357,7 @@ class Controller(unittest.TestCase):
         spread = one(render(), "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
         self.assertEqual({each["whenUnsatisfiable"] for each in spread}, {"ScheduleAnyway"})
 
-    def test_no_resizer_unless_asked_for(self):
+    def test_no_resizer_by_default(self):
         names = [each["name"] for _, _, each in containers(render())]
         self.assertNotIn("csi-resizer", names)
 

@@ -16,7 +16,7 @@ VERSION = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re
 IMAGE = "ghcr.io/azurelustre-csi/azurelustre-csi"
 DIGEST = "sha256:" + "d" * 64
 
-# Each writes what it was asked into $LOG and reads a password. docker and helm answer with a digest where one is asked for.
+# Each writes its arguments into $LOG and reads a password. docker and helm print a digest where one is requested.
 STAND_INS = {
     "docker": 'case "$*" in *inspect*) echo "$DIGEST" ;; esac',
     "cosign": "case $* in *--bundle*) touch SHA256SUMS.sigstore.json ;; esac",

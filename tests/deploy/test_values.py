@@ -38,7 +38,7 @@ class Refused(unittest.TestCase):
                 self.assertIn(f"'{name}'", refusal(setting))
 
     def test_every_map_of_ours_is_strict(self):
-        """A key that nobody has thought of is refused in every map that the default values have, but pass-through ones."""
+        """An unknown key is rejected in every map of the default values, except pass-through ones."""
         free = {"resources", "nodeSelector", "affinity", "requests", "limits", "podLabels", "podAnnotations", "tolerations"}
         values = yaml.safe_load((CHART / "values.yaml").read_text())
 

@@ -135,7 +135,6 @@ fn update_command(request: &PackageRequest<'_>, time_left: Duration) -> Invocati
     command(request, "apt-get", &["-q", "update"]).within(retry::limit(time_left))
 }
 
-/// The package's name is not in quotes or a pattern, and its version is given, so that no other package is chosen.
 fn download_command(request: &PackageRequest<'_>, time_left: Duration) -> Invocation {
     let package = format!("{}={}", deb::name(request), deb::VERSION);
     let run = command(request, "apt-get", &["-q", "download", &package]);

@@ -12,7 +12,7 @@ use crate::adapters::node_setup::os::{Machine, Os};
 use crate::adapters::node_setup::tools::{HostTools, Invocation, Output};
 use crate::adapters::node_setup::version::ClientVersion;
 
-/// Prefix of the names of packages with the client's kernel modules.
+/// Prefix of the names of packages with the client's kernel modules, by the indexes of packages.microsoft.com.
 pub(super) const KMOD: &str = "kmod-lustre-client";
 
 /// The package of one client for one kernel. Paths in arguments are as the host sees them.
