@@ -234,7 +234,7 @@ async fn tcp_serves_too() {
 }
 
 #[tokio::test]
-async fn work_that_goes_on_without_its_caller_is_waited_for() {
+async fn work_that_continues_without_its_caller_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("csi.sock");
     let tasks = TaskTracker::new();

@@ -1,8 +1,8 @@
 //! What the kernel says is mounted where, as `/proc/self/mountinfo` has it.
 //!
 //! Why the path decides: all mounts of one Lustre have the same device number, so neither `st_dev` nor the numbers in
-//! this file tell two of them apart, nor a mount from the directory that it hides. What is visible at a path follows from
-//! the tree of mounts: a path is walked from the root, and wherever a mount sits on the way, the walk goes on in it.
+//! this file distinguish two of them, nor a mount from the directory that it hides. What is visible at a path follows from
+//! the tree of mounts: a path is walked from the root, and wherever a mount sits on the way, the walk continues in it.
 //! Fields are bytes; blanks, tabs, line ends and backslashes come as octal escapes.
 
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! The command line: what to run, how mistakes are reported, which exit code it ends with.
 //!
 //! It takes the place of the Go driver's binary in manifests that nobody wants to edit, so it reads flags as
-//! Go does (`go_flags`) and hands their values on as text; the settings judge them together with all others.
+//! Go does (`go_flags`) and hands their values on as text; the settings check them together with all others.
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -33,7 +33,7 @@ pub trait Mounter: Send + Sync + std::fmt::Debug {
 
     /// Unmounts all that is mounted at the target and removes its directory, whose parents stay. Nothing there is `Ok`. A
     /// directory that holds files is an error: they were written while nothing was mounted, and are never deleted. Waits
-    /// for as long as it is not dropped; what has begun goes on, and a repeated call waits for it.
+    /// for as long as it is not dropped; what has begun continues, and a repeated call waits for it.
     async fn unmount(&self, target: &Path) -> Result<(), MountError>;
 
     /// Space and inodes of the volume mounted at `path`; `None` if no volume is mounted there.
@@ -95,7 +95,7 @@ pub enum MountErrorKind {
     NotReady,
     /// In use by processes, other mounts or another operation. Nothing was changed.
     Busy,
-    /// Not finished in time; it goes on and a later call meets it.
+    /// Not finished in time; it continues and a later call meets it.
     Stuck,
     /// What is at the target could not be determined: something may be mounted there.
     Unknown,

@@ -140,7 +140,7 @@ async fn a_panic_is_an_answer_and_the_next_call_works() {
 }
 
 #[tokio::test]
-async fn what_changes_something_outlives_its_caller_and_what_looks_does_not() {
+async fn what_changes_something_outlives_its_caller_and_what_only_reads_does_not() {
     let (world, ports) = scripted(Script::Hang).await;
     let methods = ["create", "delete", "validate", "publish", "unpublish", "usage"];
     for (call, method) in ported(&world).into_iter().zip(methods) {
@@ -173,7 +173,7 @@ async fn a_deadline_that_passes_ends_the_call_and_not_the_act() {
     assert_eq!(ports.ended().await, End::Finished("create"));
 }
 
-/// The use-case hears that its caller is gone, though its work goes on.
+/// The use-case learns that its caller has left, though its work continues.
 #[tokio::test]
 async fn a_use_case_hears_that_its_caller_is_gone() {
     let (world, ports) = scripted(Script::Hang).await;

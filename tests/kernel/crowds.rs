@@ -170,12 +170,12 @@ impl Crowd {
         let threads = self.node.mounter.threads();
         assert!(threads <= 2 * HUNG + 10, "{threads} threads");
 
-        let (given_up, kept) = self.targets.split_at(HUNG / 2);
-        self.unmount_all(given_up).await;
+        let (abandoned, kept) = self.targets.split_at(HUNG / 2);
+        self.unmount_all(abandoned).await;
         assert_eq!(self.hanging(), HUNG, "nothing ends before the server answers");
         self.release();
         self.node.settled().await;
-        for target in given_up {
+        for target in abandoned {
             assert!(!is_mounted(target), "{}", target.display());
         }
         for target in kept {

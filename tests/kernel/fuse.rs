@@ -88,7 +88,7 @@ impl Fuse {
         self.state.lock().unwrap().silent = true;
     }
 
-    /// Answers what was asked meanwhile, and goes on.
+    /// Answers the requests that came meanwhile, and continues.
     pub(crate) fn resume(&self) {
         let mut state = self.state.lock().unwrap();
         state.silent = false;

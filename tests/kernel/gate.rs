@@ -19,7 +19,7 @@ use crate::world::{
 use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
-    while_mounts_are_stuck_an_mgs_without_connection_is_told_at_once,
+    while_mounts_are_stuck_an_mgs_without_connection_is_reported_at_once,
     while_mounts_are_stuck_an_mgs_that_listens_is_tried,
     a_server_has_no_more_places_than_set,
     healthy_mounts_wait_for_a_place,
@@ -39,7 +39,7 @@ async fn stick(node: &TestNode, mounts: usize) {
     }
 }
 
-async fn while_mounts_are_stuck_an_mgs_without_connection_is_told_at_once() {
+async fn while_mounts_are_stuck_an_mgs_without_connection_is_reported_at_once() {
     let node = TestNode::new(with_limits(Limits { mount: Duration::from_millis(400), ..patient() }));
     stick(&node, 1).await;
     node.kernel.listen(SICK.into(), false);
@@ -73,7 +73,7 @@ async fn a_server_has_no_more_places_than_set() {
     stick(&node, 2).await;
     let target = node.target("third");
     let error = node.mounter.mount(&plan(&source(SICK), &target)).await.unwrap_err();
-    assert_eq!(error.kind, MountErrorKind::Unreachable, "nothing of it goes on");
+    assert_eq!(error.kind, MountErrorKind::Unreachable, "nothing of it continues");
     assert!(
         error.to_string().contains("2 mounts of the MGS 10.0.0.9@tcp are in progress, 2 of them overdue"),
         "{error}"
@@ -101,7 +101,7 @@ async fn healthy_mounts_wait_for_a_place() {
     }
 }
 
-/// A client of 2.15 gives up before any limit of ours has passed.
+/// A client of 2.15 stops before any limit of ours has passed.
 async fn an_mgs_that_just_failed_to_answer_has_to_take_a_connection() {
     let node = TestNode::new(with_limits(patient()));
     let target = node.target("pod");

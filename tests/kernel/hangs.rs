@@ -13,17 +13,17 @@ use crate::{Test, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_retry_joins_and_gets_the_late_success,
-    a_late_failure_is_told_to_the_next_call,
+    a_late_failure_is_reported_to_the_next_call,
     a_mount_that_was_unpublished_meanwhile_takes_itself_back,
     a_mount_whose_directory_was_removed_meanwhile_fails_by_itself,
-    a_mount_given_up_before_it_began_never_begins,
+    a_mount_abandoned_before_it_began_never_begins,
     a_caller_that_leaves_leaves_the_mount_to_go_on,
     a_measurement_that_hangs_is_asked_once,
     a_statfs_past_its_limit_is_not_waited_for_again,
     a_measurement_that_is_joined_gives_its_answer_to_all,
     a_sub_directory_that_hangs_is_joined_and_cleaned_up,
-    another_volume_at_a_target_under_way_is_refused,
-    a_mount_under_way_counts_as_published_until_it_is_given_up,
+    another_volume_at_a_target_in_progress_is_refused,
+    a_mount_in_progress_counts_as_published_until_it_is_abandoned,
 ];
 
 fn impatient() -> Limits {
@@ -48,7 +48,7 @@ async fn a_retry_joins_and_gets_the_late_success() {
     assert_eq!(node.mounter.published(&plan).await.unwrap(), [target]);
 }
 
-async fn a_late_failure_is_told_to_the_next_call() {
+async fn a_late_failure_is_reported_to_the_next_call() {
     let node = TestNode::new(with_limits(impatient()));
     let target = node.target("pod");
     let plan = plan(&source(SICK), &target);
@@ -92,7 +92,7 @@ async fn a_mount_whose_directory_was_removed_meanwhile_fails_by_itself() {
 }
 
 /// A thread may come late on a busy machine, after its caller was answered and the target was unpublished.
-async fn a_mount_given_up_before_it_began_never_begins() {
+async fn a_mount_abandoned_before_it_began_never_begins() {
     let node = TestNode::new(with_limits(Limits { mount: Duration::ZERO, ..patient() }));
     let targets: Vec<_> = (0..300).map(|pod| node.target(&pod.to_string())).collect();
     for target in &targets {
@@ -191,7 +191,7 @@ async fn a_sub_directory_that_hangs_is_joined_and_cleaned_up() {
     node.assert_no_leftovers();
 }
 
-async fn another_volume_at_a_target_under_way_is_refused() {
+async fn another_volume_at_a_target_in_progress_is_refused() {
     let node = TestNode::new(with_limits(impatient()));
     let target = node.target("pod");
     node.kernel.hang(SICK_MOUNTS);
@@ -203,7 +203,7 @@ async fn another_volume_at_a_target_under_way_is_refused() {
 }
 
 /// A single writer must not get a second mount while the first one hangs.
-async fn a_mount_under_way_counts_as_published_until_it_is_given_up() {
+async fn a_mount_in_progress_counts_as_published_until_it_is_abandoned() {
     let node = TestNode::new(with_limits(impatient()));
     let target = node.target("pod");
     node.kernel.hang(SICK_MOUNTS);

@@ -39,7 +39,7 @@ pub(crate) const TESTS: &[Test] = tests![
     options_are_those_of_the_client_that_is_loaded,
     the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount,
     labels_are_handed_on_only_where_selinux_is,
-    a_host_name_that_cannot_be_resolved_is_told,
+    a_host_name_that_cannot_be_resolved_is_reported,
     paths_of_any_bytes_are_mounted_and_unmounted,
     a_target_below_a_link_is_known,
     what_is_published_survives_a_restart,
@@ -267,7 +267,7 @@ async fn the_devices_of_a_mount_are_tuned_and_a_refusal_fails_no_mount() {
     node.kernel.show_devices_below(&client);
     assert_eq!(node.mounter.mount(&plan(&source(SICK), &node.target("2"))).await.unwrap(), MountOutcome::Mounted);
     assert_eq!(values(), ["64", "50", "32", "512"]);
-    // What somebody else sets on a mount that exists stays.
+    // What another process sets on a mount that exists stays.
     let osc = std::fs::read_dir(client.join("sys/fs/lustre/osc")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(osc.join("max_dirty_mb"), "100\n").unwrap();
     assert_eq!(node.mounter.mount(&plan(&source(HEALTHY), &node.target("3"))).await.unwrap(), MountOutcome::Mounted);
@@ -308,7 +308,7 @@ async fn errors_without_a_name_in_libc_are_named() {
     }
 }
 
-async fn a_host_name_that_cannot_be_resolved_is_told() {
+async fn a_host_name_that_cannot_be_resolved_is_reported() {
     let node = TestNode::new(with_limits(patient()));
     let plan = plan(&MountSource::parse("absent.example:/lustrefs").unwrap(), &node.target("pod"));
     let error = node.mounter.mount(&plan).await.unwrap_err();

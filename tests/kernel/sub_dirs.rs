@@ -131,7 +131,7 @@ async fn leftovers_of_a_crash_are_removed_before_the_first_call() {
         assert_eq!(node.restarted().clean_leftovers().await, 0, "no working directory yet");
         let place = crash(&node).await;
         let _in_use = std::fs::File::create(place.join("file")).unwrap();
-        let mine = node.settings.working_dir.join("of-somebody-else");
+        let mine = node.settings.working_dir.join("of-another-process");
         std::fs::create_dir(&mine).unwrap();
         let (restarted, target) = (node.restarted(), node.target("pod"));
         match first {
@@ -210,7 +210,7 @@ async fn what_somebody_planted_in_the_working_directory_is_not_used() {
     std::fs::create_dir(&place).unwrap();
     // A user namespace may know no other user to give it to.
     if std::os::unix::fs::chown(&place, Some(1), None).is_ok() {
-        assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "somebody else's directory");
+        assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err(), "a directory of another process");
         assert!(!is_mounted(&place));
     }
     std::fs::remove_dir(&place).ok();
@@ -218,5 +218,5 @@ async fn what_somebody_planted_in_the_working_directory_is_not_used() {
     std::fs::create_dir(&place).unwrap();
     mount(Some("x"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     assert!(mounter.make_sub_dir(&below(SICK, "a/b")).await.is_err());
-    assert!(is_mounted(&place), "a foreign mount stays");
+    assert!(is_mounted(&place), "a mount of another type stays");
 }

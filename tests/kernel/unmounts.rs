@@ -24,9 +24,9 @@ use crate::{Test, tests};
 pub(crate) const TESTS: &[Test] = tests![
     no_code_can_force_an_unmount,
     an_unmount_that_flushes_is_waited_for,
-    an_unmount_that_flushes_for_too_long_is_given_up_with_a_free_path,
+    an_unmount_that_flushes_for_too_long_is_abandoned_with_a_free_path,
     an_unmount_that_flushes_to_dead_servers_frees_the_target,
-    an_unmount_that_hangs_in_its_place_is_never_given_up_while_servers_answer,
+    an_unmount_that_hangs_in_its_place_is_never_abandoned_while_servers_answer,
     an_unmount_that_hangs_in_its_place_on_dead_servers_is_detached,
     calls_shorter_than_the_limit_of_an_unmount_free_the_target_too,
     what_was_known_before_the_unmount_counts_when_nothing_is_known_later,
@@ -38,8 +38,8 @@ pub(crate) const TESTS: &[Test] = tests![
     what_cannot_be_determined_is_not_dead,
     connected_servers_forbid_a_detach_whatever_the_network_says,
     a_mount_that_kubelet_knows_is_never_forced_after_a_restart,
-    a_foreign_file_system_is_never_unmounted,
-    a_foreign_file_system_upon_ours_is_reported_and_ours_kept,
+    a_file_system_of_another_type_is_never_unmounted,
+    a_file_system_of_another_type_upon_ours_is_reported_and_ours_kept,
     equal_mounts_that_are_stacked_are_as_planned_and_all_unmounted,
 ];
 
@@ -110,7 +110,7 @@ async fn an_unmount_that_flushes_is_waited_for() {
     assert_eq!(node.calls_about(&target), ["mount", "plain"]);
 }
 
-async fn an_unmount_that_flushes_for_too_long_is_given_up_with_a_free_path() {
+async fn an_unmount_that_flushes_for_too_long_is_abandoned_with_a_free_path() {
     let limits = Limits { unmount_at_most: 3 * SHORT, ..short_unmounts() };
     let node = TestNode::new(with_limits(limits));
     let target = node.mounted("pod", SICK).await;
@@ -143,7 +143,7 @@ async fn an_unmount_that_flushes_to_dead_servers_frees_the_target() {
     node.settled().await;
 }
 
-async fn an_unmount_that_hangs_in_its_place_is_never_given_up_while_servers_answer() {
+async fn an_unmount_that_hangs_in_its_place_is_never_abandoned_while_servers_answer() {
     let node = node();
     let target = node.mounted("pod", SICK).await;
     let hung = key("unmount", &target);
@@ -330,7 +330,7 @@ async fn a_mount_that_kubelet_knows_is_never_forced_after_a_restart() {
     assert_eq!(node.calls_about(&target), ["mount", "plain", "detach"]);
 }
 
-async fn a_foreign_file_system_is_never_unmounted() {
+async fn a_file_system_of_another_type_is_never_unmounted() {
     let node = node();
     let target = node.target("pod");
     mount(Some("somebody's"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
@@ -342,7 +342,7 @@ async fn a_foreign_file_system_is_never_unmounted() {
     assert_eq!(node.mounter.usage(&target).await.unwrap(), None, "it is no volume");
 }
 
-async fn a_foreign_file_system_upon_ours_is_reported_and_ours_kept() {
+async fn a_file_system_of_another_type_upon_ours_is_reported_and_ours_kept() {
     let node = node();
     let target = node.mounted("pod", SICK).await;
     mount(Some("x"), &target, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();

@@ -61,7 +61,7 @@ async fn files_that_hold_something_else_are_named_and_not_shown() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_away_is_one_to_try_again_without_the_token() {
+async fn an_unreachable_api_server_is_retried_and_the_error_has_no_token() {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("token"), TOKEN).unwrap();
     let error = failure(Connection::new("http://127.0.0.1:1", files.path(), "test")).await;

@@ -1,4 +1,4 @@
-//! An API server that is away, or refuses: the driver goes on, says so once, and no level of its log shows a token.
+//! An API server that is unreachable, or refuses: the driver continues, logs it once, and no level of its log shows a token.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -106,7 +106,7 @@ async fn a_denial_is_logged_once_with_its_text_and_another_failure_once_more() {
 }
 
 #[tokio::test]
-async fn events_wait_for_an_api_server_that_is_away_and_that_is_said_once() {
+async fn events_wait_for_an_unreachable_api_server_and_that_is_logged_once() {
     let Cluster { stub, orchestrator, files: _files } = Cluster::start().await;
     stub.state().fault = Some(Box::new(|number, _| (number < 10).then(|| status(503, "ServiceUnavailable", "down"))));
     let clock = Arc::new(SkippingClock::default());

@@ -119,7 +119,7 @@ async fn conflicts_without_a_change_of_the_taints_are_repeated_and_no_denial() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_removed_first_is_done() {
+async fn a_taint_that_another_client_removed_first_is_done() {
     let cluster = Cluster::start().await;
     cluster.stub.state().taints = vec![own()];
     cluster.stub.state().meanwhile = Some(Box::new(Vec::clear));

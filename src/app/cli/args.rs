@@ -1,6 +1,6 @@
 //! Commands and flags, and the help text that comes of them.
 //!
-//! Values of `serve`'s flags stay text here: the settings judge them together with file and variables, so that all mistakes
+//! Values of `serve`'s flags stay text here: the settings check them together with file and variables, so that all mistakes
 //! are reported at once. No flag has a default here either, since an absent flag must not hide a variable.
 
 use clap::{Args, Parser, Subcommand};

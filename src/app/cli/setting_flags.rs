@@ -47,7 +47,7 @@ impl FlagSet for OfNodeSetup {
     }
 }
 
-/// The flags that were given, by name, as text: the settings judge them together with file and variables.
+/// The flags that were given, by name, as text: the settings check them together with file and variables.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SettingFlags<S> {
     /// Name and value of each.

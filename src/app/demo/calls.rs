@@ -62,7 +62,7 @@ impl Calls {
         };
         loop {
             match self.driver.controller().create_volume(timed(request.clone())).await {
-                Err(status) if under_way(&status) => {}
+                Err(status) if in_progress(&status) => {}
                 Err(status) => return Err(call_failed("CreateVolume", &status)),
                 Ok(response) => {
                     let volume = response.into_inner().volume;
@@ -77,7 +77,7 @@ impl Calls {
         let request = DeleteVolumeRequest { volume_id: volume_id.to_owned(), ..DeleteVolumeRequest::default() };
         loop {
             match self.driver.controller().delete_volume(timed(request.clone())).await {
-                Err(status) if under_way(&status) => {}
+                Err(status) if in_progress(&status) => {}
                 Err(status) => return Err(call_failed("DeleteVolume", &status)),
                 Ok(_) => return Ok(()),
             }
@@ -165,7 +165,7 @@ fn timed<T>(message: T) -> Request<T> {
 }
 
 /// The codes after which Kubernetes repeats a call because it may still be in progress.
-fn under_way(status: &Status) -> bool {
+fn in_progress(status: &Status) -> bool {
     matches!(status.code(), Code::Aborted | Code::DeadlineExceeded)
 }
 

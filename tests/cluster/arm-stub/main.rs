@@ -1,6 +1,6 @@
 //! The tests' ARM stub as a process of its own, with TLS: Azure for a test cluster.
 //!
-//! It outlives every controller, so it is the judge of what they leave behind. Besides ARM it is the token endpoint, and
+//! It outlives every controller, so it counts what they leave behind. Besides ARM it is the token endpoint, and
 //! below `/stub` it answers tests: `GET /stub/state` says which file systems there are, how many creations of each name
 //! made one, and how many requests of each kind came; `POST /stub/settings` sets how long creations and deletions take.
 
