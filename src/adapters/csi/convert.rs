@@ -85,18 +85,16 @@ pub(super) fn validated(
     request: proto::ValidateVolumeCapabilitiesRequest,
     unsupported: Option<String>,
 ) -> proto::ValidateVolumeCapabilitiesResponse {
-    match unsupported {
-        Some(message) => proto::ValidateVolumeCapabilitiesResponse { confirmed: None, message },
-        None => {
-            let confirmed = Confirmed {
-                volume_context: request.volume_context,
-                volume_capabilities: request.volume_capabilities,
-                parameters: request.parameters,
-                ..Confirmed::default()
-            };
-            proto::ValidateVolumeCapabilitiesResponse { confirmed: Some(confirmed), message: String::new() }
-        }
+    if let Some(message) = unsupported {
+        return proto::ValidateVolumeCapabilitiesResponse { confirmed: None, message };
     }
+    let confirmed = Confirmed {
+        volume_context: request.volume_context,
+        volume_capabilities: request.volume_capabilities,
+        parameters: request.parameters,
+        ..Confirmed::default()
+    };
+    proto::ValidateVolumeCapabilitiesResponse { confirmed: Some(confirmed), message: String::new() }
 }
 
 /// The mount asked for. Secrets, staging path and publish context have no influence.

@@ -48,7 +48,9 @@ fn read(path: &Path) -> Result<Dict, Problem> {
     })
 }
 
-fn parser(path: &Path) -> Result<fn(&str) -> Result<Dict, String>, Problem> {
+type Parser = fn(&str) -> Result<Dict, String>;
+
+fn parser(path: &Path) -> Result<Parser, Problem> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Ok(|text| Toml::from_str(text).map_err(|error| error.to_string())),
         Some("yaml" | "yml") => Ok(|text| Yaml::from_str(text).map_err(|error| error.to_string())),
