@@ -21,7 +21,7 @@
 //! ```
 //! use azurelustre_csi::domain::capacity::{CapacityRange, RequestedCapacity, Tib};
 //! use azurelustre_csi::domain::filesystem::Observed;
-//! use azurelustre_csi::domain::reclaim::{self, Reclaim, ReclaimStep};
+//! use azurelustre_csi::domain::reclaim::{self, ReclaimStep};
 //!
 //! // A claim of 17 TiB on AMLFS-Durable-Premium-125, which is sold in steps of 16 TiB up to 128 TiB.
 //! let range = CapacityRange::parse(RequestedCapacity::at_least(17 << 40))?;
@@ -29,7 +29,7 @@
 //! assert_eq!(size, Tib(32));
 //!
 //! // Deleting a volume: what its id names, and what to do about what is there.
-//! let Reclaim::Filesystem(id) = reclaim::plan("pvc-1#lustrefs#10.0.0.4##t#team")? else { unreachable!() };
+//! let Some(id) = reclaim::plan("pvc-1#lustrefs#10.0.0.4##t#team")? else { unreachable!() };
 //! assert_eq!(id.to_string(), "pvc-1 in resource group team");
 //! assert_eq!(reclaim::next(&Observed::Absent, &id.name), ReclaimStep::Done);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

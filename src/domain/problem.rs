@@ -61,6 +61,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 /// All problems found, in the order found. Never empty once returned as an error. `Display` joins them by `; `.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);

@@ -19,14 +19,14 @@ struct ClockWorld {
     advance: Box<dyn Fn()>,
 }
 
-fn with_real_time(clock: impl Clock + 'static) -> Box<ClockWorld> {
-    Box::new(ClockWorld { clock: Arc::new(clock), advance: Box::new(|| {}) })
+fn with_real_time(clock: impl Clock + 'static) -> ClockWorld {
+    ClockWorld { clock: Arc::new(clock), advance: Box::new(|| {}) }
 }
 
-fn with_manual_time() -> Box<ClockWorld> {
+fn with_manual_time() -> ClockWorld {
     let clock = Arc::new(ManualClock::default());
     let advanced = Arc::clone(&clock);
-    Box::new(ClockWorld { clock, advance: Box::new(move || advanced.advance(Duration::from_millis(1))) })
+    ClockWorld { clock, advance: Box::new(move || advanced.advance(Duration::from_millis(1))) }
 }
 
 const LAWS: &[Law<ClockWorld>] =
@@ -35,9 +35,9 @@ const LAWS: &[Law<ClockWorld>] =
 /// Every law with every clock.
 pub(crate) fn trials() -> Vec<Trial> {
     let adapters = [
-        Adapter::new("system", || Ok(with_real_time(SystemClock::new()))),
-        Adapter::new("scaled", || Ok(with_real_time(ScaledClock::new(1000.0)))),
-        Adapter::new("manual", || Ok(with_manual_time())),
+        Adapter::new("system", || Ok(Box::new(with_real_time(SystemClock::new())))),
+        Adapter::new("scaled", || Ok(Box::new(with_real_time(ScaledClock::new(1000.0))))),
+        Adapter::new("manual", || Ok(Box::new(with_manual_time()))),
     ];
     harness::trials("clock", &adapters, &[LAWS])
 }

@@ -31,18 +31,21 @@ macro_rules! laws {
 }
 pub(crate) use laws;
 
+/// Makes a new world.
+type MakeWorld<W> = fn() -> io::Result<Box<W>>;
+
 /// An implementation of a port and how far it can be held to the laws here.
 pub(crate) struct Adapter<W: ?Sized, C: 'static = Infallible> {
     pub(crate) name: &'static str,
     /// A new world with it, or why none can be had here.
-    pub(crate) world: Result<fn() -> io::Result<Box<W>>, &'static str>,
+    pub(crate) world: Result<MakeWorld<W>, &'static str>,
     /// What its world is not capable of, and why.
     pub(crate) lacks: &'static [(C, &'static str)],
 }
 
 impl<W: ?Sized, C> Adapter<W, C> {
     /// One that every law can run against.
-    pub(crate) fn new(name: &'static str, world: fn() -> io::Result<Box<W>>) -> Self {
+    pub(crate) fn new(name: &'static str, world: MakeWorld<W>) -> Self {
         Self { name, world: Ok(world), lacks: &[] }
     }
 

@@ -28,9 +28,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn adapters() -> [Adapter; 4] {
     let may_mount = Mode::detect() == Mode::Bind;
-    let with_mounts = |adapter: Adapter| match may_mount {
-        true => adapter,
-        false => Adapter::unavailable(adapter.name, "this process may not mount; run as root or under unshare -rm"),
+    let with_mounts = |adapter: Adapter| {
+        let reason = "this process may not mount; run as root or under unshare -rm";
+        if may_mount { adapter } else { Adapter::unavailable(adapter.name, reason) }
     };
     let link = Adapter::new("simulator-link", || SimulatorWorld::boxed(Mode::Link));
     [

@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// A node whose kubelet directory is a mount of its own.
 struct Node {
-    node: TestNode,
+    base: TestNode,
     kubelet_dir: PathBuf,
     propagation: Arc<Propagation>,
     mounter: KernelMounter,
@@ -57,7 +57,7 @@ impl Node {
             ..Dependencies::default()
         };
         let mounter = KernelMounter::new(node.settings.clone(), dependencies);
-        Self { node, kubelet_dir, propagation, mounter, _watch: watch }
+        Self { base: node, kubelet_dir, propagation, mounter, _watch: watch }
     }
 
     /// A plan whose target's parent is there, as kubelet makes it.
@@ -87,7 +87,7 @@ async fn a_publish_that_kubelet_would_not_see_is_refused() {
     node.mounter.mount(&plan).await.unwrap();
     assert!(is_mounted(&plan.target));
     node.mounter.unmount(&plan.target).await.unwrap();
-    drop(node.node);
+    drop(node.base);
 }
 
 async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
@@ -97,7 +97,7 @@ async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
     // Below it all is as before, but what is mounted from now on reaches nobody.
     set_propagation(&node.kubelet_dir, MsFlags::MS_PRIVATE);
     // That alone is no event of the mount table.
-    let elsewhere = node.node.root.join("elsewhere");
+    let elsewhere = node.base.root.join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     mount(Some("elsewhere"), &elsewhere, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     until("the change is seen", || node.propagation.standing_fault().is_some()).await;
@@ -105,12 +105,12 @@ async fn a_mount_that_kubelet_no_longer_sees_is_no_success() {
     node.assert_refused(&node.plan("other")).await;
     node.mounter.unmount(&plan.target).await.unwrap();
     assert!(!is_mounted(&plan.target), "what is there can still be unmounted");
-    drop(node.node);
+    drop(node.base);
 }
 
 async fn doctor_finds_a_directory_that_is_not_shared() {
     let node = Node::new(MsFlags::MS_PRIVATE);
-    let nobody = node.node.root.join("absent.sock");
+    let nobody = node.base.root.join("absent.sock");
     let doctor = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_azurelustre-csi"));
         command.env_clear().env("AZURELUSTRE_CSI_KUBELET_DIR", &node.kubelet_dir);
@@ -172,7 +172,7 @@ fn publication(target: &Path) -> NodePublishVolumeRequest {
 
 async fn the_driver_answers_unavailable_and_stays_ready() {
     let node = Node::new(MsFlags::MS_PRIVATE);
-    let (socket, work) = (node.node.root.join("csi.sock"), node.node.root.join("work"));
+    let (socket, work) = (node.base.root.join("csi.sock"), node.base.root.join("work"));
     let target = node.plan("pod").target;
     std::fs::remove_dir(&target).unwrap();
     let (_driver, log) = serve(&socket, &node.kubelet_dir, &work);

@@ -65,7 +65,7 @@ pub(super) struct Permit {
     limit: Arc<MgsLimit>,
     mgs: String,
     since: Instant,
-    _permit: OwnedSemaphorePermit,
+    _semaphore: OwnedSemaphorePermit,
 }
 
 /// The MGS of a source as permits are counted and operations reported: its first NID, as the Lustre client does.
@@ -113,7 +113,7 @@ impl MgsLimit {
         if let Some(server) = self.servers().get_mut(mgs) {
             server.running.push(since);
         }
-        Permit { limit: Arc::clone(self), mgs: mgs.to_owned(), since, _permit: permit }
+        Permit { limit: Arc::clone(self), mgs: mgs.to_owned(), since, _semaphore: permit }
     }
 
     /// Records whether an MGS has answered a mount.

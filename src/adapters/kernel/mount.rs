@@ -47,13 +47,12 @@ impl KernelMounter {
         let work =
             move |blocking: &BlockingMounter, permit, pending| blocking.mount(&planned, permit, replace, pending);
         let subject = plan.target.display().to_string();
-        match self.run_with_permit(OPERATION, subject, &plan.source, &own, work).await? {
-            OperationOutput::Mount(attempt) => Ok(attempt),
-            _ => {
-                let message = "another operation ended there instead";
-                Err(MountError::at(MountErrorKind::Unknown, OPERATION, &plan.target, message))
-            }
+        let output = self.run_with_permit(OPERATION, subject, &plan.source, &own, work).await?;
+        if let OperationOutput::Mount(attempt) = output {
+            return Ok(attempt);
         }
+        let message = "another operation ended there instead";
+        Err(MountError::at(MountErrorKind::Unknown, OPERATION, &plan.target, message))
     }
 
     /// Why a mount is corrupt, if it is. One that does not answer in time is not: its servers may come back.

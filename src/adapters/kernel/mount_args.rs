@@ -32,7 +32,7 @@ pub struct MountArgs {
     pub data: String,
 }
 
-/// Source and options together are longer than [`DATA_MAX`].
+/// Source and options together are longer than mount(2) takes: a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 

@@ -58,9 +58,9 @@ impl BlockingMounter {
         };
         let root = mount.root(OPERATION)?;
         let mode = Mode::from_bits_truncate(self.settings.sub_dir_mode);
-        let made = make_beneath(&root, sub_dir, mode).map_err(|errno| of_mkdir(errno, source, sub_dir));
+        let result = make_beneath(&root, sub_dir, mode).map_err(|errno| of_mkdir(errno, source, sub_dir));
         drop((permit, root));
-        made
+        result
     }
 }
 

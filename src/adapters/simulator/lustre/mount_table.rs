@@ -12,7 +12,7 @@ use super::filesystem::Filesystem;
 use crate::domain::mount::{FS_TYPE, MountPlan, Mounted};
 use crate::ports::mounter::{MountError, MountErrorKind};
 
-/// What a Lustre client of version 2.17 shows besides the options that it was given (`ll_show_options` in lustre/llite/llite_lib.c).
+/// What a Lustre client of version 2.17 shows besides the options that it was given (`ll_show_options` in `lustre/llite/llite_lib.c`).
 const DEFAULT_OPTIONS: [&str; 9] = [
     "flock",
     "checksum",
@@ -154,7 +154,7 @@ mod tests {
         assert!(options.starts_with("rw,noatime,noflock,checksum,") && !options.contains(",flock"), "{options}");
         let plain = shown_options(&plan("/target", None, &[]));
         assert!(["rw", "flock", "lazystatfs"].iter().all(|word| plain.iter().any(|shown| shown == word)));
-        let plan = plan("/target", None, &["user_xattr", "localflock"]);
-        assert_eq!(plan.options.missing_from(&shown_options(&plan)), None);
+        let replaced = plan("/target", None, &["user_xattr", "localflock"]);
+        assert_eq!(replaced.options.missing_from(&shown_options(&replaced)), None);
     }
 }

@@ -77,7 +77,7 @@ impl Mounts {
     pub(super) fn unmount(&self, target: &Path) -> Result<(), MountError> {
         let Some(canonical) = target::canonical("unmount", target)? else { return Ok(()) };
         self.detach(&canonical, &mut self.table.lock("unmount", &canonical)?)?;
-        Ok(target::remove(target)?)
+        target::remove(target)
     }
 
     fn detach(&self, target: &Path, lock: &mut TargetLock<'_>) -> Result<(), MountError> {
