@@ -1,6 +1,8 @@
 //! `check-config`, and the start of a driver with settings that cannot work.
 
-use super::{AZURE_JSON, run, run_with, settings, write};
+#[cfg(any(feature = "simulator", not(all(feature = "arm", feature = "kernel"))))]
+use super::run;
+use super::{AZURE_JSON, run_with, settings, write};
 
 #[test]
 fn check_config_reports_all_problems_at_once() {
