@@ -85,7 +85,7 @@ async fn the_exit_code_and_one_line_say_what_the_driver_answers() {
 }
 
 #[tokio::test]
-async fn nobody_is_not_ready() {
+async fn a_socket_without_a_driver_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, reported) = probe(&folder.path().join("csi.sock"), true).await;
     assert_eq!(exit, Some(1), "{reported}");

@@ -19,6 +19,7 @@ mod gate;
 mod hangs;
 mod kills;
 mod load;
+mod mount_records;
 mod observations;
 mod propagation;
 mod silence;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         gate::TESTS,
         hangs::TESTS,
         kills::TESTS,
+        mount_records::TESTS,
         load::TESTS,
         observations::TESTS,
         propagation::TESTS,

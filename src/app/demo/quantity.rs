@@ -1,4 +1,6 @@
-//! Sizes as Kubernetes writes them: `48Ti`, `4.5Ti`, `500G`. In a cluster external-provisioner translates them.
+//! Kubernetes quantities of bytes: `48Ti`, `4.5Ti`, `500G`. In a cluster external-provisioner translates them.
+//!
+//! Parsed here, since the crates that do it bring a decimal type or all of the API's types for these lines.
 
 /// Bytes of a Kubernetes quantity, rounded up; `None` if it is none or does not fit CSI's 64 bits.
 pub(super) fn bytes(text: &str) -> Option<i64> {
