@@ -23,7 +23,7 @@ const DEFAULT_PATH: &str = "/etc/kubernetes/azure.json";
 
 /// A value in effect and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct EffectiveValue {
     /// The setting.
     pub key: &'static str,
     /// Its value as text.
@@ -90,7 +90,7 @@ pub struct Document<T> {
     /// What is missing for the cloud's adapter: the file, or values in it.
     pub missing: Vec<Problem>,
     /// Every value in effect and its source; no secret is among them.
-    pub origins: Vec<Origin>,
+    pub effective_values: Vec<EffectiveValue>,
 }
 
 /// Reads the file; `cloud` reads the settings of the cloud's adapter. A file that is absent or cannot be read is a problem if
@@ -125,7 +125,7 @@ fn parse<T>(
     problems: &mut Problems,
 ) -> Option<Document<T>> {
     let entries = problems.note(entries(text).map_err(|problem| problem.at(&file.path.display().to_string())))?;
-    let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), origins: Vec::new() };
+    let mut reader = Reader { entries, path: &file.path, problems, missing: Vec::new(), effective_values: Vec::new() };
     reader.show("file", file.path.display(), file.named_by.clone());
     let cloud = cloud(&mut reader);
     let defaults = Placement {
@@ -135,9 +135,9 @@ fn parse<T>(
         vnet: reader.shown("vnetName", NetworkName::parse),
         subnet: reader.shown("subnetName", NetworkName::parse),
     };
-    let Reader { missing, origins, .. } = reader;
+    let Reader { missing, effective_values, .. } = reader;
     let cloud = cloud.filter(|_| missing.is_empty());
-    Some(Document { defaults, cloud, missing, origins })
+    Some(Document { defaults, cloud, missing, effective_values })
 }
 
 /// The document's keys, in lower case, and values. JSON is parsed as YAML, of which it is a subset.
@@ -177,7 +177,7 @@ pub struct Reader<'a> {
     /// What is wrong so far.
     pub problems: &'a mut Problems,
     missing: Vec<Problem>,
-    origins: Vec<Origin>,
+    effective_values: Vec<EffectiveValue>,
 }
 
 impl Reader<'_> {
@@ -211,7 +211,7 @@ impl Reader<'_> {
 
     /// Adds to the list of values in effect.
     pub fn show(&mut self, key: &'static str, value: impl fmt::Display, source: String) {
-        self.origins.push(Origin { key, value: value.to_string(), source });
+        self.effective_values.push(EffectiveValue { key, value: value.to_string(), source });
     }
 
     /// A key of the file as a source.
@@ -326,8 +326,9 @@ mod tests {
 
     #[test]
     fn values_in_effect_have_a_source_and_no_secret() {
-        let origins = parsed(AKS).0.unwrap().origins;
-        let lines: Vec<String> = origins.iter().map(|o| format!("{} {} {}", o.key, o.value, o.source)).collect();
+        let effective_values = parsed(AKS).0.unwrap().effective_values;
+        let lines: Vec<String> =
+            effective_values.iter().map(|o| format!("{} {} {}", o.key, o.value, o.source)).collect();
         let expected = [
             "file azure.json test",
             "location eastus `location` in azure.json",

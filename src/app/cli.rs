@@ -117,9 +117,9 @@ fn check_config(options: &CheckOptions) -> Result<(), CommandError> {
 const LEFT_TO_CLASSES: [&str; 5] = ["location", "resourceGroup", "vnetResourceGroup", "vnetName", "subnetName"];
 
 fn in_effect(settings: &Settings) -> String {
-    let line = |origin: &settings::Origin| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source);
-    let mut lines: String = settings.origins.iter().map(line).collect();
-    let cloud = &settings.cloud_settings.origins;
+    let line = |origin: &settings::EffectiveValue| format!("{}: {:?}  # {}\n", origin.key, origin.value, origin.source);
+    let mut lines: String = settings.effective_values.iter().map(line).collect();
+    let cloud = &settings.cloud_settings.effective_values;
     if !cloud.is_empty() {
         lines.push_str("cloud-settings:\n");
         lines.extend(cloud.iter().map(|origin| format!("  {}", line(origin))));

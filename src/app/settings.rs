@@ -22,7 +22,7 @@ mod table;
 mod values;
 
 pub use crate::domain::go_bool::go_bool;
-pub use cloud::{CloudSettings, CredentialSelection, Origin};
+pub use cloud::{CloudSettings, CredentialSelection, EffectiveValue};
 pub use combined::Mode;
 pub use endpoint::{Endpoint, SocketPath};
 pub use go_driver::{MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY, is_loader};
@@ -49,8 +49,8 @@ pub struct Settings {
     /// Each setting alone.
     pub values: ServeSettings,
     /// Every value in effect and its source, for `check-config`. Those of the cloud settings are
-    /// [`CloudSettings::origins`].
-    pub origins: Vec<Origin>,
+    /// [`CloudSettings::effective_values`].
+    pub effective_values: Vec<EffectiveValue>,
 }
 
 impl Settings {
@@ -78,7 +78,7 @@ pub fn load(raw: &RawSettings) -> Result<Settings, Problems> {
     let cloud_settings = combined::cloud_settings(&mut reader, raw);
     let settings = values.zip(mode).zip(tuning).zip(cloud_settings);
     problems.into_result(settings.map(|(((values, mode), tuning), cloud_settings)| Settings {
-        origins: origins(&layers, &mode),
+        effective_values: effective_values(&layers, &mode),
         mode,
         tuning,
         cloud_settings,
@@ -134,13 +134,14 @@ pub fn of_running_driver<T>(
 }
 
 /// Every value in effect, for a process that runs in `mode`.
-fn origins(layers: &Layers, mode: &Mode) -> Vec<Origin> {
-    let mut origins = layers.origins(ServeSettings::SETTINGS);
-    let by_default = origins.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == serve::MODE);
+fn effective_values(layers: &Layers, mode: &Mode) -> Vec<EffectiveValue> {
+    let mut effective_values = layers.effective_values(ServeSettings::SETTINGS);
+    let by_default =
+        effective_values.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == serve::MODE);
     if let Some(origin) = by_default {
         (origin.value, origin.source) = ("controller".to_owned(), "default without a node id".to_owned());
     }
-    origins
+    effective_values
 }
 
 #[cfg(test)]

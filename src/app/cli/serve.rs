@@ -27,8 +27,9 @@ fn announce(settings: &Settings) {
         tracing::info!("neither --mode nor --nodeid is given: serving controller and identity; node calls are refused");
     }
     let cloud = &settings.cloud_settings;
-    if !cloud.origins.is_empty() {
-        let shown = cloud.origins.iter().map(|origin| format!("{} {} ({})", origin.key, origin.value, origin.source));
+    if !cloud.effective_values.is_empty() {
+        let shown =
+            cloud.effective_values.iter().map(|origin| format!("{} {} ({})", origin.key, origin.value, origin.source));
         tracing::info!("cloud settings: {}", shown.collect::<Vec<_>>().join(", "));
     }
     if let Some(reason) = cloud.reason_for_static_only() {

@@ -4,7 +4,7 @@
 use crate::adapters::arm::settings::{AzureSettings, CloudSource};
 use crate::adapters::cloud_settings::{self, Document, Variables};
 pub(super) use crate::adapters::cloud_settings::{CloudFile, read_file, unreadable};
-pub use crate::adapters::cloud_settings::{CredentialSelection, Origin};
+pub use crate::adapters::cloud_settings::{CredentialSelection, EffectiveValue};
 use crate::domain::placement::Placement;
 use crate::domain::problem::{Problem, Problems};
 
@@ -22,7 +22,7 @@ pub struct CloudSettings {
     /// The missing file or values, where the controller is to run on Azure.
     pub missing: Vec<Problem>,
     /// Every value in effect and its source; no secret is among them. Empty where no settings are read.
-    pub origins: Vec<Origin>,
+    pub effective_values: Vec<EffectiveValue>,
 }
 
 impl CloudSettings {
@@ -45,8 +45,8 @@ pub(super) fn read(
     let source = azure.map(|(variables, kind)| CloudSource::new(file.clone(), variables, kind));
     let azure = |reader: &mut cloud_settings::Reader<'_>| source.as_ref().and_then(|source| source.read_from(reader));
     let document = cloud_settings::read(file, needed, azure, problems)?;
-    let Document { defaults, cloud, missing, origins } = document;
-    Some(CloudSettings { defaults, azure: cloud, source, missing, origins })
+    let Document { defaults, cloud, missing, effective_values } = document;
+    Some(CloudSettings { defaults, azure: cloud, source, missing, effective_values })
 }
 
 /// Reads the file, in a build that does not reach Azure. A file that is absent or cannot be read is a problem if it is
@@ -58,8 +58,9 @@ pub(super) fn read(
     _: Option<(Variables, CredentialSelection)>,
     problems: &mut Problems,
 ) -> Option<CloudSettings> {
-    let Document { defaults, missing, origins, .. } = cloud_settings::read(file, needed, |_| None::<()>, problems)?;
-    Some(CloudSettings { defaults, missing, origins })
+    let Document { defaults, missing, effective_values, .. } =
+        cloud_settings::read(file, needed, |_| None::<()>, problems)?;
+    Some(CloudSettings { defaults, missing, effective_values })
 }
 
 /// The variables of the process, for the adapters.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use figment::value::Value;
 
-use super::cloud::Origin;
+use super::cloud::EffectiveValue;
 use super::setting::{CONFIG, PREFIX, Setting};
 
 /// The source of a value that no other source gives.
@@ -120,10 +120,12 @@ impl Layers {
     }
 
     /// The values in effect of these settings, with their sources.
-    pub(super) fn origins(&self, table: &[Setting]) -> Vec<Origin> {
+    pub(super) fn effective_values(&self, table: &[Setting]) -> Vec<EffectiveValue> {
         let found = table.iter().filter_map(|setting| self.find(setting.key));
         found
-            .filter_map(|found| Some(Origin { key: found.key, value: found.scalar()?, source: found.source.clone() }))
+            .filter_map(|found| {
+                Some(EffectiveValue { key: found.key, value: found.scalar()?, source: found.source.clone() })
+            })
             .collect()
     }
 }

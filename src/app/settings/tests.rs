@@ -76,9 +76,9 @@ fn flags_beat_variables_beat_the_file_beats_defaults() {
 fn every_value_is_reported_with_its_source() {
     let file = file(".yaml", "log-format: json\n");
     let environment = [("AZURELUSTRE_CSI_CONFIG", path(&file)), ("AZURELUSTRE_CSI_MODE", "controller")];
-    let origins = load(&given(&[("v", "4")], &environment)).unwrap().origins;
+    let effective_values = load(&given(&[("v", "4")], &environment)).unwrap().effective_values;
     let of = |key: &str| {
-        origins.iter().find(|origin| origin.key == key).map(|o| format!("{} {}", o.value, o.source)).unwrap()
+        effective_values.iter().find(|origin| origin.key == key).map(|o| format!("{} {}", o.value, o.source)).unwrap()
     };
     assert_eq!(of("log-format"), format!("json `log-format` in {}", path(&file)));
     assert_eq!(of("mode"), "controller AZURELUSTRE_CSI_MODE");
@@ -178,7 +178,7 @@ fn without_mode_and_node_id_it_is_the_go_drivers_controller() {
         let mode = &loaded.mode;
         assert_eq!(mode, &Mode::ControllerByDefault);
         assert_eq!((mode.has_controller(), mode.node_id()), (true, None));
-        let shown = loaded.origins.iter().find(|origin| origin.key == "mode").unwrap();
+        let shown = loaded.effective_values.iter().find(|origin| origin.key == "mode").unwrap();
         assert_eq!((shown.value.as_str(), shown.source.as_str()), ("controller", "default without a node id"));
     }
     assert_eq!(settings(&[], &[("AZURELUSTRE_CSI_NODEID", "n")]).mode, Mode::All { node_id: "n".to_owned() });

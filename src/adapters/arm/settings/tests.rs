@@ -195,9 +195,10 @@ fn what_is_in_effect_is_listed_with_its_source() {
         let source = CloudSource::new(named.clone(), Variables::new(environment), selection);
         let azure = |reader: &mut Reader<'_>| source.read_from(reader);
         let settings = cloud_settings::read(&named, false, azure, &mut Problems::default()).unwrap();
-        let line = |origin: &cloud_settings::Origin| format!("{}={} {}", origin.key, origin.value, origin.source);
+        let line =
+            |origin: &cloud_settings::EffectiveValue| format!("{}={} {}", origin.key, origin.value, origin.source);
         settings
-            .origins
+            .effective_values
             .iter()
             .map(line)
             .collect::<Vec<_>>()
