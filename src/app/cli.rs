@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches};
 use super::settings::MounterKind;
 use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
 use super::version::VersionInfo;
+#[cfg(feature = "kernel")]
 use crate::domain::problem::Problem;
 
 mod args;

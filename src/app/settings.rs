@@ -28,7 +28,9 @@ pub use endpoint::{Endpoint, SocketPath};
 pub use go_driver::{MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY, is_loader};
 pub use node_setup::NodeSetupSettings;
 pub use serve::{DEFAULT_DRIVER_NAME, ServeSettings};
-pub(crate) use serve::{DRIVER_NAME, ENDPOINT, KUBELET_DIR, WORKING_MOUNT_DIR};
+pub(crate) use serve::{DRIVER_NAME, ENDPOINT};
+#[cfg(feature = "kernel")]
+pub(crate) use serve::{KUBELET_DIR, WORKING_MOUNT_DIR};
 pub use setting::{CONFIG, Form, Setting};
 pub use sources::RawSettings;
 pub use table::{Sourced, Table};

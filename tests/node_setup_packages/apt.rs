@@ -195,7 +195,7 @@ fn a_damaged_local_deb_is_an_error_for_its_own_kernel_only() {
     let dir = node.path("var/lib/azurelustre-csi/packages");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("another.deb"), "half a copy").unwrap();
-    let own = dir.join(format!("kmod-lustre-client-{}.deb", KERNEL));
+    let own = dir.join(format!("kmod-lustre-client-{KERNEL}.deb"));
     fs::write(&own, "half a copy").unwrap();
     let error = node.ensure(&repository.server.url()).unwrap_err();
     assert!(error.to_string().contains("kmod-lustre-client"), "{error}");
