@@ -15,10 +15,11 @@ mod crowds;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod fuse;
-mod gate;
+
 mod hangs;
 mod kills;
 mod load;
+mod mgs_limit;
 mod mount_records;
 mod observations;
 mod propagation;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     let no_fuse = unmountable.clone().or_else(fuse::Fuse::unavailable);
     let common = [
         crowds::TESTS,
-        gate::TESTS,
+        mgs_limit::TESTS,
         hangs::TESTS,
         kills::TESTS,
         mount_records::TESTS,

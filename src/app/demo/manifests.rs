@@ -90,7 +90,7 @@ impl Manifests {
     ) -> Result<Self, CommandError> {
         let mut problems = Vec::new();
         let claims: Vec<Claim> = claims.iter().map(|object| read(&object.value)).collect();
-        let used = Use::choose(workloads, &claims).map_err(|problem| objects::in_files(vec![problem]))?;
+        let used = VolumeUse::choose(workloads, &claims).map_err(|problem| objects::in_files(vec![problem]))?;
         let named: Vec<(&Object, Class)> = classes.iter().map(|object| (object, read(&object.value))).collect();
         let wanted = used.claim.class_name();
         let chosen = named.iter().find(|(_, class)| wanted.as_deref() == Some(class.metadata.name.as_str()));
@@ -115,7 +115,7 @@ impl Manifests {
 }
 
 /// A claim and who uses it.
-struct Use<'a> {
+struct VolumeUse<'a> {
     workload: &'a Workload,
     claim: Claim,
     name: String,
@@ -125,7 +125,7 @@ struct Use<'a> {
     alone: bool,
 }
 
-impl<'a> Use<'a> {
+impl<'a> VolumeUse<'a> {
     /// The first mount of a claim that is given, in any workload.
     fn choose(workloads: &'a [Workload], claims: &[Claim]) -> Result<Self, String> {
         let uses = workloads.iter().flat_map(|workload| workload.spec.mounts().map(move |mount| (workload, mount)));

@@ -10,7 +10,7 @@ mod options;
 mod quantity;
 mod schema;
 mod screen;
-mod stage;
+mod simulated_driver;
 mod steps;
 mod storage;
 mod workload;
@@ -27,17 +27,17 @@ pub async fn run(options: DemoOptions) -> Result<(), CommandError> {
     let mut screen = screen::Screen::new();
     let mut signals =
         StopSignals::listen().map_err(|error| CommandError::failed(format!("cannot catch signals: {error}")))?;
-    let stage = stage::Stage::set(&options).await?;
+    let driver = simulated_driver::SimulatedDriver::set(&options).await?;
     // However the walk ends, by a signal too, nothing of it stays.
     let walked = tokio::select! {
-        walked = steps::walk(&stage, &manifests, &mut screen) => walked,
+        walked = steps::walk(&driver, &manifests, &mut screen) => walked,
         signal = signals.next() => Err(CommandError::failed(format!("stopped by {signal}"))),
     };
     if options.keep && walked.is_ok() {
-        stage.show_calls(&screen);
+        driver.show_calls(&screen);
         signals.next().await;
     }
-    let cleared = stage.clear().await;
+    let cleared = driver.clear().await;
     walked.and(cleared)?;
     screen.title("Every step held, and nothing is left: no file system, no mount, no file, no socket.");
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::calls;
 use super::manifests::Manifests;
 use super::screen::Screen;
-use super::stage::Stage;
+use super::simulated_driver::SimulatedDriver;
 use crate::adapters::csi::proto::volume_usage::Unit;
 use crate::adapters::csi::proto::{Volume, VolumeUsage};
 use crate::app::command_error::CommandError;
@@ -21,56 +21,60 @@ const FILE: &str = "outfile";
 const TICK: Duration = Duration::from_millis(50);
 
 /// Walks a claim and two pods through the driver.
-pub(super) async fn walk(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<(), CommandError> {
-    introduce(stage, manifests, screen).await?;
-    let volume = create(stage, manifests, screen).await?;
-    let targets = publish(stage, manifests, &volume, screen).await?;
+pub(super) async fn walk(
+    driver: &SimulatedDriver,
+    manifests: &Manifests,
+    screen: &mut Screen,
+) -> Result<(), CommandError> {
+    introduce(driver, manifests, screen).await?;
+    let volume = create(driver, manifests, screen).await?;
+    let targets = publish(driver, manifests, &volume, screen).await?;
     share(&targets, manifests, screen)?;
-    show_usage(stage, &volume, &targets, manifests, screen).await?;
-    unpublish(stage, &volume, &targets, screen).await?;
-    delete(stage, &volume, manifests, screen).await
+    show_usage(driver, &volume, &targets, manifests, screen).await?;
+    unpublish(driver, &volume, &targets, screen).await?;
+    delete(driver, &volume, manifests, screen).await
 }
 
-async fn introduce(stage: &Stage, manifests: &Manifests, screen: &Screen) -> Result<(), CommandError> {
-    let (name, version) = stage.calls.identify().await?;
+async fn introduce(driver: &SimulatedDriver, manifests: &Manifests, screen: &Screen) -> Result<(), CommandError> {
+    let (name, version) = driver.calls.identify().await?;
     screen.title(&format!("{name} {version} on the embedded simulator"));
-    screen.held(&format!("the gRPC server answers at {}", stage.socket.display()));
-    screen.fact(&format!("one minute in Azure takes {:.1} s here", 60.0 / stage.speed));
+    screen.held(&format!("the gRPC server answers at {}", driver.socket.display()));
+    screen.fact(&format!("one minute in Azure takes {:.1} s here", 60.0 / driver.speed));
     let (class, claim, pods) = (&manifests.class, &manifests.claim, manifests.pods.join(" and "));
     screen.fact(&format!("StorageClass {class}, claim {claim} ({}), pod {pods}", manifests.storage));
     Ok(())
 }
 
-async fn create(stage: &Stage, manifests: &Manifests, screen: &mut Screen) -> Result<Volume, CommandError> {
+async fn create(driver: &SimulatedDriver, manifests: &Manifests, screen: &mut Screen) -> Result<Volume, CommandError> {
     screen.title("1. The claim is created: CreateVolume");
-    let before = stage.filesystems().len();
-    let volume = watch(stage, screen, stage.create_time(), stage.calls.create(VOLUME_NAME, manifests)).await?;
-    let made = stage.filesystems().len() - before;
+    let before = driver.filesystems().len();
+    let volume = watch(driver, screen, driver.create_time(), driver.calls.create(VOLUME_NAME, manifests)).await?;
+    let made = driver.filesystems().len() - before;
     let expected = usize::from(!manifests.parameters.keys().any(|key| key.eq_ignore_ascii_case("mgs-ip-address")));
     check(made == expected, || format!("{made} file systems were made, not {expected}"))?;
     screen.held(&format!("volume {}", volume.volume_id));
     screen.fact(&format!("capacity {}", Bytes(volume.capacity_bytes.unsigned_abs())));
-    for filesystem in stage.filesystems() {
+    for filesystem in driver.filesystems() {
         screen.fact(&filesystem);
     }
-    let again = stage.calls.create(VOLUME_NAME, manifests).await?;
+    let again = driver.calls.create(VOLUME_NAME, manifests).await?;
     check(again == volume, || "a repeated CreateVolume gave another volume".to_owned())?;
     screen.held("repeated, the call finds the same volume again");
     Ok(volume)
 }
 
 async fn publish(
-    stage: &Stage,
+    driver: &SimulatedDriver,
     manifests: &Manifests,
     volume: &Volume,
     screen: &Screen,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let begin = if manifests.pods.len() > 1 { "Two pods start" } else { "The pod starts" };
     screen.title(&format!("2. {begin}: NodePublishVolume"));
-    let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| stage.target(pod)).collect::<Result<_, _>>()?;
+    let targets: Vec<PathBuf> = manifests.pods.iter().map(|pod| driver.target(pod)).collect::<Result<_, _>>()?;
     for (pod, target) in manifests.pods.iter().zip(&targets) {
-        stage.calls.publish(volume, target, pod, manifests).await?;
-        stage.calls.publish(volume, target, pod, manifests).await?;
+        driver.calls.publish(volume, target, pod, manifests).await?;
+        driver.calls.publish(volume, target, pod, manifests).await?;
         screen.held(&format!("pod {pod} has the volume at {}", target.display()));
     }
     Ok(targets)
@@ -95,7 +99,7 @@ fn share(targets: &[PathBuf], manifests: &Manifests, screen: &Screen) -> Result<
 }
 
 async fn show_usage(
-    stage: &Stage,
+    driver: &SimulatedDriver,
     volume: &Volume,
     targets: &[PathBuf],
     manifests: &Manifests,
@@ -103,7 +107,7 @@ async fn show_usage(
 ) -> Result<(), CommandError> {
     screen.title("4. How full is it: NodeGetVolumeStats");
     let (Some(pod), Some(target)) = (manifests.pods.first(), targets.first()) else { return Ok(()) };
-    let usage = stage.calls.usage(&volume.volume_id, target).await?;
+    let usage = driver.calls.usage(&volume.volume_id, target).await?;
     let of = |unit: Unit| usage.iter().find(|entry| entry.unit() == unit).copied();
     let (Some(bytes), Some(inodes)) = (of(Unit::Bytes), of(Unit::Inodes)) else {
         return Err(CommandError::failed("the answer lacks bytes or inodes"));
@@ -116,11 +120,16 @@ async fn show_usage(
     Ok(())
 }
 
-async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: &Screen) -> Result<(), CommandError> {
+async fn unpublish(
+    driver: &SimulatedDriver,
+    volume: &Volume,
+    targets: &[PathBuf],
+    screen: &Screen,
+) -> Result<(), CommandError> {
     screen.title("5. The pods end: NodeUnpublishVolume");
     for target in targets {
-        stage.calls.unpublish(&volume.volume_id, target).await?;
-        stage.calls.unpublish(&volume.volume_id, target).await?;
+        driver.calls.unpublish(&volume.volume_id, target).await?;
+        driver.calls.unpublish(&volume.volume_id, target).await?;
         check(!there(target), || format!("{} is still there", target.display()))?;
         screen.held(&format!("{} is gone; repeated, the call changes nothing", target.display()));
     }
@@ -128,7 +137,7 @@ async fn unpublish(stage: &Stage, volume: &Volume, targets: &[PathBuf], screen: 
 }
 
 async fn delete(
-    stage: &Stage,
+    driver: &SimulatedDriver,
     volume: &Volume,
     manifests: &Manifests,
     screen: &mut Screen,
@@ -139,10 +148,10 @@ async fn delete(
             "reclaimPolicy Retain: a cluster would keep the volume, and its cost; here it is deleted all the same",
         );
     }
-    watch(stage, screen, stage.delete_time(), stage.calls.delete(&volume.volume_id)).await?;
-    let left = stage.filesystems();
+    watch(driver, screen, driver.delete_time(), driver.calls.delete(&volume.volume_id)).await?;
+    let left = driver.filesystems();
     check(left.is_empty(), || format!("left in the simulated Azure: {}", left.join(", ")))?;
-    if stage.made_any() {
+    if driver.made_any() {
         screen.held("its file system is gone from the simulated Azure");
     } else {
         screen.held("the file system existed before and is left alone");
@@ -159,20 +168,20 @@ fn source(context: &HashMap<String, String>, target: &Path) -> Result<String, Co
 
 /// Shows the file systems' progress while `call` runs.
 async fn watch<T>(
-    stage: &Stage,
+    driver: &SimulatedDriver,
     screen: &mut Screen,
     usual: Duration,
     call: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
-    let begun = stage.simulated_now();
+    let begun = driver.simulated_now();
     screen.begin();
     tokio::pin!(call);
     let result = loop {
         tokio::select! {
             result = &mut call => break result,
             () = tokio::time::sleep(TICK) => {
-                if let Some(state) = stage.state() {
-                    screen.progress(&state, stage.simulated_now().saturating_sub(begun), usual);
+                if let Some(state) = driver.state() {
+                    screen.progress(&state, driver.simulated_now().saturating_sub(begun), usual);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The stage of the demo: the driver, served as `serve` does on a private socket, over a simulated world that the demo can
+//! The driver that the demo calls: served as `serve` does on a private socket, over a simulated world that the demo can
 //! inspect.
 //!
 //! The walk talks to the driver by gRPC alone; what it needs to know beyond that (what Azure would bill,
@@ -25,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// A served driver and the world behind it.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct SimulatedDriver {
     /// A connection to the driver.
     pub calls: Calls,
     /// Where it listens.
@@ -38,7 +38,7 @@ pub(super) struct Stage {
     served: JoinHandle<Result<(), ServerError>>,
 }
 
-impl Stage {
+impl SimulatedDriver {
     /// Begins a world and serves the driver over it.
     pub(super) async fn set(options: &DemoOptions) -> Result<Self, CommandError> {
         let folder = tempfile::Builder::new().prefix("azurelustre-demo-").tempdir();
