@@ -11,7 +11,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 #[cfg(feature = "kernel")]
 use super::settings::MounterKind;
-use super::settings::{self, DEFAULT_DRIVER_NAME, DRIVER_NAME, RawSettings, Settings, go_bool};
+use super::settings::{self, DEFAULT_DRIVER_NAME, RawSettings, ServeSettings, Settings, go_bool};
 use super::version::VersionInfo;
 #[cfg(feature = "kernel")]
 use crate::domain::problem::Problem;
@@ -92,7 +92,7 @@ fn dispatch(cli: Option<Cli>) -> Result<(), CommandError> {
 fn serve_or_version(flags: &Flags) -> Result<(), CommandError> {
     let asked = flags.version.as_deref().map_or(Ok(false), go_bool).map_err(|problem| problem.at("--version"));
     if asked.map_err(CommandError::usage)? {
-        let driver_name = flags.settings.get(DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
+        let driver_name = flags.settings.get(ServeSettings::DRIVER_NAME).unwrap_or(DEFAULT_DRIVER_NAME).to_owned();
         return print(&VersionInfo { driver_name }.to_string());
     }
     serve::serve(&settings::load(&raw(flags))?)

@@ -28,9 +28,6 @@ pub use endpoint::{Endpoint, SocketPath};
 pub use go_driver::{MOCK_MOUNT, MOCK_PROVISIONING, VERBOSITY, is_loader};
 pub use node_setup::NodeSetupSettings;
 pub use serve::{DEFAULT_DRIVER_NAME, ServeSettings};
-pub(crate) use serve::{DRIVER_NAME, ENDPOINT};
-#[cfg(feature = "kernel")]
-pub(crate) use serve::{KUBELET_DIR, WORKING_MOUNT_DIR};
 pub use setting::{CONFIG, Form, Setting};
 pub use sources::RawSettings;
 pub use table::{Sourced, Table};
@@ -138,8 +135,9 @@ pub fn of_running_driver<T>(
 /// Every value in effect, for a process that runs in `mode`.
 fn effective_values(layers: &Layers, mode: &Mode) -> Vec<EffectiveValue> {
     let mut effective_values = layers.effective_values(ServeSettings::SETTINGS);
-    let by_default =
-        effective_values.iter_mut().find(|origin| *mode == Mode::ControllerByDefault && origin.key == serve::MODE);
+    let by_default = effective_values
+        .iter_mut()
+        .find(|found| *mode == Mode::ControllerByDefault && found.key == ServeSettings::MODE);
     if let Some(origin) = by_default {
         (origin.value, origin.source) = ("controller".to_owned(), "default without a node id".to_owned());
     }

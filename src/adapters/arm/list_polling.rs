@@ -132,11 +132,9 @@ fn is_in_progress(state: &ProvisioningState) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::domain::capacity::Tib;
-    use crate::domain::filesystem::ReportedMgsAddress;
     use crate::domain::names::{FilesystemName, Location, NetworkName, ResourceGroup, SubnetId, Zone};
 
     fn id(group: &str, number: usize) -> FilesystemId {
@@ -146,25 +144,10 @@ mod tests {
         }
     }
 
-    fn filesystem(state: ProvisioningState) -> Filesystem {
-        Filesystem {
-            location: None,
-            sku_name: None,
-            zones: Vec::new(),
-            capacity: None,
-            subnet: None,
-            state,
-            mgs_address: ReportedMgsAddress::NeverReported,
-            fs_name: None,
-            tags: BTreeMap::new(),
-            failure: None,
-        }
-    }
-
     fn polled(count: usize) -> ListPolling {
         let polling = ListPolling::default();
         for number in 0..count {
-            polling.observed(&id("rg", number), Some(&filesystem(ProvisioningState::Creating)), Duration::ZERO);
+            polling.observed(&id("rg", number), Some(&Filesystem::new(ProvisioningState::Creating)), Duration::ZERO);
         }
         polling
     }
@@ -176,7 +159,7 @@ mod tests {
         assert!(many.uses_list(&id("RG", 0), Duration::ZERO));
         assert!(!many.uses_list(&id("rg", GET_MAX + 1), Duration::ZERO), "never observed in progress");
         assert!(!many.uses_list(&id("other", 0), Duration::ZERO));
-        many.observed(&id("rg", 1), Some(&filesystem(ProvisioningState::Succeeded)), Duration::ZERO);
+        many.observed(&id("rg", 1), Some(&Filesystem::new(ProvisioningState::Succeeded)), Duration::ZERO);
         assert!(!many.uses_list(&id("rg", 0), Duration::ZERO), "finished ones do not count");
     }
 
@@ -189,7 +172,7 @@ mod tests {
     #[test]
     fn a_list_counts_only_for_what_a_get_returned() {
         let many = polled(1);
-        let creating = filesystem(ProvisioningState::Creating);
+        let creating = Filesystem::new(ProvisioningState::Creating);
         assert!(many.confirms(&id("rg", 0), &creating, Duration::ZERO));
         for acted_upon in [
             ProvisioningState::Succeeded,
@@ -197,7 +180,7 @@ mod tests {
             ProvisioningState::Canceled,
             ProvisioningState::Deleting,
         ] {
-            assert!(!many.confirms(&id("rg", 0), &filesystem(acted_upon), Duration::ZERO));
+            assert!(!many.confirms(&id("rg", 0), &Filesystem::new(acted_upon), Duration::ZERO));
         }
         let another = Filesystem { tags: [("a".to_owned(), "b".to_owned())].into(), ..creating.clone() };
         assert!(!many.confirms(&id("rg", 0), &another, Duration::ZERO), "another file system of the same name");
@@ -221,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_list_does_not_count_for_ever() {
-        let (many, creating) = (polled(GET_MAX + 1), filesystem(ProvisioningState::Creating));
+        let (many, creating) = (polled(GET_MAX + 1), Filesystem::new(ProvisioningState::Creating));
         let minute = Duration::from_mins(1);
         for minutes in 1..5 {
             assert!(many.confirms(&id("rg", 0), &creating, minute * minutes), "{minutes} minutes");
@@ -237,7 +220,7 @@ mod tests {
         many.list_failed(&id("rg", 0), Duration::ZERO);
         assert!(!many.uses_list(&id("rg", 0), Duration::from_secs(1)));
         for number in 0..=GET_MAX {
-            let creating = filesystem(ProvisioningState::Creating);
+            let creating = Filesystem::new(ProvisioningState::Creating);
             many.observed(&id("rg", number), Some(&creating), LIST_FAILED_FOR);
         }
         assert!(many.uses_list(&id("rg", 0), LIST_FAILED_FOR));

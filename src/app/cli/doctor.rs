@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::{CommandError, DoctorOptions, Exit, print, serve};
-use crate::app::settings::{
-    DRIVER_NAME, ENDPOINT, Endpoint, KUBELET_DIR, WORKING_MOUNT_DIR, absolute_path, of_running_driver,
-};
+use crate::app::settings::{Endpoint, ServeSettings, absolute_path, of_running_driver};
 use crate::app::wiring::node::ReportRequest;
 use crate::app::wiring::{self, running_driver};
 use crate::domain::mount_source::MgsAddress;
@@ -27,8 +25,8 @@ pub(super) fn run(options: &DoctorOptions) -> Result<(), CommandError> {
     };
     let mgs = options.mgs.as_deref().map(MgsAddress::parse).transpose();
     let mgs = mgs.map_err(|error| usage(format!("--mgs: {error}"), "give an address such as 10.0.0.4"))?;
-    let endpoint =
-        of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse).map_err(CommandError::usage)?;
+    let endpoint = of_running_driver(ServeSettings::ENDPOINT, options.endpoint.as_deref(), Endpoint::parse)
+        .map_err(CommandError::usage)?;
     let directory = |key, flag: &Option<String>| {
         of_running_driver(key, flag.as_deref(), absolute_path).map_err(CommandError::usage)
     };
@@ -37,10 +35,12 @@ pub(super) fn run(options: &DoctorOptions) -> Result<(), CommandError> {
         mgs,
         driver: serve::runtime()?.block_on(running_driver::node_status(&endpoint, ANSWER_LIMIT)),
         node_setup: wiring::node::last_setup(),
-        driver_name: of_running_driver(DRIVER_NAME, options.drivername.as_deref(), |name| Ok(name.to_owned()))
-            .map_err(CommandError::usage)?,
-        kubelet_dir: directory(KUBELET_DIR, &options.kubelet_dir)?,
-        working_dir: directory(WORKING_MOUNT_DIR, &options.working_mount_dir)?,
+        driver_name: of_running_driver(ServeSettings::DRIVER_NAME, options.drivername.as_deref(), |name| {
+            Ok(name.to_owned())
+        })
+        .map_err(CommandError::usage)?,
+        kubelet_dir: directory(ServeSettings::KUBELET_DIR, &options.kubelet_dir)?,
+        working_dir: directory(ServeSettings::WORKING_MOUNT_DIR, &options.working_mount_dir)?,
     });
     let text = if json {
         let failed =

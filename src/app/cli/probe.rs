@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::{CommandError, ProbeOptions, serve};
-use crate::app::settings::{ENDPOINT, Endpoint, of_running_driver};
+use crate::app::settings::{Endpoint, ServeSettings, of_running_driver};
 use crate::app::wiring::running_driver;
 use crate::domain::problem::Problem;
 #[cfg(feature = "kernel")]
@@ -13,7 +13,7 @@ use crate::ports::node_faults::NodeFault;
 
 /// One line if the driver is ready; an error if it is not, or does not answer. Faults of its node go to stderr.
 pub(super) fn run(options: &ProbeOptions) -> Result<String, CommandError> {
-    let endpoint = of_running_driver(ENDPOINT, options.endpoint.as_deref(), Endpoint::parse);
+    let endpoint = of_running_driver(ServeSettings::ENDPOINT, options.endpoint.as_deref(), Endpoint::parse);
     let endpoint = endpoint.map_err(CommandError::usage)?;
     let seconds = options.timeout.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let limit = seconds.map(Duration::from_secs).ok_or_else(|| {

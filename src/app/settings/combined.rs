@@ -1,7 +1,7 @@
 //! Values that several settings of `serve` give together: [`Mode`], client tuning, cloud settings.
 
 use super::cloud::{self, CloudFile, CloudSettings};
-use super::serve::{AUTH, CLOUD, CLOUD_CONFIG, MODE, NODE_ID, ServeSettings};
+use super::serve::ServeSettings;
 use super::sources::RawSettings;
 use super::table::{SettingReader, Table};
 use super::values::{self, CloudKind, Services};
@@ -44,29 +44,31 @@ impl Mode {
 }
 
 pub(super) fn mode(reader: &mut SettingReader<'_>) -> Option<Mode> {
-    match reader.valid(MODE, values::services)? {
+    match reader.valid(ServeSettings::MODE, values::services)? {
         Services::Controller => Some(Mode::Controller),
         Services::Node => node_id(reader).map(|node_id| Mode::Node { node_id }),
         // The Go driver's controller is started with neither.
-        Services::All if !reader.layers.is_given(MODE) && !has_node_id(reader) => Some(Mode::ControllerByDefault),
+        Services::All if !reader.layers.is_given(ServeSettings::MODE) && !has_node_id(reader) => {
+            Some(Mode::ControllerByDefault)
+        }
         Services::All => node_id(reader).map(|node_id| Mode::All { node_id }),
     }
 }
 
 fn has_node_id(reader: &SettingReader<'_>) -> bool {
-    reader.layers.find(NODE_ID).is_some_and(|found| found.value.as_str() != Some(""))
+    reader.layers.find(ServeSettings::NODE_ID).is_some_and(|found| found.value.as_str() != Some(""))
 }
 
 fn node_id(reader: &mut SettingReader<'_>) -> Option<String> {
     if !has_node_id(reader) {
-        let problem = Problem::new(format!("--{NODE_ID}: missing"));
+        let problem = Problem::new(format!("--{}: missing", ServeSettings::NODE_ID));
         let hint = "give the node's name in Kubernetes; only `--mode controller` does without";
         reader.problems.push(problem.with_hint(hint));
         return None;
     }
     // That it is text is checked with all other settings.
-    reader.valid(NODE_ID, values::text::<String>)?;
-    reader.read(NODE_ID, values::node_id)
+    reader.valid(ServeSettings::NODE_ID, values::text::<String>)?;
+    reader.read(ServeSettings::NODE_ID, values::node_id)
 }
 
 /// Whether the client's tunables fit together; not checked where one of them is wrong.
@@ -90,13 +92,14 @@ fn tunable_key(tunable: Tunable) -> Option<&'static str> {
 
 /// The cloud settings file and the variables beside it, where either counts.
 pub(super) fn cloud_settings(reader: &mut SettingReader<'_>, raw: &RawSettings) -> Option<CloudSettings> {
-    let (services, kind) = (reader.valid(MODE, values::services), reader.valid(CLOUD, values::cloud));
+    let (services, kind) =
+        (reader.valid(ServeSettings::MODE, values::services), reader.valid(ServeSettings::CLOUD, values::cloud));
     // A node sends nothing to the cloud, and the simulated one must not read the real one's file by accident.
     let on_azure = services.is_some_and(|services| services != Services::Node) && kind == Some(CloudKind::Arm);
-    let auth = reader.valid(AUTH, values::auth);
+    let auth = reader.valid(ServeSettings::AUTH, values::auth);
     let azure = auth.filter(|_| on_azure).map(|auth| (cloud::variables(&raw.environment), auth));
-    let file = match reader.layers.find(CLOUD_CONFIG).map(|found| found.source.clone()) {
-        Some(named_by) => CloudFile { path: reader.valid(CLOUD_CONFIG, values::text)?, named_by },
+    let file = match reader.layers.find(ServeSettings::CLOUD_CONFIG).map(|found| found.source.clone()) {
+        Some(named_by) => CloudFile { path: reader.valid(ServeSettings::CLOUD_CONFIG, values::text)?, named_by },
         None if !on_azure => return Some(CloudSettings::default()),
         None => raw.azure_config_file().map_or_else(CloudFile::usual, |(variable, path)| CloudFile {
             path: path.into(),

@@ -1,7 +1,7 @@
 //! Flags and variables of the Go driver that stand for settings of this one.
 
-use super::node_setup::CLIENT_VERSION;
-use super::serve::{CLOUD, LOG_LEVEL, MODE, MOUNTER};
+use super::node_setup::NodeSetupSettings;
+use super::serve::ServeSettings;
 use super::setting::{Form, Setting};
 use super::sources::{GO_VERSION, RawSettings, SettingValue};
 use super::values;
@@ -56,8 +56,8 @@ pub(super) fn is_variable(name: &str) -> bool {
 pub(super) fn mode_of_role(raw: &RawSettings) -> Result<Option<SettingValue>, Problem> {
     match raw.variable(ROLE) {
         None | Some(LOADER) => Ok(None),
-        Some("driver") => Ok(Some(SettingValue::text(ROLE, MODE, "node"))),
-        Some("controller") => Ok(Some(SettingValue::text(ROLE, MODE, "controller"))),
+        Some("driver") => Ok(Some(SettingValue::text(ROLE, ServeSettings::MODE, "node"))),
+        Some("controller") => Ok(Some(SettingValue::text(ROLE, ServeSettings::MODE, "controller"))),
         Some(other) => {
             let problem = Problem::new(format!("{ROLE}: {} is not a role", quote(other)));
             Err(problem.with_hint("use driver, controller or loader, or unset it and give --mode"))
@@ -70,7 +70,7 @@ pub(super) fn mode_of_role(raw: &RawSettings) -> Result<Option<SettingValue>, Pr
 pub(super) fn log_level(raw: &RawSettings) -> Result<Option<SettingValue>, Problem> {
     let Some(text) = raw.flag(VERBOSITY.key) else { return Ok(None) };
     let verbosity = values::verbosity(text).map_err(|problem| problem.at("-v"))?;
-    Ok(Some(SettingValue::text("-v", LOG_LEVEL, LogFilter::of_verbosity(verbosity))))
+    Ok(Some(SettingValue::text("-v", ServeSettings::LOG_LEVEL, LogFilter::of_verbosity(verbosity))))
 }
 
 /// The simulator, where a mock switch asks for it.
@@ -80,7 +80,10 @@ pub(super) fn mocks(raw: &RawSettings, problems: &mut Problems) -> Vec<SettingVa
         let wanted = problems.note(is_mocked(raw, &switch, key).map_err(|problem| problem.at(&flag)))?;
         wanted.then(|| SettingValue::text(flag, key, "simulator"))
     };
-    [(MOCK_MOUNT, MOUNTER), (MOCK_PROVISIONING, CLOUD)].into_iter().filter_map(&mut mock).collect()
+    [(MOCK_MOUNT, ServeSettings::MOUNTER), (MOCK_PROVISIONING, ServeSettings::CLOUD)]
+        .into_iter()
+        .filter_map(&mut mock)
+        .collect()
 }
 
 fn is_mocked(raw: &RawSettings, switch: &Setting, key: &'static str) -> Result<bool, Problem> {
@@ -101,13 +104,14 @@ pub(super) fn client_version(raw: &RawSettings) -> Result<Option<SettingValue>, 
         (None, None) => return Ok(None),
         (Some(number), Some(commit)) => {
             let text = format!("{number}-{commit}");
-            return Ok(Some(SettingValue::text(GO_VERSION.join(" and "), CLIENT_VERSION, &text)));
+            return Ok(Some(SettingValue::text(GO_VERSION.join(" and "), NodeSetupSettings::CLIENT_VERSION, &text)));
         }
         (Some(_), None) => (version, suffix),
         (None, Some(_)) => (suffix, version),
     };
     let problem = Problem::new(format!("{given}: is set without {other}"));
-    Err(problem.with_hint(format!("set both or neither; --{CLIENT_VERSION} takes the whole version")))
+    Err(problem
+        .with_hint(format!("set both or neither; --{} takes the whole version", NodeSetupSettings::CLIENT_VERSION)))
 }
 
 /// Notes about variables that have no effect.

@@ -13,7 +13,8 @@ pub trait Table: Sized {
 
 /// Defines a struct of settings and its [`Table`]. An entry is
 /// `field: Type = "key", Form("value name"), [default], parser, "help";`, where the parser is a [`Parse`] and the default may
-/// be missing: then the field is an `Option`. A key that code names elsewhere has its constant in front: `NAME "key"`.
+/// be missing: then the field is an `Option`. A key that code names elsewhere has its associated
+/// constant in front: `NAME "key"`.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident {
         $($field:ident: $type:ty = $($constant:ident)? $key:literal, $form:ident($value:expr), [$($default:expr)?], $parse:expr, $help:expr;)*
@@ -23,12 +24,6 @@ macro_rules! table {
         pub struct $name {
             $(#[doc = $help] pub $field: table!(@type $type $(, $default)?),)*
         }
-
-        $($(
-            #[doc = $help]
-            #[allow(dead_code, reason = "some keys are named by `doctor node` alone, which builds without the kernel adapter lack")]
-            pub(crate) const $constant: &str = $key;
-        )?)*
 
         impl $crate::app::settings::table::Table for $name {
             const SETTINGS: &'static [$crate::app::settings::setting::Setting] = &[
@@ -43,6 +38,8 @@ macro_rules! table {
         }
 
         impl $name {
+            $($(#[doc = $help] pub const $constant: &'static str = $key;)?)*
+
             /// Reads all of them; `None` with at least one problem noted.
             pub(in crate::app::settings) fn read(reader: &mut $crate::app::settings::table::SettingReader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, $parse);)*
