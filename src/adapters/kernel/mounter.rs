@@ -112,7 +112,7 @@ impl KernelMounter {
     /// Runs an operation that mounts `source`, again once it has a permit and once an unmount at its target has ended.
     pub(super) async fn run_with_permit<W>(
         &self,
-        name: &'static str,
+        operation: &'static str,
         subject: String,
         source: &MountSource,
         own: &TargetOperation,
@@ -126,16 +126,16 @@ impl KernelMounter {
         loop {
             let (work, permit_now) = (work.clone(), permit.take());
             let start = move |blocking: &BlockingMounter, pending| work(blocking, permit_now, pending);
-            let event = self.start(name, &subject, limit, start).await?.wait(limit).await;
+            let event = self.start(operation, &subject, limit, start).await?.wait(limit).await;
             let event = match event {
-                Some(OperationEvent::Conflict(running)) => self.join(name, &subject, own, running).await?,
+                Some(OperationEvent::Conflict(running)) => self.join(operation, &subject, own, running).await?,
                 event => event,
             };
             match event {
                 Some(OperationEvent::Ended(result)) => return result,
-                Some(OperationEvent::PermitNeeded) => permit = Some(self.permit(name, source).await?),
+                Some(OperationEvent::PermitNeeded) => permit = Some(self.permit(operation, source).await?),
                 Some(OperationEvent::Conflict(_)) => {}
-                None => return Err(errno::stuck(name, subject, limit)),
+                None => return Err(errno::stuck(operation, subject, limit)),
             }
         }
     }
@@ -144,7 +144,7 @@ impl KernelMounter {
     /// ([`OperationEvent::Conflict`] again). Refuses at another mount.
     async fn join(
         &self,
-        name: &'static str,
+        operation: &'static str,
         subject: &str,
         own: &TargetOperation,
         running: RunningOperation,
@@ -168,7 +168,7 @@ impl KernelMounter {
             _ if waiter.wait(limit).await.is_some() => return Ok(Some(OperationEvent::Conflict(running))),
             _ => (MountErrorKind::Stuck, "an unmount there has not ended yet".to_owned()),
         };
-        Err(MountError::new(kind, name, subject, message).with_hint("nothing to do; the call is repeated"))
+        Err(MountError::new(kind, operation, subject, message).with_hint("nothing to do; the call is repeated"))
     }
 
     /// A permit of the MGS of a source, after a connection check where the MGS needs one.
